@@ -16,7 +16,7 @@ from sqlalchemy import Connection, event, text
 
 from aggregates.track import Track
 from aggregates.values import tid_of
-from application.tracks.revert import changes_between_versions, track_at_version
+from application.subjects import On, changes_between_versions, past_of
 from bench.logs import COLLECTION, START, did_of, log_at, register, retitle, vacuum
 from bench.postgres import postgres_database
 from eventstore import prepared
@@ -159,9 +159,11 @@ def calls(log: EventLog) -> dict[str, Callable[[], object]]:
     return {
         "an edit of a track that is not cached": edit_of_another,
         "an edit of a track that is": lambda: retitle(log, 1, f"Take {time.monotonic()}"),
-        "version 2 of a track": read(lambda connection: track_at_version(log, connection, did_of(77), 77, 2)),
+        "version 2 of a track": read(
+            lambda connection: past_of(log, connection, did_of(77), On(Track, 77), 2)
+        ),
         "a difference": read(
-            lambda connection: changes_between_versions(log, connection, did_of(77), 77, (2, 4))
+            lambda connection: changes_between_versions(log, connection, did_of(77), On(Track, 77), (2, 4))
         ),
         "a page of history": read(lambda connection: history_page(connection, did_of(77), 77, limit=20)),
         "what is due, for a poll": lambda: seconds_until_due(database),

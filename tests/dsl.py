@@ -9,7 +9,6 @@ import pytest
 
 from aggregates import published
 from aggregates.track import Track
-from aggregates.track_events import TrackEvent
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate, tid_of
 
 ALICE, BOB = "did:plc:alice", "did:plc:bob"
@@ -17,7 +16,7 @@ START = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 COLLECTION, OLD_COLLECTION = "fm.plyr.track", "app.relay.track"
 
 Step = Callable[[Track], None]
-Fact = tuple[type[TrackEvent], dict[str, Any]]
+Fact = tuple[type[published.PublishedEvent], dict[str, Any]]
 
 
 def some_time(seconds: float = 0) -> datetime:
@@ -90,7 +89,7 @@ def an_adopted_track(track_id: int = 2, *, at: datetime = START, **fields: Any) 
     return Track.adopt(at=at, **adopted_fields(track_id, **fields))
 
 
-def fact(event: type[TrackEvent], **fields: Any) -> Fact:
+def fact(event: type[published.PublishedEvent], **fields: Any) -> Fact:
     return event, fields
 
 
@@ -109,7 +108,7 @@ class Outcome:
     past: tuple[Any, ...]
     steps: tuple[Step, ...]
 
-    def then(self, *facts: Fact | type[TrackEvent]) -> Track:
+    def then(self, *facts: Fact | type[published.PublishedEvent]) -> Track:
         """Assert exactly these events, and that replaying all gives the same state; return the track."""
         self._act()
         events = self.track.collect_events()
@@ -148,7 +147,7 @@ def own_fields(event: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(event).items() if name not in library}
 
 
-def event_classes() -> dict[str, type[TrackEvent]]:
+def event_classes() -> dict[str, type[published.PublishedEvent]]:
     return {each.__name__: each for each in published.event_classes(Track)}
 
 
@@ -157,7 +156,7 @@ def every_event() -> list[published.PublishedEvent]:
     return [*events_of_a_track().values()]
 
 
-def events_of_a_track() -> dict[str, TrackEvent]:
+def events_of_a_track() -> dict[str, published.PublishedEvent]:
     """One event of each class, of the lives of two tracks: one that was uploaded, one that was taken over."""
     now = some_time(60)
     steps: tuple[Step, ...] = (
@@ -192,4 +191,4 @@ def events_of_a_track() -> dict[str, TrackEvent]:
     adopted.record_foreign_edit_withdrawn("bafyforeign", observed_at=now)
     adopted.set_downloads(Downloads.OFF, at=now)
     events = [*track.collect_events(), *adopted.collect_events()]
-    return {type(event).__name__: event for event in events if isinstance(event, TrackEvent)}
+    return {type(event).__name__: event for event in events if isinstance(event, published.PublishedEvent)}

@@ -77,7 +77,6 @@ class Remark(Published, created_event_name="Created"):
     TOPIC = "remark"
     METADATA = ("text", "subject")
 
-    Event = published.PublishedEvent
     Created = Created
     Adopted = Adopted
     Reworded = Reworded
@@ -85,6 +84,9 @@ class Remark(Published, created_event_name="Created"):
     remark_id: int
     text: str
     subject: dict[str, str]
+
+    def __init__(self) -> None:  # the library would make another
+        super().__init__()
 
     def reword(self, text: str, *, at: datetime) -> None:
         self.require_live()

@@ -19,11 +19,11 @@ _FIELD: Final = re.compile(r"\{(\w+)\}")
 
 
 def wording(kind: type[Exception], error: Exception | None = None) -> str:
-    """Return the message with the fields of the error; without one, with their names."""
+    """Return the message with the fields of the error; without one, with their defaults or names."""
     fields = getattr(kind, "__dataclass_fields__", {})
 
     def said(name: re.Match[str]) -> str:
-        return str(getattr(error, name[1], f"`{name[1]}`")) if name[1] in fields else name[0]
+        return str(getattr(error or kind, name[1], f"`{name[1]}`")) if name[1] in fields else name[0]
 
     return _FIELD.sub(said, " ".join((kind.__doc__ or kind.__name__).split()))
 
@@ -51,8 +51,11 @@ class GatedTrackError(TrackError):
     """The track is for supporters only, so its audio stays off the public PDS; remove the gate first."""
 
 
+@dataclass(eq=False)
 class UndecidedForeignEditError(TrackError):
-    """Another client has changed the record. Decide first which version stays: POST /tracks/{id}/mirror/resolve."""
+    """Another client has changed the record. Decide first which version stays: POST /{kind}s/{id}/mirror/resolve."""
+
+    kind: str = "track"
 
 
 class LoginError(ServiceError):

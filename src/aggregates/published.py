@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from eventsourcing.domain import Aggregate
@@ -208,28 +208,6 @@ class Undeleted(PublishedEvent):
         aggregate.deleted_at = None
 
 
-SHOWN_OF_RECORD: Final = (
-    "record_missing_since",
-    "foreign_edit",
-    "deleted_at",
-    "created_at",
-    "collection",
-    "rkey",
-)
-SHARED: Final = (
-    RecordMissing,
-    ForeignEditObserved,
-    ForeignEditAdopted,
-    ForeignEditWithdrawn,
-    RecordRestored,
-    NamespaceMigrated,
-    Deleted,
-    Undeleted,
-)
-"""The events that every kind has, each with the topic `kind.name.v1`."""
-WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
-
-
 class Published(Aggregate):
     """An aggregate with a record. Commands decide and trigger one event; events only assign."""
 
@@ -240,17 +218,19 @@ class Published(Aggregate):
     SHOWN: ClassVar[tuple[str, ...]]
     """Every field whose changes the history shows, in order."""
 
-    Created: ClassVar[type[Any]]
     Adopted: ClassVar[type[Any]] = type(None)
     """A kind whose records are never adopted has none."""
-    RecordMissing: ClassVar[type[RecordMissing]]
-    ForeignEditObserved: ClassVar[type[ForeignEditObserved]]
-    ForeignEditAdopted: ClassVar[type[ForeignEditAdopted]]
-    ForeignEditWithdrawn: ClassVar[type[ForeignEditWithdrawn]]
-    RecordRestored: ClassVar[type[RecordRestored]]
-    NamespaceMigrated: ClassVar[type[NamespaceMigrated]]
-    Deleted: ClassVar[type[Deleted]]
-    Undeleted: ClassVar[type[Undeleted]]
+
+    Event = PublishedEvent
+    RecordMissing = RecordMissing
+    ForeignEditObserved = ForeignEditObserved
+    ForeignEditAdopted = ForeignEditAdopted
+    ForeignEditWithdrawn = ForeignEditWithdrawn
+    RecordRestored = RecordRestored
+    NamespaceMigrated = NamespaceMigrated
+    Deleted = Deleted
+    Undeleted = Undeleted
+    # these each kind has as its own, with the topic `kind.name.v1`
 
     did: str
     created_at: str
@@ -267,14 +247,17 @@ class Published(Aggregate):
         self.taken_down_at: datetime | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
-        if "__init__" not in vars(cls):  # the library would make another
-            cls.__init__ = lambda self: super(cls, self).__init__()  # type: ignore[method-assign]
         if (kind := vars(cls).get("TOPIC")) is not None:
-            cls.SHOWN = vars(cls).get("SHOWN") or (*cls.METADATA, *SHOWN_OF_RECORD)
-            for shared in SHARED:
-                topic = f"{kind}.{WORD.sub('_', shared.__name__).lower()}.v1"
-                named = {"TOPIC": topic, "__module__": cls.__module__}
-                setattr(cls, shared.__name__, type(shared.__name__, (shared, cls.Event), named))
+            cls.Event = vars(cls).get("Event") or PublishedEvent  # the library would make another
+            cls.SHOWN = vars(cls).get("SHOWN") or (
+                *(*cls.METADATA, "record_missing_since", "foreign_edit", "deleted_at"),
+                *("created_at", "collection", "rkey"),
+            )
+            for shared in event_classes(Published):
+                if (name := shared.__name__) not in vars(cls):
+                    topic = f"{kind}.{re.sub('(?<!^)(?=[A-Z])', '_', name).lower()}.v1"
+                    named = {"TOPIC": topic, "__module__": cls.__module__}
+                    setattr(cls, name, type(name, (shared, cls.Event), named))
         super().__init_subclass__(**options)
 
     @classmethod
@@ -326,7 +309,7 @@ class Published(Aggregate):
         """
         self.require_live()
         if self.foreign_edit is not None:
-            raise UndecidedForeignEditError
+            raise UndecidedForeignEditError(self.TOPIC)
         left = old_collection or self.collection
         if collection != left:
             where = {"old_collection": left, "collection": collection, "rkey": self.rkey}
@@ -372,6 +355,9 @@ class Published(Aggregate):
 
 class WithBlob(Published):
     """Its record can name bytes of ours, which the relay uploads before."""
+
+    def __init__(self) -> None:  # the library would make another
+        super().__init__()
 
     @property
     @abstractmethod

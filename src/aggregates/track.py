@@ -18,35 +18,14 @@ class Track(WithBlob, created_event_name="Created"):
     TOPIC = "track"
     METADATA = METADATA
     SHOWN = (
-        "title",
-        "artist",
-        "album",
-        "features",
-        "tags",
-        "description",
-        "support_gate",
-        "unlisted",
-        "downloads",
-        "self_labels",
-        "audio",
-        "artwork",
-        "image_url",
-        "blob",
-        "blob_requested",
-        "blob_failure",
-        "record_missing_since",
-        "foreign_edit",
-        "deleted_at",
-        "taken_down_at",
-        "takedown_reason",
-        "created_at",
-        "collection",
-        "rkey",
+        *("title", "artist", "album", "features", "tags", "description", "support_gate", "unlisted"),
+        *("downloads", "self_labels", "audio", "artwork", "image_url"),
+        *("blob", "blob_requested", "blob_failure", "record_missing_since", "foreign_edit"),
+        *("deleted_at", "taken_down_at", "takedown_reason", "created_at", "collection", "rkey"),
     )
 
     # Events, in the order of a track's life.
 
-    Event = events.TrackEvent
     Created = events.Created
     Adopted = events.Adopted
     MetadataUpdated = events.MetadataUpdated

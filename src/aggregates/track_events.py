@@ -13,11 +13,7 @@ NOT_IN_RECORD: Final = frozenset({"tags", "unlisted", "downloads"})
 """The fields of a track, of those that its owner sets, that stay out of the record."""
 
 
-class TrackEvent(published.PublishedEvent):
-    """Base of the events of a track."""
-
-
-class Created(published.Created, TrackEvent):
+class Created(published.Created):
     """The artist uploaded the track."""
 
     TOPIC = "track.registered.v1"
@@ -63,7 +59,7 @@ class Adopted(Created):
         track.image_url = self.image_url
 
 
-class MetadataUpdated(TrackEvent):
+class MetadataUpdated(published.PublishedEvent):
     """Only what changed; null means removed."""
 
     TOPIC = "track.metadata_updated.v1"
@@ -76,7 +72,7 @@ class MetadataUpdated(TrackEvent):
         assign_fields(track, self.changes)
 
 
-class ArtworkReplaced(TrackEvent):
+class ArtworkReplaced(published.PublishedEvent):
     """A cover was set, for the first time or in place of another."""
 
     TOPIC = "track.artwork_replaced.v1"
@@ -88,7 +84,7 @@ class ArtworkReplaced(TrackEvent):
         track.image_url = None
 
 
-class ArtworkRemoved(TrackEvent):
+class ArtworkRemoved(published.PublishedEvent):
     """The cover was removed; its bytes stay until the sweep."""
 
     TOPIC = "track.artwork_removed.v1"
@@ -99,7 +95,7 @@ class ArtworkRemoved(TrackEvent):
         track.image_url = None
 
 
-class SupportGateSet(TrackEvent):
+class SupportGateSet(published.PublishedEvent):
     """From now on for supporters only: the record names the gated URL and no blob."""
 
     TOPIC = "track.support_gate_set.v1"
@@ -110,7 +106,7 @@ class SupportGateSet(TrackEvent):
         track.support_gate = self.gate
 
 
-class SupportGateRemoved(TrackEvent):
+class SupportGateRemoved(published.PublishedEvent):
     """Open to everyone again."""
 
     TOPIC = "track.support_gate_removed.v1"
@@ -120,7 +116,7 @@ class SupportGateRemoved(TrackEvent):
         track.support_gate = None
 
 
-class VisibilityChanged(TrackEvent):
+class VisibilityChanged(published.PublishedEvent):
     """Shown in lists or not; not part of the record."""
 
     TOPIC = "track.visibility_changed.v1"
@@ -130,7 +126,7 @@ class VisibilityChanged(TrackEvent):
         track.unlisted = self.unlisted
 
 
-class DownloadsChanged(TrackEvent):
+class DownloadsChanged(published.PublishedEvent):
     """Who may download the audio as a file: open, ask, supporters or off; not part of the record."""
 
     TOPIC = "track.downloads_changed.v1"
@@ -140,7 +136,7 @@ class DownloadsChanged(TrackEvent):
         track.downloads = Downloads(self.downloads)
 
 
-class AudioReplaced(TrackEvent):
+class AudioReplaced(published.PublishedEvent):
     """New audio; it drops the blob of the earlier audio on the PDS, or the request for one."""
 
     TOPIC = "track.audio_replaced.v1"
@@ -155,7 +151,7 @@ class AudioReplaced(TrackEvent):
         track.blob_failure = None
 
 
-class BlobMigrationRequested(TrackEvent):
+class BlobMigrationRequested(published.PublishedEvent):
     """The artist wants the audio on the PDS too."""
 
     TOPIC = "track.blob_migration_requested.v1"
@@ -165,7 +161,7 @@ class BlobMigrationRequested(TrackEvent):
         track.blob_failure = None
 
 
-class BlobMigrated(TrackEvent):
+class BlobMigrated(published.PublishedEvent):
     """The PDS holds the audio and returned a reference, which the record names from now on."""
 
     TOPIC = "track.blob_migrated.v1"
@@ -180,7 +176,7 @@ class BlobMigrated(TrackEvent):
         track.blob_failure = None
 
 
-class BlobMigrationFailed(TrackEvent):
+class BlobMigrationFailed(published.PublishedEvent):
     """The PDS refused the audio; `final` says that retrying cannot help."""
 
     TOPIC = "track.blob_migration_failed.v1"
@@ -193,7 +189,7 @@ class BlobMigrationFailed(TrackEvent):
         track.blob_requested = track.blob_requested and not self.final
 
 
-class BlobLost(TrackEvent):
+class BlobLost(published.PublishedEvent):
     """The PDS has lost the audio and refuses to take it again; the record names no blob from now on."""
 
     TOPIC = "track.blob_lost.v1"
@@ -207,7 +203,7 @@ class BlobLost(TrackEvent):
         track.blob_failure = self.reason
 
 
-class TakenDown(TrackEvent):
+class TakenDown(published.PublishedEvent):
     """An operator hides the track from all but its owner and admins, and its bytes from all but admins; its record stays."""
 
     TOPIC = "track.taken_down.v1"
@@ -218,7 +214,7 @@ class TakenDown(TrackEvent):
         track.takedown_reason = self.reason
 
 
-class BytesTakenDown(TrackEvent):
+class BytesTakenDown(published.PublishedEvent):
     """An operator refuses the bytes that the track names, whichever account uploads them, until the takedown is lifted."""
 
     TOPIC = "track.bytes_taken_down.v1"
@@ -228,7 +224,7 @@ class BytesTakenDown(TrackEvent):
         track.taken_down_cids = tuple(self.cids)
 
 
-class TakedownLifted(TrackEvent):
+class TakedownLifted(published.PublishedEvent):
     """An operator makes the track visible again; nothing else does."""
 
     TOPIC = "track.takedown_lifted.v1"

@@ -12,6 +12,7 @@ from api.pipeline.concurrency import limits
 from api.pipeline.media_intake import MediaIntake
 from api.pipeline.media_request import MAX_CONCURRENT_READS_OF_ONE_CALLER
 from api.plyr import surface
+from api.responses.mirror import SHOWN_KINDS
 from api.routers import auth, health, history, me, media, mirrors, oauth, records, track_writes, tracks
 from api.routers.ops import accounts, deliveries, work
 from api.services import Services
@@ -22,7 +23,9 @@ ROUTERS: Final = (
     tracks.artists,
     track_writes.router,
     records.router,
+    *map(mirrors.mirror_routes, SHOWN_KINDS),
     mirrors.router,
+    *map(history.history_routes, SHOWN_KINDS),
     history.router,
     media.router,
     media.of_tracks,

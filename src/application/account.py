@@ -14,7 +14,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from aggregates.published import Published
-from application.authorization import owner_of, require_staying
+from application.subjects import owner_of, require_staying
 from eventstore.change import Envelope, Via
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog

@@ -1,12 +1,19 @@
 """Refusals of use cases. The docstring is the message; api/error_responses.py has the status and the code."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aggregates.errors import ServiceError
 
 
 class ApplicationError(ServiceError):
     """The request is refused."""
+
+
+@dataclass(eq=False)
+class SubjectError(ApplicationError):
+    """A track, or a subject of another `kind`, refuses the request."""
+
+    kind: str = field(default="track", kw_only=True)
 
 
 class NotAuthenticatedError(ApplicationError):
@@ -21,8 +28,8 @@ class TrackNotFoundError(ApplicationError):
     """There is no such track, or it is deleted: its owner may undelete it, by POST /tracks/{id}/undelete."""
 
 
-class VersionNotFoundError(ApplicationError):
-    """The track has no such version; its history lists the existing ones."""
+class VersionNotFoundError(SubjectError):
+    """The {kind} has no such version; its history lists the existing ones."""
 
 
 class RevisionNotFoundError(ApplicationError):
@@ -33,8 +40,8 @@ class AcrossGateError(ApplicationError):
     """The earlier audio was gated and the track is open, or the other way round. Nothing was changed; set the gate first."""
 
 
-class NotOwnerError(ApplicationError):
-    """The track belongs to another account. Nothing was changed."""
+class NotOwnerError(SubjectError):
+    """The {kind} belongs to another account. Nothing was changed."""
 
 
 class MediaNotFoundError(ApplicationError):
@@ -61,15 +68,15 @@ class DuplicateAudioError(ApplicationError):
 
 
 @dataclass(eq=False)
-class AlreadyHasRecordError(ApplicationError):
-    """The record is on the PDS, at {uri}: there is nothing to restore. Nothing was changed; if another client has changed it, decide which version stays: POST /tracks/{id}/mirror/resolve."""
+class AlreadyHasRecordError(SubjectError):
+    """The record is on the PDS, at {uri}: there is nothing to restore. Nothing was changed; if another client has changed it, decide which version stays: POST /{kind}s/{id}/mirror/resolve."""
 
     uri: str
 
 
 @dataclass(eq=False)
-class MigrationNeededError(ApplicationError):
-    """The record lives in {old_collection}. Nothing was changed; migrate the namespace instead: POST /tracks/{id}/migrate-namespace."""
+class MigrationNeededError(SubjectError):
+    """The record lives in {old_collection}. Nothing was changed; migrate the namespace instead: POST /{kind}s/{id}/migrate-namespace."""
 
     old_collection: str
 
@@ -85,8 +92,8 @@ class EditedAgainError(ApplicationError):
     cid: str
 
 
-class NothingToResolveError(ApplicationError):
-    """No other client has changed this record. Nothing was changed; POST /tracks/{id}/restore-record restores a deleted one."""
+class NothingToResolveError(SubjectError):
+    """No other client has changed this record. Nothing was changed; POST /{kind}s/{id}/restore-record restores a deleted one."""
 
 
 class BlobTooLargeError(ApplicationError):
@@ -111,8 +118,8 @@ class BlobRefusedError(ApplicationError):
 
 
 @dataclass(eq=False)
-class VersionMismatchError(ApplicationError):
-    """The track is now at version {version}. Nothing was changed; read it and decide again."""
+class VersionMismatchError(SubjectError):
+    """The {kind} is now at version {version}. Nothing was changed; read it and decide again."""
 
     version: int
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
-from application.authorization import OnTrack
 from application.errors import JobNotFoundError, RepairChangedError
+from application.subjects import ChangeOn
 from eventstore.coordination.commit_signals import announce
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
@@ -158,13 +159,19 @@ LIFT: Final = "lift_takedown"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Takedown(OnTrack):
+class Takedown(ChangeOn[Track]):
     """The track, its owner, the reason, and whether the takedown ends, or refuses the bytes of the track to all accounts."""
 
     owner: str
     reason: str
     lift: bool = False
     with_bytes: bool = False
+
+    def make(self, subject: Track, at: datetime) -> None:
+        if self.lift:
+            subject.lift_takedown(self.reason, at=at)
+        else:
+            subject.take_down(self.reason, at=at, with_bytes=self.with_bytes)
 
 
 def decide_takedown(
@@ -181,12 +188,9 @@ def decide_takedown(
     """
 
     def take_down(unit: UnitOfWork) -> bool:
-        track = unit.load(Track, Track.create_id(command.track_id))
-        if command.lift:
-            track.lift_takedown(command.reason, at=unit.now)
-        else:
-            track.take_down(command.reason, at=unit.now, with_bytes=command.with_bytes)
-            lock_live(unit.connection, track.taken_down_cids)
+        track = unit.load(Track, command.subject.stream_id)
+        command.make(track, unit.now)
+        lock_live(unit.connection, track.taken_down_cids)
         changed = bool(unit.save(track))
         also(unit)
         return changed
@@ -194,7 +198,7 @@ def decide_takedown(
     changed = log.transact(command.owner, operator.envelope, take_down)
 
     def record(unit: UnitOfWork) -> None:
-        which = {"did": command.owner, "track_id": command.track_id}
+        which = {"did": command.owner, "track_id": command.id}
         record_operation(unit, LIFT if command.lift else TAKEDOWN, which, operator, affected=int(changed))
 
     log.transact(operator.envelope.actor, operator.envelope, record)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Final
+from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError, UndecidedForeignEditError
 from aggregates.published import (
@@ -16,7 +16,6 @@ from aggregates.published import (
     event_classes,
 )
 from aggregates.track import Track
-from application.authorization import OnTrack, load_owned, owner_of, require_owned, require_version
 from application.errors import (
     AlreadyHasRecordError,
     CannotMoveError,
@@ -24,6 +23,7 @@ from application.errors import (
     MigrationNeededError,
     NothingToResolveError,
 )
+from application.subjects import On, load_owned
 from eventstore.change import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
@@ -58,27 +58,29 @@ SEEN_AT_PDS: Final = (RecordMissing, ForeignEditObserved, ForeignEditWithdrawn)
 EVENTS_OF_ONE_BLOB: Final = 20
 
 
-def restore_record(unit: UnitOfWork, subject: Published, kind: RecordKind, on_pds: OnPds) -> int:
+def restore_record(unit: UnitOfWork, subject: Published, kind: RecordKind, on_pds: OnPds) -> Published:
     """Record that the relay has to write the record again, once, given what the PDS held just before.
 
     Raises MigrationNeededError or AlreadyHasRecordError.
     """
     if on_pds is OnPds.IN_OLD_COLLECTION or _can_move(unit, subject, kind):
-        raise MigrationNeededError(kind.old_collection or "")
+        raise MigrationNeededError(kind.old_collection or "", kind=subject.TOPIC)
     if _was_just_restored(unit, subject) and not _needs_another(unit, subject, on_pds):
-        return subject.subject_id
+        return subject
     if on_pds is OnPds.PRESENT and subject.record_missing_since is None:
-        raise AlreadyHasRecordError(RecordKey(subject.did, subject.collection, subject.rkey).uri)
+        raise AlreadyHasRecordError(
+            RecordKey(subject.did, subject.collection, subject.rkey).uri, kind=subject.TOPIC
+        )
     subject.restore_record(at=unit.now)
     unit.save(subject)
     clear_conflict(unit.connection, subject.did, subject.TOPIC, subject.subject_id)
-    return subject.subject_id
+    return subject
 
 
 def _can_move(unit: UnitOfWork, subject: Published, kind: RecordKind) -> bool:
     moved = RecordKey(subject.did, kind.collection, subject.rkey)
     return subject.collection == kind.old_collection and not is_taken(
-        unit.connection, moved, excluding=Subject(subject.TOPIC, subject.subject_id)
+        unit.connection, moved, excluding=Subject.of(subject)
     )
 
 
@@ -106,7 +108,7 @@ def _needs_another(unit: UnitOfWork, subject: Published, on_pds: OnPds) -> bool:
 
 def change_namespace(
     unit: UnitOfWork, subject: Published, kind: RecordKind, found: OnPds = OnPds.ABSENT
-) -> int:
+) -> Published:
     """Request the move; a record in the current collection is left unchanged, unless the old one has it too, or may.
 
     `found` is whether the old collection has the record of a subject that is in the current one.
@@ -115,12 +117,12 @@ def change_namespace(
     new = RecordKey(subject.did, kind.collection, subject.rkey)
     if subject.collection == kind.collection:
         _move_what_is_left(unit, subject, old, found)
-        return subject.subject_id
+        return subject
     _require_movable(unit, subject, old, new)
     subject.migrate_namespace(kind.collection, at=unit.now)
     unit.save(subject)
     carry_over(unit.connection, old, new)
-    return subject.subject_id
+    return subject
 
 
 def _move_what_is_left(unit: UnitOfWork, subject: Published, old: RecordKey, found: OnPds) -> None:
@@ -128,7 +130,7 @@ def _move_what_is_left(unit: UnitOfWork, subject: Published, old: RecordKey, fou
     if found is OnPds.ABSENT or is_accounted_for(unit.connection, old, subject.TOPIC, subject.subject_id):
         return
     if has_conflict(unit.connection, subject.did, subject.TOPIC, subject.subject_id):
-        raise UndecidedForeignEditError
+        raise UndecidedForeignEditError(subject.TOPIC)
     subject.migrate_namespace(subject.collection, old_collection=old.collection, at=unit.now)
     unit.save(subject)
     expect_record(unit.connection, old)
@@ -140,8 +142,8 @@ def _require_movable(unit: UnitOfWork, subject: Published, old: RecordKey, new: 
             f"The record is in {subject.collection}, not in {old.collection}, and stays there"
         )
     if has_conflict(unit.connection, subject.did, subject.TOPIC, subject.subject_id):
-        raise UndecidedForeignEditError
-    if is_taken(unit.connection, new, excluding=Subject(subject.TOPIC, subject.subject_id)):
+        raise UndecidedForeignEditError(subject.TOPIC)
+    if is_taken(unit.connection, new, excluding=Subject.of(subject)):
         raise CannotMoveError(
             f"Another {subject.TOPIC} has, or had, the record {new.uri}: this one stays in {subject.collection}, "
             f"where POST /{subject.TOPIC}s/{{id}}/restore-record restores it"
@@ -152,12 +154,12 @@ AUDIO_BLOB_BYTES: Final = 104_857_600
 """The lexicon's limit of `audioBlob`."""
 
 
-def copy_audio_to_pds(unit: UnitOfWork, command: OnTrack) -> int:
-    track = load_owned(unit, command)
+def copy_audio_to_pds(unit: UnitOfWork, on: On[Track]) -> Track:
+    track = load_owned(unit, on)
     track.request_blob_migration(at=unit.now)
     unit.save(track)
     mark_backfill(unit.connection, track.did, Track.subjects([track.track_id]), backfill=False)
-    return track.track_id
+    return track
 
 
 TRACKS_IN_A_UNIT: Final = 25
@@ -210,14 +212,14 @@ class Decision:
         return self.keep if isinstance(self.keep, Resolution) else BY_FIELD
 
 
-def resolve(unit: UnitOfWork, subject: Published, kind: RecordKind, decision: Decision) -> int:
+def resolve(unit: UnitOfWork, subject: Published, kind: RecordKind, decision: Decision) -> Published:
     """Overwrite their record with ours, or adopt their fields, all that the kind takes or the chosen ones.
 
     Raises NothingToResolveError, EditedAgainError, and InvalidFieldError where the choice does not fit the conflict.
     """
     conflict = conflict_of(unit.connection, subject.did, kind, subject.subject_id)
     if conflict is None:
-        raise NothingToResolveError
+        raise NothingToResolveError(kind=subject.TOPIC)
     if decision.cid not in {None, conflict.cid}:
         raise EditedAgainError(conflict.cid)
     theirs = [] if isinstance(decision.keep, Resolution) else _chosen(conflict, decision.keep)
@@ -225,7 +227,7 @@ def resolve(unit: UnitOfWork, subject: Published, kind: RecordKind, decision: De
         keep_theirs(unit, subject, conflict, fields=theirs or None)
     else:
         keep_ours(unit, subject, conflict)
-    return subject.subject_id
+    return subject
 
 
 def _chosen(conflict: Conflict, sides: Mapping[str, Resolution]) -> list[str]:
@@ -244,9 +246,8 @@ def _chosen(conflict: Conflict, sides: Mapping[str, Resolution]) -> list[str]:
     return theirs
 
 
-def retry_mirror(unit: UnitOfWork, command: OnTrack) -> int:
-    """Make the record due, even a deleted track's."""
-    view = require_owned(unit.connection, owner_of(unit), command.track_id, deleted_too=True)
-    require_version(view.visible_version, command.versions)
-    retry(unit.connection, owner_of(unit), Track.TOPIC, command.track_id, unit.now)
-    return command.track_id
+def retry_mirror(unit: UnitOfWork, on: On[Any]) -> Published:
+    """Make the record due, even of what is deleted."""
+    found: Published = load_owned(unit, on, deleted_too=True)
+    retry(unit.connection, found.did, *Subject.of(found), unit.now)
+    return found

@@ -146,7 +146,7 @@ class EventLog:
             cached = self.cache.get(aggregate_id)
             yield self._newest(did, aggregate_id, cached)
 
-    def _newest(self, did: str, aggregate_id: UUID, cached: StreamState | None) -> Query:
+    def _newest(self, did: str | int, aggregate_id: UUID, cached: StreamState | None) -> Query:
         if cached is None:
             return _from_snapshot(did, aggregate_id)
         return _STREAM_FROM.query(did=did, stream=str(aggregate_id), version=cached.state.version)
@@ -249,8 +249,10 @@ class EventLog:
             found[stream] = (latest, recorded)
         return found
 
-    def latest(self, did: str, aggregate_id: UUID, read: Callable[[Query], list[Any]]) -> StreamState | None:
-        """Return the latest state of a stream of an account: the cached one, or its snapshot, with the events since; None without events.
+    def latest(
+        self, did: str | int, aggregate_id: UUID, read: Callable[[Query], list[Any]]
+    ) -> StreamState | None:
+        """Return the latest state of a stream of an account, which its bucket may name: the cached one, or its snapshot, with the events since; None without events.
 
         The cached state's own event is read again. If it is not the event that was cached, the database was put back.
         """
@@ -310,7 +312,7 @@ class EventLog:
         return RecordedEvent(position, did, version, event, topic, actor, via, request_id, at)
 
 
-def _from_snapshot(did: str, aggregate_id: UUID, upto: int = MAX_VERSION) -> Query:
+def _from_snapshot(did: str | int, aggregate_id: UUID, upto: int = MAX_VERSION) -> Query:
     this = {"did": did, "stream": str(aggregate_id), "upto": upto}
     return FROM_SNAPSHOT.query(**this, fingerprint=code_fingerprint())
 

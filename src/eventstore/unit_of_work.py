@@ -72,7 +72,7 @@ class UnitOfWork:
     def __init__(self, log: "EventLog", did: str | None, envelope: Envelope) -> None:
         self.did: Final = did
         self.envelope: Final = envelope
-        self._log: Final = log
+        self.log: Final = log
         self._connection: sa.Connection | None = None
         self._assumed: Final[list[Assumption]] = []
         self._unsent: tuple[list[dict[str, Any]], list[Change]] = [], []
@@ -100,11 +100,11 @@ class UnitOfWork:
     @cached_property
     def now(self) -> datetime:
         """The database's time, read once, while the lock is held; before, a little behind it."""
-        if self._connection is None and (estimated := self._log.database.estimated_now()) is not None:
+        if self._connection is None and (estimated := self.log.database.estimated_now()) is not None:
             now, proof = estimated
             self._assumed.extend([] if proof is None else [Assumption(proof, finds=True)])
             return now
-        return self._log.database.now(self.connection, read=self._locked_at)
+        return self.log.database.now(self.connection, read=self._locked_at)
 
     def finds(self, query: Query, *, expected: bool) -> bool:
         """Return whether the query finds a row; before the lock is held, what is expected."""
@@ -117,7 +117,7 @@ class UnitOfWork:
         """Return the aggregate in its latest state; raises AggregateNotFoundError where this account has none."""
         if self._connection is None and (known := self._known(aggregate_id)) is not None:
             return self._loaded(aggregate_class, aggregate_id, known)
-        latest = self._log.latest(
+        latest = self.log.latest(
             self._account, aggregate_id, lambda query: query.start(self.connection).all()
         )
         return self._loaded(aggregate_class, aggregate_id, latest)
@@ -126,13 +126,13 @@ class UnitOfWork:
         """Do what `load` does for each of these, with one round trip for all."""
         with pipelined(self.connection):
             sent = {
-                query: query.start(self.connection) for query in self._log.heads(self._account, aggregate_ids)
+                query: query.start(self.connection) for query in self.log.heads(self._account, aggregate_ids)
             }
 
         def read(query: Query) -> list[Any]:
             return (sent.get(query) or query.start(self.connection)).all()
 
-        latest = (self._log.latest(self._account, each, read) for each in aggregate_ids)
+        latest = (self.log.latest(self._account, each, read) for each in aggregate_ids)
         return [self._loaded(aggregate_class, *each) for each in zip(aggregate_ids, latest, strict=True)]
 
     def save(self, *aggregates: Aggregate) -> list[Change]:
@@ -165,9 +165,9 @@ class UnitOfWork:
             return
         with _under_lock(connection):
             locked = lock_account(connection, self.did)
-            made_by = FINGERPRINTS.start(connection, {}) if self._log.projections else None
+            made_by = FINGERPRINTS.start(connection, {}) if self.log.projections else None
         if made_by is not None:
-            require_current(connection, self._log.projections, made_by.all())
+            require_current(connection, self.log.projections, made_by.all())
         self._locked_at = _time_of(locked)
 
     def finish(self) -> None:
@@ -197,7 +197,7 @@ class UnitOfWork:
     def publish(self) -> None:
         """Cache the committed states, and run the callbacks; an error of a callback cannot undo the commit."""
         for aggregate_id, state in self._states.items():
-            self._log.cache.put(aggregate_id, state)
+            self.log.cache.put(aggregate_id, state)
         for callback in self._callbacks:
             try:
                 callback()
@@ -207,8 +207,8 @@ class UnitOfWork:
     def _send(self, *, commits: bool = False) -> None:
         """Lock, prove what was assumed, write what was saved, and commit, in one round trip."""
         try:
-            if commits and self._log.database.is_sqlite:
-                self._log.database.commit_in_group(partial(self._write, commits=True))
+            if commits and self.log.database.is_sqlite:
+                self.log.database.commit_in_group(partial(self._write, commits=True))
             else:
                 self._write(self.begin(), commits=commits)
         except BaseException as error:
@@ -219,13 +219,13 @@ class UnitOfWork:
     def _write(self, connection: sa.Connection, *, commits: bool) -> None:
         self._connection = connection
         rows, changes = self._unsent
-        is_sqlite = self._log.database.is_sqlite
+        is_sqlite = self.log.database.is_sqlite
         require_same_server(connection)
         if is_sqlite and monotonic() > self._began_at + MAX_CLOCK_LAG.total_seconds():
             raise StaleError  # its time has passed: it has waited for its turn
         with _under_lock(connection, commits=commits):
             locked = lock_account(connection, self._account)
-            prove(connection, [*self._log.standing(), *self._assumed])
+            prove(connection, [*self.log.standing(), *self._assumed])
             inserted = append_rows(connection, rows) if rows else []
             if is_sqlite:
                 self._place(changes, inserted)
@@ -237,12 +237,12 @@ class UnitOfWork:
         if not is_sqlite:
             self._place(changes, inserted)
         if (locked_at := _time_of(locked)) is not None:
-            self._locked_at = self._log.database.heard(locked_at)
+            self._locked_at = self.log.database.heard(locked_at)
 
     def _known(self, aggregate_id: UUID) -> StreamState | None:
         """Take the stream to be as it is cached; what this unit itself has saved needs no proof."""
-        if aggregate_id not in self._states and (cached := self._log.cache.get(aggregate_id)) is not None:
-            self._assumed.append(Assumption(self._log.is_head(aggregate_id, cached), finds=True))
+        if aggregate_id not in self._states and (cached := self.log.cache.get(aggregate_id)) is not None:
+            self._assumed.append(Assumption(self.log.is_head(aggregate_id, cached), finds=True))
             self._states[aggregate_id] = cached
         return self._states.get(aggregate_id)
 
@@ -279,7 +279,7 @@ class UnitOfWork:
         return changes
 
     def _apply(self, connection: sa.Connection, changes: Sequence[Change]) -> None:
-        for projection in self._log.projections:
+        for projection in self.log.projections:
             projection.apply(connection, changes, into_live)
         for read in self._reads_of_save:
             read(connection, changes)
@@ -299,7 +299,7 @@ class UnitOfWork:
         self._collected.append((aggregate, events))
         before = self._before(events[0], type(aggregate))
         recorded_at = max(self.now, before.recorded_at) if before is not None else self.now
-        stored = [self._log.codec.encode(event) for event in events]
+        stored = [self.log.codec.encode(event) for event in events]
         return _Appended(aggregate.id, before.state if before is not None else None, stored, recorded_at)
 
     def _before(self, event: Event, aggregate_class: type[Aggregate]) -> StreamState | None:
@@ -307,7 +307,7 @@ class UnitOfWork:
             return None
         stream, version = event.originator_id, event.originator_version - 1
         before = self._states.get(stream)
-        before = before or self._log.state_at(self.connection, self._account, stream, version)
+        before = before or self.log.state_at(self.connection, self._account, stream, version)
         if before is None or self._is_foreign(before):
             raise AggregateNotFoundError(stream)
         return before
@@ -323,7 +323,7 @@ class UnitOfWork:
                     position=next(next_positions),
                     did=self._account,
                     version=stored.originator_version,
-                    event=self._log.codec.decode(stored),
+                    event=self.log.codec.decode(stored),
                     topic=stored.topic,
                     recorded_at=each.recorded_at,
                     **vars(self.envelope),

@@ -35,13 +35,6 @@ def _shown(value: Any) -> Any:
     return value if show is None else show(value)
 
 
-def visible_state(subject: Published | None) -> dict[str, Any]:
-    """Return every field whose changes are shown; a subject that does not exist yet has none."""
-    if subject is None:
-        return {}
-    return {field: _shown(getattr(subject, field)) for field in subject.SHOWN}
-
-
 def changes_between(before: Published | None, after: Published | None) -> list[dict[str, Any]]:
     """List the fields of a subject whose shown values differ; before it exists it has none."""
     subject = after or before

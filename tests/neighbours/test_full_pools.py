@@ -7,7 +7,7 @@ import pytest
 
 from api.plyr import catalogue
 from api.routers import health, me, track_writes
-from application.authorization import owner_of
+from application.subjects import owner_of
 from outbox.threads import MAX_THREADS, THREADS, in_thread
 from tests.api.world import refusal, until, upload
 from tests.servers.databases import KINDS
@@ -39,7 +39,7 @@ async def answers(client, track):
 @pytest.mark.parametrize(
     ("path", "field", "module", "name"),
     [
-        ("/tracks/{id}", "title", track_writes, "edit_track"),
+        ("/tracks/{id}", "title", track_writes, "change_track"),
         ("/me", "bio", me, "update_profile"),
         ("/plyr/artists/me", "bio", catalogue, "update_profile"),
     ],

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from aggregates.track import Track, media_cids
 from eventstore.event_log import EventLog
 from eventstore.schema import stored_event
-from projections.history import history_page, visible_state
+from projections.history import changes_between, history_page
 from projections.media_references import media_references
 from projections.rebuild.rebuild import differences, rebuild
 from projections.tracks.table import TrackView, track_tags, tracks
@@ -66,7 +66,7 @@ def rows_are_the_fold(log: EventLog, track_id: int) -> None:
                 assert shown.get(each["field"]) == each["before"]
                 shown[each["field"]] = each["after"]
             assert {k: v for k, v in shown.items() if v is not None} == {
-                k: v for k, v in visible_state(state).items() if v is not None
+                each["field"]: each["after"] for each in changes_between(None, state)
             }
             assert (entry.version, entry.type) == (event.version, type(event.event).__name__)
         references = connection.execute(

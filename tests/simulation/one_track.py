@@ -8,7 +8,6 @@ from sqlalchemy import Connection, select
 
 from aggregates.track import Track
 from application.account import continue_deletion, deletion_requested_at, request_deletion
-from application.authorization import OnTrack, load_owned
 from application.records import (
     Decision,
     OnPds,
@@ -17,7 +16,8 @@ from application.records import (
     resolve,
     restore_record,
 )
-from application.tracks.commands import delete_track, undelete_track
+from application.subjects import On, load_owned
+from application.tracks.commands import Undelete, change_track, delete_track
 from eventstore.coordination.threads import Threads
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.lanes import park_lane
@@ -67,7 +67,7 @@ class OneTrack(SavedTrack):
             work(unit)
 
     def owned(self, unit: UnitOfWork) -> Track:
-        return load_owned(unit, OnTrack(1))
+        return load_owned(unit, On(Track, 1))
 
     def tells(self, command: Callable[[Track], None]) -> None:
         self.command(1, command)
@@ -92,7 +92,7 @@ class OneTrack(SavedTrack):
         self.gives(lambda unit: change_namespace(unit, self.owned(unit), RECORDS, found))
 
     def undeletes(self) -> None:
-        self.gives(lambda unit: undelete_track(unit, OnTrack(1), self))  # type: ignore[arg-type]
+        self.gives(lambda unit: change_track(unit, Undelete(Track, 1), self))  # type: ignore[arg-type]
 
     def pin(self, _connection: Connection, cids: list[str]) -> None:
         if self.track.audio.cid not in self.bytes.held and cids:
@@ -135,7 +135,7 @@ class OneTrack(SavedTrack):
 
     def deletion_is_restored(self) -> None:
         """The owner deletes the track and undeletes it; the database is restored to between the two."""
-        self.gives(lambda unit: delete_track(unit, OnTrack(1)))
+        self.gives(lambda unit: delete_track(unit, On(Track, 1)))
         self.relay_runs()
         backup = driver_of(self.database).serialize()
         self.undeletes()

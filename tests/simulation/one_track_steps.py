@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from aggregates.track import Track
 from aggregates.values import SupportGate
-from application.authorization import OnTrack
 from application.records import Resolution, copy_audio_to_pds, retry_mirror
+from application.subjects import On
 from application.tracks.commands import delete_track
 from outbox.operations.operators import Action
 from tests.dsl import COLLECTION, OLD_COLLECTION, some_feature
@@ -22,18 +23,18 @@ OWNER: dict[str, Step] = {
     "feature": lambda it: it.tells(
         lambda track: track.update_metadata({"features": (some_feature(),)}, at=it.clock())
     ),
-    "delete": lambda it: it.gives(lambda unit: delete_track(unit, OnTrack(1))),
+    "delete": lambda it: it.gives(lambda unit: delete_track(unit, On(Track, 1))),
     "undelete": OneTrack.undeletes,
     "gate": lambda it: it.tells(lambda track: track.set_support_gate(SupportGate("any"), at=it.clock())),
     "replace audio": lambda it: it.tells(
         lambda track: track.replace_audio(it.bytes.keep(b"other" * 500), at=it.clock())
     ),
-    "copy audio": lambda it: it.gives(lambda unit: copy_audio_to_pds(unit, OnTrack(1))),
+    "copy audio": lambda it: it.gives(lambda unit: copy_audio_to_pds(unit, On(Track, 1))),
     "change namespace": OneTrack.changes_namespace,
     "restore record": OneTrack.restores_record,
     "keep ours": lambda it: it.resolves(Resolution.OURS),
     "keep theirs": lambda it: it.resolves(Resolution.THEIRS),
-    "retry": lambda it: it.gives(lambda unit: retry_mirror(unit, OnTrack(1))),
+    "retry": lambda it: it.gives(lambda unit: retry_mirror(unit, On(Track, 1))),
     "sign in": OneTrack.signs_in,
     "sign out": OneTrack.signs_out,
     "leave": OneTrack.leaves,

@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from application.authorization import OnTrack, load_owned
+from aggregates.track import Track
 from application.records import change_namespace
+from application.subjects import On, load_owned
 from outbox.tracks.record import OWN_FIELDS
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.simulation import invariants
@@ -67,7 +68,7 @@ def until_settled(world: World, *, hours: int = 72) -> None:
 
 def moves(world: World, track_id: int) -> None:
     assert world.in_unit(
-        track_id, lambda unit: change_namespace(unit, load_owned(unit, OnTrack(track_id)), RECORDS)
+        track_id, lambda unit: change_namespace(unit, load_owned(unit, On(Track, track_id)), RECORDS)
     )
 
 

@@ -1,4 +1,4 @@
-"""Requests of an account that happen once under an Idempotency-Key, and the commands on its tracks among them.
+"""Requests of an account that happen once under an Idempotency-Key, and its commands among them.
 
 1. begin: hold the key, look for an earlier result, read the body
 2. the router does the work, unless this is a repetition: of a command it parses the body, stores media, and makes public what it publishes
@@ -14,15 +14,14 @@ from contextlib import AbstractAsyncContextManager, ExitStack, aclosing, asyncco
 from dataclasses import replace
 from functools import partial
 from inspect import isawaitable
-from typing import Annotated, Final, ParamSpec, TypeVar
+from typing import Annotated, Any, Final, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from aggregates.published import Subject
-from aggregates.track import Track
+from aggregates.published import Published, Subject
 from aggregates.values import Audio
 from api.auth.authentication import RememberedWriter, ServicesDep, SignedIn, refuse_ended, refused_if_ended
 from api.errors import UnparsableError
@@ -32,13 +31,14 @@ from api.openapi import refuses
 from api.pipeline.media_intake import MediaIntake, PublicCopy
 from api.requests.body import Body, fields_as, received_body
 from api.requests.parameters import versions_of, wait_of
-from api.responses.track import TrackReader, UnitReader, mirror_of
+from api.responses.reader import SubjectReader
 from api.services import Services
-from application.authorization import require_owned, require_staying, require_version, would_accept
 from application.errors import LeavingError
+from application.subjects import A, On, require_owned, require_staying
 from eventstore.coordination.commit_signals import awaited
 from eventstore.coordination.threads import Turns
 from eventstore.errors import InProgressError
+from eventstore.event_log import EventLog
 from eventstore.idempotency import CommandResult, KeyLock, RequestKey, StoredResult, key_lock
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import AccountState
@@ -176,11 +176,11 @@ def result_of(body: BaseModel, status: int = 200, **headers: str) -> CommandResu
     return CommandResult(status, body, headers)
 
 
-UseCase = Callable[[UnitOfWork], int]
-"""Runs a command in a unit of work; returns the track's id."""
-Respond = Callable[[TrackReader, int], CommandResult]
-"""Builds the result from the state of the track with this id."""
-Publication = Callable[[sa.Connection], Audio | None]
+UseCase = Callable[[UnitOfWork], Published]
+"""Runs a command in a unit of work; returns what it is about."""
+Respond = Callable[[SubjectReader, Subject], CommandResult]
+"""Builds the result from the state of what the command is about."""
+Publication = Callable[[EventLog, sa.Connection], Audio | None]
 """Finds the audio that a command makes public."""
 
 
@@ -203,7 +203,7 @@ class CommandAttempt(Attempt):
         self._allow_leaving: Final = allow_leaving
         self._wait_seconds: Final = wait_seconds
         self._public_copy: Final = public_copy
-        self._answered: tuple[Respond, int, int] | None = None
+        self._answered: tuple[Respond, Subject, int] | None = None
 
     async def publish(self, audio: Audio) -> None:
         """Make a public copy of stored audio, where the store has such copies; without a commit it is dropped."""
@@ -218,7 +218,7 @@ class CommandAttempt(Attempt):
 
         def decide() -> Audio | None:
             with self._services.database.read() as connection:
-                return publication(connection)
+                return publication(self._services.log, connection)
 
         if (audio := await run_in_threadpool(decide)) is not None:
             await self.publish(audio)
@@ -235,14 +235,13 @@ class CommandAttempt(Attempt):
         """
         if not waits or self._answered is None or not self._wait_seconds:
             return response_of(self.result)
-        respond, track_id, generation = self._answered
+        respond, subject, generation = self._answered
         awaited_generation = None if for_all else generation
-        subject = Subject(Track.TOPIC, track_id)
         await self._services.waits.wait(self._did, subject, awaited_generation, self._wait_seconds)
 
         def read() -> CommandResult:
             with self._services.database.read() as connection:
-                return respond(TrackReader(lambda: connection, self._services.urls), track_id)
+                return respond(SubjectReader(self._services, lambda: connection), subject)
 
         result = await run_in_threadpool(read)
         is_preferred = self._command.preferred_wait_seconds is not None
@@ -263,34 +262,35 @@ class CommandAttempt(Attempt):
                 raise CredentialExpiredError  # since it was authenticated
             if not self._allow_leaving:
                 require_staying(unit)  # account deletion may have begun since the caller was authenticated
-            reader = UnitReader(unit, services.urls)
+            reader = SubjectReader(services, lambda: unit.connection, unit)
             if self._wait_seconds:
                 services.claim_with(unit)
-            track_id = use_case(unit)
+            subject = Subject.of(use_case(unit))
             self._public_copy.hand_over(unit)
             unit.after_commit(services.wake)
             if lock is None and unit.is_unsent:
-                return partial(self._answer, reader, respond, track_id)
-            result = respond(reader, track_id)
+                return partial(self._answer, reader, respond, subject)
+            result = respond(reader, subject)
             if lock is not None:
                 lock.keep_result(unit, self.body.digest, _without_large_conflict(result))
-            waits = self._wait_seconds > 0
-            generation = mirror_of(unit.connection, self._did, track_id).generation if waits else 0
-            return partial(self._keep_answer, result, respond, track_id, generation)
+            generation = reader.generation(self._did, subject) if self._wait_seconds else 0
+            return partial(self._keep_answer, result, respond, subject, generation)
 
         services.log.transact(self._did, over_http(self._did), work)()
 
     def _repeat(self, stored: StoredResult) -> None:
         self._result, self.is_repetition = stored.for_digest(self.body.digest), True
 
-    def _answer(self, reader: UnitReader, respond: Respond, track_id: int) -> None:
+    def _answer(self, reader: SubjectReader, respond: Respond, subject: Subject) -> None:
         """Answer what was committed from what was read with it."""
-        with reader.after_commit(self._services.database):
-            generation = reader.saved_track(track_id).mirror.generation if self._wait_seconds else 0
-            self._keep_answer(respond(reader, track_id), respond, track_id, generation)
+        with reader.after_commit():
+            generation = reader.generation(self._did, subject) if self._wait_seconds else 0
+            self._keep_answer(respond(reader, subject), respond, subject, generation)
 
-    def _keep_answer(self, result: CommandResult, respond: Respond, track_id: int, generation: int) -> None:
-        self._result, self._answered = result, (respond, track_id, generation)
+    def _keep_answer(
+        self, result: CommandResult, respond: Respond, subject: Subject, generation: int
+    ) -> None:
+        self._result, self._answered = result, (respond, subject, generation)
 
 
 def _without_large_conflict(result: CommandResult) -> CommandResult:
@@ -302,7 +302,7 @@ def _without_large_conflict(result: CommandResult) -> CommandResult:
 
 
 class CommandRequest(IdempotentRequest):
-    """A request that may change one of the caller's tracks."""
+    """A request that may change a track of the caller's, or another of its subjects."""
 
     def __init__(self, request: Request, services: Services, principal: Principal) -> None:
         super().__init__(request, services, principal)
@@ -311,18 +311,21 @@ class CommandRequest(IdempotentRequest):
         self.versions: Final = versions_of(request.headers.get("if-match"))
         self.preferred_wait_seconds: Final = wait_of(request.headers.getlist("prefer"))
 
+    def on(self, aggregate: type[A], subject_id: int) -> On[A]:
+        return On(aggregate, subject_id, self.versions)
+
     @asynccontextmanager
     async def begin(
         self,
         *,
-        on: int | None = None,
+        on: On[Any] | None = None,
         allow_deleted: bool = False,
         allow_leaving: bool = False,
         files: Mapping[str, int] | None = None,
         is_upload: bool = False,
         default_wait_seconds: int = 0,
     ) -> AsyncGenerator[CommandAttempt]:
-        """Hold the key and the body for as long as the block, for a command `on` a track of the caller's.
+        """Hold the key and the body for as long as the block, for a command `on` a subject of the caller's.
 
         `files` names the file parts of the body, each with its limit in bytes. An upload counts against the account's
         limits before its body is read; any other command with a file does so then. `default_wait_seconds` is how long the response waits for the PDS where the caller prefers nothing.
@@ -350,7 +353,7 @@ class CommandRequest(IdempotentRequest):
                     )
 
     async def answer(
-        self, use_case: UseCase, respond: Respond, *, on: int, allow_deleted: bool = False
+        self, use_case: UseCase, respond: Respond, *, on: On[Any], allow_deleted: bool = False
     ) -> Response:
         """Answer a command that takes nothing from the body, and that an account may give that leaves."""
         async with self.begin(on=on, allow_deleted=allow_deleted, allow_leaving=True) as attempt:
@@ -359,15 +362,16 @@ class CommandRequest(IdempotentRequest):
         return await attempt.response()
 
     async def _check(
-        self, lock: KeyLock | None, on: int | None, allow_deleted: bool, allow_leaving: bool
+        self, lock: KeyLock | None, on: On[Any] | None, allow_deleted: bool, allow_leaving: bool
     ) -> StoredResult | None:
-        """Find an earlier result, whatever state the track is in now; else refuse before the body is read.
+        """Find an earlier result, whatever state the subject is in now; else refuse before the body is read.
 
-        The unit of work checks the newest state again, so what this process knows of a track is enough to go on.
+        The unit of work checks the newest state again, so what this process knows of a subject is enough to go on.
         """
         is_refused = self.principal.state is AccountState.LEAVING and not allow_leaving
-        known = self.services.log.cache.get(Track.create_id(on)) if on is not None else None
-        is_known = known is not None and would_accept(known.state, self.principal.did, self.versions)
+        log, did = self.services.log, self.principal.did
+        known = log.cache.get(on.subject.stream_id) if on is not None else None
+        is_known = on is not None and known is not None and on.accepts(known.state, did)
         if lock is None and not is_refused and (on is None or is_known):
             return None
 
@@ -378,8 +382,7 @@ class CommandRequest(IdempotentRequest):
                 if is_refused:
                     raise LeavingError
                 if on is not None:
-                    view = require_owned(connection, self.principal.did, on, deleted_too=allow_deleted)
-                    require_version(view.visible_version, self.versions)
+                    on.require_version(require_owned(log, connection, did, on, deleted_too=allow_deleted))
             return None
 
         return await run_in_threadpool(read_and_check)

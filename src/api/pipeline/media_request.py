@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
+from aggregates.track import Track
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.error_responses import error_response
 from api.middleware.http_layer import GATED_MEDIA, PUBLIC_MEDIA
@@ -26,7 +27,7 @@ from api.middleware.rate_limits import IPV6_SITE_BITS, address_of
 from api.pipeline.concurrency import Counted
 from api.requests.parameters import Moment
 from api.services import Services
-from application.authorization import admit, may_have_bytes, require_reader, require_shown
+from application.authorization import admit, may_have_bytes, require_shown
 from application.errors import (
     ArtworkNotFoundError,
     MediaNotFoundError,
@@ -34,7 +35,7 @@ from application.errors import (
     NoWaveformError,
     WaveformNotReadyError,
 )
-from application.tracks.revert import track_at_time, track_at_version
+from application.subjects import On, past_of, require_reader
 from eventstore.coordination.threads import Turns
 from eventstore.errors import ThreadsBusyError
 from eventstore.untrusted import whole_number
@@ -65,11 +66,11 @@ def past_state(
     if wanted.version is not None and wanted.at is not None:
         raise InvalidFieldError("at", "either a version or a time")
     with services.database.read() as connection:
-        now = require_reader(connection, caller, track_id)
-        if wanted.at is not None:
-            return now, TrackView.of(track_at_time(services.log, connection, now.did, track_id, wanted.at))
+        log, on = services.log, On(Track, track_id)
+        now = require_reader(log, connection, caller, on)
         version = now.version if wanted.version is None else wanted.version
-        return now, TrackView.of(track_at_version(services.log, connection, now.did, track_id, version))
+        then = past_of(log, connection, now.did, on, wanted.at or version)
+        return TrackView.of(now), TrackView.of(then)
 
 
 T = TypeVar("T")

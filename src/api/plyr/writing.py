@@ -4,15 +4,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError, SignInRequiredError
+from aggregates.published import Subject
 from aggregates.track import Track
 from aggregates.values import Downloads, SupportGate
 from api.auth.authentication import ServicesDep, SignedIn
@@ -26,25 +27,26 @@ from api.plyr.track import PUBLIC, SUPPORTERS, UNLISTED, TrackResponse, album_ti
 from api.requests.body import NONE, Body, fields_as
 from api.requests.fields import Structured, TrackFields
 from api.requests.parameters import NO_TRACK, OneOf, require_known_fields
-from api.responses.track import TrackReader, deleted_track
-from api.routers.records import CopyResults, answer_copy, answer_restore, restored_record
+from api.responses.reader import SubjectReader
+from api.responses.track import deleted_track
+from api.routers.records import CopyResults, answer_copy, answer_repair, restored_record
 from api.routers.track_writes import (
-    answer_edit,
+    answer_change,
     answer_replacement,
     answer_upload,
     edit_command,
     upload_command,
 )
 from api.services import Services
-from application.authorization import OnTrack, require_owned
 from application.errors import TrackNotFoundError
+from application.records import restore_record
+from application.subjects import On, require_owned
 from application.tracks.commands import EditTrack, RegisterTrack, delete_track
 from application.tracks.revert import (
     AudioRevision,
-    RestoreRevision,
+    RestoreAudio,
     audio_revisions,
-    published_by_restoring,
-    restore_revision,
+    state_with_audio,
 )
 from eventstore.idempotency import CommandResult
 from eventstore.streams.ids import peer_ids_of, track_id_of
@@ -52,6 +54,7 @@ from eventstore.untrusted import whole_number
 from outbox.views.status import needs_sign_in
 from projections.tracks.queries import count_in_collection, track_by_id
 from projections.tracks.table import TrackView
+from storage.artwork import MAX_BYTES as IMAGE_BYTES
 
 OURS: Final = ("support_gate", "unlisted")
 GATE: Final = SupportGate("any")
@@ -133,38 +136,38 @@ class PlyrResults:
         self._owner = request.principal
         self._copied = CopyResults()
 
-    def track(self, reader: TrackReader, track_id: int) -> CommandResult:
-        return result_of(self._track(reader, track_id))
+    def track(self, reader: SubjectReader, subject: Subject) -> CommandResult:
+        return result_of(self._track(reader, subject))
 
-    def uploaded(self, reader: TrackReader, track_id: int) -> CommandResult:
+    def uploaded(self, reader: SubjectReader, subject: Subject) -> CommandResult:
         """Return at once what the peer tells at the end of its progress stream, which repeats it."""
-        return CommandResult(200, completed(self._track(reader, track_id).model_dump(mode="json")), {})
+        return CommandResult(200, completed(self._track(reader, subject).model_dump(mode="json")), {})
 
-    def deleted(self, reader: TrackReader, track_id: int) -> CommandResult:
-        message = deleted_track(reader, track_id).fields["message"]
+    def deleted(self, reader: SubjectReader, subject: Subject) -> CommandResult:
+        message = deleted_track(reader, subject).fields["message"]
         return CommandResult(200, {"message": message}, {})
 
-    def restored(self, reader: TrackReader, track_id: int) -> CommandResult:
+    def restored(self, reader: SubjectReader, subject: Subject) -> CommandResult:
         """Return as restore-record of ours; raises SignInRequiredError for what only a sign-in lets go on."""
-        ours = self._require_login(reader, restored_record(reader, track_id))
-        track = self._track(reader, track_id).model_dump(mode="json")
+        ours = self._require_login(reader, restored_record(reader, subject))
+        track = self._track(reader, subject).model_dump(mode="json")
         return CommandResult(ours.status, {**ours.fields, "track": track}, {})
 
-    def copied(self, reader: TrackReader, track_id: int) -> CommandResult:
+    def copied(self, reader: SubjectReader, subject: Subject) -> CommandResult:
         """Return as migrate-to-pds of ours; raises SignInRequiredError for what only a sign-in lets go on."""
-        ours = self._require_login(reader, self._copied.show(reader, track_id))
-        shown_as = self._track(reader, track_id).id
+        ours = self._require_login(reader, self._copied.show(reader, subject))
+        shown_as = self._track(reader, subject).id
         return CommandResult(ours.status, {**ours.fields, "track_id": shown_as}, {})
 
-    def _require_login(self, reader: TrackReader, result: CommandResult) -> CommandResult:
+    def _require_login(self, reader: SubjectReader, result: CommandResult) -> CommandResult:
         """In the unit of the command this undoes it: the peer's page takes every 2xx for done."""
         is_done = result.status == HTTPStatus.OK
         if not is_done and needs_sign_in(reader.connection, self._owner.did):
             raise SignInRequiredError(self._owner.did)
         return result
 
-    def _track(self, reader: TrackReader, track_id: int) -> TrackResponse:
-        view = track_by_id(reader.connection, track_id)
+    def _track(self, reader: SubjectReader, subject: Subject) -> TrackResponse:
+        view = track_by_id(reader.connection, subject.id)
         if view is None:
             raise TrackNotFoundError
         return track_responses(reader.connection, [view], self._urls, self._owner)[0]
@@ -247,13 +250,15 @@ async def _upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
 
 @router.patch("/tracks/{track_id}", openapi_extra=names(*FIELDS, "image", "publishing", "remove_image"))
 async def edit(track_id: PeerTrackId, request: Command) -> Response:
-    return await answer_edit(track_id, request, _edit_command, PlyrResults(request).track)
+    return await answer_change(
+        track_id, request, _edit_command, PlyrResults(request).track, files={"image": IMAGE_BYTES}
+    )
 
 
 @router.delete("/tracks/{track_id}")
 async def delete(track_id: PeerTrackId, request: Command) -> Response:
-    command, show = OnTrack(track_id, request.versions), PlyrResults(request).deleted
-    return await request.answer(lambda unit: delete_track(unit, command), show, on=track_id)
+    on, show = request.on(Track, track_id), PlyrResults(request).deleted
+    return await request.answer(lambda unit: delete_track(unit, on), show, on=on)
 
 
 async def _edit_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
@@ -265,13 +270,13 @@ async def _edit_command(request: CommandRequest, track_id: int, body: Body) -> E
 @router.post("/tracks/{track_id}/publishing", openapi_extra=names("settings"))
 async def change(track_id: PeerTrackId, request: Command) -> Response:
     """Change who may find, hear and download a track, all of it at once; the job has the track's id."""
-    return await answer_edit(track_id, request, _access_command, _job)
+    return await answer_change(track_id, request, _access_command, _job)
 
 
 @router.get("/tracks/publishing-jobs/{track_id}")
 def read_job(track_id: PeerTrackId, principal: SignedIn, services: ServicesDep) -> Response:
     with services.database.read() as connection:
-        require_owned(connection, principal.did, track_id)
+        require_owned(services.log, connection, principal.did, On(Track, track_id))
         shown_as = peer_ids_of(connection, [track_id])[track_id]
     done: dict[str, Any] = {"status": "completed", "message": "access updated"}
     return AsciiJsonResponse({**done, "updated_track_ids": [shown_as], "failed_track_ids": []})
@@ -281,11 +286,11 @@ async def _access_command(request: CommandRequest, track_id: int, body: Body) ->
     settings = fields_as(PeerFields, body).settings
     if settings is None:
         raise InvalidFieldError("settings", "must be there: artists have no defaults here")
-    return EditTrack(track_id, request.versions, **access_in(settings, "settings"))
+    return EditTrack(Track, track_id, request.versions, **access_in(settings, "settings"))
 
 
-def _job(reader: TrackReader, track_id: int) -> CommandResult:
-    return CommandResult(200, {"job_id": str(peer_ids_of(reader.connection, [track_id])[track_id])}, {})
+def _job(reader: SubjectReader, subject: Subject) -> CommandResult:
+    return CommandResult(200, {"job_id": str(peer_ids_of(reader.connection, [subject.id])[subject.id])}, {})
 
 
 class RevisionBody(BaseModel):
@@ -316,8 +321,8 @@ class RevisionBody(BaseModel):
 @router.get("/tracks/{track_id}/revisions")
 def list_revisions(track_id: PeerTrackId, principal: SignedIn, services: ServicesDep) -> Response:
     with services.database.read() as connection:
-        require_owned(connection, principal.did, track_id)
-        shown_as, revisions = _revisions(connection, services, principal.did, track_id)
+        track = require_owned(services.log, connection, principal.did, On(Track, track_id))
+        shown_as, revisions = _revisions(connection, services, track)
     return AsciiJsonResponse({"track_id": shown_as, "revisions": revisions})
 
 
@@ -326,35 +331,39 @@ async def restore_audio(
     track_id: PeerTrackId, revision_id: Annotated[int, Path(ge=1)], request: Command
 ) -> Response:
     """Give the track its earlier audio again; answers with the revision of the displaced audio."""
-    services = request.services
+    services, on = request.services, request.on(Track, track_id)
 
-    def displaced(reader: TrackReader, restored: int) -> CommandResult:
-        of_track = (request.principal.did, restored)
-        return CommandResult(200, _revisions(reader.connection, services, *of_track)[1][0], {})
+    def now(connection: sa.Connection) -> Track:
+        return require_owned(services.log, connection, request.principal.did, on)
 
-    async with request.begin(on=track_id) as attempt:
-        if not attempt.is_repetition:
-            command = RestoreRevision(track_id, request.versions, revision_id=revision_id)
-            await attempt.publish_if(partial(published_by_restoring, command=command, log=services.log))
-            await attempt.commit(
-                lambda unit: restore_revision(unit, command, services.log, services.media), displaced
-            )
-    return await attempt.response()
+    async def parse(request: CommandRequest, track_id: int, _body: Body) -> RestoreAudio:
+        def past() -> Track:
+            with services.database.read() as connection:
+                return state_with_audio(services.log, connection, now(connection), revision_id)
+
+        return RestoreAudio(Track, track_id, request.versions, past=await run_in_threadpool(past))
+
+    def displaced(reader: SubjectReader, _restored: Subject) -> CommandResult:
+        connection = reader.connection
+        return CommandResult(200, _revisions(connection, services, now(connection))[1][0], {})
+
+    return await answer_change(track_id, request, parse, displaced)
 
 
 def _revisions(
-    connection: sa.Connection, services: Services, did: str, track_id: int
+    connection: sa.Connection, services: Services, track: Track
 ) -> tuple[int, list[dict[str, Any]]]:
     """Return the id that the peer's clients know, and the revisions."""
-    shown_as = peer_ids_of(connection, [track_id])[track_id]
-    revisions = audio_revisions(services.log, connection, did, track_id)
+    shown_as = peer_ids_of(connection, [track.track_id])[track.track_id]
+    revisions = audio_revisions(services.log, connection, track)
     return shown_as, [RevisionBody.of(each, shown_as).model_dump(mode="json") for each in revisions]
 
 
 @router.post("/tracks/{track_id}/restore-record")
 async def restore(track_id: PeerTrackId, request: Command) -> Response:
     """Bring back a record that was deleted elsewhere; without a login at the PDS nothing is recorded."""
-    return await answer_restore(track_id, request, PlyrResults(request).restored)
+    on, show = request.on(Track, track_id), PlyrResults(request).restored
+    return await answer_repair(on, request, restore_record, show)
 
 
 @router.post("/tracks/{track_id}/migrate-to-pds")

@@ -36,11 +36,11 @@ number_of: Final = whole_number
 """For pages, which get numbers as texts."""
 
 
-_STORABLE: Final = AfterValidator(lambda number: number if 0 < number <= MAX_ID else NO_TRACK)
+STORABLE: Final = AfterValidator(lambda number: number if 0 < number <= MAX_ID else NO_TRACK)
 """One that no database could hold becomes the id of none, so that 401 goes before 404."""
-TrackId = Annotated[int, Path(description="The `id` of a track."), _STORABLE]
-RepairId = Annotated[int, Path(description="The `id` of a repair."), _STORABLE]
-JobId = Annotated[int, Path(description="The `id` of a job."), _STORABLE]
+TrackId = Annotated[int, Path(description="The `id` of a track."), STORABLE]
+RepairId = Annotated[int, Path(description="The `id` of a repair."), STORABLE]
+JobId = Annotated[int, Path(description="The `id` of a job."), STORABLE]
 
 
 @dataclass(frozen=True)

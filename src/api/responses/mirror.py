@@ -1,27 +1,31 @@
 """A record's mirror as JSON: what the log wants, what the PDS confirmed, what was attempted, and what the PDS has now."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Generic
 
 import sqlalchemy as sa
+from fastapi import Path
 from pydantic import BaseModel, Field
 
+from aggregates.published import Published
 from aggregates.track import Track
 from api.json_response import body_from
 from api.responses.track import MirrorBody, Upcoming
-from application.tracks.revert import track_as_it_is
-from eventstore.event_log import EventLog
+from application.subjects import A, On
+from application.tracks.revert import KEPT_BECAUSE
 from outbox.conflicts.conflicts import FieldConflict, conflict_of, field_conflicts
 from outbox.mirror.states import PROBED, LaneState, MirrorReason
 from outbox.mirror.tables import NEVER
 from outbox.pds.client import RecordKey
-from outbox.record.kind import RecordKinds
+from outbox.record.kind import RecordKind, RecordKinds
 from outbox.repo.reads import PresentRecord
 from outbox.views import overview
 from outbox.views.comparison import FieldVersions, KnownRecord, field_versions
 from outbox.views.deliveries import attempts_of
 from outbox.views.drain import drain_of
-from outbox.views.status import Mirror, mirrors
+from outbox.views.status import mirrors
 
 ATTEMPTS: Final = 50
 
@@ -85,10 +89,9 @@ class ConflictBody(BaseModel):
     )
 
 
-class RecordMirrorBody(MirrorBody):
-    """One record's mirror; attempts newest first."""
+class AnyMirrorBody(MirrorBody):
+    """One record's mirror, of any kind."""
 
-    track_id: int
     record_uri: str
     desired: DesiredBody
     acked: AckedBody
@@ -103,6 +106,12 @@ class RecordMirrorBody(MirrorBody):
     last_success_at: datetime | None = Field(description="when the PDS last confirmed the record")
     left: list[LeftBody]
     attempts: list[AttemptBody]
+
+
+class RecordMirrorBody(AnyMirrorBody):
+    """One record's mirror; attempts newest first."""
+
+    track_id: int
 
 
 class LaneBody(BaseModel):
@@ -132,20 +141,21 @@ class LaneBody(BaseModel):
 
 
 def record_mirror(
-    connection: sa.Connection, did: str, track_id: int, log: EventLog, kinds: RecordKinds
-) -> RecordMirrorBody:
-    mirror: Mirror = mirrors(connection, did, Track.TOPIC, [track_id])[track_id]
+    connection: sa.Connection, kind: "ShownKind[A]", subject: A, kinds: RecordKinds
+) -> AnyMirrorBody:
+    did, subject_id = subject.did, subject.subject_id
+    mirror = mirrors(connection, did, kind.name, [subject_id])[subject_id]
     return body_from(
-        RecordMirrorBody,
+        kind.mirror,
         mirror,
-        track_id=track_id,
+        **{f"{kind.name}_id": subject_id},
         desired=DesiredBody(op=mirror.desired_op, generation=mirror.generation),
         acked=AckedBody(generation=mirror.acked_generation),
         observed=ObservedBody(cid=mirror.record_cid),
-        conflict=_conflict(connection, did, track_id, log, kinds),
+        conflict=_conflict(connection, subject, kinds[kind.name]),
         attempts=[
             body_from(AttemptBody, row, record_uri=RecordKey(row.did, row.collection, row.rkey).uri)
-            for row in attempts_of(connection, did, Track.TOPIC, track_id, limit=ATTEMPTS)
+            for row in attempts_of(connection, did, kind.name, subject_id, limit=ATTEMPTS)
         ],
     )
 
@@ -179,14 +189,11 @@ def lane_body(connection: sa.Connection, did: str, now: datetime) -> LaneBody:
     )
 
 
-def _conflict(
-    connection: sa.Connection, did: str, track_id: int, log: EventLog, kinds: RecordKinds
-) -> ConflictBody | None:
-    found = conflict_of(connection, did, kinds[Track.TOPIC], track_id)
+def _conflict(connection: sa.Connection, subject: Published, kind: RecordKind) -> ConflictBody | None:
+    found = conflict_of(connection, subject.did, kind, subject.subject_id)
     if found is None:
         return None
-    track = track_as_it_is(log, connection, did, track_id)
-    values = field_conflicts(found, track)
+    values = field_conflicts(found, subject)
     return body_from(ConflictBody, found, record_uri=found.key.uri, value=found.theirs, values=values)
 
 
@@ -207,10 +214,9 @@ class PresentBody(BaseModel):
     problem: str | None = Field(description="why the PDS could not be asked; null when it answered")
 
 
-class ComparisonBody(BaseModel):
-    """What the log wants of a record, what the PDS confirmed last, and what it has now; differing fields are marked."""
+class AnyComparisonBody(BaseModel):
+    """A comparison of a record of any kind."""
 
-    track_id: int
     record_uri: str
     state: str
     reason: str | None
@@ -220,15 +226,54 @@ class ComparisonBody(BaseModel):
     fields: list[FieldVersions]
 
 
-def comparison_body(track_id: int, known: KnownRecord, present: PresentRecord) -> ComparisonBody:
+class ComparisonBody(AnyComparisonBody):
+    """What the log wants of a record, what the PDS confirmed last, and what it has now; differing fields are marked."""
+
+    track_id: int
+
+
+def comparison_body(
+    kind: "ShownKind[Any]", subject_id: int, known: KnownRecord, present: PresentRecord
+) -> AnyComparisonBody:
     mirror, remote = known.mirror, present.remote
     return body_from(
-        ComparisonBody,
+        kind.comparison,
         mirror,
-        track_id=track_id,
+        **{f"{kind.name}_id": subject_id},
         record_uri=known.key.uri,
         wanted=DesiredBody(op=mirror.desired_op, generation=mirror.generation),
         confirmed=known.confirmed,
         present=body_from(PresentBody, present, cid=remote.cid if remote is not None else None),
         fields=field_versions(known, None if remote is None else remote.body or {}),
     )
+
+
+@dataclass(frozen=True)
+class ShownKind(Generic[A]):
+    """A kind of record in the routes that every kind has."""
+
+    aggregate: type[A]
+    mirror: type[AnyMirrorBody]
+    comparison: type[AnyComparisonBody]
+    kept_because: Mapping[str, str]
+    """Why a revert does not set a field back, by the field."""
+
+    @property
+    def name(self) -> str:
+        return self.aggregate.TOPIC
+
+    @property
+    def path(self) -> str:
+        return f"/{self.name}s/{{{self.name}_id}}"
+
+    @property
+    def in_path(self) -> Any:
+        """The parameter of the path that is the subject's id."""
+        return Path(alias=f"{self.name}_id", description=f"The `id` of a {self.name}.")
+
+    def on(self, subject_id: int, versions: frozenset[int] | None = None) -> On[A]:
+        return On(self.aggregate, subject_id, versions)
+
+
+TRACKS: Final = ShownKind(Track, RecordMirrorBody, ComparisonBody, KEPT_BECAUSE)
+SHOWN_KINDS: Final = (TRACKS,)

@@ -1,22 +1,22 @@
 """A track as JSON: read model, mirror, handle and blob, read in one statement; and the results of commands on it."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, cast
 
 import sqlalchemy as sa
 from pydantic import AfterValidator, BaseModel, Field
 
+from aggregates.published import Subject
 from aggregates.track import Track
 from api.json_response import body_from
+from api.responses.reader import BESIDE, SubjectReader
 from application.errors import TrackNotFoundError
-from eventstore.change import Change
-from eventstore.database import Database
+from eventstore.change import of_class
 from eventstore.idempotency import CommandResult
-from eventstore.prepared import Prepared, Result, among
+from eventstore.prepared import Prepared, among
+from eventstore.streams.buckets import bucket_param
 from eventstore.streams.ids import found_by_id
-from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import account
 from identity.errors import INVALID_HANDLE
 from outbox.mirror.tables import target
@@ -172,7 +172,11 @@ def _beside(
 
 _KEY: Final = (tracks.c.track_id, tracks.c.did, tracks.c.rkey)
 _ONE: Final = Prepared(lambda _: _beside(tracks.c, _BLOB_SINCE_IF_ANY).where(*IS_TRACK_IN_BUCKET))
-_SAVED: Final = Prepared(lambda _: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(*IS_TRACK_IN_BUCKET))
+BESIDE[Track] = Prepared(
+    lambda _: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(
+        tracks.c.track_id == sa.bindparam("subject_id"), tracks.c.bucket == bucket_param("did")
+    )
+)
 _SOME: Final = Prepared(
     lambda dialect: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(among(tracks.c.track_id, "track_ids", dialect))
 )
@@ -208,54 +212,16 @@ def mirror_of(connection: sa.Connection, did: str, track_id: int) -> Mirror:
     return mirrors(connection, did, Track.TOPIC, [track_id])[track_id]
 
 
-class TrackReader:
-    def __init__(self, connect: Callable[[], sa.Connection], urls: RecordUrls) -> None:
-        self._connect = connect
-        self._urls: Final = urls
-
-    @property
-    def connection(self) -> sa.Connection:
-        """Where it reads, and a unit of work that was not sent yet is sent for it."""
-        return self._connect()
-
-    def track(self, track_id: int) -> TrackBody:
-        return one_track(self.connection, track_id, self._urls)
-
-    def saved_track(self, track_id: int) -> TrackBody:
-        """Return the same for a command that changes nothing in the mirror after it has saved the track."""
-        return self.track(track_id)
+def track_now(reader: SubjectReader, subject: Subject) -> TrackBody:
+    return one_track(reader.connection, subject.id, reader.services.urls)
 
 
-class UnitReader(TrackReader):
-    """Knows the track that its unit of work has saved; what is beside it is read in the round trip of the save."""
-
-    def __init__(self, unit: UnitOfWork, urls: RecordUrls) -> None:
-        super().__init__(lambda: unit.connection, urls)
-        self._saved: tuple[Track, Result] | None = None
-
-        def read_beside(connection: sa.Connection, changes: Sequence[Change]) -> None:
-            last = changes[-1].after
-            if isinstance(last, Track):
-                this = {"place": last.did, "track_id": last.track_id}
-                self._saved = last, _SAVED.start(connection, this)
-
-        unit.with_save(read_beside)
-
-    def saved_track(self, track_id: int) -> TrackBody:
-        """Return its body; without a change nothing was saved, and it is read."""
-        if self._saved is None:
-            self._connect()  # sends what was saved, and reads what is beside it
-        if self._saved is None or self._saved[0].track_id != track_id:
-            return self.track(track_id)
-        track, beside = self._saved
-        return _bodies([TrackView.of(track)], beside.all(), self._urls)[0]
-
-    @contextmanager
-    def after_commit(self, database: Database) -> Generator[None]:
-        """Read inside what was not read with the save in a transaction of its own."""
-        with ExitStack() as begun:
-            self._connect = lambda: begun.enter_context(database.read_committed())
-            yield
+def saved_track(reader: SubjectReader, subject: Subject) -> TrackBody:
+    """Return the body for a command that changes nothing in the mirror after it has saved the track."""
+    if (saved := reader.saved(subject)) is None:
+        return track_now(reader, subject)
+    track, beside = saved
+    return _bodies([TrackView.of(of_class(Track, track))], beside, reader.services.urls)[0]
 
 
 def _bodies(views: Sequence[TrackView], rows: Sequence[Any], urls: RecordUrls) -> list[TrackBody]:
@@ -291,16 +257,16 @@ class DeletedBody(BaseModel):
     mirror: MirrorBody
 
 
-def created_track(reader: TrackReader, track_id: int) -> CommandResult:
-    answer = changed_track(reader, track_id)
-    return CommandResult(201, answer.body, {**answer.headers, "Location": f"/tracks/{track_id}"})
+def created_track(reader: SubjectReader, subject: Subject) -> CommandResult:
+    answer = changed_track(reader, subject)
+    return CommandResult(201, answer.body, {**answer.headers, "Location": f"/tracks/{subject.id}"})
 
 
-def changed_track(reader: TrackReader, track_id: int) -> CommandResult:
-    track = reader.saved_track(track_id)
+def changed_track(reader: SubjectReader, subject: Subject) -> CommandResult:
+    track = saved_track(reader, subject)
     return CommandResult(200, track, {"ETag": track.etag})
 
 
-def deleted_track(reader: TrackReader, track_id: int) -> CommandResult:
-    mirror = reader.saved_track(track_id).mirror.model_dump(mode="json")
+def deleted_track(reader: SubjectReader, subject: Subject) -> CommandResult:
+    mirror = saved_track(reader, subject).mirror.model_dump(mode="json")
     return CommandResult(200, {"message": "track deleted successfully", "mirror": mirror}, {})

@@ -33,7 +33,7 @@ from api.requests.body import fields_as, received_body
 from api.requests.fields import Filled, SignInFields, TokenFields
 from api.requests.parameters import StrictRoute
 from api.services import Services
-from application.authorization import require_staying
+from application.subjects import require_staying
 from eventstore.idempotency import CommandResult
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import CredentialKind, Issued, Principal

@@ -1,4 +1,4 @@
-"""The history of a track, for its owner and admins, and the audit: every change of an account, or of all accounts for operators."""
+"""The history of a track or another subject, for its owner and admins, and the audit: every change of an account, or of all accounts for operators."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aggregates.account import Account
 from aggregates.errors import InvalidFieldError
-from aggregates.published import event_classes
+from aggregates.published import Published, Subject, event_classes
 from aggregates.track import Track
 from aggregates.track_events import NOT_IN_RECORD
 from api.auth.authentication import ServicesDep, SignedIn
@@ -24,21 +24,22 @@ from api.json_response import Page, body_from
 from api.openapi import errors
 from api.pipeline.concurrency import NDJSON, Export, lines, open_stream
 from api.requests.parameters import (
+    STORABLE,
     Moment,
     OneOf,
     PageOrLines,
     PageQuery,
     StrictRoute,
-    TrackId,
     WaitPreference,
     cursor_of,
     line_count,
     page_length,
 )
+from api.responses.mirror import ShownKind
 from api.services import Services
-from application.authorization import require_reader
 from application.event_poller import AccountState
-from application.tracks.revert import FIELDS, KEPT_BECAUSE, changes_between_versions
+from application.subjects import A, changes_between_versions, require_reader
+from application.tracks.revert import FIELDS
 from eventstore.database import Database
 from identity.accounts.accounts import accounts_of
 from identity.accounts.credentials import Principal
@@ -120,48 +121,65 @@ class HistoryQuery(PageQuery):
     limit: PageOrLines = None
 
 
-@router.get(
-    "/tracks/{track_id}/history",
-    response_model=Page[HistoryRow],
-    responses={**errors(403), 200: {"content": {NDJSON: {}}}},
-)
-def read_history(
-    principal: SignedIn,
-    services: ServicesDep,
-    track_id: TrackId,
-    wanted: Annotated[HistoryQuery, Query()],
-    accept: Accept = "",
-) -> Page[HistoryRow] | Response:
-    """Read who changed what, newest first. As NDJSON all pages are streamed, unless there is a limit."""
-    if NDJSON not in accept:
-        return history_page(principal, services, track_id, wanted)
-    with services.database.read() as connection:
-        did = require_reader(connection, principal, track_id).did
+def history_routes(kind: ShownKind[A]) -> APIRouter:
+    """Return the routes of a kind for the histories of its subjects."""
+    router = APIRouter(prefix=kind.path, tags=["history"], route_class=StrictRoute)
 
-    def read(cursor: int | None, limit: int) -> Page[HistoryRow]:
+    @router.get(
+        "/history",
+        response_model=Page[HistoryRow],
+        responses={**errors(403), 200: {"content": {NDJSON: {}}}},
+    )
+    def read_history(
+        principal: SignedIn,
+        services: ServicesDep,
+        subject_id: Annotated[int, kind.in_path, STORABLE],
+        wanted: Annotated[HistoryQuery, Query()],
+        accept: Accept = "",
+    ) -> Page[HistoryRow] | Response:
+        """Read who changed what, newest first. As NDJSON all pages are streamed, unless there is a limit."""
+        if NDJSON not in accept:
+            return history_page(principal, services, kind, subject_id, wanted)
         with services.database.read() as connection:
-            return _history(connection, did, track_id, cursor, limit)
+            subject = require_reader(services.log, connection, principal, kind.on(subject_id))
 
-    rows = lines(read, cursor_of(wanted.cursor), line_count(wanted.limit))
-    return Export(services, principal, rows)
+        def read(cursor: int | None, limit: int) -> Page[HistoryRow]:
+            with services.database.read() as connection:
+                return _history(connection, subject, cursor, limit)
+
+        rows = lines(read, cursor_of(wanted.cursor), line_count(wanted.limit))
+        return Export(services, principal, rows)
+
+    @router.get("/diff", responses=errors(403), name="read_diff")
+    def diff(
+        principal: SignedIn,
+        services: ServicesDep,
+        subject_id: Annotated[int, kind.in_path, STORABLE],
+        wanted: Annotated[DiffQuery, Query()],
+    ) -> DiffBody:
+        """Compare two versions of a track, field by field."""
+        return read_diff(principal, services, kind, subject_id, wanted)
+
+    return router
 
 
 def history_page(
-    principal: Principal, services: Services, track_id: int, wanted: HistoryQuery
+    principal: Principal, services: Services, kind: ShownKind[A], subject_id: int, wanted: HistoryQuery
 ) -> Page[HistoryRow]:
     """Return a page of a history, newest first; raises as `require_reader`."""
     with services.database.read() as connection:
-        did = require_reader(connection, principal, track_id).did
-        return _history(connection, did, track_id, cursor_of(wanted.cursor), page_length(wanted.limit))
+        subject = require_reader(services.log, connection, principal, kind.on(subject_id))
+        return _history(connection, subject, cursor_of(wanted.cursor), page_length(wanted.limit))
 
 
 def _history(
-    connection: sa.Connection, did: str, track_id: int, cursor: int | None, limit: int
+    connection: sa.Connection, subject: Published, cursor: int | None, limit: int
 ) -> Page[HistoryRow]:
-    page = history.history_page(connection, did, track_id, cursor=cursor, limit=limit)
-    mirror = mirrors(connection, did, Track.TOPIC, [track_id])[track_id]
+    did, kind, subject_id = subject.did, *Subject.of(subject)
+    page = history.history_page(connection, did, subject_id, kind=kind, cursor=cursor, limit=limit)
+    mirror = mirrors(connection, did, kind, [subject_id])[subject_id]
     events = [(entry.position, entry.touches_record) for entry in page.items]
-    delivery_of = deliveries(connection, did, Track.TOPIC, track_id, events, mirror=mirror)
+    delivery_of = deliveries(connection, did, kind, subject_id, events, mirror=mirror)
     actors = accounts_of(connection, {entry.actor for entry in page.items})
     rows = [
         body_from(
@@ -175,20 +193,20 @@ def _history(
     return body_from(Page[HistoryRow], page, items=rows)
 
 
-@router.get("/tracks/{track_id}/diff", responses=errors(403))
 def read_diff(
-    principal: SignedIn, services: ServicesDep, track_id: TrackId, wanted: Annotated[DiffQuery, Query()]
+    principal: Principal, services: Services, kind: ShownKind[A], subject_id: int, wanted: DiffQuery
 ) -> DiffBody:
-    """Compare two versions of a track, field by field."""
     with services.database.read() as connection:
-        newest = require_reader(connection, principal, track_id)
+        newest = require_reader(services.log, connection, principal, kind.on(subject_id))
         to = newest.version if wanted.to is None else wanted.to
         for name, version in (("from", wanted.from_), ("to", to)):
             if version < 0:
                 raise InvalidFieldError(name, "must be 0 or more")
         versions = (wanted.from_, to)
-        changes = changes_between_versions(services.log, connection, newest.did, track_id, versions)
-    differences = [DifferenceBody(**each, kept_because=KEPT_BECAUSE.get(each["field"])) for each in changes]
+        on = kind.on(subject_id)
+        changes = changes_between_versions(services.log, connection, newest.did, on, versions)
+    kept_because = kind.kept_because
+    differences = [DifferenceBody(**each, kept_because=kept_because.get(each["field"])) for each in changes]
     return DiffBody(from_version=wanted.from_, to_version=to, changes=differences)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import GatedTrackError
+from aggregates.published import Published, Subject
 from aggregates.track import Track
 from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.json_response import response_of
@@ -22,10 +24,10 @@ from api.requests.body import fields_as
 from api.requests.fields import Flag
 from api.requests.parameters import StrictRoute, TrackId, WaitPreference
 from api.responses.progress import AdoptionBody, MigrationBody, adoption_body, migration_report
-from api.responses.track import MirrorBody, TrackBody, TrackReader, is_on_pds, mirror_of
+from api.responses.reader import SubjectReader
+from api.responses.track import MirrorBody, TrackBody, is_on_pds, mirror_of, track_now
 from api.services import Services
 from application.account import request_adoption
-from application.authorization import OnTrack, load_owned
 from application.errors import (
     BlobRefusedError,
     BlobTooLargeError,
@@ -41,12 +43,15 @@ from application.records import (
     copy_audio_to_pds,
     restore_record,
 )
+from application.subjects import A, On, load_owned
 from eventstore.idempotency import CommandResult
 from eventstore.jobs.queue import is_unfinished
 from eventstore.jobs.table import UNFINISHED
+from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import AccountState
 from outbox.blobs.jobs import MISSING_REASON, TOO_LARGE_REASON
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
+from outbox.record.kind import RecordKind
 from projections.tracks.queries import track_by_id
 from replay.adoption import adopt as adoptions
 
@@ -113,8 +118,8 @@ MESSAGES: Final[dict[str | None, str]] = {
 """By the reason that a request is not done."""
 
 
-def restored_record(reader: TrackReader, track_id: int) -> CommandResult:
-    track = reader.track(track_id)
+def restored_record(reader: SubjectReader, subject: Subject) -> CommandResult:
+    track = track_now(reader, subject)
     mirror, not_ours = track.mirror, {MirrorState.HELD, MirrorState.DETACHED}
     if mirror.acked_generation >= mirror.generation and mirror.state not in not_ours:  # the blob may follow
         body = RestoredBody(success=True, track=track, restored_uri=track.atproto_record_uri)
@@ -122,10 +127,10 @@ def restored_record(reader: TrackReader, track_id: int) -> CommandResult:
     return _recorded(RestoringBody, track, {"track": track, "restored_uri": None})
 
 
-def moved_record(reader: TrackReader, track_id: int) -> CommandResult:
+def moved_record(reader: SubjectReader, subject: Subject) -> CommandResult:
     """Return 200 once the record is in the new collection and gone from the old one, else 202."""
-    track = reader.track(track_id)
-    mirror = mirror_of(reader.connection, track.artist_did, track_id)
+    track = track_now(reader, subject)
+    mirror = mirror_of(reader.connection, track.artist_did, subject.id)
     if mirror.is_settled:
         body = MovedBody(success=True, track=track, migrated_uri=track.atproto_record_uri)
         return result_of(body, ETag=track.etag)
@@ -138,14 +143,14 @@ class CopyResults:
     def __init__(self) -> None:
         self._message = WAS_THERE
 
-    def show(self, reader: TrackReader, track_id: int) -> CommandResult:
+    def show(self, reader: SubjectReader, subject: Subject) -> CommandResult:
         """Return 200 once the record on the PDS names the audio, else 202; raises what refused the audio for good."""
-        track = reader.track(track_id)
-        copied: dict[str, Any] = {"track_id": track_id, "pds_blob_cid": track.pds_blob_cid}
+        track = track_now(reader, subject)
+        copied: dict[str, Any] = {"track_id": subject.id, "pds_blob_cid": track.pds_blob_cid}
         if is_on_pds(track):
             return result_of(MigratedBody(success=True, message=self._message, **copied))
         self._message = MIGRATED  # from here on this request did it
-        _refuse_what_failed_for_good(reader.connection, track_id)
+        _refuse_what_failed_for_good(reader.connection, subject.id)
         return _recorded(MigratingBody, track, {**copied, "mirror": track.mirror})
 
 
@@ -188,20 +193,28 @@ async def restore(track_id: TrackId, request: Command) -> Response:
 
     One that the old collection has instead is refused: migrate-namespace moves it.
     """
-    return await answer_restore(track_id, request, restored_record)
+    return await answer_repair(request.on(Track, track_id), request, restore_record, restored_record)
 
 
-async def answer_restore(track_id: int, request: CommandRequest, show: Respond) -> Response:
-    services = request.services
-    on_pds = OnPds.UNKNOWN
-    async with request.begin(on=track_id, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
+async def answer_repair(
+    on: On[A],
+    request: CommandRequest,
+    use_case: Callable[[UnitOfWork, Published, RecordKind, OnPds], Published],
+    show: Respond,
+    *,
+    in_old_alone: bool = False,
+) -> Response:
+    """Bring the record to its place, given what the PDS holds there, or in the old collection alone."""
+    services, on_pds = request.services, OnPds.UNKNOWN
+    async with request.begin(on=on, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
         if not attempt.is_repetition:
-            on_pds = await look(services, await place_of(services, request.principal.did, track_id))
-            command, kind = OnTrack(track_id, request.versions), services.kinds[Track.TOPIC]
-            await attempt.commit(
-                lambda unit: restore_record(unit, load_owned(unit, command), kind, on_pds), show
-            )
-    return await attempt.response(waits=_may_wait(request, on_pds))
+            place = await place_of(services, request.principal.did, on)
+            on_pds = await look(services, place, in_old_alone=in_old_alone)
+            kind = services.kinds[on.kind]
+            await attempt.commit(lambda unit: use_case(unit, load_owned(unit, on), kind, on_pds), show)
+    # a PDS that did not answer just now will not have the record in a moment
+    waits = on_pds is not OnPds.UNKNOWN or request.preferred_wait_seconds is not None
+    return await attempt.response(waits=waits, for_all=in_old_alone)
 
 
 @router.post("/tracks/{track_id}/migrate-to-pds", **accepted(MigratedBody, MigratingBody))
@@ -211,21 +224,20 @@ async def migrate(track_id: TrackId, request: Command, reads: Reads) -> Response
 
 
 async def answer_copy(track_id: int, request: CommandRequest, reads: CallerReads, show: Respond) -> Response:
-    services = request.services
-    async with request.begin(on=track_id, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
+    services, on = request.services, request.on(Track, track_id)
+    async with request.begin(on=on, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
         if not attempt.is_repetition:
-            place = await place_of(services, request.principal.did, track_id)
-            if place.track.support_gate is not None:
+            place = await place_of(services, request.principal.did, on)
+            if place.subject.support_gate is not None:
                 raise GatedTrackError
-            if place.track.blob is None:
-                audio = place.track.audio
+            if place.subject.blob is None:
+                audio = place.subject.audio
                 if not await reads.is_stored(audio.cid):
                     raise MediaNotFoundError
                 limit = min(AUDIO_BLOB_BYTES, await blob_limit(services, place) or AUDIO_BLOB_BYTES)
                 if audio.size > limit:
                     raise BlobTooLargeError(limit)
-            command = OnTrack(track_id, request.versions)
-            await attempt.commit(lambda unit: copy_audio_to_pds(unit, command), show)
+            await attempt.commit(lambda unit: copy_audio_to_pds(unit, on), show)
     return await attempt.response(for_all=True)
 
 
@@ -235,22 +247,8 @@ async def move(track_id: TrackId, request: Command) -> Response:
 
     One that only the PDS knows to be in the old collection moves, too.
     """
-    services = request.services
-    found = OnPds.ABSENT
-    async with request.begin(on=track_id, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
-        if not attempt.is_repetition:
-            place = await place_of(services, request.principal.did, track_id)
-            found = await look(services, place, in_old_alone=True)
-            command, kind = OnTrack(track_id, request.versions), services.kinds[Track.TOPIC]
-            await attempt.commit(
-                lambda unit: change_namespace(unit, load_owned(unit, command), kind, found), moved_record
-            )
-    return await attempt.response(waits=_may_wait(request, found), for_all=True)
-
-
-def _may_wait(request: Command, found: OnPds) -> bool:
-    """Whether to wait: a PDS that did not answer just now will not have the record in a moment."""
-    return found is not OnPds.UNKNOWN or request.preferred_wait_seconds is not None
+    on = request.on(Track, track_id)
+    return await answer_repair(on, request, change_namespace, moved_record, in_old_alone=True)
 
 
 ADOPTION: Final = "/me/adopt"

@@ -16,24 +16,22 @@ from api.requests.body import NONE, Body, fields_as
 from api.requests.fields import EditFields, Structured, Texts, UploadFields, features_of
 from api.requests.parameters import StrictRoute, TrackId
 from api.responses.track import DeletedBody, TrackBody, changed_track, created_track, deleted_track
-from application.authorization import OnTrack, require_no_duplicate
+from application.authorization import require_no_duplicate
+from application.subjects import ChangeOn, past_of
 from application.tracks.commands import (
     KEEP,
     EditTrack,
     Keep,
     RegisterTrack,
     ReplaceAudio,
+    Undelete,
     artist_name,
+    change_track,
     delete_track,
-    edit_track,
-    published_by_replacing,
-    published_by_undeleting,
-    published_by_ungating,
+    published_by,
     register_track,
-    replace_audio,
-    undelete_track,
 )
-from application.tracks.revert import FIELDS, Revert, published_by_reverting, require_revertible, revert_track
+from application.tracks.revert import FIELDS, Revert, require_revertible
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
 from storage.artwork import PreparedArtwork
 from storage.taken_down import require_not_taken_down
@@ -79,23 +77,24 @@ async def answer_upload(
 )
 async def edit(track_id: TrackId, request: Command) -> Response:
     """Change the given fields: an empty one is cleared, an absent one is left unchanged."""
-    return await answer_edit(track_id, request, edit_command, changed_track)
+    return await answer_change(track_id, request, edit_command, changed_track, files={"image": IMAGE_BYTES})
 
 
-async def answer_edit(
+async def answer_change(
     track_id: int,
     request: CommandRequest,
-    parse: Callable[[CommandRequest, int, Body], Awaitable[EditTrack]],
+    parse: Callable[[CommandRequest, int, Body], Awaitable[ChangeOn[Track]]],
     show: Respond,
+    **how: Any,
 ) -> Response:
-    """Make the changes that `parse` reads from the body, and answer with what `show` reads."""
-    services = request.services
-    async with request.begin(on=track_id, files={"image": IMAGE_BYTES}) as attempt:
+    """Make the change that `parse` reads from the body, and answer with what `show` reads; `how` the request begins."""
+    media = request.services.media
+    async with request.begin(on=request.on(Track, track_id), **how) as attempt:
         if not attempt.is_repetition:
             command = await parse(request, track_id, attempt.body)
-            if command.support_gate is None:
-                await attempt.publish_if(partial(published_by_ungating, command=command))
-            await attempt.commit(lambda unit: edit_track(unit, command, services.media), show)
+            if not isinstance(command, EditTrack) or command.support_gate is None:
+                await attempt.publish_if(partial(published_by, command=command))
+            await attempt.commit(lambda unit: change_track(unit, command, media), show)
     return await attempt.response()
 
 
@@ -108,37 +107,33 @@ async def replace(track_id: TrackId, request: Command) -> Response:
 
 
 async def answer_replacement(track_id: int, request: CommandRequest, show: Respond) -> Response:
-    services = request.services
-    files = {"file": services.max_upload_bytes}
-    async with request.begin(on=track_id, files=files, is_upload=True) as attempt:
-        if not attempt.is_repetition:
-            staged = attempt.body.file("file")
-            audio = await request.intake.read_audio(staged)
-            await run_in_threadpool(_refuse_audio, request, audio.cid, track_id)
-            await request.intake.keep_audio(staged, audio)
-            command = ReplaceAudio(track_id=track_id, versions=request.versions, audio=audio)
-            await attempt.publish_if(partial(published_by_replacing, command=command))
-            await attempt.commit(lambda unit: replace_audio(unit, command, services.media), show)
-    return await attempt.response()
+    files = {"file": request.services.max_upload_bytes}
+    return await answer_change(track_id, request, _replacement, show, files=files, is_upload=True)
+
+
+async def _replacement(request: CommandRequest, track_id: int, body: Body) -> ReplaceAudio:
+    staged = body.file("file")
+    audio = await request.intake.read_audio(staged)
+    await run_in_threadpool(_refuse_audio, request, audio.cid, track_id)
+    await request.intake.keep_audio(staged, audio)
+    return ReplaceAudio(Track, track_id, request.versions, audio=audio)
 
 
 @router.delete("/tracks/{track_id}", response_model=DeletedBody)
 async def delete(track_id: TrackId, request: Command) -> Response:
     """Delete the track and its record; it can be undeleted while its bytes are kept."""
-    command = OnTrack(track_id, request.versions)
-    return await request.answer(lambda unit: delete_track(unit, command), deleted_track, on=track_id)
+    on = request.on(Track, track_id)
+    return await request.answer(lambda unit: delete_track(unit, on), deleted_track, on=on)
 
 
 @router.post("/tracks/{track_id}/undelete", response_model=TrackBody)
 async def undelete(track_id: TrackId, request: Command) -> Response:
     """Undelete a track, with the same record key; a live one is left unchanged."""
-    services = request.services
-    async with request.begin(on=track_id, allow_deleted=True) as attempt:
-        if not attempt.is_repetition:
-            command = OnTrack(track_id, request.versions)
-            await attempt.publish_if(partial(published_by_undeleting, command=command))
-            await attempt.commit(lambda unit: undelete_track(unit, command, services.media), changed_track)
-    return await attempt.response()
+
+    async def parse(request: CommandRequest, track_id: int, _body: Body) -> Undelete:
+        return Undelete(Track, track_id, request.versions)
+
+    return await answer_change(track_id, request, parse, changed_track, allow_deleted=True)
 
 
 async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
@@ -174,6 +169,7 @@ async def edit_command(request: CommandRequest, track_id: int, body: Body) -> Ed
     if not removes_artwork and (image := await _artwork_of(request, body)) is not None:
         artwork = await request.intake.keep_artwork(image)
     return EditTrack(
+        Track,
         track_id,
         request.versions,
         {name: given[name] for name in METADATA if name in given},
@@ -208,16 +204,17 @@ class RevertFields(BaseModel):
 @router.post("/tracks/{track_id}/revert", response_model=TrackBody, openapi_extra=fields_of(RevertFields))
 async def revert(track_id: TrackId, request: Command) -> Response:
     """Revert the track, or some of its fields, to a version; this is a change like any other."""
-    services = request.services
-    async with request.begin(on=track_id) as attempt:
-        if not attempt.is_repetition:
-            wanted = fields_as(RevertFields, attempt.body)
-            fields = wanted.fields if "fields" in wanted.model_fields_set else FIELDS
-            require_revertible(fields)
-            command = Revert(track_id, request.versions, to_version=wanted.to_version, fields=fields)
-            await attempt.publish_if(partial(published_by_reverting, command=command, log=services.log))
-            await attempt.commit(
-                lambda unit: revert_track(unit, command, services.log, services.media),
-                changed_track,
-            )
-    return await attempt.response()
+    return await answer_change(track_id, request, _reversion, changed_track)
+
+
+async def _reversion(request: CommandRequest, track_id: int, body: Body) -> Revert:
+    wanted = fields_as(RevertFields, body)
+    fields = wanted.fields if "fields" in wanted.model_fields_set else FIELDS
+    require_revertible(fields)
+    on = request.on(Track, track_id)
+
+    def past() -> Track:
+        with request.services.database.read() as connection:
+            return past_of(request.services.log, connection, request.principal.did, on, wanted.to_version)
+
+    return Revert(Track, track_id, request.versions, past=await run_in_threadpool(past), fields=fields)

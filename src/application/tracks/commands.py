@@ -1,4 +1,4 @@
-"""Commands on a track: upload, edit, replace the audio, delete, undelete; and which audio each makes public.
+"""Commands on a track: upload, edit, replace the audio, delete, undelete; and which audio they make public.
 
 That is found before the command runs: the public copy has to be there when it commits. It is None where nothing becomes public,
 or where the command was decided on another version of the track.
@@ -6,7 +6,7 @@ or where the command was decided on another version of the track.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
@@ -23,11 +23,13 @@ from aggregates.values import (
     checked_artist,
     tid_of,
 )
-from application.authorization import OnTrack, load_owned, owner_of, require_no_duplicate
+from application.authorization import require_no_duplicate
+from application.subjects import ChangeOn, On, find, load_owned, owner_of
+from eventstore.change import copied
+from eventstore.event_log import EventLog
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
-from projections.tracks.queries import track_by_id
-from projections.tracks.table import TrackView, tracks
+from projections.tracks.table import tracks
 from storage.media import Media
 from storage.taken_down import require_not_taken_down
 
@@ -51,7 +53,7 @@ class RegisterTrack:
     self_labels: tuple[str, ...] = ()
 
 
-def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> int:
+def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> Track:
     """Register the track; raises DuplicateAudioError."""
     did = owner_of(unit)
     require_no_duplicate(unit.connection, did, command.audio.cid)
@@ -73,7 +75,7 @@ def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> in
     track.set_downloads(command.downloads, at=unit.now)
     unit.save(track)
     media.pin(unit.connection, list(media_cids(track)))
-    return track.track_id
+    return track
 
 
 def artist_name(display_name: str) -> str:
@@ -91,7 +93,7 @@ KEEP: Final = Keep.KEEP
 
 
 @dataclass(frozen=True)
-class EditTrack(OnTrack):
+class EditTrack(ChangeOn[Track]):
     """Checked values of the changed fields; new media is stored already."""
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -100,91 +102,69 @@ class EditTrack(OnTrack):
     downloads: Downloads | None = None
     artwork: Artwork | Keep | None = KEEP
 
-
-def edit_track(unit: UnitOfWork, command: EditTrack, media: Media) -> int:
-    """Change the track; an unchanged value makes no event."""
-    track = load_owned(unit, command)
-    track.update_metadata(command.metadata, at=unit.now)
-    if command.support_gate is not KEEP:
-        track.set_support_gate(command.support_gate, at=unit.now)
-    if command.unlisted is not None:
-        track.set_unlisted(command.unlisted, at=unit.now)
-    if command.downloads is not None:
-        track.set_downloads(command.downloads, at=unit.now)
-    if isinstance(command.artwork, Artwork):
-        track.replace_artwork(command.artwork, at=unit.now)
-    elif command.artwork is None:
-        track.remove_artwork(at=unit.now)
-    unit.save(track)
-    if isinstance(command.artwork, Artwork):
-        media.pin(unit.connection, [command.artwork.cid, command.artwork.thumbnail_cid])
-    return track.track_id
+    def make(self, subject: Track, at: datetime) -> None:
+        subject.update_metadata(self.metadata, at=at)
+        if self.support_gate is not KEEP:
+            subject.set_support_gate(self.support_gate, at=at)
+        if self.unlisted is not None:
+            subject.set_unlisted(self.unlisted, at=at)
+        if self.downloads is not None:
+            subject.set_downloads(self.downloads, at=at)
+        if isinstance(self.artwork, Artwork):
+            subject.replace_artwork(self.artwork, at=at)
+        elif self.artwork is None:
+            subject.remove_artwork(at=at)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplaceAudio(OnTrack):
+class ReplaceAudio(ChangeOn[Track]):
     audio: Audio
 
+    def make(self, subject: Track, at: datetime) -> None:
+        subject.replace_audio(self.audio, at=at)
 
-def replace_audio(unit: UnitOfWork, command: ReplaceAudio, media: Media) -> int:
-    """Replace the audio; raises DuplicateAudioError. The same audio makes no event."""
-    track = load_owned(unit, command)
-    require_no_duplicate(unit.connection, owner_of(unit), command.audio.cid, but=track.track_id)
-    track.replace_audio(command.audio, at=unit.now)
+
+class Undelete(ChangeOn[Track]):
+    """With its key and content."""
+
+    def make(self, subject: Track, at: datetime) -> None:
+        subject.undelete(at=at)
+
+
+def change_track(unit: UnitOfWork, command: ChangeOn[Track], media: Media) -> Track:
+    """Change the track; raises DuplicateAudioError, or MediaGoneError where bytes that it is to name again are swept."""
+    track = load_owned(unit, command, deleted_too=isinstance(command, Undelete))
+    audio, *covers = media_cids(track) if track.deleted_at is None else [""]
+    command.make(track, unit.now)
+    if track.audio.cid != audio:
+        require_no_duplicate(unit.connection, track.did, track.audio.cid, but=track.track_id)
     unit.save(track)
-    media.pin(unit.connection, [command.audio.cid])
-    return track.track_id
+    if new := {*media_cids(track)} - {audio, *covers}:
+        media.pin(unit.connection, [*new])
+    return track
 
 
-def delete_track(unit: UnitOfWork, command: OnTrack) -> int:
+def delete_track(unit: UnitOfWork, on: On[Track]) -> Track:
     """Hide the track; the relay removes its record, and its bytes stay for the grace period."""
-    track = load_owned(unit, command)
+    track = load_owned(unit, on)
     track.delete(at=unit.now)
     unit.save(track)
-    return track.track_id
+    return track
 
 
-def undelete_track(unit: UnitOfWork, command: OnTrack, media: Media) -> int:
-    """Restore the track with its key and content; raises MediaGoneError once its bytes are swept."""
-    track = load_owned(unit, command, deleted_too=True)
-    if track.deleted_at is None:
-        return track.track_id
-    require_no_duplicate(unit.connection, owner_of(unit), track.audio.cid, but=track.track_id)
-    track.undelete(at=unit.now)
-    unit.save(track)
-    media.pin(unit.connection, list(media_cids(track)))
-    return track.track_id
-
-
-def published_by_ungating(connection: sa.Connection, command: OnTrack) -> Audio | None:
-    view = at_expected_version(connection, command)
-    return view.audio if view is not None and view.support_gate is not None else None
-
-
-def published_by_replacing(connection: sa.Connection, command: ReplaceAudio) -> Audio | None:
-    view = at_expected_version(connection, command)
-    is_new = view is not None and view.support_gate is None and view.audio.cid != command.audio.cid
-    return command.audio if is_new else None
-
-
-def published_by_undeleting(connection: sa.Connection, command: OnTrack) -> Audio | None:
-    view = at_expected_version(connection, command)
-    if view is None or view.support_gate is not None or view.deleted_at is None:
+def published_by(log: EventLog, connection: sa.Connection, command: ChangeOn[Track]) -> Audio | None:
+    track = find(log, connection, command)
+    if track is None or not command.is_of(track):
         return None
-    require_not_taken_down(connection, [view.audio.cid])
-    return view.audio
-
-
-def published_by_lifting_takedown(connection: sa.Connection, command: OnTrack) -> Audio | None:
-    view = at_expected_version(connection, command, taken_down=True)
-    is_open = view is not None and view.support_gate is None and view.deleted_at is None
-    return view.audio if view is not None and is_open else None
-
-
-def at_expected_version(
-    connection: sa.Connection, command: OnTrack, *, taken_down: bool = False
-) -> TrackView | None:
-    view = track_by_id(connection, command.track_id)
-    if view is None or (command.versions is not None and view.visible_version not in command.versions):
+    after = copied(track)
+    command.make(after, datetime.now(UTC))
+    is_other = after.audio.cid != track.audio.cid
+    if not _is_public(after) or (_is_public(track) and not is_other):
         return None
-    return view if (view.taken_down_at is not None) is taken_down else None
+    if is_other or track.deleted_at is not None:
+        require_not_taken_down(connection, [after.audio.cid])
+    return after.audio
+
+
+def _is_public(track: Track) -> bool:
+    return track.support_gate is None and track.deleted_at is None and track.taken_down_at is None

@@ -172,7 +172,7 @@ def _mirrors_of(which: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]]:
     return mirror.where(which, *of_kind, IS_SHOWN).order_by(target.former)
 
 
-_OF_SUBJECT: Final = Prepared(lambda _: _mirrors_of(target.subject_id == sa.bindparam("subject_id")))
+OF_SUBJECT: Final = Prepared(lambda _: _mirrors_of(target.subject_id == sa.bindparam("subject_id")))
 """PostgreSQL plans a list of one anew each time, which takes ten times as long as to read it."""
 _OF_SUBJECTS: Final = Prepared(lambda dialect: _mirrors_of(among(target.subject_id, "subject_ids", dialect)))
 
@@ -204,7 +204,7 @@ def mirrors(connection: sa.Connection, did: str, kind: str, subject_ids: Iterabl
     of = {"did": did, "kind": kind}
     match list(subject_ids):
         case [subject_id]:
-            rows = _OF_SUBJECT.start(connection, {**of, "subject_id": subject_id})
+            rows = OF_SUBJECT.start(connection, {**of, "subject_id": subject_id})
         case several:
             rows = _OF_SUBJECTS.start(connection, {**of, "subject_ids": several})
     return mirrors_in(rows.all())

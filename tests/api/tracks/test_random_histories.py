@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aggregates.track import Track
 from aggregates.values import Downloads
-from projections.history import visible_state
+from projections.history import changes_between
 from projections.rebuild.rebuild import differences, rebuild
 from service.schema.tables import READ_MODELS
 from storage.cid import cid_of
@@ -174,7 +174,9 @@ class Told:
             return log.stream(connection, self.artist.person.did, Track.create_id(self.id))
 
     def was(self, version):
-        state = visible_state(self.artist.world.log.fold(Track, self.recorded()[:version]))
+        track = self.artist.world.log.fold(Track, self.recorded()[:version])
+        shown = {each["field"]: each["after"] for each in changes_between(None, track)}
+        state = dict.fromkeys(Track.SHOWN) | shown
         covers = {url.rsplit("/", 1)[1]: color for color, url in self.artist.covers.items()}
         return {name: state[name] for name in (*METADATA, "support_gate", "unlisted")} | {
             "downloads": state["downloads"] or "open",

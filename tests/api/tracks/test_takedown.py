@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
+from aggregates.track import Track
 from api.middleware.http_layer import over_http
 from api.pipeline import media_request
 from application.operators import Takedown, decide_takedown
@@ -250,7 +251,7 @@ def test_a_cover_whose_bytes_are_being_taken_down_meanwhile_is_refused(
         uploading.append(run.submit(set_cover, client, bob, other))
         until(lambda: uploading[0].done() or waits_for_a_lock(world.database))
 
-    takedown = Takedown(track["id"], owner=alice.did, reason="a claim", with_bytes=True)
+    takedown = Takedown(Track, track["id"], owner=alice.did, reason="a claim", with_bytes=True)
     operator = Operator(over_http(admin.did), "a claim")
     with ThreadPoolExecutor() as run:
         decide_takedown(world.log, takedown, operator, also=upload_meanwhile)

@@ -191,7 +191,7 @@ class AdoptRig(HasRows):
         """Where nothing is left in the end."""
 
     def takes_down(self, track_id: int) -> None:
-        command = Takedown(track_id, owner=ALICE, reason="a claim", with_bytes=True)
+        command = Takedown(Track, track_id, owner=ALICE, reason="a claim", with_bytes=True)
         decide_takedown(self.log, command, Operator(Envelope("did:plc:op", "operator", "r")))
 
     async def adopts(self, envelope: Envelope = ARTIST) -> Progress:

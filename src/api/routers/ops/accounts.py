@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from aggregates.track import Track
 from aggregates.values import Audio
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.errors import ArtistNotFoundError, TokenNotFoundError
@@ -25,7 +26,7 @@ from api.services import Services
 from application import operators as use_cases
 from application.errors import TrackNotFoundError
 from application.operators import Takedown
-from application.tracks.commands import published_by_lifting_takedown
+from application.tracks.commands import published_by
 from eventstore.idempotency import CommandResult
 from outbox.operations.operators import Operator
 from projections.tracks.queries import track_by_id
@@ -138,7 +139,7 @@ async def decide_takedown(
     async def decide(wanted: TakedownBody) -> CommandResult:
         before = await run_in_threadpool(_track, services, track_id)
         command = Takedown(
-            track_id, owner=before.did, reason=wanted.reason, lift=wanted.lift, with_bytes=wanted.bytes
+            Track, track_id, owner=before.did, reason=wanted.reason, lift=wanted.lift, with_bytes=wanted.bytes
         )
         if wanted.dry_run:
             changed = await run_in_threadpool(_would_change, services, command, before)
@@ -174,7 +175,7 @@ def _would_change(services: Services, command: Takedown, track: TrackView) -> bo
 
 def _published_by(services: Services, command: Takedown) -> Audio | None:
     with services.database.read() as connection:
-        return published_by_lifting_takedown(connection, command)
+        return published_by(services.log, connection, command)
 
 
 def _track(services: Services, track_id: int) -> TrackView:

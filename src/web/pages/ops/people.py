@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import operator
 from api.requests.parameters import TrackId, number_of, track_at
+from api.responses.mirror import TRACKS
 from api.responses.states import MirrorState
 from api.routers.history import TYPES, AuditQuery, HistoryQuery, audit_entries, history_page
 from api.routers.mirrors import read_mirror
@@ -74,7 +75,9 @@ async def show_track(
 ) -> Response:
     latest = wanted(HistoryQuery, limit=LATEST, cursor=cursor)
     track, mirror, history = await asyncio.gather(
-        ask.find(live_track, track_id), ask(read_mirror, track_id), ask(history_page, track_id, latest)
+        ask.find(live_track, track_id),
+        ask(read_mirror, TRACKS, track_id),
+        ask(history_page, TRACKS, track_id, latest),
     )
     did = _owner_of(mirror["record_uri"])
     is_refused = track is not None and is_audio_refused(track, mirror)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Response
 
 from api.requests.parameters import TrackId
+from api.responses.mirror import TRACKS
 from api.responses.states import DELETE
 from api.routers.mirrors import compare_record, read_mirror
 from identity.accounts.credentials import Principal
@@ -58,8 +59,8 @@ async def record_columns(
 
     The record three times, a row for each field, and the attempts to write it; `conflict` waits for its owner's decision.
     """
-    compared = await ask(compare_record, track_id)
-    mirror = await ask(read_mirror, track_id)
+    compared = await ask(compare_record, TRACKS, track_id)
+    mirror = await ask(read_mirror, TRACKS, track_id)
     fields: Sequence[Mapping[str, Any]] = compared["fields"]
     agree = not compared["present"]["problem"] and not any(each["differs"] for each in fields)
     in_order = sorted(fields, key=lambda each: (not each["differs"], place_of(each["field"])))

@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse
 from api.pipeline.media_request import AsOf, ForMedia, MediaRequest
 from api.requests.fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
 from api.requests.parameters import TrackId
+from api.responses.mirror import TRACKS
 from api.routers.history import DiffQuery, HistoryQuery, history_page, read_diff
 from api.routers.mirrors import read_lane, read_mirror
 from api.routers.tracks import MyListing, list_my_tracks, past_track
@@ -93,7 +94,7 @@ async def my_track(ask: Ask[Principal], track_id: int) -> dict[str, Any]:
         page = await ask(list_my_tracks, MyListing(id=[track_id], deleted=deleted))
         if page["items"]:
             return marked(page["items"][0])
-    await ask(read_mirror, track_id)
+    await ask(read_mirror, TRACKS, track_id)
     raise HTTPException(HTTPStatus.NOT_FOUND)
 
 
@@ -107,10 +108,10 @@ class TrackPage:
     async def show(self, track_id: int, status: int = HTTPStatus.OK, **told: Any) -> Response:
         """Show what is `done` or a `problem`, and a form with other `values` than the track has, some `overtaken`."""
         track = await my_track(self._ask, track_id)
-        history = await self._ask(history_page, track_id, HistoryQuery(limit=LATEST))
+        history = await self._ask(history_page, TRACKS, track_id, HistoryQuery(limit=LATEST))
         lane = await self._ask(read_lane)
         last = last_edit(history["items"], track["version"])
-        mirror = await self._ask(read_mirror, track_id) if track["mark"].mark is Mark.ON_PDS else None
+        mirror = await self._ask(read_mirror, TRACKS, track_id) if track["mark"].mark is Mark.ON_PDS else None
         return self._render(
             "studio/track.html",
             status,
@@ -235,7 +236,7 @@ async def show_history(
     """A page of the timeline; `rows` is how many events the browser shows already."""
     track = await my_track(ask, track_id)
     limit = min(max(rows, PAGE), MOST)
-    page = await ask(history_page, track_id, wanted(HistoryQuery, limit=limit, cursor=cursor))
+    page = await ask(history_page, TRACKS, track_id, wanted(HistoryQuery, limit=limit, cursor=cursor))
     moments = [moment(row, ask.caller.did) for row in page["items"]]
     return render(
         "studio/history.html",
@@ -312,7 +313,7 @@ async def _difference(
     ask: Ask[Principal], track_id: int, before: int | str, after: int | str | None = None
 ) -> Any:
     """Return how a version differs from a later one, or from the newest."""
-    return await ask(read_diff, track_id, wanted(DiffQuery, **{"from": before, "to": after}))
+    return await ask(read_diff, TRACKS, track_id, wanted(DiffQuery, **{"from": before, "to": after}))
 
 
 def _revertible(found: Mapping[str, Any]) -> set[str]:

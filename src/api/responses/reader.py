@@ -1,0 +1,62 @@
+"""Reads what commands answer with: in their unit of work, or after it."""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from aggregates.published import Published, Subject
+from api.services import Services
+from eventstore.change import Change
+from eventstore.prepared import Prepared, Result
+from eventstore.unit_of_work import UnitOfWork
+from outbox.views.status import OF_SUBJECT, mirrors, mirrors_in
+
+BESIDE: Final[dict[type[Published], Prepared]] = {}
+"""What is read of a subject with its save, by its class: its mirror, and what else its body needs; OF_SUBJECT of all others."""
+
+
+class SubjectReader:
+    """Knows the subject that its `unit` of work has saved; what is beside it is read in the round trip of the save."""
+
+    def __init__(
+        self, services: Services, connect: Callable[[], sa.Connection], unit: UnitOfWork | None = None
+    ) -> None:
+        self.services: Final = services
+        self._connect = connect
+        self._saved: tuple[Published, Result] | None = None
+        if unit is not None:
+            unit.with_save(self._read_beside)
+
+    @property
+    def connection(self) -> sa.Connection:
+        """Where it reads, and a unit of work that was not sent yet is sent for it."""
+        return self._connect()
+
+    def _read_beside(self, connection: sa.Connection, changes: Sequence[Change]) -> None:
+        last = changes[-1].after
+        if isinstance(last, Published):
+            this = {"did": last.did, "kind": last.TOPIC, "subject_id": last.subject_id}
+            self._saved = last, BESIDE.get(type(last), OF_SUBJECT).start(connection, this)
+
+    def saved(self, subject: Subject) -> tuple[Published, Sequence[Any]] | None:
+        """Return the subject and what is beside it, as of its save; None where it was not saved here."""
+        if self._saved is None:
+            self._connect()  # sends what was saved, and reads what is beside it
+        if self._saved is None or Subject.of(self._saved[0]) != subject:
+            return None
+        state, beside = self._saved
+        return state, beside.all()
+
+    def generation(self, did: str, subject: Subject) -> int:
+        saved, (kind, this) = self.saved(subject), subject
+        found = mirrors(self.connection, did, kind, [this]) if saved is None else mirrors_in(saved[1])
+        return found[this].generation
+
+    @contextmanager
+    def after_commit(self) -> Generator[None]:
+        """Read inside what was not read with the save in a transaction of its own."""
+        with ExitStack() as begun:
+            self._connect = lambda: begun.enter_context(self.services.database.read_committed())
+            yield

@@ -1,0 +1,159 @@
+"""Finds what a request is about, a track or another subject with a record: as it is or was, for its owner or a reader."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+
+import sqlalchemy as sa
+
+from aggregates.published import Published, Subject
+from aggregates.track import Track
+from application.errors import (
+    ApplicationError,
+    LeavingError,
+    NotOwnerError,
+    TrackNotFoundError,
+    VersionMismatchError,
+    VersionNotFoundError,
+)
+from eventstore.change import of_class
+from eventstore.errors import AggregateNotFoundError
+from eventstore.event_log import MAX_VERSION, EventLog
+from eventstore.schema import stored_event
+from eventstore.streams.buckets import bucket_of
+from eventstore.streams.ids import found_by_id
+from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.accounts import ACTIVE
+from identity.accounts.credentials import Principal
+from projections.history import changes_between
+
+A = TypeVar("A", bound=Published)
+
+NOT_FOUND: Final[dict[str, type[ApplicationError]]] = {Track.TOPIC: TrackNotFoundError}
+
+
+@dataclass(frozen=True)
+class On(Generic[A]):
+    """Which subject, and the versions of it that the caller decided on; None where any will do."""
+
+    aggregate: type[A]
+    id: int
+    versions: frozenset[int] | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.aggregate.TOPIC
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(self.kind, self.id)
+
+    def refused(self, found: A | None) -> ApplicationError:
+        """Return why an account gets nothing of what was found: it may not know of another's that is deleted or taken down."""
+        is_shown = found is not None and found.deleted_at is None and found.taken_down_at is None
+        return NotOwnerError(kind=self.kind) if is_shown else NOT_FOUND[self.kind]()
+
+    def accepts(self, state: object, did: str) -> bool:
+        """Whether this is a state that a command of the account's would be accepted in."""
+        return (
+            isinstance(state, self.aggregate)
+            and state.did == did
+            and state.deleted_at is None
+            and self.is_of(state)
+        )
+
+    def is_of(self, state: Published) -> bool:
+        """Whether the command was decided on this state."""
+        return self.versions is None or state.visible_version in self.versions
+
+    def require_version(self, state: A) -> None:
+        """Raise VersionMismatchError if the command was decided on another version."""
+        if not self.is_of(state):
+            raise VersionMismatchError(state.visible_version, kind=self.kind)
+
+
+class ChangeOn(On[A]):
+    """A change of a subject, as its owner or an operator decided it."""
+
+    @abstractmethod
+    def make(self, subject: A, at: datetime) -> None:
+        """Have the subject changed; what is so already makes no event."""
+
+
+def find(log: EventLog, connection: sa.Connection, on: On[A]) -> A | None:
+    """Return the subject as it is, whichever account has it, a deleted one too."""
+
+    def read(bucket: int) -> list[A]:
+        latest = log.latest(bucket, on.subject.stream_id, lambda query: query.start(connection).all())
+        return [] if latest is None else [of_class(on.aggregate, latest.state)]
+
+    return next(iter(found_by_id(connection, on.id, read)), None)
+
+
+def require_owned(
+    log: EventLog, connection: sa.Connection, did: str, on: On[A], *, deleted_too: bool = False
+) -> A:
+    """Return the account's subject; raises that there is none before NotOwnerError, also for another's deleted or taken-down one."""
+    found = find(log, connection, on)
+    if found is not None and found.did == did and (deleted_too or found.deleted_at is None):
+        return found
+    raise on.refused(found)
+
+
+def load_owned(unit: UnitOfWork, on: On[A], *, deleted_too: bool = False) -> A:
+    """Load the subject for a command of its owner; raises as `require_owned`, and VersionMismatchError."""
+    try:
+        found = unit.load(on.aggregate, on.subject.stream_id)
+    except AggregateNotFoundError as error:
+        raise on.refused(find(unit.log, unit.connection, on)) from error
+    if found.deleted_at is not None and not deleted_too:
+        raise on.refused(found)
+    on.require_version(found)
+    return found
+
+
+def require_reader(log: EventLog, connection: sa.Connection, principal: Principal, on: On[A]) -> A:
+    """Return the subject, even a deleted one, for its owner or an operator; raises as `require_owned` for others."""
+    found = find(log, connection, on)
+    if found is not None and (found.did == principal.did or principal.operator):
+        return found
+    raise on.refused(found)
+
+
+def require_staying(unit: UnitOfWork) -> None:
+    """Raise LeavingError if the account's deletion was requested, even since the caller was authenticated."""
+    if not unit.finds(ACTIVE.query(did=owner_of(unit)), expected=True):
+        raise LeavingError
+
+
+def owner_of(unit: UnitOfWork) -> str:
+    assert unit.did is not None  # noqa: S101 - commands are always of an account
+    return unit.did
+
+
+def past_of(log: EventLog, connection: sa.Connection, did: str, on: On[A], when: int | datetime) -> A:
+    """Return the account's subject after the event of this version, or as it was at a time; raises VersionNotFoundError."""
+    event, stream = stored_event.c, on.subject.stream_id
+    version: int | None = when if isinstance(when, int) else None
+    if isinstance(when, datetime):
+        until = (
+            event.bucket == bucket_of(did),
+            event.originator_id == str(stream),
+            event.recorded_at <= when,
+        )
+        version = connection.scalar(sa.select(sa.func.max(event.originator_version)).where(*until))
+    found = log.state_at(connection, did, stream, version) if version and version <= MAX_VERSION else None
+    if found is None or found.state.version != version:
+        raise VersionNotFoundError(kind=on.kind)
+    return of_class(on.aggregate, found.state)
+
+
+def changes_between_versions(
+    log: EventLog, connection: sa.Connection, did: str, on: On[A], versions: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """List the fields that differ between two versions; version 0 is before the subject was there."""
+    before, after = (
+        past_of(log, connection, did, on, version) if version != 0 else None for version in versions
+    )
+    return changes_between(before, after)
