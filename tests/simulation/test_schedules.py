@@ -14,7 +14,7 @@ from tests.simulation.world import World
 
 DEEP = bool(os.environ.get("TEST_DEEP"))
 SEARCHES = {
-    "drawn(seed)": (drawn, 5, 10_000),
+    "drawn(seed)": (drawn, 5, 2000),
     "drawn(seed, 20, WITH_DECISIONS)": (lambda seed: drawn(seed, 20, WITH_DECISIONS), 2, 1500),
     "drawn(seed, 16, WITH_DELETIONS)": (lambda seed: drawn(seed, 16, WITH_DELETIONS), 2, 1500),
     "drawn(seed, 20, WITH_REPLAYS)": (lambda seed: drawn(seed, 20, WITH_REPLAYS), 2, 1500),
