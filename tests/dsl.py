@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from aggregates import published
+from aggregates.like import Like
 from aggregates.track import Track
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate, tid_of
 
@@ -84,6 +85,23 @@ def adopted_fields(track_id: int = 2, **fields: Any) -> dict[str, Any]:
     return {**made, "uri": uri, "cid": "bafyrecord", "blob": None, "image_url": None, **fields}
 
 
+def a_like(like_id: int = 1, *, at: datetime = START, kind: str = "register", **fields: Any) -> Like:
+    """Alice likes Bob's track 2."""
+    given = {
+        "did": ALICE,
+        "like_id": like_id,
+        "track_id": 2,
+        "track_uri": "at://did:plc:bobaaaaaaaaaaaaaaaaaaaaa/fm.plyr.track/3kabc",
+        "track_cid": "bafytrack",
+        "created_at": "2026-06-01T12:00:00.000000Z",
+        "collection": "fm.plyr.like",
+        "rkey": f"like{like_id}",
+        **fields,
+    }
+    like: Like = getattr(Like, kind)(at=at, **given)
+    return like
+
+
 def an_adopted_track(track_id: int = 2, *, at: datetime = START, **fields: Any) -> Track:
     """A track that was taken over from a record, its adoption still to be saved."""
     return Track.adopt(at=at, **adopted_fields(track_id, **fields))
@@ -153,7 +171,24 @@ def event_classes() -> dict[str, type[published.PublishedEvent]]:
 
 def every_event() -> list[published.PublishedEvent]:
     """One event of each class of each kind of record, in the order in which the golden events are recorded."""
-    return [*events_of_a_track().values()]
+    return [*events_of_a_track().values(), *events_of_a_like()]
+
+
+def events_of_a_like() -> list[published.PublishedEvent]:
+    """One event of each class, of the lives of two likes, which are the third and fourth of the golden events."""
+    like, now = a_like(3, track_cid=None), some_time(60)
+    like.record_subject("bafytrack", at=now)
+    like.record_missing(observed_at=now)
+    like.record_foreign_edit_withdrawn("bafyours", observed_at=now)
+    like.record_foreign_edit("bafyforeign", observed_at=now)
+    like.adopt_foreign_edit("bafyforeign", {}, at=now)
+    like.restore_record(at=now)
+    like.migrate_namespace("fm.plyr.other.like", at=now)
+    like.delete(at=now)
+    like.like_again("bafyother", at=now)
+    adopted = a_like(4, kind="adopt", cid="bafyrecord")
+    events = [*like.collect_events(), *adopted.collect_events()]
+    return [each for each in events if isinstance(each, published.PublishedEvent)]
 
 
 def events_of_a_track() -> dict[str, published.PublishedEvent]:

@@ -64,21 +64,11 @@ class Reworded(published.PublishedEvent):
         remark.text = self.text
 
 
-class Adopted(Created):
-    TOPIC = "remark.adopted.v1"
-    TOUCHES_RECORD = False
-    RECREATES_RECORD = False
-
-    def sets_generation(self) -> bool:
-        return True
-
-
 class Remark(Published, created_event_name="Created"):
     TOPIC = "remark"
     METADATA = ("text", "subject")
 
     Created = Created
-    Adopted = Adopted
     Reworded = Reworded
 
     remark_id: int

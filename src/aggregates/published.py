@@ -215,8 +215,10 @@ class Published(Aggregate):
     """The stored name of the kind."""
     METADATA: ClassVar[tuple[str, ...]]
     """The fields that one event sets together. Those of them that the record has, another client's edit may change."""
-    SHOWN: ClassVar[tuple[str, ...]]
-    """Every field whose changes the history shows, in order."""
+    SHOWN: ClassVar[tuple[str, ...]] = (
+        *("record_missing_since", "foreign_edit", "deleted_at", "created_at", "collection", "rkey"),
+    )
+    """Every field whose changes the history shows, in order; those of METADATA come before these."""
 
     Adopted: ClassVar[type[Any]] = type(None)
     """A kind whose records are never adopted has none."""
@@ -249,10 +251,7 @@ class Published(Aggregate):
     def __init_subclass__(cls, **options: Any) -> None:
         if (kind := vars(cls).get("TOPIC")) is not None:
             cls.Event = vars(cls).get("Event") or PublishedEvent  # the library would make another
-            cls.SHOWN = vars(cls).get("SHOWN") or (
-                *(*cls.METADATA, "record_missing_since", "foreign_edit", "deleted_at"),
-                *("created_at", "collection", "rkey"),
-            )
+            cls.SHOWN = vars(cls).get("SHOWN") or (*cls.METADATA, *Published.SHOWN)
             for shared in event_classes(Published):
                 if (name := shared.__name__) not in vars(cls):
                     topic = f"{kind}.{re.sub('(?<!^)(?=[A-Z])', '_', name).lower()}.v1"

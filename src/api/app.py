@@ -1,6 +1,6 @@
 """Makes the HTTP application from its services."""
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Depends
 
@@ -12,20 +12,23 @@ from api.pipeline.concurrency import limits
 from api.pipeline.media_intake import MediaIntake
 from api.pipeline.media_request import MAX_CONCURRENT_READS_OF_ONE_CALLER
 from api.plyr import surface
-from api.responses.mirror import SHOWN_KINDS
-from api.routers import auth, health, history, me, media, mirrors, oauth, records, track_writes, tracks
+from api.responses.like import LIKES
+from api.responses.mirror import TRACKS, ShownKind
+from api.routers import auth, health, history, likes, me, media, mirrors, oauth, records, track_writes, tracks
 from api.routers.ops import accounts, deliveries, work
 from api.services import Services
 from eventstore.coordination.threads import Joint, Turns
 
+KINDS: Final[tuple[ShownKind[Any], ...]] = (TRACKS, LIKES)
 ROUTERS: Final = (
     tracks.router,
     tracks.artists,
     track_writes.router,
+    likes.router,
     records.router,
-    *map(mirrors.mirror_routes, SHOWN_KINDS),
+    *map(mirrors.mirror_routes, KINDS),
     mirrors.router,
-    *map(history.history_routes, SHOWN_KINDS),
+    *map(history.history_routes, KINDS),
     history.router,
     media.router,
     media.of_tracks,

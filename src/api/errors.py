@@ -135,6 +135,10 @@ class ArtistNotFoundError(ApiError):
     """No artist with this handle or DID has signed in here."""
 
 
+class NoRecordError(ApiError):
+    """The track has no record yet, so that no record can name it. Nothing was changed; like it once it has one."""
+
+
 @dataclass(eq=False)
 class NotOfferedError(ApiError):
     """The service has no {what}. Nothing was changed; /plyr offers what docs/plyr.md lists."""

@@ -30,6 +30,7 @@ from identity.accounts.accounts import account, set_profile
 from identity.accounts.credentials import credential, record_ends, revoke_usable
 from identity.sessions.session_store import is_connected, pds_session
 from outbox.operations import account_deletion as removals
+from projections.likes import REACTION, reaction, track_count
 from projections.media_references import cids_of
 from projections.tracks.queries import image_urls_of
 from replay.adoption import adopt
@@ -184,8 +185,18 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     end_grace_period(connection, cids, since)
     end_grace_of_renditions(connection, [*cids, *image_urls_of(connection, did)], since)
     own = sa.delete(job).where(job.c.account == did)
-    # the jobs of its public copies stay, which are removed after it
-    connection.execute(own.where(job.c.kind.not_in(list(Action))))
-    for table in (idempotency, running_request, peer_track, repair, pds_session, credential, account):
+    # the jobs of its public copies and likes stay, which are removed after it
+    connection.execute(own.where(job.c.kind.not_in([*Action, REACTION])))
+    for table in (
+        idempotency,
+        running_request,
+        peer_track,
+        reaction,
+        track_count,
+        repair,
+        pds_session,
+        credential,
+        account,
+    ):
         connection.execute(sa.delete(table).where(table.c.did == did))
     return True

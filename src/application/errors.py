@@ -32,6 +32,10 @@ class VersionNotFoundError(SubjectError):
     """The {kind} has no such version; its history lists the existing ones."""
 
 
+class LikeNotFoundError(ApplicationError):
+    """There is no such like, or it was taken back."""
+
+
 class RevisionNotFoundError(ApplicationError):
     """The track has no such earlier audio: it never had it, or has it again."""
 

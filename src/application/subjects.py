@@ -2,16 +2,19 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 
 import sqlalchemy as sa
 
+from aggregates.like import Like
 from aggregates.published import Published, Subject
 from aggregates.track import Track
+from aggregates.values import tid_of
 from application.errors import (
     ApplicationError,
     LeavingError,
+    LikeNotFoundError,
     NotOwnerError,
     TrackNotFoundError,
     VersionMismatchError,
@@ -26,11 +29,16 @@ from eventstore.streams.ids import found_by_id
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import ACTIVE
 from identity.accounts.credentials import Principal
+from outbox.mirror.namespace_moves import is_taken
+from outbox.pds.client import RecordKey
 from projections.history import changes_between
 
 A = TypeVar("A", bound=Published)
 
-NOT_FOUND: Final[dict[str, type[ApplicationError]]] = {Track.TOPIC: TrackNotFoundError}
+NOT_FOUND: Final[dict[str, type[ApplicationError]]] = {
+    Track.TOPIC: TrackNotFoundError,
+    Like.TOPIC: LikeNotFoundError,
+}
 
 
 @dataclass(frozen=True)
@@ -130,6 +138,18 @@ def require_staying(unit: UnitOfWork) -> None:
 def owner_of(unit: UnitOfWork) -> str:
     assert unit.did is not None  # noqa: S101 - commands are always of an account
     return unit.did
+
+
+ONE_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def new_record(unit: UnitOfWork, collection: str) -> dict[str, str]:
+    """Return where a new record of the account is, and its time: the first from now on whose TID is no key of a record."""
+    did, at = owner_of(unit), unit.now
+    while is_taken(unit.connection, RecordKey(did, collection, tid_of(at))):
+        at += ONE_MICROSECOND
+    created_at = at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return {"did": did, "collection": collection, "rkey": tid_of(at), "created_at": created_at}
 
 
 def past_of(log: EventLog, connection: sa.Connection, did: str, on: On[A], when: int | datetime) -> A:

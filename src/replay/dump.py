@@ -49,7 +49,7 @@ from replay.errors import BrokenDumpError, NotEmptyError
 from storage.media import media
 
 FORMAT: Final = 1
-OLDER_SCHEMAS: Final = frozenset({"0031", "0032"})
+OLDER_SCHEMAS: Final = frozenset({"0031", "0032", "0033", "0034"})
 """Older schemas whose rows this version reads as they are."""
 HEADER: Final = "header"
 END: Final = "end"

@@ -186,8 +186,9 @@ _TEXTS: Final[Mapping[str, Callable[[Any], str | None]]] = {
 
 
 def sentence_of(row: Mapping[str, Any]) -> str:
-    if row["type"] in WORDS.events:
-        return WORDS.events[row["type"]]
+    of_kind = f"{row.get('kind')}.{row['type']}"
+    if words := WORDS.events.get(of_kind) or WORDS.events.get(row["type"]):
+        return words
     if row["type"] == "VisibilityChanged":
         return "left it out of lists" if row["changes"][0]["after"] else "showed it in lists again"
     names = (each["field"] for each in row["changes"])

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from application.errors import SupportersUnreachableError
+from application.likes import reaction_kind
 from eventstore.coordination.threads import Threads
 from eventstore.idempotency import idempotency
 from eventstore.jobs.worker import Worker
@@ -117,6 +118,8 @@ class World(HasRows):
         )
         repairs = RepairJobs(self.log, RepoReads(pds), self.services.kinds, Threads("repair", 4))
         self.repairs = Worker(self.database, [repairs.kind()], owner="test", lease=timedelta(seconds=60))
+        likes = reaction_kind(self.log, Threads("reactions", 1))
+        self.likes = Worker(self.database, [likes], owner="test", lease=timedelta(seconds=60))
         self.app = app_of(self.services)
 
     def serve(self, **changes):
@@ -157,6 +160,10 @@ class World(HasRows):
     def deliver(self):
         return asyncio.run(self.relay.run_once())
 
+    def carry(self):
+        """Have tracks show the likes that were made or taken back."""
+        return asyncio.run(self.likes.run_once())
+
     def repair(self):
         return asyncio.run(self.repairs.run_once())
 
@@ -188,6 +195,14 @@ def upload(client, person, *, title="Song", seed=1, image=None, **fields):
     answer = client.post("/tracks", data={"title": title, **form(fields)}, files=files, headers=headers)
     assert answer.status_code == 201, answer.text
     return answer.json()
+
+
+def upload_and_like(client, person, **fields):
+    """Upload a track that its artist likes; `like_id` is the id of that."""
+    track = upload(client, person, **fields)
+    answer = client.put(f"/tracks/{track['id']}/like", headers=person.headers)
+    assert answer.status_code == 200, answer.text
+    return {**track, "like_id": answer.json()["id"]}
 
 
 def form(fields):

@@ -10,6 +10,7 @@ import pytest
 from demo.story import COLLECTION
 from tests.e2e.artist import Artist, seeds
 from tests.e2e.conftest import ONE_DATABASE
+from tests.e2e.eventually import eventually
 from tests.media_samples import samples
 from tests.plyr.rig import Plyrfm, RefusedError
 
@@ -33,6 +34,12 @@ def follow(artist: Artist, track_id: int) -> dict[str, Any]:
     record = artist.agreed()
     assert record is not None
     return record
+
+
+def subjects(artist: Artist) -> list[str]:
+    """Return what the likes on the artist's PDS are of."""
+    likes = artist.pds.list_records(artist.did, COLLECTION.replace("track", "like"))
+    return [each["value"]["subject"]["uri"] for each in likes]
 
 
 @pytest.mark.parametrize("client", ["sync", "async"])
@@ -75,6 +82,14 @@ def test_each_writing_operation_works_unmodified_and_the_record_follows(
     assert follow(artist, made["track_id"])["artist"] != "DJ"
     second = call("tracks.upload", a_song(tmp_path), "After")
     assert follow(artist, second["track_id"])["artist"] == "DJ"
+
+    call("tracks.like", second["track_id"])
+    [liked] = call("tracks.liked")
+    assert (liked["id"], liked["atproto_uri"]) == (second["track_id"], artist.record_uri)
+    eventually(lambda: subjects(artist) == [artist.record_uri])
+    call("tracks.unlike", second["track_id"])
+    assert call("tracks.liked") == []
+    eventually(lambda: subjects(artist) == [])
 
     call("tracks.delete", second["track_id"])
     assert artist.agreed() is None

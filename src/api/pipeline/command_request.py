@@ -241,7 +241,7 @@ class CommandAttempt(Attempt):
 
         def read() -> CommandResult:
             with self._services.database.read() as connection:
-                return respond(SubjectReader(self._services, lambda: connection), subject)
+                return respond(SubjectReader(self._services, self._did, lambda: connection), subject)
 
         result = await run_in_threadpool(read)
         is_preferred = self._command.preferred_wait_seconds is not None
@@ -262,7 +262,7 @@ class CommandAttempt(Attempt):
                 raise CredentialExpiredError  # since it was authenticated
             if not self._allow_leaving:
                 require_staying(unit)  # account deletion may have begun since the caller was authenticated
-            reader = SubjectReader(services, lambda: unit.connection, unit)
+            reader = SubjectReader(services, self._did, lambda: unit.connection, unit)
             if self._wait_seconds:
                 services.claim_with(unit)
             subject = Subject.of(use_case(unit))
@@ -273,7 +273,7 @@ class CommandAttempt(Attempt):
             result = respond(reader, subject)
             if lock is not None:
                 lock.keep_result(unit, self.body.digest, _without_large_conflict(result))
-            generation = reader.generation(self._did, subject) if self._wait_seconds else 0
+            generation = reader.mirror(subject).generation if self._wait_seconds else 0
             return partial(self._keep_answer, result, respond, subject, generation)
 
         services.log.transact(self._did, over_http(self._did), work)()
@@ -284,7 +284,7 @@ class CommandAttempt(Attempt):
     def _answer(self, reader: SubjectReader, respond: Respond, subject: Subject) -> None:
         """Answer what was committed from what was read with it."""
         with reader.after_commit():
-            generation = reader.generation(self._did, subject) if self._wait_seconds else 0
+            generation = reader.mirror(subject).generation if self._wait_seconds else 0
             self._keep_answer(respond(reader, subject), respond, subject, generation)
 
     def _keep_answer(

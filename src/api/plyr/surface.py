@@ -10,11 +10,10 @@ from starlette.types import Scope
 from api.auth.authentication import optional_caller
 from api.errors import NotOfferedError
 from api.middleware.rate_limits import PREFIX, is_plyr
-from api.plyr import catalogue, reading, writing
+from api.plyr import catalogue, likes, reading, writing
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 NOT_OFFERED: Final = {
-    "likes": ("/tracks/liked", "/tracks/{track_id}/like", "/tracks/{track_id}/likes"),
     "playlists": ("/lists", "/lists/{rest:path}"),
     "comments": ("/tracks/{track_id}/comments", "/tracks/comments/{rest:path}"),
     "queue": ("/queue", "/queue/{rest:path}"),
@@ -42,6 +41,7 @@ for _path in (path for paths in NOT_OFFERED.values() for path in paths):
 
 ROUTERS: Final = (
     not_offered,
+    likes.router,
     reading.router,
     reading.read_one,
     reading.bytes_router,

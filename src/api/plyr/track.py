@@ -92,8 +92,8 @@ class TrackResponse(BaseModel):
     """As it is in the record."""
     image_url: str | None
     thumbnail_url: str | None
-    is_liked: bool = False
-    like_count: int = 0
+    is_liked: bool
+    like_count: int
     comment_count: int = 0
     album: AlbumBody | None
     """`id` is a UUID made of the artist's DID and the title; `image_url` and `thumbnail_url` are always null."""
@@ -145,9 +145,10 @@ def track_responses(
         connection,
         {view.did for view in views} | {feature.did for view in views for feature in view.features},
     )
+    bodies = track_bodies(connection, views, urls, caller.did if caller is not None else None)
     return [
         _response(view, body, peer_ids[view.track_id], accounts, caller)
-        for view, body in zip(views, track_bodies(connection, views, urls), strict=True)
+        for view, body in zip(views, bodies, strict=True)
     ]
 
 

@@ -255,8 +255,8 @@ class ShownKind(Generic[A]):
     aggregate: type[A]
     mirror: type[AnyMirrorBody]
     comparison: type[AnyComparisonBody]
-    kept_because: Mapping[str, str]
-    """Why a revert does not set a field back, by the field."""
+    kept_because: Mapping[str, str] | None = None
+    """Why a revert does not set a field back, by the field; None of a kind that has no versions to compare."""
 
     @property
     def name(self) -> str:
@@ -276,4 +276,3 @@ class ShownKind(Generic[A]):
 
 
 TRACKS: Final = ShownKind(Track, RecordMirrorBody, ComparisonBody, KEPT_BECAUSE)
-SHOWN_KINDS: Final = (TRACKS,)

@@ -8,10 +8,11 @@ import sqlalchemy as sa
 
 from aggregates.published import Published, Subject
 from api.services import Services
-from eventstore.change import Change
+from application.subjects import A, On, require_owned
+from eventstore.change import Change, of_class
 from eventstore.prepared import Prepared, Result
 from eventstore.unit_of_work import UnitOfWork
-from outbox.views.status import OF_SUBJECT, mirrors, mirrors_in
+from outbox.views.status import OF_SUBJECT, Mirror, mirrors, mirrors_in
 
 BESIDE: Final[dict[type[Published], Prepared]] = {}
 """What is read of a subject with its save, by its class: its mirror, and what else its body needs; OF_SUBJECT of all others."""
@@ -21,9 +22,15 @@ class SubjectReader:
     """Knows the subject that its `unit` of work has saved; what is beside it is read in the round trip of the save."""
 
     def __init__(
-        self, services: Services, connect: Callable[[], sa.Connection], unit: UnitOfWork | None = None
+        self,
+        services: Services,
+        did: str,
+        connect: Callable[[], sa.Connection],
+        unit: UnitOfWork | None = None,
     ) -> None:
         self.services: Final = services
+        self.did: Final = did
+        """The account that has given the command."""
         self._connect = connect
         self._saved: tuple[Published, Result] | None = None
         if unit is not None:
@@ -38,6 +45,7 @@ class SubjectReader:
         last = changes[-1].after
         if isinstance(last, Published):
             this = {"did": last.did, "kind": last.TOPIC, "subject_id": last.subject_id}
+            this |= {"viewer": self.did}
             self._saved = last, BESIDE.get(type(last), OF_SUBJECT).start(connection, this)
 
     def saved(self, subject: Subject) -> tuple[Published, Sequence[Any]] | None:
@@ -49,10 +57,19 @@ class SubjectReader:
         state, beside = self._saved
         return state, beside.all()
 
-    def generation(self, did: str, subject: Subject) -> int:
+    def mirror(self, subject: Subject) -> Mirror:
+        """Return the subject's mirror, as of its save where it was saved here."""
         saved, (kind, this) = self.saved(subject), subject
-        found = mirrors(self.connection, did, kind, [this]) if saved is None else mirrors_in(saved[1])
-        return found[this].generation
+        found = mirrors(self.connection, self.did, kind, [this]) if saved is None else mirrors_in(saved[1])
+        return found[this]
+
+    def state(self, aggregate: type[A], subject: Subject) -> tuple[A, Mirror]:
+        """Return a subject of the account with its mirror, as `mirror` does."""
+        mirror = self.mirror(subject)
+        if (saved := self.saved(subject)) is not None:
+            return of_class(aggregate, saved[0]), mirror
+        on = On(aggregate, subject.id)
+        return require_owned(self.services.log, self.connection, self.did, on, deleted_too=True), mirror
 
     @contextmanager
     def after_commit(self) -> Generator[None]:

@@ -23,6 +23,7 @@ from outbox.mirror.tables import target
 from outbox.tracks.record import RecordUrls
 from outbox.views.status import IS_SHOWN, MIRROR_COLUMNS, TARGETS_AT_WORK, Mirror, mirrors, mirrors_in
 from projections.history import history
+from projections.likes import IS_LIVE, likes, track_count
 from projections.tracks.queries import IS_TRACK_IN_BUCKET
 from projections.tracks.table import TrackView, tracks
 
@@ -95,6 +96,9 @@ class TrackBody(BaseModel):
     taken_down_at: datetime | None = Field(
         description="since when an operator hides the track from all but its owner and admins"
     )
+    is_liked: bool = Field(description="whether the caller likes it")
+    like_count: int
+    comment_count: int
     mirror: MirrorBody
 
     @property
@@ -102,7 +106,9 @@ class TrackBody(BaseModel):
         return f'"{self.version}"'
 
 
-def track_body(view: TrackView, mirror: Mirror, *, handle: str, on_pds: bool, urls: RecordUrls) -> TrackBody:
+def track_body(
+    view: TrackView, mirror: Mirror, beside: Any, *, handle: str, on_pds: bool, urls: RecordUrls
+) -> TrackBody:
     artwork = view.artwork
     return body_from(
         TrackBody,
@@ -123,6 +129,9 @@ def track_body(view: TrackView, mirror: Mirror, *, handle: str, on_pds: bool, ur
         pds_blob_cid=view.audio.cid if on_pds else None,
         atproto_record_uri=mirror.record_uri,
         atproto_record_cid=mirror.record_cid,
+        is_liked=beside.is_liked,
+        like_count=beside.like_count,
+        comment_count=beside.comment_count,
         mirror=mirror,
     )
 
@@ -161,15 +170,26 @@ def _beside(
 ) -> sa.Select[*tuple[Any, ...]]:
     """Select columns of tracks, and beside them what `_bodies` needs."""
     same = sa.and_(tracks.c.did == target.did, tracks.c.track_id == target.subject_id)
-    targets = TARGETS_AT_WORK.join(tracks, same)
+    counted = sa.and_(track_count.c.did == tracks.c.did, track_count.c.track_id == tracks.c.track_id)
+    targets = TARGETS_AT_WORK.join(tracks, same).outerjoin(track_count, counted)
+    liked = (likes.c.did == sa.bindparam("viewer"), likes.c.track_id == tracks.c.track_id, IS_LIVE)
+    counts = (
+        sa.func.coalesce(each, sa.literal_column("0")).label(name)
+        for name, each in (("like_count", track_count.c.likes), ("comment_count", track_count.c.comments))
+    )
     return (
-        sa.select(*columns, *MIRROR_COLUMNS, account.c.handle, blob_since.label("blob_since"))
+        sa.select(
+            *(*columns, *MIRROR_COLUMNS, account.c.handle, blob_since.label("blob_since"), *counts),
+            sa.exists().where(*liked).label("is_liked"),
+        )
         .select_from(targets.outerjoin(account, account.c.did == tracks.c.did))
         .where(target.kind == Track.TOPIC, IS_SHOWN)
         .order_by(target.former)
     )
 
 
+NOBODY: Final = ""
+"""The DID of a caller who has not signed in."""
 _KEY: Final = (tracks.c.track_id, tracks.c.did, tracks.c.rkey)
 _ONE: Final = Prepared(lambda _: _beside(tracks.c, _BLOB_SINCE_IF_ANY).where(*IS_TRACK_IN_BUCKET))
 BESIDE[Track] = Prepared(
@@ -183,24 +203,28 @@ _SOME: Final = Prepared(
 _PAST: Final = Prepared(lambda _: _beside(_KEY, _BLOB_SINCE).where(*IS_TRACK_IN_BUCKET))
 
 
-def track_bodies(connection: sa.Connection, views: Sequence[TrackView], urls: RecordUrls) -> list[TrackBody]:
+def track_bodies(
+    connection: sa.Connection, views: Sequence[TrackView], urls: RecordUrls, viewer: str | None
+) -> list[TrackBody]:
     """Return the bodies of tracks as they are now, in their order."""
-    return _bodies(
-        views, _SOME.start(connection, {"track_ids": [view.track_id for view in views]}).all(), urls
-    )
+    these = {"track_ids": [view.track_id for view in views], "viewer": viewer or NOBODY}
+    return _bodies(views, _SOME.start(connection, these).all(), urls)
 
 
-def past_track_body(connection: sa.Connection, view: TrackView, urls: RecordUrls) -> TrackBody:
+def past_track_body(
+    connection: sa.Connection, view: TrackView, urls: RecordUrls, viewer: str | None
+) -> TrackBody:
     """Return the body of a track as it was; its mirror is the current one."""
-    this = {"place": view.did, "track_id": view.track_id}
+    this = {"place": view.did, "track_id": view.track_id, "viewer": viewer or NOBODY}
     return _bodies([view], _PAST.start(connection, this).all(), urls)[0]
 
 
-def one_track(connection: sa.Connection, track_id: int, urls: RecordUrls) -> TrackBody:
+def one_track(connection: sa.Connection, track_id: int, urls: RecordUrls, viewer: str | None) -> TrackBody:
     """Return one track's body, even of a deleted one; raises TrackNotFoundError."""
 
     def read(bucket: int) -> list[Any]:
-        return _ONE.start(connection, {"track_id": track_id, "place": bucket}).all()
+        this = {"track_id": track_id, "place": bucket, "viewer": viewer or NOBODY}
+        return _ONE.start(connection, this).all()
 
     rows = found_by_id(connection, track_id, read)
     if not rows:
@@ -213,7 +237,7 @@ def mirror_of(connection: sa.Connection, did: str, track_id: int) -> Mirror:
 
 
 def track_now(reader: SubjectReader, subject: Subject) -> TrackBody:
-    return one_track(reader.connection, subject.id, reader.services.urls)
+    return one_track(reader.connection, subject.id, reader.services.urls, reader.did)
 
 
 def saved_track(reader: SubjectReader, subject: Subject) -> TrackBody:
@@ -231,6 +255,7 @@ def _bodies(views: Sequence[TrackView], rows: Sequence[Any], urls: RecordUrls) -
         track_body(
             view,
             mirror_of[view.track_id],
+            beside[view.track_id],
             handle=beside[view.track_id].handle or INVALID_HANDLE,
             on_pds=may_be_on_pds(view)
             and (since := beside[view.track_id].blob_since) is not None

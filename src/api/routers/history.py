@@ -15,13 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aggregates.account import Account
 from aggregates.errors import InvalidFieldError
+from aggregates.like import Like
 from aggregates.published import Published, Subject, event_classes
 from aggregates.track import Track
 from aggregates.track_events import NOT_IN_RECORD
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import NotYourAuditError
 from api.json_response import Page, body_from
-from api.openapi import errors
+from api.openapi import TEXT, errors
 from api.pipeline.concurrency import NDJSON, Export, lines, open_stream
 from api.requests.parameters import (
     STORABLE,
@@ -150,6 +151,9 @@ def history_routes(kind: ShownKind[A]) -> APIRouter:
         rows = lines(read, cursor_of(wanted.cursor), line_count(wanted.limit))
         return Export(services, principal, rows)
 
+    if kind.kept_because is None:
+        return router
+
     @router.get("/diff", responses=errors(403), name="read_diff")
     def diff(
         principal: SignedIn,
@@ -196,26 +200,26 @@ def _history(
 def read_diff(
     principal: Principal, services: Services, kind: ShownKind[A], subject_id: int, wanted: DiffQuery
 ) -> DiffBody:
+    on = kind.on(subject_id)
     with services.database.read() as connection:
-        newest = require_reader(services.log, connection, principal, kind.on(subject_id))
+        newest = require_reader(services.log, connection, principal, on)
         to = newest.version if wanted.to is None else wanted.to
         for name, version in (("from", wanted.from_), ("to", to)):
             if version < 0:
                 raise InvalidFieldError(name, "must be 0 or more")
         versions = (wanted.from_, to)
-        on = kind.on(subject_id)
         changes = changes_between_versions(services.log, connection, newest.did, on, versions)
-    kept_because = kind.kept_because
+    kept_because = kind.kept_because or {}
     differences = [DifferenceBody(**each, kept_because=kept_because.get(each["field"])) for each in changes]
     return DiffBody(from_version=wanted.from_, to_version=to, changes=differences)
 
 
 TYPES: Final = tuple(
-    dict.fromkeys(each.__name__ for each in (*event_classes(Track), *event_classes(Account)))
+    dict.fromkeys(each.__name__ for kind in (Track, Like, Account) for each in event_classes(kind))
 )
 
 
-class AuditQuery(PageQuery):
+class AuditQuery(HistoryQuery):
     did: str | None = Field(
         None, description="the account; your own when absent, all of them for an operator"
     )
@@ -223,7 +227,6 @@ class AuditQuery(PageQuery):
     type: Annotated[str, OneOf(TYPES)] | None = Field(None, description="the type of the event")
     since: Moment | None = Field(None, description="not before this time, with its offset")
     until: Moment | None = Field(None, description="before this time, with its offset")
-    limit: PageOrLines = None
 
 
 class AuditRow(BaseModel):
@@ -321,11 +324,7 @@ HINT: Final = 'event: mirror\ndata: {{"did": {did}}}\n\n'
 """Without an id: nothing is kept of it, and a client goes on after the last event that it received."""
 EVENT: Final = {
     "type": "object",
-    "properties": {
-        "id": {"type": "string"},
-        "event": {"type": "string"},
-        "data": {"type": "string", "contentMediaType": "application/json"},
-    },
+    "properties": {"id": TEXT, "event": TEXT, "data": {**TEXT, "contentMediaType": "application/json"}},
     "required": ["event", "data"],
 }
 """How the OpenAPI document describes one event; `itemSchema` is its keyword for what a stream repeats."""

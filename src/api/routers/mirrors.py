@@ -27,7 +27,7 @@ from api.responses.mirror import (
 from api.responses.reader import SubjectReader
 from api.services import Services
 from application.records import BY_FIELD, Decision, Resolution, resolve, retry_mirror
-from application.subjects import A, find, load_owned, require_reader
+from application.subjects import A, load_owned, require_owned, require_reader
 from eventstore.idempotency import CommandResult
 from identity.accounts.credentials import Principal
 from outbox.views.comparison import KnownRecord, known_record
@@ -55,8 +55,8 @@ def mirror_routes(kind: ShownKind[A]) -> APIRouter:
     router = APIRouter(prefix=f"{kind.path}/mirror", tags=["mirror"], route_class=StrictRoute)
 
     def show(reader: SubjectReader, subject: Subject) -> CommandResult:
-        found = find(reader.services.log, reader.connection, kind.on(subject.id))
-        assert found is not None  # noqa: S101 - the command was about it
+        on = kind.on(subject.id)
+        found = require_owned(reader.services.log, reader.connection, reader.did, on, deleted_too=True)
         return result_of(record_mirror(reader.connection, kind, found, reader.services.kinds))
 
     @router.get("", response_model=kind.mirror, responses=errors(403), name="read_mirror")

@@ -81,7 +81,7 @@ def list_tracks(
     )
     with services.database.read() as connection:
         page = track_page(connection, which, cursor=cursor, limit=limit)
-        items = track_bodies(connection, page.items, services.urls)
+        items = track_bodies(connection, page.items, services.urls, which.owner)
     return body_from(Page[TrackBody], page, items=items)
 
 
@@ -119,7 +119,7 @@ def past_track(caller: Principal | None, services: Services, track_id: int, want
     here = f"{services.base_url}/tracks/{track_id}"
     with services.database.read() as connection:
         now, then = past_state(services, track_id, wanted, caller)
-        body = past_track_body(connection, then, services.urls)
+        body = past_track_body(connection, then, services.urls, caller.did if caller else None)
         is_shown = now.deleted_at is None and now.taken_down_at is None  # at the same addresses
         if not is_shown or (now.audio.cid, now.support_gate) != (then.audio.cid, then.support_gate):
             kept = kept_audio(connection, then.audio.cid, services.sweep_grace)
@@ -137,7 +137,7 @@ def past_track(caller: Principal | None, services: Services, track_id: int, want
 def live_track(caller: Principal | None, services: Services, track_id: int) -> TrackBody:
     """Return a track as it is, for those who may know of it; raises TrackNotFoundError."""
     with services.database.read_committed() as connection:
-        track = one_track(connection, track_id, services.urls)
+        track = one_track(connection, track_id, services.urls, caller.did if caller else None)
     if track.deleted_at is not None or not may_see_track(caller, track.artist_did, track.taken_down_at):
         raise TrackNotFoundError
     return track
@@ -186,7 +186,8 @@ def list_my_tracks(
     with services.database.read() as connection:
         query = query.where(*_conditions(connection, principal.did, wanted))
         rows, cursor = cut(connection.execute(query.limit(limit + 1)).all(), limit, attrgetter("track_id"))
-        bodies = track_bodies(connection, [TrackView.from_row(row) for row in rows], services.urls)
+        views = [TrackView.from_row(row) for row in rows]
+        bodies = track_bodies(connection, views, services.urls, principal.did)
         counts = _counts(connection, principal.did) if before is None and not wanted.id else None
     items = [
         MyTrackBody(**vars(body), audio_size=row.audio_size, audio_copy=row.audio_copy)

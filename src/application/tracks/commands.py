@@ -6,7 +6,7 @@ or where the command was decided on another version of the track.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
 
@@ -21,19 +21,15 @@ from aggregates.values import (
     Feature,
     SupportGate,
     checked_artist,
-    tid_of,
 )
 from application.authorization import require_no_duplicate
-from application.subjects import ChangeOn, On, find, load_owned, owner_of
+from application.subjects import ChangeOn, On, find, load_owned, new_record, owner_of
 from eventstore.change import copied
 from eventstore.event_log import EventLog
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
-from projections.tracks.table import tracks
 from storage.media import Media
 from storage.taken_down import require_not_taken_down
-
-ONE_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -57,21 +53,10 @@ def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> Tr
     """Register the track; raises DuplicateAudioError."""
     did = owner_of(unit)
     require_no_duplicate(unit.connection, did, command.audio.cid)
-    fields = {name: value for name, value in vars(command).items() if name != "downloads"}
-    created_at = unit.now
-    of_account = (tracks.c.did == did) & (tracks.c.collection == command.collection)
-    while unit.connection.scalar(
-        sa.select(sa.exists().where(of_account, tracks.c.rkey == tid_of(created_at)))
-    ):
-        created_at += ONE_MICROSECOND  # the record key is taken
-    track = Track.register(
-        at=unit.now,
-        did=did,
-        track_id=next_subject_id(unit.connection, did),
-        created_at=created_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        rkey=tid_of(created_at),
-        **fields,
-    )
+    own = ("downloads", "collection")
+    fields = {name: value for name, value in vars(command).items() if name not in own}
+    where = new_record(unit, command.collection)
+    track = Track.register(at=unit.now, track_id=next_subject_id(unit.connection, did), **where, **fields)
     track.set_downloads(command.downloads, at=unit.now)
     unit.save(track)
     media.pin(unit.connection, list(media_cids(track)))

@@ -114,6 +114,11 @@ class MirrorReason(State):
         "what a namespace move left is deleted once the PDS has the record in its new place",
         "as the mirror of the record in its new place",
     )
+    SUBJECT = (
+        "subject",
+        "what it is about has no record yet",
+        "the relay, once that has one",
+    )
     BLOB = "blob", "its audio is to be uploaded", "the relay uploads it"
     BACKOFF = "backoff", "an attempt failed; it is tried again at a known time", "the relay tries again"
     PACED = "paced", "the PDS asked for a pause", "the relay sends it after the pause"

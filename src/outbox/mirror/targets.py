@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.dml import Insert
 
 from aggregates.published import (
+    Created,
     Deleted,
     NamespaceMigrated,
     Published,
@@ -49,6 +50,8 @@ MIN_LANE_INTERVAL: Final = timedelta(seconds=0.1)
 """The shortest time between two claims of one lane for what no caller waits for, so that edits in quick succession arrive as one write."""
 
 
+BEGINS: Final = (Created, Undeleted)
+"""Events after which a record is wanted, even where it has no generation yet, since what it refers to has no record."""
 DECIDES_OVER_FORMER: Final = (NamespaceMigrated, Deleted, Undeleted)
 """Events after which a subject's former records wait until its current record is delivered as they say."""
 
@@ -70,7 +73,7 @@ class _Page:
             self.former |= dict.fromkeys(subject.former_collections, change)
         if not isinstance(change.event, PublishedEvent):
             return
-        if change.event.sets_generation():
+        if change.event.sets_generation() or isinstance(change.event, BEGINS):
             self.touched = change
         if change.event.REPLACES_BYTES and isinstance(subject, WithBlob):
             self.bytes_replaced = subject
@@ -118,7 +121,9 @@ def _write(connection: sa.Connection, pages: Sequence[_Page], into: Into, *, is_
                 rows.append(_target(newest, collection, change.position, DELETE, former=True))
         if page.touched is not None:
             op = DELETE if newest.deleted_at is not None else PUT
-            rows.append(_target(newest, newest.collection, page.touched.position, op, former=False))
+            event: Any = page.touched.event
+            gen = page.touched.position if event.sets_generation() else 0
+            rows.append(_target(newest, newest.collection, gen, op, former=False))
         else:
             table, detached = into(mirror_target), newest.record_missing_since is not None
             this = is_about(table, newest.did, newest.TOPIC, newest.subject_id)

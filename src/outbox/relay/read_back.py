@@ -86,8 +86,9 @@ def _verify_absent(task: DeliveryTask, remote: Remote, was_sent: bool, history: 
 
 
 def _is_of_log(task: DeliveryTask, remote: Remote, history: History) -> bool:
-    first = history.first() if task.base is None else None  # nothing newer was observed
-    is_as_adopted = isinstance(first, task.kind.aggregate.Adopted) and first.cid == remote.cid
+    first: Any = history.first() if task.base is None else None  # nothing newer was observed
+    is_adopted = first is not None and isinstance(first, task.kind.aggregate.Adopted)
+    is_as_adopted = is_adopted and first.cid == remote.cid
     return is_as_adopted or _is_ours(task, remote.body or {}, history)
 
 

@@ -106,6 +106,7 @@ RULES: Final[
     (sa.and_(target.state == TargetState.HELD, target.desired_op != DELETE), MirrorState.HELD, target.reason),
     (sa.and_(target.state == TargetState.HELD, target.former, IS_OF_NEWEST), MirrorState.HELD, target.reason),
     (target.detached, MirrorState.DETACHED, MirrorReason.RECORD_MISSING),
+    (target.desired_gen == 0, MirrorState.PENDING, MirrorReason.SUBJECT),
     (sa.and_(IS_ACKED, ~BLOB_WANTED), MirrorState.DELIVERED, None),
     (WAITS_FOR_SUCCESSOR, MirrorState.PENDING, MirrorReason.SUCCESSOR),
     (sa.and_(target.state == TargetState.REJECTED, IS_OF_NEWEST), MirrorState.REJECTED, target.reason),

@@ -28,6 +28,7 @@ from eventstore.errors import NestedUnitError
 from eventstore.event_log import EventLog
 from eventstore.projection import ProjectedTable, Projection, into_scratch, write_rows
 from eventstore.schema import projection_state, stored_event
+from projections.likes import Likes, recount
 from projections.rebuild.difference import (
     Difference,
     Scope,
@@ -267,6 +268,8 @@ def rebuild(
             }
             for table in tables:
                 rows[table.live.name] += write_difference(connection, table, scopes[table])
+            if any(each.name == Likes.name for each in projections):
+                recount(connection)
             made = [{"name": each.name, "fingerprint": each.fingerprint} for each in projections]
             write_rows(connection, projection_state, made)
     return rows

@@ -63,6 +63,12 @@ def track_by_id(connection: sa.Connection, track_id: int) -> TrackView | None:
     return TrackView.from_row(rows[0]) if rows else None
 
 
+def tracks_of(connection: sa.Connection, track_ids: Collection[int]) -> dict[int, TrackView]:
+    """Return the live ones of these tracks, by id."""
+    rows = connection.execute(sa.select(tracks).where(LIVE, tracks.c.track_id.in_(track_ids)))
+    return {row.track_id: TrackView.from_row(row) for row in rows}
+
+
 def titles_of(connection: sa.Connection, track_ids: Collection[int]) -> dict[int, str]:
     """Return the titles of these tracks, deleted ones too."""
     found = sa.select(tracks.c.track_id, tracks.c.title).where(tracks.c.track_id.in_(track_ids))

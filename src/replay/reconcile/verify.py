@@ -198,7 +198,7 @@ def _expected_of(row: Any, blob_field: str | None) -> Expected:
         op=row.desired_op,
         cid=row.observed_cid,
         waits=row.is_open
-        or row.acked_gen == 0
+        or 0 in {row.acked_gen, row.desired_gen}
         or (row.former and row.acked_gen < row.desired_gen)
         or is_left,
         blob=blob["ref"]["$link"] if blob else None,

@@ -232,6 +232,11 @@ class Settings(BaseSettings):
         return is_loopback(self.base_url)
 
     @property
+    def namespace(self) -> str:
+        """What the collections of all kinds begin with."""
+        return self.collection.rpartition(".")[0]
+
+    @property
     def is_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite:")
 

@@ -9,6 +9,7 @@ from eventstore.projection import Projection
 from eventstore.schema import metadata
 from eventstore.streams.buckets import BUCKET
 from projections.history import History
+from projections.likes import Likes
 from projections.media_references import MediaReferences
 from projections.tracks.search import SEARCH_INDEX
 from projections.tracks.table import Tracks, TrackTags
@@ -35,7 +36,13 @@ MODULES: Final = [
     )
 ]
 
-READ_MODELS: Final[tuple[Projection, ...]] = (Tracks(), TrackTags(), History(), MediaReferences())
+READ_MODELS: Final[tuple[Projection, ...]] = (
+    Tracks(),
+    TrackTags(),
+    Likes(),
+    History(),
+    MediaReferences(),
+)
 """Parents before children."""
 
 INDEXES_OF_EXPRESSIONS: Final = frozenset(

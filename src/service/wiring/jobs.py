@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING, Final
 
+from aggregates.like import Like
 from aggregates.track import Track
 from application.account import deletion_kind
+from application.likes import reaction_kind
 from eventstore.coordination.threads import Threads
 from eventstore.jobs.worker import Worker
 from identity.resolution.address_policy import AddressPolicy
@@ -14,6 +16,7 @@ from outbox.repo.reads import RepoReads
 from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption
 from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.adoption.intake import Intake
+from replay.adoption.like import LikeIntake
 from replay.derived import DerivedMedia
 from replay.repair.worker import RepairJobs
 from service.config.settings import Settings
@@ -29,6 +32,7 @@ MAX_ADOPTION_STORE_THREADS: Final = 16
 """Every record of the concurrent adoptions."""
 MAX_REPAIR_THREADS: Final = 4
 MAX_DELETION_THREADS: Final = 4
+MAX_REACTION_THREADS: Final = 4
 MAX_DERIVED_STORE_THREADS: Final = 6
 """Every job of a process."""
 
@@ -56,6 +60,7 @@ def worker_of(parts: "Container") -> Worker:
             repairs.kind(),
             *DerivedMedia(parts.media, fetcher, others, threads).kinds(),
             *(parts.publisher.kinds.values() if parts.publisher is not None else ()),
+            reaction_kind(parts.log, Threads("reactions", MAX_REACTION_THREADS)),
             deletion_kind(parts.log, parts.sessions.disconnect, Threads("deletions", MAX_DELETION_THREADS)),
         ],
         owner=parts.owner,
@@ -84,7 +89,8 @@ def adoptions_of(parts: "Container") -> Adoption:
                 threads,
                 store_threads,
                 settings.max_upload_bytes,
-            )
+            ),
+            LikeIntake(parts.kinds[Like.TOPIC], parts.database),
         ],
         threads,
         host_of=parts.resolver.pds_of,

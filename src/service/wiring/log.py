@@ -7,6 +7,7 @@ from sqlalchemy.engine import make_url
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import detect_on_connect
+from outbox.likes.record import LikeRecords
 from outbox.record.kind import RecordKinds
 from outbox.tracks.record import RecordUrls, TrackRecords
 from service.config.settings import Settings
@@ -40,4 +41,5 @@ def record_urls(settings: Settings, store: MediaStore) -> RecordUrls:
 
 def record_kinds(settings: Settings, urls: RecordUrls) -> RecordKinds:
     """Return all kinds of record that this service writes."""
-    return RecordKinds(TrackRecords(urls, settings.collection, settings.old_collection))
+    tracks = TrackRecords(urls, settings.collection, settings.old_collection)
+    return RecordKinds(tracks, LikeRecords(f"{settings.namespace}.like"))

@@ -138,7 +138,8 @@ VALUES = (
 @pytest.mark.timeout(300)  # a thousand requests
 def test_strange_queries_are_never_our_fault(subtests, client, admin, track):
     """Each parameter that any route takes, with each of these."""
-    names = {"track_id": track["id"], "cid": track["file_id"], "extension": "mp3", "did": admin.did}
+    names = {"track_id": track["id"], "like_id": 9, "cid": track["file_id"], "extension": "mp3"}
+    names["did"] = admin.did
     for path, methods in client.app.openapi()["paths"].items():
         for parameter in methods.get("get", {}).get("parameters", ()):
             for value in VALUES if parameter.get("in") == "query" else ():

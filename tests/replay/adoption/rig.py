@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,21 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from identity.resolution.address_policy import AddressPolicy
+from outbox.likes.record import LikeRecords
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.targets import MirrorTargets
 from outbox.operations.operators import Operator
-from outbox.pds.client import Pds, RecordKey, Remote
+from outbox.pds.client import Pds
 from outbox.record.dag_cbor import record_cid
 from outbox.repo.reads import RepoReads
 from outbox.tracks.record import RecordUrls, TrackRecords
 from outbox.views.status import Mirror, mirrors
 from projections.tracks.queries import track_page
-from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoptee, Adoption, Turn
+from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption, Turn
 from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.adoption.intake import Intake
-from replay.adoption.record import SAMPLE_TIME, Progress, proven_body, require_writable
+from replay.adoption.like import LikeIntake
+from replay.adoption.record import Progress
 from replay.reconcile.verify import Repo
 from service.schema.tables import READ_MODELS
 from storage.cid import cid_of
@@ -42,32 +43,11 @@ from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION
 from tests.e2e.foreign_catalogue import a_record, rkey
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
-from tests.remarks import Remark, RemarkRecords
 from tests.rows import HasRows
 from tests.storage.public.public_rig import Clock
 
 HOST, SERVICE, ELSEWHERE = "https://pds.music.com", "https://service.music.com", "https://cdn.music.com"
 PAGE = 3
-
-
-class RemarkAdopter:
-    kind = RemarkRecords()
-
-    def read(self, key: RecordKey, remote: Remote) -> Callable[[int, datetime], Remark]:
-        body = proven_body(key, remote)
-
-        def adopted(remark_id: int, at: datetime) -> Remark:
-            return Remark.adopt(
-                at=at, did=key.did, remark_id=remark_id, text=body.get("text"), subject=body["subject"]["record"],
-                created_at=body["createdAt"], collection=key.collection, rkey=key.rkey,
-            )  # fmt: skip
-
-        require_writable(self.kind, adopted(1, SAMPLE_TIME), body, {})
-        return adopted
-
-    @asynccontextmanager
-    async def brought(self, _host: str, record: Callable[[int, datetime], Remark]) -> AsyncIterator[Adoptee]:
-        yield Adoptee(record)
 
 
 Answer = Callable[[], httpx.Response]
@@ -160,7 +140,7 @@ def adoption_on(
                 threads,
                 max_audio_bytes=100_000,
             ),
-            RemarkAdopter(),
+            LikeIntake(LikeRecords(), media.database),
         ],
         threads,
         host_of=host_of,

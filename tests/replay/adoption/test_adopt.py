@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
@@ -17,6 +18,7 @@ from outbox.pds.verdict import DEFAULT_PAUSE
 from outbox.record.dag_cbor import record_cid
 from outbox.tracks.record import RecordUrls, TrackRecords
 from outbox.views.status import mirrors
+from projections.likes import likes
 from replay.adoption.record import read_record
 from replay.errors import PdsBusyError, PdsTroubleError
 from storage.cid import cid_of
@@ -24,13 +26,14 @@ from tests.dsl import ALICE, BOB, COLLECTION, OLD_COLLECTION
 from tests.e2e.foreign_catalogue import a_record, rkey
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
-from tests.remarks import A_RECORD, REMARKS
+from tests.remarks import A_RECORD
 from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, rig
 from tests.servers.databases import ON_SQLITE
 
 __all__ = ["rig"]
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
+LIKES = "fm.plyr.like"
 THERE = f"{ELSEWHERE}/song.mp3"
 
 
@@ -61,24 +64,27 @@ async def test_every_page_of_both_collections_comes_in_and_again_changes_nothing
 
 
 async def test_records_of_a_kind_without_bytes_are_adopted_beside_tracks_or_refused(rig: AdoptRig) -> None:
-    rig.internet.record(1)
-    for key, text in (("one", "adopted"), ("two", "")):
-        rig.internet.records[REMARKS, key] = {
-            "$type": REMARKS, "text": text, "subject": {"$type": f"{REMARKS}#whole", "record": A_RECORD},
-            "createdAt": "2019-05-04T12:03:07.5+02:00", "mood": "blue",
+    own = {"uri": rig.internet.record(1), "cid": A_RECORD["cid"]}
+    await rig.adopts()
+    for key, subject in (("one", own), ("other", A_RECORD), ("two", own), ("wrong", {**own, "cid": ""})):
+        rig.internet.records[LIKES, key] = {
+            "$type": LIKES, "subject": subject, "createdAt": "2019-05-04T12:03:07.5+02:00", "mood": "blue",
         }  # fmt: skip
     progress = await rig.adopts()
-    assert counts(progress) == (3, 0, 2, 1)
-    assert [(each["uri"], each["field"]) for each in progress.problems] == [
-        (f"at://{ALICE}/{REMARKS}/two", "text")
-    ]
-    assert counts(await rig.adopts()) == (3, 2, 0, 1)
+    assert (progress.known, progress.adopted + progress.refused) == (1, 4)
+    progress = await rig.adopts()
+    assert counts(progress) == (5, 3, 0, 2)
+    assert {each["field"] for each in progress.problems} == {"subject"}
     with rig.database.read() as connection:
         known = subjects_of_records(connection, ALICE)
-        subject = known[REMARKS, "one"]
+        subject = known[LIKES, "other"]
         assert mirrors(connection, ALICE, subject.kind, [subject.id])[subject.id].state == "delivered"
-    assert {each.kind for each in known.values()} == {"track", "remark"}
-    assert len({each.id for each in known.values()}) == 2
+        [track] = (each.id for each in known.values() if each.kind == "track")
+        rows = connection.execute(
+            select(likes.c.track_id, likes.c.track_uri).order_by(likes.c.track_uri)
+        ).all()
+    assert rows == [(track, own["uri"]), (None, A_RECORD["uri"])]
+    assert len({each.id for each in known.values()}) == 3
 
 
 async def test_a_list_of_more_than_is_kept_is_adopted_in_several_runs(

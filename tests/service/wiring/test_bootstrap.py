@@ -45,8 +45,14 @@ def test_parts_that_are_switched_off_are_not_built(
 @pytest.mark.parametrize(
     ("given", "scope"),
     [
-        ({}, f"atproto repo:fm.plyr.track repo:app.relay.track repo:{REMARKS} blob:audio/* blob:image/*"),
-        ({"collection": "a.b.track", "old_collection": "a.c.track"}, "repo:a.b.track repo:a.c.track"),
+        (
+            {},
+            f"atproto repo:fm.plyr.track repo:app.relay.track repo:fm.plyr.like repo:{REMARKS} blob:audio/* blob:image/*",
+        ),
+        (
+            {"collection": "a.b.track", "old_collection": "a.c.track"},
+            "repo:a.b.track repo:a.c.track repo:a.b.like",
+        ),
         ({"oauth_scope": "atproto transition:generic"}, "atproto transition:generic"),
     ],
 )

@@ -1,0 +1,89 @@
+"""Likes for the peer's clients."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Response
+
+from aggregates.like import Like
+from aggregates.published import Subject
+from aggregates.track import Track
+from api.auth.authentication import SignedIn
+from api.errors import NoRecordError
+from api.json_response import AsciiJsonResponse
+from api.pipeline.command_request import Command, Respond
+from api.plyr.reading import ROUTER, PeerTrackId, Reader
+from api.responses.reader import SubjectReader
+from api.routers.likes import answer_like
+from application.authorization import may_see_track, require_shown
+from application.likes import like_track, unlike_track
+from eventstore.idempotency import CommandResult
+from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.accounts import accounts_of
+from projections.likes import like_count, like_page, reaction_page
+from projections.tracks.queries import track_by_id, tracks_of
+from projections.tracks.table import TrackView
+
+router: Final = APIRouter(**ROUTER)
+MAX_LIKED: Final = 500
+"""The newest: the peer's clients ask for all at once."""
+
+
+@router.get("/tracks/liked")
+async def list_liked(principal: SignedIn, reader: Reader) -> Response:
+    def liked(connection: sa.Connection) -> Sequence[TrackView]:
+        ids = [row.track_id for row in like_page(connection, principal.did, None, MAX_LIKED)]
+        found = tracks_of(connection, ids)
+        shown = (found[each] for each in ids if each in found)
+        return [each for each in shown if may_see_track(principal, each.did, each.taken_down_at)]
+
+    return AsciiJsonResponse({"tracks": await reader.tracks(liked)})
+
+
+@router.get("/tracks/{track_id}/likes")
+def list_likes(track_id: PeerTrackId, reader: Reader) -> Response:
+    with reader.services.database.read() as connection:
+        track = require_shown(reader.caller, track_by_id(connection, track_id))
+        rows = reaction_page(connection, track.did, Like.TOPIC, track_id, before=None, limit=MAX_LIKED)
+        count = like_count(connection, track.did, track_id)
+        accounts = accounts_of(connection, {row.author for row in rows})
+    users = [
+        {
+            "did": row.author,
+            "handle": accounts[row.author].handle,
+            "display_name": accounts[row.author].name,
+            "avatar_url": None,
+            "liked_at": row.created_at,
+        }
+        for row in rows
+        if row.author in accounts
+    ]
+    return AsciiJsonResponse({"users": users, "count": count})
+
+
+@router.post("/tracks/{track_id}/like")
+async def like(track_id: PeerTrackId, request: Command) -> Response:
+    """Like a track that has a record; raises NoRecordError for any other."""
+    on, collection = request.on(Track, track_id), request.services.kinds[Like.TOPIC].collection
+
+    def use_case(unit: UnitOfWork) -> Like:
+        liked = like_track(unit, on, collection)
+        if liked.track_cid is None:
+            raise NoRecordError
+        return liked
+
+    return await answer_like(request, use_case, _liked(True))
+
+
+@router.delete("/tracks/{track_id}/like")
+async def unlike(track_id: PeerTrackId, request: Command) -> Response:
+    on = request.on(Track, track_id)
+    return await answer_like(request, lambda unit: unlike_track(unit, on), _liked(False))
+
+
+def _liked(is_liked: bool) -> Respond:
+    def show(_reader: SubjectReader, _subject: Subject) -> CommandResult:
+        return CommandResult(200, {"liked": is_liked}, {})
+
+    return show

@@ -1,0 +1,99 @@
+"""Likes of tracks: an account's own, and those that a track has."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from aggregates.like import Like
+from aggregates.track import Track
+from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
+from api.json_response import Page, body_from, cut
+from api.openapi import errors
+from api.pipeline.command_request import Command, CommandRequest, Respond, UseCase
+from api.requests.parameters import PageQuery, StrictRoute, TrackId, cursor_of, page_length
+from api.responses.like import LikeBody, saved_like
+from application.authorization import require_shown
+from application.likes import like_track, unlike_track
+from identity.accounts.accounts import accounts_of
+from identity.errors import INVALID_HANDLE
+from projections.likes import like_page, reaction_page
+from projections.tracks.queries import track_by_id
+
+router = APIRouter(tags=["likes"], route_class=StrictRoute)
+
+
+@router.put("/tracks/{track_id}/like", response_model=LikeBody)
+async def like(track_id: TrackId, request: Command) -> Response:
+    """Like a track. While it has no record, the like's own waits for that: its mirror is `pending`, because of `subject`."""
+    on, collection = request.on(Track, track_id), request.services.kinds[Like.TOPIC].collection
+    return await answer_like(request, partial(like_track, on=on, collection=collection), saved_like)
+
+
+@router.delete("/tracks/{track_id}/like", response_model=LikeBody)
+async def unlike(track_id: TrackId, request: Command) -> Response:
+    """Take a like back, and delete its record."""
+    return await answer_like(request, partial(unlike_track, on=request.on(Track, track_id)), saved_like)
+
+
+async def answer_like(request: CommandRequest, use_case: UseCase, show: Respond) -> Response:
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            await attempt.commit(use_case, show)
+    return await attempt.response()
+
+
+class LikerBody(BaseModel):
+    """Who likes a track, and since when."""
+
+    did: str
+    handle: str = Field(description="`handle.invalid` while the DID document does not confirm one")
+    track_id: int
+    created_at: str
+
+
+@router.get("/tracks/{track_id}/likes", responses=errors(401))
+def list_likes(
+    caller: OptionalCaller, services: ServicesDep, track_id: TrackId, wanted: Annotated[PageQuery, Query()]
+) -> Page[LikerBody]:
+    """List who likes a track, newest first; a new like is there within seconds."""
+    before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
+    with services.database.read() as connection:
+        track = require_shown(caller, track_by_id(connection, track_id))
+        found = reaction_page(connection, track.did, Like.TOPIC, track_id, before=before, limit=limit + 1)
+        rows, cursor = cut(found, limit, lambda row: row.subject_id)
+        accounts = accounts_of(connection, {row.author for row in rows})
+    items = [
+        body_from(
+            LikerBody,
+            row,
+            did=row.author,
+            handle=accounts[row.author].handle if row.author in accounts else INVALID_HANDLE,
+        )
+        for row in rows
+    ]
+    return Page[LikerBody](items=items, cursor=cursor)
+
+
+class LikedBody(BaseModel):
+    """What an account likes; `track_uri` and `track_cid` are those of the track's record when it was liked."""
+
+    id: int
+    did: str
+    track_id: int | None
+    track_uri: str
+    track_cid: str | None
+    created_at: str
+
+
+@router.get("/me/likes")
+def list_my_likes(
+    principal: SignedIn, services: ServicesDep, wanted: Annotated[PageQuery, Query()]
+) -> Page[LikedBody]:
+    """List what the caller likes, newest first."""
+    before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
+    with services.database.read() as connection:
+        found = like_page(connection, principal.did, before, limit + 1)
+        rows, cursor = cut(found, limit, lambda row: row.like_id)
+    return Page[LikedBody](items=[body_from(LikedBody, row, id=row.like_id) for row in rows], cursor=cursor)

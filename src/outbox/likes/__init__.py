@@ -1,0 +1,1 @@
+"""Likes as a kind of record."""

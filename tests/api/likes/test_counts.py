@@ -1,0 +1,70 @@
+"""What others read of a like at its track: it follows in a job, and counts once whatever happens meanwhile."""
+
+import pytest
+from sqlalchemy import delete, select
+
+from projections.likes import carry, likes, reaction, track_count
+from projections.rebuild.rebuild import rebuild
+from tests.api.account_deletion.deletion import leave, long_since
+from tests.api.likes.test_like import like, read, seen
+from tests.api.world import upload
+from tests.service.process.periodic import continue_account_deletions
+
+
+@pytest.fixture
+def track(client, world, alice, bob):
+    """A track of alice's that bob likes, as all may know."""
+    track = upload(client, alice)
+    world.deliver()
+    like(client, bob, track)
+    world.deliver()
+    world.carry()
+    return track
+
+
+def likers(client, track):
+    return [each["did"] for each in read(client, None, f"/tracks/{track['id']}/likes")["items"]]
+
+
+def test_a_like_that_is_carried_twice_counts_once(client, world, alice, bob, track):
+    with world.database.write() as connection:
+        [row] = connection.execute(select(likes)).all()
+        carry(connection, alice.did, row)
+    assert seen(client, bob, track) == (True, 1, 0)
+    assert likers(client, track) == [bob.did]
+
+
+def test_a_rebuild_counts_anew(client, world, bob, track):
+    with world.database.write() as connection:
+        connection.execute(delete(reaction))
+        connection.execute(delete(track_count))
+    assert seen(client, bob, track) == (True, 0, 0)
+    rebuild(world.log, world.log.projections)
+    assert seen(client, bob, track) == (True, 1, 0)
+    assert likers(client, track) == [bob.did]
+
+
+def test_the_likes_of_an_account_that_leaves_go_with_it(client, world, alice, bob, track):
+    [mine] = read(client, bob, "/me/likes")["items"]
+    long_since(world)
+    leave(client, bob)
+    world.deliver()
+    continue_account_deletions(world.made)
+    world.carry()
+    assert not [uri for uri in world.pds.records if mine["did"] in uri]
+    assert seen(client, alice, track) == (False, 0, 0)
+    assert likers(client, track) == []
+
+
+def test_of_an_account_that_leaves_no_track_has_a_count(client, world, alice, bob, track):
+    second = upload(client, alice, seed=2)
+    like(client, bob, second)
+    long_since(world)
+    leave(client, alice)
+    world.deliver()
+    continue_account_deletions(world.made)
+    world.carry()
+    for table in (reaction, track_count):
+        assert world.rows(select(table)) == []
+    mine = read(client, bob, "/me/likes")["items"]
+    assert [each["track_id"] for each in mine] == [second["id"], track["id"]]
