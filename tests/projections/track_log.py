@@ -12,6 +12,7 @@ from eventstore.event_log import EventLog
 from eventstore.schema import projection_state, stored_event
 from eventstore.streams.snapshots import aggregate_snapshot
 from eventstore.unit_of_work import UnitOfWork
+from projections.likes import reaction, track_count
 from service.schema.tables import READ_MODELS
 from tests.dsl import ALICE, Step, a_track
 
@@ -21,7 +22,7 @@ Rows = dict[str, list[dict[str, Any]]]
 
 def create_tables(database: Database) -> None:
     ours = [each.live for projection in READ_MODELS for each in projection.tables]
-    of_log = [stored_event, projection_state, aggregate_snapshot]
+    of_log = [stored_event, projection_state, aggregate_snapshot, reaction, track_count]
     stored_event.metadata.create_all(database.engine, tables=[*of_log, *ours])
 
 
