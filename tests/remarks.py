@@ -106,6 +106,7 @@ def _text(value: Any) -> str:
 
 class RemarkRecords(RecordKind):
     aggregate = Remark
+    is_optional = True
     own_fields = frozenset({"$type", "text", "subject", "createdAt", GENERATION})
     adoptable: ClassVar = {"text": ("text", _text)}
 

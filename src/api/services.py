@@ -95,6 +95,8 @@ class Services:
     """By app password; None where APP_PASSWORD_LOGIN is off."""
     oauth: OAuthSignIn | None = None
     """None where BASE_URL cannot be an OAuth client's."""
+    offers: Callable[[str], bool] = lambda _collection: True
+    """Whether OAUTH_SCOPE lets records in a collection be written."""
     supporters: Supporters | None = None
     rate_limits: RateLimits | None = None
     """None where RATE_LIMITS is off."""

@@ -9,6 +9,7 @@ import pytest
 
 import outbox
 from aggregates.published import Subject
+from aggregates.track import Track
 from outbox.conflicts.conflicts import conflict_of, keep_ours, keep_theirs
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import MirrorState
@@ -190,6 +191,45 @@ async def test_a_failing_remark_is_retried_and_no_track_with_its_id(both: Remark
     both.retry(1, of=Remark)
     assert await both.relay_once() == {Outcome.DELIVERED: 1}
     left_alone(both)
+
+
+async def test_remarks_that_the_login_does_not_allow_wait_for_consent_and_tracks_go_on(
+    both: RemarkRig,
+) -> None:
+    remark = await both.begins()
+    both.rewords("once")
+    both.wire.faults += [answered(403, "ScopeMissingError")]
+    assert await both.relay_once() == {Outcome.FAILED: 1}
+    mirror = both.mirror(of=Remark)
+    assert (mirror.state, mirror.reason) == (MirrorState.PARKED, "needs_consent")
+
+    both.command(1, lambda track: track.update_metadata({"title": "goes on"}, at=both.clock()), of=Track)
+    assert await both.relay_once() == {Outcome.DELIVERED: 1}
+    assert (both.remote(remark) or {})["text"] == "Remark 1"
+
+    both.sign_in()
+    assert await both.relay_once() == {Outcome.DELIVERED: 1}
+    assert (both.remote(remark) or {})["text"] == "once"
+
+
+async def test_several_remarks_that_the_login_does_not_allow_are_refused_as_a_batch_too(
+    both: RemarkRig,
+) -> None:
+    await both.begins()
+    several = [both.saves(a_remark(number, did=both.did)) for number in range(2, 6)]
+    await both.relay_once()
+    for each in several:
+        both.command(each.remark_id, lambda remark: remark.reword("more", at=both.clock()), of=Remark)
+    both.wire.faults += [answered(403, "ScopeMissingError") for _ in range(9)]
+    await both.relay_once()
+    assert {both.mirror(each.remark_id, of=Remark).reason for each in several} == {"needs_consent"}
+
+    both.wire.faults.clear()
+    both.command(1, lambda track: track.update_metadata({"title": "goes on"}, at=both.clock()), of=Track)
+    assert await both.relay_once() == {Outcome.DELIVERED: 1}
+    both.sign_in()
+    await both.relay_once()
+    assert {both.mirror(each.remark_id, of=Remark).state for each in several} == {MirrorState.DELIVERED}
 
 
 def test_nothing_in_the_outbox_names_a_track_outside_its_kind_s_folder() -> None:

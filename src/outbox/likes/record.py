@@ -9,6 +9,7 @@ from outbox.record.kind import GENERATION, RecordKind, known_lexicons
 
 class LikeRecords(RecordKind):
     aggregate = Like
+    is_optional = True
     own_fields = frozenset({"$type", "subject", "createdAt", GENERATION})
 
     def __init__(self, collection: str | None = None) -> None:

@@ -18,7 +18,7 @@ from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime
 from eventstore.streams.buckets import bucket_param, for_account
 from outbox.mirror.due import latest_of, target_due_at
-from outbox.mirror.states import BreakerState, LaneState
+from outbox.mirror.states import BreakerState, LaneState, MirrorReason
 from outbox.mirror.tables import (
     CONCERNS_RELAY,
     NEVER,
@@ -258,6 +258,9 @@ def _resuming(dialect: str) -> list[sa.Executable]:
         sa.update(mirror_target)
         .where(target.did == did, CONCERNS_RELAY, target.not_before > PAST)
         .values(not_before=PAST),
+        sa.update(mirror_target)  # what the login before did not allow
+        .where(target.did == did, target.reason == MirrorReason.NEEDS_CONSENT)
+        .values(failed_gen=0),
         sa.update(job)
         .where(*_UPLOADING)
         .values(due=PAST),  # what the upload says of the login before is void

@@ -142,6 +142,11 @@ class MirrorReason(State):
         "the database was restored from a backup; the account's records are compared first",
         "an operator has them compared: `mastertape recovered`, then `mastertape verify pds`",
     )
+    NEEDS_CONSENT = (
+        "needs_consent",
+        "the login does not allow records of this kind; others are sent",
+        "the owner signs in again: `GET /auth/login`",
+    )
     FOREIGN_EDIT = "foreign_edit", "another client changed the record", "as `held`"
     NEWER_ON_PDS = (
         "newer_on_pds",

@@ -191,6 +191,8 @@ class RecordKind(ABC):
     """The fields that we write; others belong to other clients, and stay as they are."""
     addresses: ClassVar[Sequence[str]] = ()
     """Those of them that name an address of this service."""
+    is_optional: ClassVar[bool] = False
+    """Whether a login may do without the kind: then its records alone wait for their owner's consent."""
     blob_field: ClassVar[str | None] = None
     """That of them that names a blob."""
     adoptable: ClassVar[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {}

@@ -29,6 +29,7 @@ from eventstore.streams.buckets import for_account
 from outbox.mirror.due import BACKFILL, CLASS, LIVE
 from outbox.mirror.hosts import HostReport
 from outbox.mirror.lanes import Lane
+from outbox.mirror.states import MirrorReason
 from outbox.mirror.tables import IS_ATTEMPT_OF_TARGET, attempt, mirror_lane, target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import WRITE_TIMEOUT_SECONDS, RecordKey, RemoteUnknownError, write_of
@@ -54,7 +55,7 @@ from outbox.relay.delivery_task import (
     task_of,
 )
 from outbox.relay.journal import record_intents
-from outbox.relay.result import Outcome, Result
+from outbox.relay.result import Outcome, Result, verdict_of
 from outbox.repo.pages import RECORDS_PER_PAGE, Entry
 from outbox.repo.reads import RepoReads
 from outbox.threads import in_thread
@@ -276,7 +277,9 @@ class BatchRun:
                 for task, attempt_id, cid in zip(tasks, attempt_ids, cids, strict=True)
             ]
             return SentBatch(attempt_ids, verdict, results)
-        if verdict.kind in OF_LANE or verdict.status is None:
+        verdict = verdict_of(tasks[0], verdict)
+        is_refused = verdict.error == MirrorReason.NEEDS_CONSENT
+        if verdict.kind in OF_LANE or verdict.status is None or is_refused:
             return SentBatch(attempt_ids, verdict, [Result(tasks[0], Outcome.FAILED, verdict)])
         logger.info("batch_refused", extra={**self.lane.log_fields, "error": verdict.error})
         # the PDS has applied none of it, if the answer is its own

@@ -39,7 +39,7 @@ from outbox.relay.journal import (
     unanswered_create,
 )
 from outbox.relay.read_back import History, read_back, verify
-from outbox.relay.result import DONE, Outcome, Result, encoded
+from outbox.relay.result import DONE, Outcome, Result, encoded, verdict_of
 from outbox.threads import in_thread
 
 MAX_REBASES: Final = 3
@@ -108,6 +108,7 @@ class Delivery:
             if attempt_id is None:
                 [attempt_id] = await in_thread(record_intents, self.database, lane, [task])
             verdict = await self._call(lane.host, task, deadline.within(WRITE_TIMEOUT_SECONDS))
+            verdict = verdict_of(task, verdict)
             if verdict.kind is not Kind.READ_BACK:
                 outcome = Outcome.DELIVERED if verdict.kind is Kind.DONE else Outcome.FAILED
                 return await self._guard_against_late_creates(Result(task, outcome, verdict, attempt_id))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
@@ -26,6 +26,17 @@ logger: Final = logging.getLogger("mastertape.outbox")
 
 DONE: Final = Verdict(Kind.DONE)
 KINDS_OF_ONE_RECORD: Final = frozenset({Kind.REJECTED, Kind.BLOB_MISSING, Kind.BROKEN})
+
+
+SCOPE_ERRORS: Final = frozenset({"ScopeMissingError", "insufficient_scope"})
+"""The login is good, and does not allow this."""
+
+
+def verdict_of(task: DeliveryTask, verdict: Verdict) -> Verdict:
+    """Return what a verdict means for this record: a login that may do without its kind goes on with all others."""
+    if not (task.kind.is_optional and verdict.error in SCOPE_ERRORS):
+        return verdict
+    return replace(verdict, kind=Kind.REJECTED, error=MirrorReason.NEEDS_CONSENT)
 
 
 class Outcome(State):

@@ -74,6 +74,9 @@ class Mirror:
 IS_ACKED: Final = target.desired_gen <= target.acked_gen
 IS_OF_NEWEST: Final = target.failed_gen >= target.desired_gen
 """Whether the last failure was of the newest generation."""
+NEEDS_CONSENT: Final = sa.and_(
+    target.state == TargetState.REJECTED, target.reason == MirrorReason.NEEDS_CONSENT, IS_OF_NEWEST
+)
 BLOB_WANTED: Final = sa.func.coalesce(upload.requested | upload.again, sa.false())
 FAILING_SINCE: Final = sa.func.coalesce(target.failing_since, sa.case((BLOB_WANTED, upload.failing_since)))
 FIRST_ERROR: Final = sa.func.coalesce(target.first_error, sa.case((BLOB_WANTED, upload.first_error)))
@@ -109,6 +112,7 @@ RULES: Final[
     (target.desired_gen == 0, MirrorState.PENDING, MirrorReason.SUBJECT),
     (sa.and_(IS_ACKED, ~BLOB_WANTED), MirrorState.DELIVERED, None),
     (WAITS_FOR_SUCCESSOR, MirrorState.PENDING, MirrorReason.SUCCESSOR),
+    (NEEDS_CONSENT, MirrorState.PARKED, MirrorReason.NEEDS_CONSENT),
     (sa.and_(target.state == TargetState.REJECTED, IS_OF_NEWEST), MirrorState.REJECTED, target.reason),
     (lane.state != LaneState.READY, MirrorState.PARKED, STORED_LANE_STATE),
     (IS_PAUSED, MirrorState.PARKED, MirrorReason.PAUSED),

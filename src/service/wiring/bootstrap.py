@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from socket import socket
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,7 @@ from service.wiring.adapters import (
 )
 from service.wiring.identity import (
     IdentityParts,
+    allows,
     pds_address_policy,
     pds_http_client,
     resolver_of,
@@ -202,6 +204,7 @@ class Container:
             publisher=self.publisher,
             sign_in=identity.app_password if settings.app_password_login else None,
             oauth=identity.oauth,
+            offers=partial(allows, settings.oauth_scope),
             supporters=HttpSupporters(settings.supporters_url, self._own_http)
             if settings.supporters_url
             else None,

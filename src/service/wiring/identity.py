@@ -68,6 +68,15 @@ def scope_of(collections: Iterable[str]) -> str:
     return " ".join(["atproto", *(f"repo:{each}" for each in collections), "blob:audio/* blob:image/*"])
 
 
+def allows(scope: str | None, collection: str) -> bool:
+    """Whether a login with this scope may write records in the collection; None stands for the scope of all of them."""
+    asked = f"repo:{collection}"
+    granted = () if scope is None else scope.split()
+    return scope is None or any(
+        each in {"transition:generic", "repo:*", asked} or each.startswith(f"{asked}?") for each in granted
+    )
+
+
 def resolver_of(settings: Settings, http: httpx.AsyncClient, turns: Turns | None = None) -> Resolver:
     return Resolver(settings.plc_url, settings.dev_origins, http, turns=turns)
 

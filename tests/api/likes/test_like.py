@@ -138,3 +138,10 @@ def test_what_is_gone_cannot_be_liked_and_what_is_not_liked_not_unliked(client, 
     assert refusal(client.get("/likes/7/history", headers=bob.headers)) == (404, "not_found")
     history = client.get(f"/likes/{liked['id']}/history", headers=alice.headers)
     assert refusal(history) == (404, "not_found")
+
+
+def test_likes_are_not_offered_where_no_login_allows_them(client, world, alice):
+    track = upload(client, alice)
+    with world.serve(offers=lambda collection: collection != "fm.plyr.like") as limited:
+        assert refusal(like(limited, alice, track)) == (501, "not_offered")
+        assert refusal(like(limited, alice, track, "DELETE")) == (404, "not_found")

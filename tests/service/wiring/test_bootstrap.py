@@ -9,6 +9,7 @@ import pytest
 from service.config.settings import Settings
 from service.wiring import bootstrap
 from service.wiring.bootstrap import build
+from service.wiring.identity import allows
 from tests.remarks import REMARKS, record_kinds
 
 
@@ -64,3 +65,21 @@ def test_people_are_asked_for_the_collections_of_every_kind_of_record(
     assert container.services.oauth is not None
     assert scope in container.services.oauth.app.scope
     asyncio.run(container.close())
+
+
+@pytest.mark.parametrize(
+    ("scope", "is_offered"),
+    [
+        (None, True),
+        ("atproto repo:fm.plyr.track", False),
+        ("atproto repo:fm.plyr.like repo:fm.plyr.track", True),
+        ("atproto repo:fm.plyr.like?action=create repo:fm.plyr.track", True),
+        ("atproto repo:fm.plyr.likes", False),
+        ("atproto transition:generic", True),
+        ("atproto repo:*", True),
+    ],
+)
+def test_a_kind_is_offered_if_the_scope_that_is_asked_for_has_its_collection(
+    scope: str | None, is_offered: bool
+) -> None:
+    assert allows(scope, "fm.plyr.like") is is_offered
