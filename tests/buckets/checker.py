@@ -29,6 +29,8 @@ class Reach(StrEnum):
 class Verdict(NamedTuple):
     reach: Reach
     rule: str = ""
+    buckets: frozenset[str] = frozenset()
+    """The parameters that are buckets."""
 
 
 @dataclass(eq=False)
@@ -58,11 +60,15 @@ Scope = dict[str, _Rows | None]
 """By the name of a source: its rows, None where they are of no account, or of several."""
 
 
+def named_parameters(sql: str) -> str:
+    return _PARAMETER.sub(lambda found: f":p{found[1] or found[2] or ''}", sql).replace("%%", "%")
+
+
 @cache
 def verdict(sql: str) -> Verdict:
-    named = _PARAMETER.sub(lambda found: f":p{found[1] or found[2] or ''}", sql).replace("%%", "%")
-    statement = parse_one(named, dialect="postgres")
-    return _Check().of(statement)
+    check = _Check()
+    reach, rule, _ = check.of(parse_one(named_parameters(sql), dialect="postgres"))
+    return Verdict(reach, rule, frozenset(check.buckets))
 
 
 @dataclass
@@ -71,6 +77,7 @@ class _Check:
     refused: list[str] = field(default_factory=list)
     queries: dict[str, _Rows | None] = field(default_factory=dict)
     """The rows whose bucket each query of WITH has as a column."""
+    buckets: set[str] = field(default_factory=set)
 
     def of(self, statement: exp.Expression) -> Verdict:
         self._statement(statement, ())
@@ -105,7 +112,7 @@ class _Check:
         """Read a SELECT, UPDATE or DELETE."""
         scope: Scope = {}
         inner = (*outer, scope)
-        for source in _sources(statement):
+        for source in sources(statement):
             self._source(source, scope, outer)
         conditions = [join.args["on"] for join in statement.args.get("joins") or () if join.args.get("on")]
         conditions += [statement.args["where"].this] if statement.args.get("where") else []
@@ -146,7 +153,7 @@ class _Check:
             rows.join(read)
         elif isinstance(values, exp.Values):
             given = [row.expressions[columns.index(BUCKET)] for row in values.expressions]
-            if all(map(_is_given, given)):
+            if all(map(self._is_given, given)):
                 rows.narrow(Reach.ONE if len(given) == 1 else Reach.LISTED)
         conflict = statement.args.get("conflict")
         key = [each.name for each in conflict.args.get("conflict_keys") or ()] if conflict else []
@@ -164,7 +171,7 @@ class _Check:
             if left is not None and right is not None:
                 left.join(right)
             for rows, other in ((left, condition.expression), (right, condition.this)):
-                if rows is not None and _is_given(other):
+                if rows is not None and self._is_given(other):
                     rows.narrow(Reach.ONE)
                 elif rows is not None and isinstance(other, exp.Any):
                     rows.narrow(Reach.LISTED)
@@ -196,8 +203,15 @@ class _Check:
             if around and any(each not in around and each.reach is not Reach.ONE for each in roots):
                 self.refused.append("a correlated sub-select that does not name the bucket")
 
+    def _is_given(self, value: exp.Expression) -> bool:
+        if isinstance(value, exp.Cast | exp.Paren):
+            return self._is_given(value.this)
+        if isinstance(value, exp.Placeholder):
+            self.buckets.add(value.name.removeprefix("p"))
+        return isinstance(value, exp.Literal | exp.Placeholder | exp.Parameter)
 
-def _sources(statement: exp.Expression) -> Iterator[exp.Expression]:
+
+def sources(statement: exp.Expression) -> Iterator[exp.Expression]:
     if isinstance(statement, exp.Update | exp.Delete):
         yield statement.this
     for name in ("from_", "using"):
@@ -228,12 +242,6 @@ def _rows_of(column: exp.Expression, scopes: Iterable[Scope]) -> _Rows | None:
         only = [each for each in nearest[0].values() if each is not None]
         return only[0] if len(only) == 1 else None
     return next((scope[column.table] for scope in nearest if column.table in scope), None)
-
-
-def _is_given(value: exp.Expression) -> bool:
-    if isinstance(value, exp.Cast | exp.Paren):
-        return _is_given(value.this)
-    return isinstance(value, exp.Literal | exp.Placeholder | exp.Parameter)
 
 
 def _names_outer(select: exp.Expression, outer: Iterable[Scope]) -> bool:

@@ -51,7 +51,7 @@ def test_a_statement_reaches(sql: str) -> None:
 
 @pytest.mark.parametrize("sql", BROKEN)
 def test_what_a_divided_cluster_refuses_is_refused_by_its_rule(sql: str) -> None:
-    assert verdict(sql) == (REFUSED, BROKEN[sql])
+    assert verdict(sql)[:2] == (REFUSED, BROKEN[sql])
 
 
 def test_each_table_without_a_bucket_has_its_reason() -> None:
