@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from eventstore.change import Envelope
 from eventstore.coordination.backoff import backoff
+from eventstore.database import MAX_CLOCK_LAG
 from eventstore.errors import LOCK_NOT_AVAILABLE, LogBusyError, sqlstate
 from eventstore.prepared import Prepared, Result
 from eventstore.schema import metadata, stored_event
@@ -57,10 +58,13 @@ def insert_of(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Inser
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
-def key_of(dialect: str, table: sa.Table) -> list[sa.Column[Any]]:
-    """Return the columns of the primary key, as `ON CONFLICT` names them: on PostgreSQL the bucket is one, but not of a scratch table (ADR 52)."""
+def key_of(dialect: str, table: sa.Table, *unique: sa.Column[Any]) -> list[sa.Column[Any]]:
+    """Return the columns of the primary key, or those of another unique one, as `ON CONFLICT` names them.
+
+    On PostgreSQL the bucket is one, but not of a scratch table (ADR 52).
+    """
     has_bucket = dialect != "sqlite" and table.metadata is metadata and BUCKET in table.c
-    return [*table.primary_key.columns, *([table.c[BUCKET]] if has_bucket else [])]
+    return [*(unique or table.primary_key.columns), *([table.c[BUCKET]] if has_bucket else [])]
 
 
 def take_lease(
@@ -90,11 +94,23 @@ LOG_LOCK_TIMEOUT_SECONDS: Final = 20.0
 """How long to wait for the log's lock: longer than idle_in_transaction_session_timeout, which ends a frozen writer."""
 
 # Takes the log's lock after the account's: commands that queue for one account then keep no reader waiting.
+_LOCKED: Final = """
+    with held as materialized (select pg_advisory_xact_lock(:account)::text as account)
+    select pg_advisory_xact_lock_shared(:log), clock_timestamp() as now{proof} from held where account is not null
+"""
 _LOCK_ACCOUNT: Final = Prepared(
-    lambda _: sa.text("""
-        with held as materialized (select pg_advisory_xact_lock(:account)::text as account)
-        select pg_advisory_xact_lock_shared(:log), clock_timestamp() as now from held where account is not null
-    """).columns(sa.column("locked"), sa.column("now"))
+    lambda _: sa.text(_LOCKED.format(proof="")).columns(sa.column("locked"), sa.column("now"))
+)
+_IS_NOW: Final = f"""
+    , 1 / (case when clock_timestamp() between :now and :now + interval '{MAX_CLOCK_LAG.total_seconds()} s' then 1 else 0 end)
+"""
+"""Divides by zero otherwise."""
+_LOCK_ACCOUNT_AT: Final = Prepared(
+    lambda _: (
+        sa.text(_LOCKED.format(proof=_IS_NOW))
+        .bindparams(sa.bindparam("now", type_=sa.TIMESTAMP(timezone=True)))
+        .columns(sa.column("locked"), sa.column("now"), sa.column("proved"))
+    )
 )
 _LOCK_LOG: Final = sa.text("select pg_advisory_xact_lock(:log)")
 
@@ -113,7 +129,7 @@ def lock_log(connection: sa.Connection) -> None:
         savepoint = connection.begin_nested()
         try:
             connection.execute(sa.text(f"set local lock_timeout to '{_ATTEMPT_TIMEOUT}'"))
-            connection.execute(_LOCK_LOG, {"log": _key()})
+            connection.execute(_LOCK_LOG, {"log": lock_key(stored_event.name)})
         except OperationalError as error:
             if sqlstate(error) != LOCK_NOT_AVAILABLE:
                 raise
@@ -127,13 +143,22 @@ def lock_log(connection: sa.Connection) -> None:
         time.sleep(backoff(attempt, first=_FIRST_PAUSE_SECONDS, cap=_MAX_PAUSE_SECONDS).total_seconds())
 
 
-def lock_account(connection: sa.Connection, did: str) -> Result | None:
-    """Start to take the account's lock; the result has the time `now` when it was taken. SQLite's BEGIN IMMEDIATE is it."""
+def lock_account(connection: sa.Connection, did: str, now: datetime | None = None) -> Result | None:
+    """Start to take the account's lock; the result has the time `now` when it was taken. SQLite's BEGIN IMMEDIATE is it.
+
+    PostgreSQL refuses what follows in the pipeline unless that is the time `now` which is given, or up to MAX_CLOCK_LAG later.
+    """
     if connection.dialect.name == "sqlite":
         return None
-    return _LOCK_ACCOUNT.start(connection, {"log": _key(), "account": _key(did)})
+    keys = {"log": lock_key(stored_event.name), "account": lock_key(stored_event.name, did)}
+    return (
+        _LOCK_ACCOUNT.start(connection, keys)
+        if now is None
+        else _LOCK_ACCOUNT_AT.start(connection, {**keys, "now": now})
+    )
 
 
-def _key(*did: str) -> int:
-    digest = blake2b("\0".join((stored_event.name, *did)).encode(), digest_size=8).digest()
+def lock_key(*names: str) -> int:
+    """Return the key of an advisory lock of PostgreSQL."""
+    digest = blake2b("\0".join(names).encode(), digest_size=8).digest()
     return int.from_bytes(digest, signed=True)

@@ -24,7 +24,7 @@ from eventstore.errors import (
 )
 from eventstore.prepared import (
     Prepared,
-    Query,
+    Result,
     execute,
     refuse_query_in_pipeline,
     require_open_transaction,
@@ -54,17 +54,10 @@ POSTGRES_KEEPALIVES: Final[Mapping[str, int]] = {
 IS_SAME_SERVER: Final = "mastertape_is_same_server"
 """The key in a connection's `info` of the function that compares its server, once restore_detection.py has looked."""
 _CLOCK: Final = sa.text("select clock_timestamp()")
+_STARTED_CLOCK: Final = Prepared(lambda _: sa.select(sa.func.clock_timestamp().label("now")))
 _WRITES: Final[Mapping[str, Any]] = {"sqlite_immediate": True}
 """Of a transaction that may write, on either database: tracing tells it by this."""
 MAX_CLOCK_LAG: Final = timedelta(seconds=1)
-_IS_NOW: Final = Prepared(
-    lambda _: sa.select(sa.literal_column("1")).where(
-        sa.func.clock_timestamp().between(
-            sa.bindparam("now", type_=sa.TIMESTAMP(timezone=True)),
-            sa.bindparam("now", type_=sa.TIMESTAMP(timezone=True)) + MAX_CLOCK_LAG,
-        )
-    )
-)
 
 
 class Database:
@@ -219,16 +212,18 @@ class Database:
         finally:
             self._current.reset(token)
 
-    def now(self, connection: sa.Connection, *, read: datetime | None = None) -> datetime:
+    def now(self, connection: sa.Connection, *, read: datetime | Result | None = None) -> datetime:
         """Return the time for leases, retries and events: the database's, so that the clocks of machines need not agree.
 
-        `read` is the database's time where a statement has just returned it.
+        `read` is the database's time where a statement has just returned it, or the result of `start_clock`.
         """
         if self._clock is not None:
             return self._clock()
         if self.is_sqlite:
             return datetime.now(UTC)
-        told: datetime = connection.execute(_CLOCK).scalar_one() if read is None else read
+        told: Any = read.all()[0].now if isinstance(read, Result) else read
+        if told is None:
+            told = connection.execute(_CLOCK).scalar_one()
         return self.heard(told.astimezone(UTC))
 
     def heard(self, told: datetime) -> datetime:
@@ -236,17 +231,20 @@ class Database:
         self._heard = told, time.monotonic()
         return told
 
-    def estimated_now(self) -> tuple[datetime, Query | None] | None:
-        """Return the same without asking, a little behind, with the query that finds a row if it is so; None where it is not known."""
+    def start_clock(self, connection: sa.Connection) -> Result | None:
+        """Start to read the database's time, behind a statement in its pipeline; `now` takes the result."""
+        return None if self._clock is not None or self.is_sqlite else _STARTED_CLOCK.start(connection, {})
+
+    def estimated_now(self) -> tuple[datetime, bool] | None:
+        """Return the same without asking, a little behind, and whether it has to be proved; None where it is not known."""
         if self._clock is not None:
-            return self._clock(), None
+            return self._clock(), False
         if self.is_sqlite:
-            return datetime.now(UTC), None
+            return datetime.now(UTC), False
         if self._heard is None:
             return None
         told, heard_at = self._heard
-        now = told + timedelta(seconds=time.monotonic() - heard_at)
-        return now, _IS_NOW.query(now=now)
+        return told + timedelta(seconds=time.monotonic() - heard_at), True
 
     def close(self) -> None:
         """Disconnect; a connection that a thread still uses is closed once it comes back, and not left to the garbage collector."""
@@ -257,7 +255,10 @@ class Database:
 
 @lru_cache
 def with_now(query: sa.Select[*tuple[Any, ...]], *, is_sqlite: bool) -> sa.Select[*tuple[Any, ...]]:
-    """Add the database's time as a column `now`, to pass to `Database.now` as `read`: it saves a round trip."""
+    """Add the database's time as a column `now`, to pass to `Database.now` as `read`: it saves a round trip.
+
+    Of rows of accounts it would be the time of the machine that has them (docs/scaling.md): `start_clock` asks apart.
+    """
     return query.add_columns((sa.null() if is_sqlite else sa.func.clock_timestamp()).label("now"))
 
 

@@ -23,7 +23,7 @@ from eventstore.errors import (
     sqlstate,
 )
 from eventstore.prepared import Assumption, Prepared, Query, StaleError, among, pipelined
-from eventstore.projection import Projection, are_current, outdated
+from eventstore.projection import Projection, are_current, are_entered, enter, outdated
 from eventstore.schema import stored_event
 from eventstore.streams.buckets import bucket_param
 from eventstore.streams.codec import Codec
@@ -101,6 +101,8 @@ class EventLog:
         self.projections: Final = tuple(projections)
         self.codec: Final = Codec()
         self.cache: Final = AggregateCache()
+        self.has_entered = not projections
+        """Whether it is known which version makes the rows of each projection."""
 
     @contextmanager
     def unit_of_work(self, did: str | None, envelope: Envelope) -> Generator[UnitOfWork]:
@@ -117,6 +119,7 @@ class EventLog:
     def _unit(self, did: str | None, envelope: Envelope) -> Generator[UnitOfWork]:
         if self.database.in_transaction:
             raise NestedUnitError
+        self._enter_projections()
         unit = UnitOfWork(self, did, envelope)
         try:
             with self.database.write_when_needed(lambda: unit.connection) as unit.begin:
@@ -125,6 +128,18 @@ class EventLog:
             unit.restore_pending_events()
             raise
         unit.publish()
+
+    def _enter_projections(self) -> None:
+        """Enter those of an empty log before the first unit, which writes of its account alone."""
+        if self.has_entered:
+            return
+        with self.database.read_committed() as connection:
+            is_known = are_entered(connection, self.projections)
+        if not is_known:
+            with self.database.write() as connection:
+                lock_log(connection)
+                enter(connection, self.projections)
+        self.has_entered = True
 
     def standing(self) -> Sequence[Assumption]:
         """Return what every unit takes to be so."""

@@ -14,7 +14,7 @@ from eventstore.change import Change
 from eventstore.errors import OutdatedProjectionError
 from eventstore.prepared import Prepared, Query
 from eventstore.schema import projection_state, stored_event
-from eventstore.streams.buckets import BUCKET, Did, given_did
+from eventstore.streams.buckets import BUCKET, Did, did_column, given
 
 Into = Callable[[sa.Table], sa.Table]
 """Where a projection writes the rows of a table: the table itself, or its scratch table in a rebuild."""
@@ -45,7 +45,7 @@ class ProjectedTable:
                 key=c.key,
                 primary_key=c.primary_key,
                 nullable=c.nullable,
-                default=given_did if c.key == BUCKET else None,
+                default=given(did_column(self.live)) if c.key == BUCKET else None,
                 autoincrement=False,
                 index=c.key == self.about and c.key != self.key[0],
             )
@@ -123,24 +123,28 @@ def _are_current(made_here: tuple[tuple[str, str], ...]) -> Query:
     return Prepared(lambda _: sa.select(sa.literal_column("1")).where(is_complete)).query()
 
 
-def require_current(
-    connection: sa.Connection, projections: Sequence[Projection], read: Iterable[tuple[str, str]]
-) -> None:
+def require_current(projections: Sequence[Projection], read: Iterable[tuple[str, str]]) -> None:
     """Raise OutdatedProjectionError where another version of the code made rows.
 
-    `read` are FINGERPRINTS, read under the append lock, so no rebuild can interfere. A projection without a row is current
-    while the log is empty; with events, it was never built.
+    `read` are FINGERPRINTS, read under the append lock, so no rebuild can interfere.
     """
     made_by = dict(read)
-    missing = [projection for projection in projections if projection.name not in made_by]
-    if missing and not has_events(connection):
-        for projection in missing:
-            row = {"name": projection.name, "fingerprint": projection.fingerprint}
-            connection.execute(upsert(connection, projection_state).on_conflict_do_nothing(), row)
-        made_by = _fingerprints(connection)
     for projection in projections:
         if made_by.get(projection.name) != projection.fingerprint:
             raise OutdatedProjectionError(projection.name)
+
+
+def are_entered(connection: sa.Connection, projections: Sequence[Projection]) -> bool:
+    """Whether it is known which version makes the rows of each of these; with events, one that is not was never built."""
+    missing = {each.name for each in projections} - _fingerprints(connection).keys()
+    return not missing or has_events(connection)
+
+
+def enter(connection: sa.Connection, projections: Sequence[Projection]) -> None:
+    """Say of an empty log that this version makes its rows; under the log's lock, so that it stays empty."""
+    if not are_entered(connection, projections):
+        rows = [{"name": each.name, "fingerprint": each.fingerprint} for each in projections]
+        connection.execute(upsert(connection, projection_state).on_conflict_do_nothing(), rows)
 
 
 def outdated(connection: sa.Connection, projections: Sequence[Projection]) -> Sequence[Projection]:

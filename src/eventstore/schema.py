@@ -14,7 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from eventstore.streams.buckets import BUCKET, account_columns, add_bucket_to_keys
+from eventstore.streams.buckets import BUCKET, account_columns, add_bucket_to_keys, did_column
 
 T = TypeVar("T", datetime, datetime | None)
 
@@ -36,7 +36,7 @@ def _add_bucket_to_keys(
     if connection.dialect.name == "postgresql":
         for table in tables:
             if BUCKET in table.c:
-                add_bucket_to_keys(connection, table.name)
+                add_bucket_to_keys(connection, table.name, did_column(table))
 
 
 Position = sa.BigInteger().with_variant(sa.Integer, "sqlite")

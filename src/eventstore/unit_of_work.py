@@ -42,7 +42,7 @@ from eventstore.prepared import (
     start_begin,
     start_commit,
 )
-from eventstore.projection import FINGERPRINTS, into_live, require_current
+from eventstore.projection import FINGERPRINTS, has_events, into_live, require_current
 
 if TYPE_CHECKING:
     from eventstore.event_log import EventLog
@@ -75,6 +75,7 @@ class UnitOfWork:
         self.log: Final = log
         self._connection: sa.Connection | None = None
         self._assumed: Final[list[Assumption]] = []
+        self._assumed_now: datetime | None = None
         self._unsent: tuple[list[dict[str, Any]], list[Change]] = [], []
         self._locked_at: datetime | None = None
         self._reads_of_save: Final[list[ReadOfSave]] = []
@@ -101,8 +102,8 @@ class UnitOfWork:
     def now(self) -> datetime:
         """The database's time, read once, while the lock is held; before, a little behind it."""
         if self._connection is None and (estimated := self.log.database.estimated_now()) is not None:
-            now, proof = estimated
-            self._assumed.extend([] if proof is None else [Assumption(proof, finds=True)])
+            now, needs_proof = estimated
+            self._assumed_now = now if needs_proof else None
             return now
         return self.log.database.now(self.connection, read=self._locked_at)
 
@@ -167,14 +168,18 @@ class UnitOfWork:
             locked = lock_account(connection, self.did)
             made_by = FINGERPRINTS.start(connection, {}) if self.log.projections else None
         if made_by is not None:
-            require_current(connection, self.log.projections, made_by.all())
-        self._locked_at = _time_of(locked)
+            rows = made_by.all()
+            if not rows and not has_events(connection):  # put back to before the first event
+                self.log.has_entered = False
+                raise LogBusyError
+            require_current(self.log.projections, rows)
+        self._locked_at = None if locked is None else locked.all()[0].now
 
     def finish(self) -> None:
         """Send and commit what was not sent, or leave the commit to the caller. Raises StaleError, CommitFailedError, BrokenUnitError."""
         if self._is_stale:
             raise StaleError
-        if self._connection is None and (self._assumed or self._unsent[0]):
+        if self._connection is None and (self._assumes or self._unsent[0]):
             self._send(commits=True)
         else:
             self.require_unbroken()
@@ -182,7 +187,11 @@ class UnitOfWork:
     def may_be_wrong(self, refusal: Exception) -> bool:
         """Whether this refusal was decided on what is not proved."""
         is_of_database = isinstance(refusal, DBAPIError | CommitFailedError | LogBusyError)
-        return self._is_stale or (bool(self._assumed) and not self._is_proved and not is_of_database)
+        return self._is_stale or (self._assumes and not self._is_proved and not is_of_database)
+
+    @property
+    def _assumes(self) -> bool:
+        return bool(self._assumed) or self._assumed_now is not None
 
     def require_unbroken(self) -> None:
         """Raise BrokenUnitError where the caller swallowed an error of `save`: half a change must never be committed."""
@@ -224,7 +233,7 @@ class UnitOfWork:
         if is_sqlite and monotonic() > self._began_at + MAX_CLOCK_LAG.total_seconds():
             raise StaleError  # its time has passed: it has waited for its turn
         with _under_lock(connection, commits=commits):
-            locked = lock_account(connection, self._account)
+            locked = lock_account(connection, self._account, self._assumed_now)
             prove(connection, [*self.log.standing(), *self._assumed])
             inserted = append_rows(connection, rows) if rows else []
             if is_sqlite:
@@ -236,8 +245,8 @@ class UnitOfWork:
                 start_commit(connection)
         if not is_sqlite:
             self._place(changes, inserted)
-        if (locked_at := _time_of(locked)) is not None:
-            self._locked_at = self.log.database.heard(locked_at)
+        if locked is not None:
+            self._locked_at = self.log.database.heard(locked.all()[0].now)
 
     def _known(self, aggregate_id: UUID) -> StreamState | None:
         """Take the stream to be as it is cached; what this unit itself has saved needs no proof."""
@@ -363,10 +372,6 @@ def _under_lock(connection: sa.Connection, *, commits: bool = False) -> Generato
         if state == DIVISION_BY_ZERO or is_duplicate(error):
             raise StaleError from error
         raise
-
-
-def _time_of(locked: Result | None) -> datetime | None:
-    return None if locked is None else locked.all()[0].now
 
 
 def account_of(unit: UnitOfWork) -> Account:

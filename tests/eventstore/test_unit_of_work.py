@@ -169,6 +169,8 @@ def test_several_aggregates_take_as_many_round_trips_as_one(postgres: Database, 
 
     def round_trips_for(wanted: list[str]) -> int:
         log = EventLog(postgres, projections=[totals])  # it has nothing in its cache
+        with log.unit_of_work(ALICE, ENVELOPE):
+            pass  # the first one asks which version makes the rows
         with traced_round_trips(postgres.engine) as round_trips:
             with log.unit_of_work(ALICE, ENVELOPE) as unit:
                 counters = unit.load_all(Counter, [counter_id(name) for name in wanted])

@@ -6,6 +6,7 @@ account has a column `bucket`, and every statement about an account names its bu
 statement compares the bucket alone: with the DID, SQLite would rather read all rows of the account.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
@@ -62,13 +63,16 @@ class Did(TypeDecorator[str]):
     comparator_factory: Any = _OfAccount
 
 
-def account_columns(
-    *, primary_key: bool = False, index: bool = False
-) -> tuple[sa.Column[str], sa.Column[int]]:
+def account_columns(name: str = "did", **options: Any) -> tuple[sa.Column[str], sa.Column[int]]:
     """Return the columns of a table whose rows belong to accounts. On PostgreSQL each of its keys has the bucket, too (ADR 52)."""
-    did: sa.Column[str] = sa.Column("did", Did, primary_key=primary_key, nullable=False, index=index)
-    bucket: sa.Column[int] = sa.Column(BUCKET, Bucket, default=given_did)
+    did: sa.Column[str] = sa.Column(name, Did, nullable=False, **options)
+    bucket: sa.Column[int] = sa.Column(BUCKET, Bucket(name), default=given(name))
     return did, bucket
+
+
+def did_column(table: sa.Table) -> str:
+    """Return the name of the column that says which account a row belongs to."""
+    return next(each.name for each in table.columns if isinstance(each.type, Did))
 
 
 CONSTRAINTS: Final = sa.text("""
@@ -82,7 +86,7 @@ INDEXES: Final = sa.text("""
 """)
 
 
-def add_bucket_to_keys(connection: sa.Connection, table: str) -> None:
+def add_bucket_to_keys(connection: sa.Connection, table: str, did: str = "did") -> None:
     """Put the bucket into each unique key of a table of PostgreSQL, as partitions need it, and into each index of DIDs (ADR 52).
 
     PostgreSQL takes two columns to be independent; an index with one of them would be passed over for one with both.
@@ -91,27 +95,27 @@ def add_bucket_to_keys(connection: sa.Connection, table: str) -> None:
         connection.execute(each, {"table": table}).all() for each in (CONSTRAINTS, INDEXES)
     )
     for name, definition in constraints:
-        wider = f"drop constraint {name}, add constraint {name} {_with_bucket(definition)}"
+        wider = f"drop constraint {name}, add constraint {name} {_with_bucket(definition, did)}"
         connection.exec_driver_sql(f"alter table {table} {wider}")
     for name, definition, is_unique in indexes:
-        if is_unique or "(did" in definition:
+        if is_unique or f"({did}" in definition:
             connection.exec_driver_sql(f"drop index {name}")
-            connection.exec_driver_sql(_with_bucket(definition).replace("%", "%%"))
-    create_statistics(connection, table)
+            connection.exec_driver_sql(_with_bucket(definition, did).replace("%", "%%"))
+    create_statistics(connection, table, did)
 
 
-def create_statistics(connection: sa.Connection, table: str) -> None:
-    connection.exec_driver_sql(f"create statistics st_{table} (dependencies) on did, {BUCKET} from {table}")
+def create_statistics(connection: sa.Connection, table: str, did: str = "did") -> None:
+    connection.exec_driver_sql(f"create statistics st_{table} (dependencies) on {did}, {BUCKET} from {table}")
 
 
-def _with_bucket(definition: str) -> str:
-    beside_did = definition.replace("(did", f"(did, {BUCKET}", 1)
+def _with_bucket(definition: str, did: str) -> str:
+    beside_did = definition.replace(f"({did}", f"({did}, {BUCKET}", 1)
     return beside_did if beside_did != definition else definition.replace(")", f", {BUCKET})", 1)
 
 
-def given_did(context: Any) -> Any:
-    """Return the DID that is inserted, as the default of its bucket."""
-    return context.get_current_parameters()["did"]
+def given(did: str) -> Callable[[Any], Any]:
+    """Return the default of a bucket: the DID that is inserted in the column `did`."""
+    return lambda context: context.get_current_parameters()[did]
 
 
 def for_account(did: str, name: str = "did") -> dict[str, str]:
