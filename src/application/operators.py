@@ -20,7 +20,6 @@ from outbox.operations.operators import CountChangedError, Operator, Selector, k
 from replay.repair import jobs
 from replay.repair.jobs import UNFINISHED, RepairState
 from replay.repair.plan import PlanCounts
-from storage.media import lock_live
 
 PLAN: Final = "plan_repair"
 APPLY: Final = "apply_repair"
@@ -117,7 +116,7 @@ def _decide(log: EventLog, repair_id: int, operator: Operator, decide: Decide) -
         did = jobs.repair_of(connection, repair_id).did
 
     def work(unit: UnitOfWork) -> None:
-        decide(unit, jobs.repair_of(unit.connection, repair_id, lock=True))
+        decide(unit, jobs.repair_of(unit.connection, repair_id, lock_of=did))
 
     log.transact(did, operator.envelope, work)
 
@@ -190,7 +189,6 @@ def decide_takedown(
     def take_down(unit: UnitOfWork) -> bool:
         track = unit.load(Track, command.subject.stream_id)
         command.make(track, unit.now)
-        lock_live(unit.connection, track.taken_down_cids)
         changed = bool(unit.save(track))
         also(unit)
         return changed

@@ -6,9 +6,10 @@ from typing import Final
 import sqlalchemy as sa
 
 from aggregates.track import Track
-from eventstore.change import Change
+from eventstore.change import Change, changes_of
 from eventstore.projection import Into, ProjectedTable, write_rows
 from eventstore.schema import Position, metadata
+from eventstore.streams.buckets import account_columns
 from storage.errors import TakenDownError
 
 taken_down_bytes = sa.Table(
@@ -16,6 +17,7 @@ taken_down_bytes = sa.Table(
     metadata,
     sa.Column("track_id", Position, primary_key=True, autoincrement=False),
     sa.Column("cid", sa.Text, primary_key=True),
+    *account_columns(),
     sa.Column("refused", sa.Boolean, nullable=False),
     sa.Index("ix_taken_down_bytes_cid", "cid"),
 )
@@ -25,19 +27,22 @@ class TakenDownBytes:
     """Which bytes a takedown refuses; a lifted takedown leaves its rows, which refuse nothing."""
 
     name: Final = "taken_down_bytes"
-    fingerprint: Final = "taken_down_bytes-1"
+    fingerprint: Final = "taken_down_bytes-2"
     tables: Final = (ProjectedTable(taken_down_bytes),)
 
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         """Write the bytes that the changes take down, or no longer."""
         latest = {
-            (change.after.track_id, cid): cid in change.after.taken_down_cids
-            for change in changes
-            if isinstance(change.after, Track)
-            for cid in {*getattr(change.before, "taken_down_cids", ()), *change.after.taken_down_cids}
+            (track.track_id, cid): {
+                "track_id": track.track_id,
+                "cid": cid,
+                "did": track.did,
+                "refused": cid in track.taken_down_cids,
+            }
+            for _, before, track in changes_of(Track, changes)
+            for cid in {*getattr(before, "taken_down_cids", ()), *track.taken_down_cids}
         }
-        rows = [{"track_id": key[0], "cid": key[1], "refused": each} for key, each in latest.items()]
-        write_rows(connection, into(taken_down_bytes), rows)
+        write_rows(connection, into(taken_down_bytes), list(latest.values()))
 
 
 def taken_down(connection: sa.Connection, cids: Collection[str]) -> set[str]:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from eventstore.database import Database
+from eventstore.schema import metadata
 from storage.disk import DiskStore
 from storage.media import Media, media
 from storage.s3 import S3Store
@@ -27,8 +28,7 @@ def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
     if database.is_sqlite:  # no test here is about durable commits
         event.listen(database.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF").close())
-    media.create(database.engine)
-    taken_down_bytes.create(database.engine)
+    metadata.create_all(database.engine, [media, taken_down_bytes])
     names.create(database.engine)
     yield database
     database.close()

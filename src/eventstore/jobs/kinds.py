@@ -40,6 +40,8 @@ class Failure:
 
 @dataclass(frozen=True)
 class Wanted:
+    """A job, in the bucket of its account; that is its subject if none is named."""
+
     kind: str
     subject: str
     account: str = ""

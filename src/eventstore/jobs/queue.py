@@ -7,12 +7,11 @@ limits hold; nothing is counted but the jobs that run.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.append import upsert
+from eventstore.append import key_of, lock_key, upsert
 from eventstore.change import Envelope
 from eventstore.coordination.backoff import backoff
 from eventstore.database import Database, count_up_to_limit
@@ -20,6 +19,7 @@ from eventstore.errors import LeaseLostError
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import CONDITIONS, IS_LEASED, IS_WAITING, PAST, JobState, job, job_turn
 from eventstore.schema import UtcDateTime
+from eventstore.streams.buckets import bucket_of
 
 REMEMBERED: Final = 64
 """Statements of kinds and of their sets: what a kind refers to is not kept for ever."""
@@ -48,17 +48,15 @@ def request(
     jobs = [_requested(each, now) for each in wanted]
     if not jobs:
         return
-    insert = upsert(connection, job)
+    insert, names = upsert(connection, job), ("kind", "subject", "account")
+    key = key_of(connection.dialect.name, job, *(row[name] for name in names))
     if again:
-        fresh = {name: insert.excluded[name] for name in jobs[0] if name not in {"kind", "subject"}}
+        fresh = {name: insert.excluded[name] for name in jobs[0] if name not in names}
         statement = insert.on_conflict_do_update(
-            index_elements=["kind", "subject"], set_=fresh, where=row.state != JobState.WAITING
+            index_elements=key, set_=fresh, where=row.state != JobState.WAITING
         )
     elif hurry:
-        due = {"due": now}
-        statement = insert.on_conflict_do_update(
-            index_elements=["kind", "subject"], set_=due, where=IS_WAITING
-        )
+        statement = insert.on_conflict_do_update(index_elements=key, set_={"due": now}, where=IS_WAITING)
     else:
         statement = insert.on_conflict_do_nothing()
     connection.execute(statement, jobs)
@@ -72,18 +70,19 @@ def request(
     )
 
 
-def job_of(connection: sa.Connection, kind: str, subject: str) -> sa.Row[Any] | None:
-    return connection.execute(sa.select(job).where(row.kind == kind, row.subject == subject)).one_or_none()
+def job_of(
+    connection: sa.Connection, kind: str, subject: str, account: str | None = None
+) -> sa.Row[Any] | None:
+    return connection.execute(sa.select(job).where(*_is_of(kind, subject, account))).one_or_none()
 
 
 def is_unfinished(connection: sa.Connection, kind: str, subject: str) -> bool:
-    found = sa.select(row.id).where(row.kind == kind, row.subject == subject, IS_WAITING)
-    return connection.scalar(found) is not None
+    return connection.scalar(sa.select(row.id).where(*_is_of(kind, subject), IS_WAITING)) is not None
 
 
 def cancel(connection: sa.Connection, kind: str, subject: str) -> None:
     """Remove the job; its worker finds its lease lost."""
-    connection.execute(sa.delete(job).where(row.kind == kind, row.subject == subject))
+    connection.execute(sa.delete(job).where(*_is_of(kind, subject)))
 
 
 def due_kinds(connection: sa.Connection, kinds: Sequence[Kind], *, now: datetime, owner: str) -> set[str]:
@@ -94,7 +93,13 @@ def due_kinds(connection: sa.Connection, kinds: Sequence[Kind], *, now: datetime
 
 
 def claim(
-    database: Database, kind: Kind, *, owner: str, lease: timedelta, subject: str | None = None
+    database: Database,
+    kind: Kind,
+    *,
+    owner: str,
+    lease: timedelta,
+    subject: str | None = None,
+    account: str | None = None,
 ) -> Job | None:
     """Claim the next due job of the kind, or that of this subject even before it is due; None where there is none.
 
@@ -103,16 +108,14 @@ def claim(
     while True:
         with database.write() as connection:
             if connection.dialect.name == "postgresql":
-                digest = blake2b(f"job\0{kind.name}".encode(), digest_size=8).digest()
-                connection.execute(
-                    sa.select(sa.func.pg_advisory_xact_lock(int.from_bytes(digest, signed=True)))
-                )
+                of_kind = lock_key(job.name, kind.name)
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(of_kind)))
             now = database.now(connection)
             free = sa.select(job).where(IS_WAITING, row.lease_until <= now)
             if subject is None:
                 these = free.where(row.id == _next_of(kind).scalar_subquery())
             else:
-                these = free.where(row.kind == kind.name, row.subject == subject)
+                these = free.where(*_is_of(kind.name, subject, account))
             # a transaction that has its row may take long, and others claim meanwhile
             unlocked = these.with_for_update(skip_locked=True)
             found = connection.execute(unlocked, {"now": now, "owner": owner}).one_or_none()
@@ -121,21 +124,25 @@ def claim(
             claimed = _claimed(found, now)
             pause = _pause(kind, found.attempts)
             taken = {"attempts": claimed.attempts, "due": now + pause, "lease_epoch": claimed.epoch}
-            is_unchanged = sa.and_(row.id == found.id, row.lease_epoch == found.lease_epoch, IS_WAITING)
+            is_unchanged = sa.and_(*is_job(found), row.lease_epoch == found.lease_epoch, IS_WAITING)
             leased = {"lease_owner": owner, "lease_until": now + lease, "began_at": now, "began_by": owner}
             if connection.execute(sa.update(job).where(is_unchanged).values(**taken, **leased)).rowcount == 0:
                 continue
             served = upsert(connection, job_turn).values(kind=kind.name, account=found.account, served_at=now)
-            connection.execute(
-                served.on_conflict_do_update(index_elements=["kind", "account"], set_={"served_at": now})
-            )
+            key = key_of(connection.dialect.name, job_turn)
+            connection.execute(served.on_conflict_do_update(index_elements=key, set_={"served_at": now}))
             if kind.max_attempts is None or found.attempts < kind.max_attempts:
                 return claimed
             _end(connection, kind, claimed, found.problem or PROCESS_ENDED, now)
 
 
+def is_job(known: Any) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return the conditions of the row of a job, or of a row that was read."""
+    return row.id == known.id, row.bucket == bucket_of(known.account)
+
+
 def held(claimed: Job) -> sa.ColumnElement[bool]:
-    return sa.and_(row.id == claimed.id, row.lease_epoch == claimed.epoch, IS_LEASED)
+    return sa.and_(*is_job(claimed), row.lease_epoch == claimed.epoch, IS_LEASED)
 
 
 def is_held(connection: sa.Connection, claimed: Job) -> bool:
@@ -207,14 +214,14 @@ def release_ended(
 ) -> int:
     """End the leases of processes that are proved to have ended; returns how many."""
     with database.read_committed() as connection:
-        leased = sa.select(row.id, row.lease_epoch, row.lease_owner).where(
+        leased = sa.select(row.id, row.account, row.lease_epoch, row.lease_owner).where(
             IS_LEASED, row.kind.in_(list(kinds))
         )
         found = connection.execute(leased.where(row.lease_owner.not_in(list(but)))).all()
     ended = [each for each in found if has_ended(each.lease_owner)]
     for each in ended:
         with database.write() as connection:
-            same = sa.and_(row.id == each.id, row.lease_epoch == each.lease_epoch, IS_LEASED)
+            same = sa.and_(*is_job(each), row.lease_epoch == each.lease_epoch, IS_LEASED)
             connection.execute(sa.update(job).where(same).values(_UNLEASED))
     return len(ended)
 
@@ -292,11 +299,15 @@ def prune_turns(database: Database, before: datetime) -> None:
         connection.execute(sa.delete(job_turn).where(job_turn.c.served_at <= before, ~waits.exists()))
 
 
+def _is_of(kind: str, subject: str, account: str | None = None) -> tuple[sa.ColumnElement[bool], ...]:
+    return row.kind == kind, row.subject == subject, row.account == (account or subject)
+
+
 def _requested(wanted: Wanted, now: datetime) -> dict[str, Any]:
     return {
         "kind": wanted.kind,
         "subject": wanted.subject,
-        "account": wanted.account,
+        "account": wanted.account or wanted.subject,
         "host": wanted.host,
         "state": JobState.WAITING,
         "due": PAST,

@@ -1,4 +1,4 @@
-"""The rows of jobs, one for each kind and subject, and the turns that accounts take."""
+"""The rows of jobs, one for each kind, subject and account, and the turns that accounts take."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from eventstore.schema import Json, Position, UtcDateTime, metadata
 from eventstore.states import State
+from eventstore.streams.buckets import account_columns
 
 PAST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PAST: Final = sa.text("'1970-01-01 00:00:00.000000'")
@@ -32,7 +33,7 @@ job: Final = sa.Table(
     sa.Column("id", Position, primary_key=True, autoincrement=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("subject", sa.Text, nullable=False),
-    sa.Column("account", sa.Text, nullable=False, server_default=sa.text("''")),  # whose turn it takes
+    *account_columns("account", server_default=sa.text("''")),  # whose turn it takes
     sa.Column("host", sa.Text, nullable=False, server_default=sa.text("''")),  # that it sends requests to
     sa.Column("state", sa.Text, nullable=False, server_default=sa.text(f"'{JobState.WAITING}'")),
     sa.Column("due", UtcDateTime, nullable=False),
@@ -52,7 +53,7 @@ job: Final = sa.Table(
     sa.Column("lease_owner", sa.Text),
     sa.Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
     sa.Column("lease_epoch", sa.Integer, nullable=False, server_default=_ZERO),
-    sa.UniqueConstraint("kind", "subject"),
+    sa.UniqueConstraint("kind", "subject", "account"),
     sqlite_autoincrement=True,
     implicit_returning=False,  # a request may insert nothing
 )
@@ -64,7 +65,7 @@ job_turn: Final = sa.Table(
     "job_turn",
     metadata,
     sa.Column("kind", sa.Text, primary_key=True),
-    sa.Column("account", sa.Text, primary_key=True),
+    *account_columns("account", primary_key=True),
     sa.Column("served_at", UtcDateTime, nullable=False),
     sa.Index("ix_job_turn_served", "kind", "served_at", "account"),
 )

@@ -122,8 +122,7 @@ class Accounts:
         now = self._database.now(connection)
         handle = handle.lower()
         if handle != INVALID_HANDLE:
-            others = (account.c.handle == handle) & (account.c.did != did)
-            connection.execute(sa.update(account).where(others).values(handle=INVALID_HANDLE))
+            _take_handle(connection, did, handle)
         written = {"chosen_name": None, "bio": None, **known, "handle": handle, "updated_at": now}
         row = connection.execute(
             upsert(connection, account)
@@ -132,6 +131,13 @@ class Accounts:
             .returning(account)
         ).one()
         return Account.of(row)
+
+
+def _take_handle(connection: sa.Connection, did: str, handle: str) -> None:
+    others = sa.select(account.c.did).where(account.c.handle == handle, account.c.did != did)
+    for other in connection.scalars(others).all():
+        lost = sa.update(account).where(account.c.did == other, account.c.handle == handle)
+        connection.execute(lost.values(handle=INVALID_HANDLE))
 
 
 def accounts_of(connection: sa.Connection, dids: Collection[str]) -> dict[str, Account]:

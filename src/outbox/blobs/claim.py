@@ -66,7 +66,7 @@ def request_due(database: Database) -> None:
     if not dids:
         return
     with database.write() as connection:
-        wanted = [Wanted(UPLOAD, did, account=did) for did in dids]
+        wanted = [Wanted(UPLOAD, did) for did in dids]
         queue.request(connection, wanted, database.now(connection), new_first=True)
 
 
@@ -116,7 +116,7 @@ _TAKES_UPLOADS: Final = sa.and_(
 _IS_DUE: Final = sa.and_(sa.or_(upload.requested, upload.again), upload.not_before <= _NOW)
 _DUE: Final = blob_job.join(mirror_lane, lane.did == upload.did).join(pds_host, pds_host.c.host == lane.host)
 _HAS_TURN: Final = sa.exists().where(
-    *(job.c.kind == UPLOAD, job.c.subject == upload.did),
+    *(job.c.kind == UPLOAD, job.c.account == upload.did),
     *(job_turn.c.kind == UPLOAD, job_turn.c.account == upload.did),
 )
 """A job whose turn was pruned while it was requested is requested again, which gives it one."""

@@ -9,12 +9,12 @@ import sqlalchemy as sa
 
 from aggregates.errors import InvalidFieldError
 from aggregates.published import Published, Subject
-from eventstore.append import insert_of
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.due import is_open
+from outbox.mirror.lanes import enter_host
 from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.states import MirrorReason, TargetState
-from outbox.mirror.tables import PAST, lane, mirror_lane, mirror_target, pds_host, target
+from outbox.mirror.tables import PAST, lane, mirror_lane, mirror_target, target
 from outbox.mirror.targets import CHANGE_TARGET, DELETE, IS_TARGET, PUT, is_about, of_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
@@ -258,7 +258,6 @@ def acknowledge_as_found(
 
 def set_lane_host(connection: sa.Connection, did: str, host: str) -> None:
     """Set the host of a lane whose account never signed in, so that its records can be verified."""
-    known = insert_of(connection.dialect.name, pds_host).values(host=host)
-    connection.execute(known.on_conflict_do_nothing())
+    enter_host(connection, host)
     without_host = (lane.did == did, lane.host == "")
     connection.execute(sa.update(mirror_lane).where(*without_host).values(host=host))

@@ -206,28 +206,45 @@ def resume_lane(connection: sa.Connection, did: str, host: str, at: datetime) ->
     """
     given = {**for_account(did, "of_did"), "of_host": host, "at": at}
     has_moved = connection.scalar(_HOST_OF, given) not in {None, host}
+    enter_host(connection, host)
     for statement in _resuming(connection.dialect.name):
         connection.execute(statement, given)
     if has_moved:
         abandon_uploads(connection, did)
 
 
+def enter_host(connection: sa.Connection, host: str) -> None:
+    """Make the row of a host, if it is new. Takes no lock on one that is there: a sign-in that hangs stops no claim."""
+    new = insert_of(connection.dialect.name, pds_host).values(host=host)
+    connection.execute(new.on_conflict_do_nothing())
+
+
+def host_key(host: sa.ColumnElement[str]) -> sa.ColumnElement[int]:
+    """Return the key of a host's advisory lock, for claims, reports and operators; a unit does not know the host of its lane."""
+    return sa.func.hashtextextended(host, sa.literal_column("0"), type_=sa.BigInteger)
+
+
+def lock_host(connection: sa.Connection, host: str) -> None:
+    """Let no claim and no report change the host until the transaction ends; read its row after it. SQLite's BEGIN IMMEDIATE is it."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(host_key(sa.literal(host)))))
+
+
 def abandon_uploads(connection: sa.Connection, did: str) -> None:
     """End the lease of the account's upload, which goes to a host that it has left."""
-    connection.execute(_ABANDON, {"of_did": did})
+    connection.execute(_ABANDON, for_account(did, "of_did"))
 
 
 _HOST_OF: Final = (
     sa.select(mirror_lane.c.host).where(mirror_lane.c.did == sa.bindparam("of_did")).with_for_update()
 )
-_UPLOADING: Final = (job.c.kind == UPLOAD, job.c.subject == sa.bindparam("of_did"), IS_LEASED)
+_UPLOADING: Final = (job.c.kind == UPLOAD, job.c.account == sa.bindparam("of_did"), IS_LEASED)
 _ABANDON: Final = sa.delete(job).where(*_UPLOADING)
 
 
 @cache
 def _resuming(dialect: str) -> list[sa.Executable]:
     did, host = sa.bindparam("of_did", type_=sa.Text), sa.bindparam("of_host", type_=sa.Text)
-    known_host = insert_of(dialect, pds_host).values(host=host)
     signed_in = {
         "host": host,
         "state": LaneState.READY,
@@ -253,7 +270,6 @@ def _resuming(dialect: str) -> list[sa.Executable]:
         },
     )
     return [
-        known_host.on_conflict_do_nothing(),  # takes no lock on an existing row: a sign-in that hangs stops no claim
         lane,
         sa.update(mirror_target)
         .where(target.did == did, CONCERNS_RELAY, target.not_before > PAST)

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.append import insert_of
 from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
@@ -19,6 +18,7 @@ from outbox.mirror.lanes import (
     PROBE_CLEARED,
     abandon_uploads,
     change_lane,
+    enter_host,
     record_failing,
 )
 from outbox.mirror.parking import PROBE_AFTER_FAILING, probe_pause
@@ -50,7 +50,7 @@ def request_due(database: Database) -> None:
 
     A host that may not be sent requests now stops none: directories say where its accounts are.
     """
-    known = sa.exists().where(job.c.kind == PROBE, job.c.subject == lane.did)
+    known = sa.exists().where(job.c.kind == PROBE, job.c.account == lane.did)
     with database.read_committed() as connection:  # an idle worker writes nothing
         is_due = (lane.probe_at <= database.now(connection), ~lane.paused, ~pds_host.c.paused)
         due = sa.select(lane.did, lane.host).join(pds_host, pds_host.c.host == lane.host)
@@ -85,8 +85,7 @@ def settle_probe(database: Database, claimed: Job, probe: Any, found: AccountSta
         if (error := FOUND_FAILING.get(found)) is not None:
             record_failing(connection, probe.did, now, error)
         if found is AccountStatus.MOVED:
-            known_host = insert_of(connection.dialect.name, pds_host).values(host=host)
-            connection.execute(known_host.on_conflict_do_nothing())
+            enter_host(connection, host)
             reverify_account(connection, probe.did, now)  # not all records may have come along
             abandon_uploads(connection, probe.did)
 

@@ -16,7 +16,7 @@ from eventstore.jobs.kinds import Job, Wanted
 from eventstore.jobs.table import job
 from eventstore.schema import Json, Position, UtcDateTime, metadata
 from eventstore.states import State
-from eventstore.streams.buckets import account_columns
+from eventstore.streams.buckets import account_columns, bucket_of
 from replay.errors import RepairNotFoundError
 from replay.repair.plan import PlanCounts
 
@@ -104,16 +104,21 @@ def request(connection: sa.Connection, did: str, envelope: Envelope, now: dateti
     row = {"did": did, "state": RepairState.VERIFYING, **vars(envelope)}
     requested = sa.insert(repair).values(**row, requested_at=now, counts=[], skips=[]).returning(it.id)
     repair_id = int(connection.execute(requested).scalar_one())
-    queue.request(connection, [Wanted(REPAIR, did, did, envelope=envelope)], now)
+    queue.request(connection, [Wanted(REPAIR, did, envelope=envelope)], now)
     return repair_id, True
 
 
 def repair_of(
-    connection: sa.Connection, repair_id: int, *, whole: bool = False, lock: bool = False
+    connection: sa.Connection, repair_id: int, *, whole: bool = False, lock_of: str | None = None
 ) -> sa.Row[Any]:
-    """Return the row; its steps and skips, which may be large, only if the `whole` of it is wanted. Raises RepairNotFoundError."""
+    """Return the row; its steps and skips, which may be large, only if the `whole` of it is wanted. Raises RepairNotFoundError.
+
+    `lock_of` names its account where it is to be locked.
+    """
     query = _shown(*([it.steps, it.skips] if whole else [])).where(it.id == repair_id)
-    row = connection.execute(query.with_for_update(of=repair) if lock else query).one_or_none()
+    if lock_of is not None:
+        query = query.where(it.bucket == bucket_of(lock_of)).with_for_update(of=repair)
+    row = connection.execute(query).one_or_none()
     if row is None:
         raise RepairNotFoundError
     return row
@@ -134,8 +139,9 @@ def begin_apply(
     connection: sa.Connection, repair_id: int, did: str, envelope: Envelope, now: datetime
 ) -> None:
     started = {"state": RepairState.APPLYING, **vars(envelope)}
-    connection.execute(sa.update(repair).where(it.id == repair_id).values(started))
-    queue.request(connection, [Wanted(REPAIR, did, did, envelope=envelope)], now)
+    this = sa.update(repair).where(it.id == repair_id, it.bucket == bucket_of(did))
+    connection.execute(this.values(started))
+    queue.request(connection, [Wanted(REPAIR, did, envelope=envelope)], now)
 
 
 def end(
@@ -172,7 +178,8 @@ def record_steps(
         "skipped": row.skipped + len(skips),
         "skips": [*row.skips, *skips][:MAX_NAMED_SKIPS],
     }
-    connection.execute(sa.update(repair).where(it.id == row.id).values(progress))
+    this = sa.update(repair).where(it.id == row.id, it.bucket == bucket_of(row.did))
+    connection.execute(this.values(progress))
 
 
 def prune_repairs(database: Database) -> int:
@@ -183,7 +190,7 @@ def prune_repairs(database: Database) -> int:
 
 def _shown(*large: sa.Column[Any]) -> sa.Select[Any]:
     """Select what is shown of repairs, with their jobs: all columns but the large ones, unless they are named."""
-    of_job = sa.and_(IS_UNFINISHED, job.c.kind == REPAIR, job.c.subject == it.did)
+    of_job = sa.and_(IS_UNFINISHED, job.c.kind == REPAIR, job.c.account == it.did)
     small = [each for each in it if each.name not in {"steps", "skips", "problem"}]
     problem = sa.func.coalesce(job.c.problem, it.problem).label("problem")
     work = (job.c.due, job.c.attempts, job.c.lease_owner)

@@ -68,7 +68,7 @@ class PeriodicJob:
 def request_periodic(database: Database, names: Iterable[str]) -> None:
     """Make those due that have never run; each takes turns of its own."""
     with database.write() as connection:
-        wanted = [Wanted(PERIODIC, name, account=name) for name in names]
+        wanted = [Wanted(PERIODIC, name) for name in names]
         request(connection, wanted, database.now(connection))
 
 

@@ -91,5 +91,5 @@ class DerivedKind(StrEnum):
 
 
 def has_failed(connection: sa.Connection, kind: DerivedKind, source: str) -> bool:
-    this = (job.c.kind == kind, job.c.subject == source)
-    return connection.scalar(sa.select(job.c.state).where(*this)) == JobState.FAILED
+    this = (job.c.kind == kind, job.c.subject == source, job.c.state == JobState.FAILED)
+    return bool(connection.scalar(sa.select(sa.exists().where(*this))))

@@ -5,9 +5,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import select
+
 from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
+from eventstore.jobs.table import job
 
 KIND = "copying"
 LEASE = timedelta(seconds=60)
@@ -55,8 +58,8 @@ class Rig:
             wanted = [Wanted(KIND, subject, account, host) for subject in subjects]
             queue.request(connection, wanted, self.time(), again=again)
 
-    def claim(self, of: Kind, owner: str = "one", subject: str | None = None) -> Job | None:
-        return queue.claim(self.database, of, owner=owner, lease=LEASE, subject=subject)
+    def claim(self, of: Kind, owner: str = "one") -> Job | None:
+        return queue.claim(self.database, of, owner=owner, lease=LEASE)
 
     def claimed(self, of: Kind, owner: str = "one") -> Job:
         found = self.claim(of, owner)
@@ -68,7 +71,7 @@ class Rig:
 
     def row(self, subject: str) -> Any:
         with self.database.read() as connection:
-            return queue.job_of(connection, KIND, subject)
+            return connection.execute(select(job).where(job.c.subject == subject)).one_or_none()
 
     def later(self, pause: timedelta) -> None:
         self.time.now += pause

@@ -173,11 +173,11 @@ def test_an_expired_claim_changes_nothing(rig: Rig) -> None:
 
 
 def test_a_job_that_is_cancelled_and_requested_anew_is_another_one(rig: Rig) -> None:
-    rig.want("a")
+    rig.want("a", account="a")
     late = rig.claimed(kind())
     with rig.database.write() as connection:
         queue.cancel(connection, KIND, "a")
-    rig.want("a")
+    rig.want("a", account="a")
     assert rig.claimed(kind(), "two").epoch == late.epoch
     queue.settle(rig.database, kind(), late, Outcome.DONE)
     assert rig.row("a").lease_owner == "two"

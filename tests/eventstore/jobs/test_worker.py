@@ -165,7 +165,7 @@ async def test_a_job_that_takes_longer_than_its_lease_is_extended_with_its_progr
 
 
 async def test_a_handler_ends_once_its_job_is_cancelled(rig: Rig) -> None:
-    rig.want("a")
+    rig.want("a", account="a")
     work = Hanging()
     doing = asyncio.create_task(a_worker(rig, kind(work), lease=timedelta(seconds=0.3)).run_once())
     await until(lambda: work.begun)
@@ -201,7 +201,8 @@ async def test_one_job_is_run_now_with_all_of_its_turns_although_it_is_not_due(r
         turns.append(job.attempts)
         return Outcome.DONE if len(turns) == 3 else Outcome.AGAIN
 
-    rig.want("a", "b")
+    for each in ("a", "b"):
+        rig.want(each, account=each)
     of = kind(work)
     queue.release(rig.database, rig.claimed(of))
     with rig.database.write() as connection:
