@@ -14,11 +14,11 @@ import httpx
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.append import insert_of
 from eventstore.coordination.backoff import backoff
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
 from outbox.mirror.failure_causes import error_text
+from outbox.mirror.lanes import enter_host, lock_host
 from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import NO_FAILURES, PAST, lane, pds_host
 from outbox.pds.client import Pds
@@ -187,7 +187,6 @@ def is_open_for_backfill(now: sa.ColumnElement[datetime]) -> sa.ColumnElement[bo
 
 
 _HOST: Final = sa.select(pds_host).where(pds_host.c.host == sa.bindparam("of_host"))
-_HOST_LOCKED: Final = _HOST.with_for_update()
 _LOCK_TIMEOUT: Final = sa.text(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
 _OTHER_ACCOUNT: Final = (
     sa.select(lane.did)
@@ -244,9 +243,9 @@ class Hosts:
         if not self._database.is_sqlite:
             connection.execute(_LOCK_TIMEOUT)
         if report.asks_for_pause:
-            new = insert_of(connection.dialect.name, pds_host).values(host=report.host)
-            connection.execute(new.on_conflict_do_nothing())
-        if (row := connection.execute(_HOST_LOCKED, {"of_host": report.host}).one_or_none()) is None:
+            enter_host(connection, report.host)
+        lock_host(connection, report.host)
+        if (row := connection.execute(_HOST, {"of_host": report.host}).one_or_none()) is None:
             return
         now = self._database.now(connection)
         found = changes(row, report, now, is_only_account=_fails_its_only_account(connection, report))

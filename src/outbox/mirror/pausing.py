@@ -6,6 +6,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from outbox.mirror.due import latest_of
+from outbox.mirror.lanes import lock_host
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import (
     HAS_WORK,
@@ -58,11 +59,10 @@ def _make_due(connection: sa.Connection, did_or_host: str, now: datetime) -> Non
         .where(target.did.in_(lanes), target.state == TargetState.BACKOFF)
         .values(not_before=PAST)
     )
-    connection.execute(
-        sa.update(pds_host)
-        .where(host.host == did_or_host)
-        .values(retry_at=sa.case((host.retry_at > now, now), else_=host.retry_at))
-    )
+    if not _is_did(did_or_host):
+        lock_host(connection, did_or_host)
+        retry_at = sa.case((host.retry_at > now, now), else_=host.retry_at)
+        connection.execute(sa.update(pds_host).where(host.host == did_or_host).values(retry_at=retry_at))
 
 
 def would_pause(connection: sa.Connection, did_or_host: str) -> int:
@@ -95,6 +95,7 @@ def _set(connection: sa.Connection, did_or_host: str, *, paused: bool) -> int:
     if _is_did(did_or_host):
         connection.execute(sa.update(mirror_lane).where(lane.did == did_or_host).values(paused=paused))
     else:
+        lock_host(connection, did_or_host)
         connection.execute(sa.update(pds_host).where(host.host == did_or_host).values(paused=paused))
     return changed
 

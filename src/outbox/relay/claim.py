@@ -23,7 +23,7 @@ from eventstore.prepared import Prepared, Result, pipelined
 from eventstore.schema import UtcDateTime
 from outbox.mirror.due import host_open_at, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.hosts import failed_last, lanes_at_once
-from outbox.mirror.lanes import Lane
+from outbox.mirror.lanes import Lane, host_key
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import (
@@ -77,7 +77,7 @@ def claim(
         none_locked = True
         with database.write() as connection:
             for host in filter(capacity.is_for, due):  # hosts with live work come first
-                rows = _HOST.start(connection, {"host": host.host}).all()
+                rows = _locked_host(connection, host.host)
                 none_locked = none_locked and bool(rows)
                 for row in rows:
                     now = database.now(connection, read=row.now)
@@ -112,6 +112,16 @@ class _Capacity:
         self.lanes -= lanes
         self.backfill -= backfill
         self.of_failing_hosts -= lanes if failed_last(host) else 0
+
+
+def _locked_host(connection: sa.Connection, host: str) -> list[Any]:
+    """Lock the host, and return its row as it is then; nothing where another claim or report has it."""
+    with pipelined(connection):
+        has_lock = (
+            None if connection.dialect.name == "sqlite" else _TRY_HOST.start(connection, {"host": host})
+        )
+        row = _HOST.start(connection, {"host": host})
+    return row.all() if has_lock is None or has_lock.all()[0].is_held else []
 
 
 def _claim_of_host(connection: sa.Connection, host: Any, now: datetime, capacity: _Capacity) -> list[Lane]:
@@ -207,10 +217,14 @@ _DUE_HOSTS: Final = Prepared(
         )
     )
 )
+_TRY_HOST: Final = Prepared(
+    lambda _: sa.select(
+        sa.func.pg_try_advisory_xact_lock(host_key(sa.bindparam("host", type_=sa.Text))).label("is_held")
+    )
+)
 _HOST: Final = Prepared(
     lambda dialect: with_now(
-        sa.select(pds_host).where(pds_host.c.host == sa.bindparam("host")).with_for_update(skip_locked=True),
-        is_sqlite=dialect == "sqlite",
+        sa.select(pds_host).where(pds_host.c.host == sa.bindparam("host")), is_sqlite=dialect == "sqlite"
     )
 )
 _OF_HOST: Final = lane.host == sa.bindparam("host")
@@ -261,10 +275,8 @@ _LOCK_HOST: Final = Prepared(
         sa.func.set_config(
             _LOCKED,
             sa.func.coalesce(
-                sa.select(_host.host)
-                .join(mirror_lane, lane.host == _host.host)
-                .where(_THIS)
-                .with_for_update(skip_locked=True, of=pds_host)
+                sa.select(lane.host)
+                .where(_THIS, sa.func.pg_try_advisory_xact_lock(host_key(lane.host)))
                 .scalar_subquery(),
                 sa.literal_column("''"),
             ),
@@ -288,8 +300,10 @@ _LEASE_ALONE: Final = Prepared(_lease_alone, _LEASE_COLUMNS)
 def seconds_until_due(database: Database) -> float:
     """Compute the seconds until a lane may be claimed: 0 or less if one is due, although another relay may hold it."""
     with database.read_committed() as connection:
-        [found] = _DUE.start(connection, {}).all()
-        now = database.now(connection, read=found.now)
+        with pipelined(connection):
+            due = _DUE.start(connection, {})
+            clock = database.start_clock(connection)
+        [found], now = due.all(), database.now(connection, read=clock)
     times = (found.live, found.backfill, found.leased_until)
     return (min(time or NEVER for time in times) - now).total_seconds()
 
@@ -309,11 +323,7 @@ _FREE_LANES: Final = (
 LONGEST_DUE: Final = sa.select(_FREE_LANES.c.live)
 """When the first lane that no relay has leased may be claimed for live work, or might have been."""
 _LEASED_UNTIL: Final = sa.select(sa.func.min(lane.lease_until)).where(WAS_LEASED, HAS_WORK).scalar_subquery()
-_DUE: Final = Prepared(
-    lambda dialect: with_now(
-        sa.select(_FREE_LANES, _LEASED_UNTIL.label("leased_until")), is_sqlite=dialect == "sqlite"
-    )
-)
+_DUE: Final = Prepared(lambda _: sa.select(_FREE_LANES, _LEASED_UNTIL.label("leased_until")))
 
 
 HasEnded = Callable[[str], bool]

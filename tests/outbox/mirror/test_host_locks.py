@@ -1,4 +1,4 @@
-"""A claim holds no more hosts than it can fill, and what a host asks for waits for who holds its row, though not for long."""
+"""A claim holds no more hosts than it can fill, and what a host asks for waits for who has locked it, though not for long."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +10,10 @@ from sqlalchemy import insert
 
 from eventstore.database import Database
 from outbox.mirror.hosts import HostReport, Hosts
-from outbox.mirror.tables import NEVER, PAST, blob_job, pds_host
-from tests.eventstore.threads import DEADLINE, together, until
+from outbox.mirror.tables import NEVER, PAST, blob_job
+from tests.eventstore.threads import DEADLINE, lock_waits, together, until
 from tests.outbox.rigs.hosts import ONE, PAUSED, host_row
-from tests.outbox.rigs.row_locks import locked, row_lock_waits
+from tests.outbox.rigs.row_locks import locked, locked_host
 from tests.outbox.rigs.rows import HOST, add_lane, claimed, dids
 from tests.outbox.rigs.uploads import claim_uploads
 from tests.statements import Statement, before_each_statement
@@ -87,22 +87,22 @@ def test_two_claim_at_once_and_each_gets_lanes(migrated_postgres: str) -> None:
 
 
 @pytest.mark.postgres
-def test_recording_a_pause_waits_for_the_locked_row_of_its_host(postgres: Database) -> None:
+def test_recording_a_pause_waits_for_who_has_locked_its_host(postgres: Database) -> None:
     add_lane(postgres, 1)
     with ThreadPoolExecutor(1) as pool:
-        with locked(postgres, pds_host, pds_host.c.host == HOST):
+        with locked_host(postgres, HOST):
             noting = pool.submit(Hosts(postgres).record, HostReport.of(HOST, ONE, PAUSED))
-            until(lambda: row_lock_waits(postgres) == 1)
+            until(lambda: lock_waits(postgres) == 1)
         noting.result(DEADLINE)
     assert host_row(postgres).paced_until > PAST
 
 
 @pytest.mark.postgres
-def test_a_pause_whose_row_stays_locked_is_logged_and_dropped(
+def test_a_pause_whose_host_stays_locked_is_logged_and_dropped(
     postgres: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_lane(postgres, 1)
-    with locked(postgres, pds_host, pds_host.c.host == HOST):
+    with locked_host(postgres, HOST):
         together(lambda: Hosts(postgres).record(HostReport.of(HOST, ONE, PAUSED)))
     assert "host_not_noted" in caplog.text
     assert host_row(postgres).paced_until == PAST

@@ -5,17 +5,25 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from eventstore.database import Database
 from eventstore.errors import LeaseLostError
-from outbox.mirror.lanes import Lane, lock_lane, park_lane, release, release_after_error, resume_lane
+from outbox.mirror.lanes import (
+    Lane,
+    lock_host,
+    lock_lane,
+    park_lane,
+    release,
+    release_after_error,
+    resume_lane,
+)
 from outbox.mirror.requeue import wake_stuck_lanes
-from outbox.mirror.tables import NEVER, mirror_target, pds_host
+from outbox.mirror.tables import NEVER, mirror_target
 from outbox.mirror.targets import wake_lane
 from tests.eventstore.threads import DEADLINE, together, until
 from tests.outbox.rigs.relay_rig import Clock
-from tests.outbox.rigs.row_locks import row_lock_waits
+from tests.outbox.rigs.row_locks import locked_host, row_lock_waits
 from tests.outbox.rigs.rows import (
     HOST,
     LEASE,
@@ -239,8 +247,7 @@ def test_a_writer_that_stopped_holds_up_only_its_own_account(
 def test_a_claimer_that_stopped_holds_up_only_claims_of_its_hosts(postgres: Database) -> None:
     add_lane(postgres, 1)
     other = add_lane(postgres, 2, host="http://other.test")
-    with postgres.engine.connect() as stopped, stopped.begin():
-        stopped.execute(select(pds_host).where(pds_host.c.host == HOST).with_for_update())
+    with locked_host(postgres, HOST):
         assert dids(claimed(postgres)) == [other]
         with postgres.write() as connection:
             resume_lane(connection, "did:plc:new", HOST, postgres.now(connection))
@@ -253,7 +260,7 @@ def test_a_claim_that_met_only_locked_hosts_tries_again_at_once(
     did = add_lane(postgres, 1)
     with postgres.engine.connect() as other:
         claiming = other.begin()
-        other.execute(select(pds_host).where(pds_host.c.host == HOST).with_for_update())
+        lock_host(other, HOST)
         monkeypatch.setattr("outbox.relay.claim.time.sleep", lambda _seconds: claiming.rollback())
         assert dids(claimed(postgres)) == [did]
 

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Connection, select, text, update
 
 from eventstore.database import Database
+from outbox.mirror.lanes import lock_host
 from outbox.mirror.tables import PAST, mirror_lane, pds_host
 from outbox.relay.claim import claim
 from tests.eventstore.threads import together, until
@@ -65,6 +66,7 @@ def claims_while_another_does(database: Database, statement: object) -> None:
             connection.execute(COUNTED_WHILE_LOCKING)
 
     def first(connection: Connection) -> None:
+        lock_host(connection, HOST)
         assert len(connection.execute(COUNTED_WHILE_LOCKING).all()) == CAP
 
     work = other if statement is COUNTED_WHILE_LOCKING else lambda: claimed(database)
