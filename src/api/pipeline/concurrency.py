@@ -15,7 +15,7 @@ from api.auth.authentication import SignedIn
 from api.errors import RateLimitedError
 from api.json_response import Page
 from api.middleware.rate_limits import IPV6_SITE_BITS, address_of
-from api.requests.parameters import MAX_PAGE_LENGTH
+from api.requests.parameters import MAX_PAGE_LENGTH, cursor_of
 from api.services import Services
 from identity.accounts.credentials import Principal
 from identity.errors import CredentialExpiredError
@@ -148,7 +148,7 @@ def lines(
         yield from (row.model_dump_json() + "\n" for row in page.items)
         if page.cursor is None:
             return
-        cursor = int(page.cursor)
+        cursor = cursor_of(page.cursor)
         left = None if left is None else left - len(page.items)
 
 

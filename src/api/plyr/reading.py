@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.values import tag_as_stored
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
-from api.json_response import AsciiJsonResponse
+from api.json_response import AsciiJsonResponse, opaque
 from api.middleware.rate_limits import PREFIX
 from api.pipeline.media_request import ForMedia
 from api.plyr.track import TrackResponse, track_responses, with_gates_open
@@ -173,7 +173,7 @@ async def list_tracks_of_tag(
 
     tracks, page = await reader.page(lambda found: track_page(found, which, cursor=before, limit=limit))
     with_tag = await run_in_threadpool(count)
-    more = None if page.cursor is None else str(page.cursor)
+    more = opaque(page.cursor)
     return AsciiJsonResponse(
         {
             "tag": {"name": tag_as_stored(tag), "track_count": with_tag},
@@ -202,7 +202,7 @@ async def list_tracks(wanted: Annotated[Listing, Query()], reader: Reader) -> Re
     cursor, limit = cursor_of(wanted.cursor), max(1, min(wanted.limit, MAX_LENGTH))
     which = TrackFilter(artist=wanted.artist_did, tags=tuple(wanted.tags), owner=reader.viewer)
     tracks, page = await reader.page(lambda found: track_page(found, which, cursor=cursor, limit=limit))
-    more = None if page.cursor is None else str(page.cursor)
+    more = opaque(page.cursor)
     return AsciiJsonResponse({"tracks": tracks, "next_cursor": more, "has_more": more is not None})
 
 

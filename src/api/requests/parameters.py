@@ -2,6 +2,7 @@
 
 import re
 import threading
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -89,11 +90,25 @@ class PageQuery(BaseModel):
     limit: PageLength = None
 
 
+def decoded_cursor(text: str | None) -> str | None:
+    """Return what a cursor stands for; raises InvalidFieldError."""
+    if not text:
+        return None
+    try:
+        found = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    except ValueError:
+        found = ""
+    if not found or "\0" in found:
+        raise InvalidFieldError("cursor", "must be one that a page before gave")
+    return found
+
+
 def cursor_of(text: str | None) -> int | None:
-    """Parse a cursor, which is opaque to callers; raises InvalidFieldError."""
+    """Parse the cursor of a position or id; raises InvalidFieldError. Those of earlier versions are the number."""
     if text is None:
         return None
-    if (position := whole_number(text)) is None:
+    position = whole_number(text)
+    if position is None and (position := whole_number(decoded_cursor(text) or "")) is None:
         raise InvalidFieldError("cursor", "must be one that a page before gave")
     return position
 

@@ -21,7 +21,7 @@ from aggregates.track import Track
 from aggregates.track_events import NOT_IN_RECORD
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import NotYourAuditError
-from api.json_response import Page, body_from
+from api.json_response import Page, body_from, opaque
 from api.openapi import TEXT, errors
 from api.pipeline.concurrency import NDJSON, Export, lines, open_stream
 from api.requests.parameters import (
@@ -194,7 +194,7 @@ def _history(
         )
         for entry in page.items
     ]
-    return body_from(Page[HistoryRow], page, items=rows)
+    return body_from(Page[HistoryRow], page, items=rows, cursor=opaque(page.cursor))
 
 
 def read_diff(
@@ -313,7 +313,8 @@ def _streamed(
 
 def _read(database: Database, which: AuditFilter, cursor: int | None, limit: int) -> Page[AuditRow]:
     with database.read() as connection:
-        return body_from(Page[AuditRow], audit_page(connection, which, cursor=cursor, limit=limit))
+        page = audit_page(connection, which, cursor=cursor, limit=limit)
+        return body_from(Page[AuditRow], page, cursor=opaque(page.cursor))
 
 
 STREAM: Final = "text/event-stream"
@@ -354,7 +355,7 @@ async def follow(
     preferred_seconds: WaitPreference,
     last_event_id: Annotated[str | None, Header(description="the `id` after which to go on")] = None,
 ) -> Response:
-    """Stream changes as they happen: `id` is the position, `event` the type, `data` the entry as in /audit.
+    """Stream changes as they happen: `id` is opaque, `event` the type, `data` the entry as in /audit.
 
     The stream of one account also has `event: mirror`, without an `id`: read its mirrors again, since they may have
     changed. One hint stands for any number of changes, and each stream begins with one.
@@ -396,4 +397,4 @@ async def _stream(
 
 def _shown(entry: HistoryEntry) -> str:
     row = body_from(AuditRow, entry)
-    return f"id: {row.position}\nevent: {row.type}\ndata: {row.model_dump_json()}\n\n"
+    return f"id: {opaque(row.position)}\nevent: {row.type}\ndata: {row.model_dump_json()}\n\n"

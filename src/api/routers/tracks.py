@@ -12,7 +12,7 @@ from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
 from api.errors import ArtistNotFoundError
-from api.json_response import AsciiJsonResponse, Page, body_from, cut
+from api.json_response import AsciiJsonResponse, Page, body_from, cut, opaque
 from api.openapi import errors
 from api.pipeline.media_request import AsOf, ForMedia, past_state
 from api.requests.parameters import (
@@ -82,7 +82,7 @@ def list_tracks(
     with services.database.read() as connection:
         page = track_page(connection, which, cursor=cursor, limit=limit)
         items = track_bodies(connection, page.items, services.urls, which.owner)
-    return body_from(Page[TrackBody], page, items=items)
+    return body_from(Page[TrackBody], page, items=items, cursor=opaque(page.cursor))
 
 
 @router.get("/tracks/{track_id}", response_model=TrackBody, responses=errors(401, 403))

@@ -64,6 +64,13 @@ def test_pages_go_on_where_the_one_before_ended_while_new_tracks_come(client, bo
     assert second["cursor"] is None
 
 
+def test_a_cursor_is_opaque_and_a_number_of_an_earlier_version_goes_on(client):
+    first = client.get("/tracks?limit=2").json()
+    assert not first["cursor"].isdigit()
+    ids = [first["cursor"], first["items"][-1]["id"]]
+    assert len({client.get(f"/tracks?cursor={each}").text for each in ids}) == 1
+
+
 @ON_BOTH
 def test_a_page_costs_the_same_few_statements_however_long_it_is(client, world):
     counts = []

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, TypeAdapt
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from api.json_response import body_from
-from api.requests.parameters import DRY_RUN, MAX_ID, Name
+from api.requests.parameters import DRY_RUN, MAX_ID, Name, decoded_cursor
 from api.responses.mirror import LaneBody, lane_body
 from identity.accounts.accounts import accounts_of
 from identity.sessions.session_store import LoginState, login_of
@@ -293,10 +293,10 @@ def place_cursor(row: Any) -> str:
 
 def parts_of(cursor: str | None, parts: TypeAdapter[P], count: int) -> P | None:
     """Return what a cursor of so many parts names; raises InvalidFieldError."""
-    if not cursor:
+    if (place := decoded_cursor(cursor)) is None:
         return None
     try:
-        return parts.validate_python(tuple(cursor.split("_", count - 1)))
+        return parts.validate_python(tuple(place.split("_", count - 1)))
     except ValidationError:
         raise InvalidFieldError("cursor", "must be the `cursor` of the page before") from None
 

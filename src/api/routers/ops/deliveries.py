@@ -16,7 +16,7 @@ from api.json_response import Page, cut
 from api.middleware.http_layer import over_http
 from api.openapi import errors, operation
 from api.pipeline.command_request import Idempotent, result_of
-from api.requests.parameters import Name, OneOf, PageQuery, StrictRoute, page_length
+from api.requests.parameters import Name, OneOf, PageQuery, StrictRoute, decoded_cursor, page_length
 from api.responses.ops.deliveries import (
     FOLLOWS_RECORD,
     FOLLOWS_TIME,
@@ -107,7 +107,11 @@ def read_lanes(
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
         found = overview.lanes(
-            connection, at=wanted.host, state=wanted.state, after=wanted.cursor or "", limit=limit + 1
+            connection,
+            at=wanted.host,
+            state=wanted.state,
+            after=decoded_cursor(wanted.cursor) or "",
+            limit=limit + 1,
         )
         rows, cursor = cut(found, limit, attrgetter("did"))
         items = lane_rows(connection, rows, services.database.now(connection))
@@ -121,7 +125,11 @@ def read_hosts(
     """Read the state of the PDS hosts: breaker, limits, lanes, and when their backlog will be delivered."""
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
-        after = parts_of(wanted.cursor, FOLLOWS_TIME, 2) if wanted.failing else ("", wanted.cursor or "")
+        after = (
+            parts_of(wanted.cursor, FOLLOWS_TIME, 2)
+            if wanted.failing
+            else ("", decoded_cursor(wanted.cursor) or "")
+        )
         found = overview.hosts(
             connection, failing=wanted.failing, named=wanted.host, after=after, limit=limit + 1
         )
