@@ -190,5 +190,4 @@ def media_cids(track: Track) -> Iterable[str]:
     """Yield the CIDs of the bytes that the track needs."""
     yield track.audio.cid
     if track.artwork is not None:
-        yield track.artwork.cid
-        yield track.artwork.thumbnail_cid
+        yield from track.artwork.cids

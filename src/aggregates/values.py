@@ -49,6 +49,10 @@ class Artwork:
     size: int
     thumbnail_cid: str
 
+    @property
+    def cids(self) -> tuple[str, str]:
+        return self.cid, self.thumbnail_cid
+
 
 @dataclass(frozen=True)
 class Feature:

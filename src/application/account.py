@@ -17,6 +17,7 @@ from aggregates.published import Published
 from application.subjects import owner_of, require_staying
 from eventstore.change import Envelope, Via
 from eventstore.coordination.threads import Threads
+from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.idempotency import idempotency, running_request
 from eventstore.jobs import queue
@@ -29,6 +30,7 @@ from identity.accounts import accounts
 from identity.accounts.accounts import account, set_profile
 from identity.accounts.credentials import credential, record_ends, revoke_usable
 from identity.sessions.session_store import is_connected, pds_session
+from outbox.mirror.failure_causes import forget_samples
 from outbox.operations import account_deletion as removals
 from projections.likes import REACTION, reaction, track_count
 from projections.media_references import cids_of
@@ -114,7 +116,10 @@ async def continue_deletion(
             since = deletion_requested_at(connection, did)
             if since is None:
                 return False
-            return removals.remains(connection, did, since, log.database.now(connection)).is_over
+            if not removals.remains(connection, did, since, log.database.now(connection)).is_over:
+                return False
+        _forget_elsewhere(log.database, did, since)
+        return True
 
     await threads.run(delete_subjects, log, did, envelope)
     for _ in range(MAX_DISCONNECTS):
@@ -165,6 +170,17 @@ def _request(unit: UnitOfWork, *, credential_id: str) -> None:
     queue.request(unit.connection, [Wanted(DELETION, did, did, host, by_itself)], unit.now, hurry=True)
 
 
+def _forget_elsewhere(database: Database, did: str, since: datetime) -> None:
+    """Let go of what lies beside the account's rows, before these are erased: nothing of it is needed if that fails."""
+    with database.write() as connection:
+        cids = cids_of(connection, did)
+        sources = [*cids, *image_urls_of(connection, did)]
+        end_grace_period(connection, cids, since)
+        end_grace_of_renditions(connection, sources, since)
+        connection.execute(sa.delete(peer_track).where(peer_track.c.did == did))
+        forget_samples(connection, did)
+
+
 def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     """Erase the account in one unit, unless a record or a login has come up since the check."""
     did, connection = owner_of(unit), unit.connection
@@ -181,16 +197,12 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     facts = {"records": waiting, "untouched": left.untouched, "login_revoked": revoked}
     stream.leave(facts, at=unit.now)
     unit.save(stream)
-    cids = cids_of(connection, did)
-    end_grace_period(connection, cids, since)
-    end_grace_of_renditions(connection, [*cids, *image_urls_of(connection, did)], since)
     own = sa.delete(job).where(job.c.account == did)
     # the jobs of its public copies and likes stay, which are removed after it
     connection.execute(own.where(job.c.kind.not_in([*Action, REACTION])))
     for table in (
         idempotency,
         running_request,
-        peer_track,
         reaction,
         track_count,
         repair,

@@ -170,7 +170,7 @@ EXPORTED: Final = (
     LOG,
     ExportedTable(account),
     ExportedTable(peer_track),
-    ExportedTable(media),
+    ExportedTable(media, {"reserved_at": None}),
     ExportedTable(pds_host),
     ExportedTable(mirror_lane, {"lease_owner": None, "lease_until": PAST, "lease_epoch": 0}),
     ExportedTable(mirror_target),

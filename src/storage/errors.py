@@ -2,7 +2,7 @@
 
 import errno
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -60,6 +60,14 @@ class RangeOutsideError(StorageError):
 
 class StoreUnavailableError(StorageError):
     """The store cannot be reached or does not respond properly."""
+
+
+class NotReservedError(StoreUnavailableError):
+    """Bytes were not reserved for the command that names them, or too long ago."""
+
+    def __init__(self, cids: Sequence[str]) -> None:
+        super().__init__()
+        self.cids = cids
 
 
 class DiskFullError(StoreUnavailableError):

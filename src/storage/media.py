@@ -1,13 +1,14 @@
-"""The media rows: one per stored copy of bytes, with a state that decides what may happen to the copy.
+"""The media rows: one per stored copy of bytes, with a state that decides what may happen to the copy; and what commands reserve.
 
-Each upload that writes makes its own row and copy, under a key that is never used again, and no row ever returns to an
-earlier state: an upload, a paused sweep and a crash can therefore never act on the same copy.
+Each upload that writes makes its own row and copy, under a key that is never used again. A row returns to an earlier state
+only while it has no reason yet: the sweep then withdraws its mark. Bytes are deleted once it has one, so an upload, a paused
+sweep and a crash can never act on the same copy.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import BinaryIO, Final
+from datetime import UTC, datetime, timedelta
+from typing import BinaryIO, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -16,7 +17,7 @@ from eventstore.database import Database, pages
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State
 from storage.cid import new_key
-from storage.errors import MediaGoneError
+from storage.errors import MediaGoneError, NotReservedError
 from storage.store import MediaStore
 from storage.taken_down import require_not_taken_down
 
@@ -26,7 +27,10 @@ class MediaState(State):
 
     WRITING = "writing", "an upload writes its bytes to the store"
     LIVE = "live", "its bytes are complete; tracks may reference it"
-    DELETING = "deleting", "its bytes are being deleted; it never becomes live again"
+    DELETING = (
+        "deleting",
+        "its bytes are being deleted; it becomes live again only if the sweep's second look finds it named",
+    )
 
 
 media = sa.Table(
@@ -38,7 +42,8 @@ media = sa.Table(
     sa.Column("mime", sa.Text, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("touched_at", UtcDateTime, nullable=False),
-    sa.Column("reason", sa.Text),  # why it is being deleted
+    sa.Column("reserved_at", UtcDateTime),
+    sa.Column("reason", sa.Text),  # why it is being deleted, which is then final
     sa.CheckConstraint(f"state in ({', '.join(repr(str(state)) for state in MediaState)})", name="state"),
     sa.Index("ix_media_state_touched_at", "state", "touched_at"),
 )
@@ -51,6 +56,10 @@ sa.Index(
     postgresql_where=IS_LIVE,
 )
 
+RESERVATION_TTL: Final = timedelta(minutes=5)
+"""How long after it has reserved bytes a command may name them: a small part of the grace time of the sweep, a day at least."""
+RESERVED_FOR: Final = 2 * RESERVATION_TTL
+"""How long the sweep keeps reserved bytes, whatever else has ended their grace time: a unit that names them has ended by then."""
 _ATTEMPTS: Final = 3
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -63,8 +72,11 @@ class LiveCopy:
     size: int
 
 
+T = TypeVar("T")
+
+
 class Media:
-    """Adds, pins and reads media; the bytes are in `store`, the rows in `database`."""
+    """Adds, reserves and reads media; the bytes are in `store`, the rows in `database`."""
 
     def __init__(self, database: Database, store: MediaStore) -> None:
         self.database = database
@@ -89,23 +101,23 @@ class Media:
                 return
         raise MediaGoneError(cid)
 
-    def pin(self, connection: sa.Connection, cids: Sequence[str]) -> None:
-        """Keep the sweep from deleting these, until the open unit commits a reference.
+    def reserve(self, cids: Collection[str]) -> datetime:
+        """Keep the sweep from these for a unit that names them within RESERVATION_TTL; returns since when.
 
         Raises MediaGoneError unless all are live, and TakenDownError.
         """
         wanted = sorted(set(cids))
-        live = lock_live(connection, wanted)
-        for cid in wanted:
-            if cid not in live:
-                raise MediaGoneError(cid)
-        if wanted:
+        with self.database.write() as connection:
+            these = sa.select(media.c.cid).where(media.c.cid.in_(wanted), IS_LIVE)
+            live = set(connection.scalars(these.order_by(media.c.cid).with_for_update()))
+            for cid in wanted:
+                if cid not in live:
+                    raise MediaGoneError(cid)
             require_not_taken_down(connection, wanted)
-            connection.execute(
-                sa.update(media)
-                .where(media.c.cid.in_(wanted), IS_LIVE)
-                .values(touched_at=self.database.now(connection))
-            )
+            now = self.database.now(connection)
+            reserved = sa.update(media).where(media.c.cid.in_(wanted), IS_LIVE)
+            connection.execute(reserved.values(touched_at=now, reserved_at=now))
+            return now
 
     def find(self, cid: str) -> LiveCopy | None:
         with self.database.read() as connection:
@@ -189,17 +201,36 @@ class Media:
             return removed.rowcount == 1
 
 
-def lock_live(connection: sa.Connection, cids: Collection[str]) -> set[str]:
-    """Lock the rows of those that are live, and return which are: of an upload and a takedown of the same bytes, one waits."""
-    live = sa.select(media.c.cid).where(media.c.cid.in_(cids), IS_LIVE)
-    return set(connection.scalars(live.order_by(media.c.cid).with_for_update()))
+class Reserved:
+    """The bytes that one command may name, each since when it is reserved."""
+
+    def __init__(self, media: Media) -> None:
+        self._media: Final = media
+        self._since: Final[dict[str, datetime]] = {}
+
+    def reserve(self, cids: Collection[str]) -> None:
+        """Reserve these, in a transaction before the unit; raises as `Media.reserve`."""
+        if cids:
+            self._since.update(dict.fromkeys(cids, self._media.reserve(cids)))
+
+    def require(self, cids: Collection[str], now: datetime) -> None:
+        """Let a unit name these; raises NotReservedError, after which `run` begins it again."""
+        missing = [cid for cid in cids if self._since.get(cid, LONG_AGO) < now - RESERVATION_TTL]
+        if missing:
+            raise NotReservedError(missing)
+
+    def run(self, unit: Callable[[], T]) -> T:
+        """Run a unit of work, again once the bytes are reserved that it turns out to name."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return unit()
+            except NotReservedError as error:
+                self.reserve(error.cids)
+        return unit()
 
 
 def end_grace_period(connection: sa.Connection, cids: Sequence[str], before: datetime) -> None:
-    """Let the next sweep consider these at once, except those touched after `before`.
-
-    A row that another transaction has locked is about to be referenced, so it is skipped.
-    """
+    """Let the next sweep consider these at once, except those touched after `before`."""
     for page in pages(cids):
         idle = (media.c.cid.in_(page), IS_LIVE, media.c.touched_at <= before)
         locked = sa.select(media.c.key).where(*idle).order_by(media.c.cid).with_for_update(skip_locked=True)
@@ -207,8 +238,8 @@ def end_grace_period(connection: sa.Connection, cids: Sequence[str], before: dat
         connection.execute(sa.update(media).where(media.c.key.in_(keys)).values(touched_at=LONG_AGO))
 
 
-def mark_deleting(connection: sa.Connection, keys: Sequence[str], reason: str) -> None:
-    """Mark copies for deletion, which is final."""
+def mark_deleting(connection: sa.Connection, keys: Sequence[str], reason: str | None) -> None:
+    """Mark copies for deletion; with a reason that is final."""
     connection.execute(
         sa.update(media).where(media.c.key.in_(keys)).values(state=MediaState.DELETING, reason=reason)
     )

@@ -1,8 +1,9 @@
 """The sweep deletes media that nothing has referenced for a grace period, and logs each deletion with its reason.
 
-1. Mark old unreferenced copies `deleting`, in one unit.
-2. Delete their bytes.
-3. Delete their rows, in another unit; after a crash the next sweep continues here.
+1. Mark old unreferenced copies `deleting`, which no command can reserve from then on.
+2. Look again, in another transaction: withdraw the marks of what something names by then, and give the others their reason.
+3. Delete the bytes of those that have a reason.
+4. Delete their rows, in another transaction; after a crash the next sweep continues here.
 """
 
 import logging
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 
 from storage.cid import cid_of_key
 from storage.errors import StorageError
-from storage.media import Media, MediaState, mark_deleting, media
+from storage.media import IS_LIVE, RESERVED_FOR, Media, MediaState, mark_deleting, media
 from storage.store import StoredKey
 
 logger = logging.getLogger("mastertape.storage")
@@ -43,9 +44,10 @@ class SweepReport:
 def sweep(storage: Media, named: Named, grace: timedelta) -> SweepReport:
     """Delete what was not referenced, touched or finished within the grace period."""
     with storage.database.read() as connection:
-        before = storage.database.now(connection) - grace
-    report = SweepReport()
-    _mark_old(storage, named, before)
+        now = storage.database.now(connection)
+    before, report = now - grace, SweepReport()
+    _mark_old(storage, named, before, reserved_before=now - min(grace, RESERVED_FOR))
+    _look_again(storage, named, before)
     for row in _being_deleted(storage):
         _delete(storage, report, row.key, size=row.size, reason=row.reason, touched_at=row.touched_at)
     for stored in _strays(storage):
@@ -58,7 +60,7 @@ def sweep(storage: Media, named: Named, grace: timedelta) -> SweepReport:
     return report
 
 
-def _mark_old(storage: Media, named: Named, before: datetime) -> None:
+def _mark_old(storage: Media, named: Named, before: datetime, *, reserved_before: datetime) -> None:
     last = ""
     while True:
         with storage.database.write() as connection:
@@ -68,20 +70,43 @@ def _mark_old(storage: Media, named: Named, before: datetime) -> None:
                     media.c.key > last,
                     media.c.state.in_((MediaState.WRITING, MediaState.LIVE)),
                     media.c.touched_at < before,
+                    sa.or_(media.c.reserved_at.is_(None), media.c.reserved_at < reserved_before),
                 )
                 .order_by(media.c.key)
                 .limit(_PAGE)
-                # A row that a unit or an upload has locked is in use; skipping it also prevents deadlocks.
+                # A row that a command or an upload has locked is in use; skipping it also prevents deadlocks.
                 .with_for_update(skip_locked=True)
             ).all()
             live = {row.cid: row.key for row in page if row.state == MediaState.LIVE}
             kept = named(connection, sorted(live), before) if live else set()
-            mark_deleting(connection, [key for cid, key in live.items() if cid not in kept], UNNAMED)
+            mark_deleting(connection, [key for cid, key in live.items() if cid not in kept], None)
             mark_deleting(
                 connection, [row.key for row in page if row.state == MediaState.WRITING], UNFINISHED
             )
         if not page:
             return
+        last = page[-1].key
+
+
+def _look_again(storage: Media, named: Named, before: datetime) -> None:
+    last = ""
+    while True:
+        with storage.database.write() as connection:
+            page = connection.execute(
+                sa.select(media.c.key, media.c.cid)
+                .where(media.c.key > last, media.c.state == MediaState.DELETING, media.c.reason.is_(None))
+                .order_by(media.c.key)
+                .limit(_PAGE)
+                .with_for_update()
+            ).all()
+            if not page:
+                return
+            kept = named(connection, sorted({row.cid for row in page}), before)
+            kept -= set(connection.scalars(sa.select(media.c.cid).where(media.c.cid.in_(kept), IS_LIVE)))
+            withdrawn = {row.cid: row.key for row in page if row.cid in kept}.values()
+            mark_deleting(connection, [row.key for row in page if row.key not in withdrawn], UNNAMED)
+            live = sa.update(media).where(media.c.key.in_(withdrawn))
+            connection.execute(live.values(state=MediaState.LIVE))
         last = page[-1].key
 
 
@@ -91,7 +116,7 @@ def _being_deleted(storage: Media) -> Iterator[sa.Row[str, str, int, str, dateti
         with storage.database.read() as connection:
             page = connection.execute(
                 sa.select(media.c.key, media.c.cid, media.c.size, media.c.reason, media.c.touched_at)
-                .where(media.c.key > last, media.c.state == MediaState.DELETING)
+                .where(media.c.key > last, media.c.state == MediaState.DELETING, media.c.reason.is_not(None))
                 .order_by(media.c.key)
                 .limit(_PAGE)
             ).all()

@@ -94,7 +94,7 @@ class OneTrack(SavedTrack):
     def undeletes(self) -> None:
         self.gives(lambda unit: change_track(unit, Undelete(Track, 1), self))  # type: ignore[arg-type]
 
-    def pin(self, _connection: Connection, cids: list[str]) -> None:
+    def require(self, cids: list[str], _now: object) -> None:
         if self.track.audio.cid not in self.bytes.held and cids:
             raise MediaGoneError(cids[0])
 

@@ -7,7 +7,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, insert
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from storage.media import Media
+from storage.media import Media, Reserved
 
 names = Table(
     "names",
@@ -18,13 +18,14 @@ names = Table(
 
 
 class Names:
-    """What tells the sweep the names, and whose `asked` is called in the middle of the sweep's first unit."""
+    """What tells the sweep the names, and calls each of these in the middle of one of its looks."""
 
-    def __init__(self, asked: Callable[[], None] = lambda: None) -> None:
-        self.asked = asked
+    def __init__(self, *asked: Callable[[], None]) -> None:
+        self.asked = [*asked]
 
     def __call__(self, connection: Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
-        self.asked()
+        if self.asked:
+            self.asked.pop(0)()
         wanted = names.c.cid.in_(cids) & (
             names.c.released_at.is_(None) | (names.c.released_at > released_after)
         )
@@ -32,10 +33,17 @@ class Names:
 
 
 def name(media: Media, cid: str) -> None:
+    reserved = Reserved(media)
+    reserved.reserve([cid])
     with media.database.write() as connection:
-        media.pin(connection, [cid])
-        connection.execute(delete(names).where(names.c.cid == cid))
-        connection.execute(insert(names).values(cid=cid, released_at=None))
+        name_reserved(connection, reserved, cid, media.database.now(connection))
+
+
+def name_reserved(connection: Connection, reserved: Reserved, cid: str, now: datetime) -> None:
+    """What the unit of a command does."""
+    reserved.require([cid], now)
+    connection.execute(delete(names).where(names.c.cid == cid))
+    connection.execute(insert(names).values(cid=cid, released_at=None))
 
 
 def release(database: Database, cid: str) -> None:

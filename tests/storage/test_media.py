@@ -98,17 +98,15 @@ def test_adding_inside_a_unit_is_a_mistake(storage: Media, database: Database) -
         add(storage)
 
 
-def test_a_unit_can_pin_only_live_media(storage: Media, database: Database) -> None:
+def test_a_command_can_reserve_only_live_media(storage: Media) -> None:
     add(storage)
     other = cid_of(b"never uploaded")
-    with database.write() as connection:
-        storage.pin(connection, [])
-        storage.pin(connection, [CID, CID])
-        with pytest.raises(MediaGoneError, match=other):
-            storage.pin(connection, [CID, other])
+    storage.reserve([CID, CID])
+    with pytest.raises(MediaGoneError, match=other):
+        storage.reserve([CID, other])
 
 
-def test_pinning_touches(storage: Media, database: Database) -> None:
+def test_reserving_touches(storage: Media, database: Database) -> None:
     add(storage)
     first = touched(database)
     name(storage, CID)

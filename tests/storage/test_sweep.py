@@ -2,26 +2,30 @@ import io
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import combinations_with_replacement
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text
 
 from eventstore.database import Database
+from storage import sweep as sweeping
 from storage.cid import cid_of, new_key
-from storage.errors import MediaGoneError, StoreUnavailableError
-from storage.media import Media, media
+from storage.errors import MediaGoneError, NotReservedError, StoreUnavailableError
+from storage.media import RESERVATION_TTL, Media, MediaState, Reserved, end_grace_period, media
 from storage.sweep import STRAY, UNFINISHED, UNNAMED, sweep
 from tests.eventstore.jobs.rig import Time
 from tests.storage.memory_store import MemoryStore
-from tests.storage.references import Names, name, release
+from tests.storage.references import Names, name, name_reserved, names, release
 from tests.storage.stepped_threads import CrashError
 
 DATA = b"sound"
 CID = cid_of(DATA)
 NOW = timedelta(0)
-DAY = timedelta(days=1)
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 
 
 @pytest.fixture
@@ -250,15 +254,129 @@ def test_an_upload_of_what_the_sweep_is_giving_up_waits_and_writes_a_new_copy(
     assert b"".join(storage.read(CID)) == DATA
 
 
-def test_a_sweep_that_meets_a_unit_naming_the_media_lets_it_live(storage: Media, database: Database) -> None:
+def test_bytes_that_are_reserved_outlive_the_end_of_their_grace(timed: Database, clock: Time) -> None:
+    """Another account's deletion ends it, and the command that has reserved them is about to name them."""
+    storage = Media(timed, MemoryStore(clock))
+    storage.reserve([add(storage)])
+    with timed.write() as connection:
+        end_grace_period(connection, [CID], clock.now)
+    clock.now += RESERVATION_TTL
+    assert sweep(storage, Names(), 30 * DAY).deleted == 0
+    clock.now += RESERVATION_TTL + SECOND
+    assert sweep(storage, Names(), 30 * DAY).deleted == 1
+
+
+def test_a_reservation_ends_before_the_sweep_takes_the_bytes(timed: Database, clock: Time) -> None:
+    storage = Media(timed, MemoryStore(clock))
+    reserved = Reserved(storage)
+    reserved.reserve([add(storage)])
+    clock.now += RESERVATION_TTL
+    reserved.require([CID], clock.now)
+    clock.now += SECOND
+    with pytest.raises(NotReservedError):
+        reserved.require([CID], clock.now)
+    assert reserved.run(lambda: reserved.require([CID], clock.now)) is None
+
+
+def test_what_something_names_by_the_second_look_is_live_again(
+    storage: Media, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(storage)
-    reports = list[int]()
-    with database.write() as connection:
-        storage.pin(connection, [CID])
-        thread, raised = in_a_thread(lambda: reports.append(sweep(storage, Names(), NOW).deleted))
-        if not database.is_sqlite:
-            thread.join()  # it skips the locked row instead of waiting
-        name(storage, CID)
-    thread.join()
-    assert (reports, raised) == ([0], [])
+    look_again = sweeping._look_again  # noqa: SLF001
+
+    def name_late(*args: Any) -> None:
+        with storage.database.write() as connection:
+            connection.execute(insert(names).values(cid=CID))
+        look_again(*args)
+
+    monkeypatch.setattr(sweeping, "_look_again", name_late)
+    assert sweep(storage, Names(), NOW).deleted == 0
     assert b"".join(storage.read(CID)) == DATA
+    storage.reserve([CID])
+
+
+def test_of_marked_copies_with_the_same_bytes_one_is_live_again(storage: Media, database: Database) -> None:
+    for _ in range(2):
+        add(storage)
+        with database.write() as connection:
+            connection.execute(media.update().values(state=MediaState.DELETING))
+    with database.write() as connection:
+        connection.execute(insert(names).values(cid=CID))
+    assert sweep(storage, Names(), NOW).deleted == 1
+    assert b"".join(storage.read(CID)) == DATA
+
+
+POINTS = ("before the mark", "before the second look", "before delete", "after delete")
+
+
+@pytest.mark.parametrize("killed_at", [*POINTS, "never"])
+@pytest.mark.parametrize(
+    ("reserved_at", "named_at"), [*combinations_with_replacement(["at first", *POINTS, "at last"], 2)]
+)
+def test_no_byte_is_deleted_that_a_command_names_while_a_sweep_runs_or_is_killed(
+    timed: Database,
+    clock: Time,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    reserved_at: str,
+    named_at: str,
+    killed_at: str,
+) -> None:
+    memory = MemoryStore(clock)
+    storage = Media(timed, memory)
+    add(storage)
+    clock.now += 2 * DAY
+    command = Naming(storage, reserved_at, named_at)
+
+    def at(point: str) -> None:
+        command.at(point)
+        if point == killed_at:
+            raise CrashError
+
+    memory.at = at
+    for function, point in (("_mark_old", POINTS[0]), ("_look_again", POINTS[1])):
+        monkeypatch.setattr(sweeping, function, stopping_at(memory, point, getattr(sweeping, function)))
+    command.at("at first")
+    with suppress(CrashError):
+        sweep(storage, Names(), DAY)
+    for point in (*POINTS, "at last"):
+        command.at(point)
+    memory.at = lambda _point: None
+    clock.now += SECOND
+    sweep(storage, Names(), DAY)
+    if command.is_refused:
+        add(storage)
+        name(storage, CID)
+    assert b"".join(storage.read(CID)) == DATA
+
+
+def stopping_at(memory: MemoryStore, point: str, work: Callable[..., None]) -> Callable[..., None]:
+    def stop(*args: Any, **kwargs: Any) -> None:
+        memory.at(point)
+        work(*args, **kwargs)
+
+    return stop
+
+
+class Naming:
+    """A command that reserves the bytes at one point, and names them in its unit at this point or a later one."""
+
+    def __init__(self, storage: Media, reserved_at: str, named_at: str) -> None:
+        self.storage, self.reserved = storage, Reserved(storage)
+        self.steps = [(reserved_at, self.reserve), (named_at, self.name)]
+        self.is_refused = False
+
+    def at(self, point: str) -> None:
+        while self.steps and self.steps[0][0] == point:
+            self.steps.pop(0)[1]()
+
+    def reserve(self) -> None:
+        try:
+            self.reserved.reserve([CID])
+        except MediaGoneError:
+            self.is_refused, self.steps = True, []
+
+    def name(self) -> None:
+        database = self.storage.database
+        with database.write() as connection:
+            name_reserved(connection, self.reserved, CID, database.now(connection))

@@ -9,7 +9,7 @@
 import json
 import logging
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -44,6 +44,7 @@ from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import AccountState
 from identity.accounts.credentials import IS_USABLE, Principal
 from identity.errors import CredentialExpiredError
+from storage.media import Reserved
 
 MAX_KEPT_CHARACTERS: Final = 64 * 1024
 """Of a result that its work's own unit does not keep: a PDS decides how long the list of a comparison is."""
@@ -203,6 +204,7 @@ class CommandAttempt(Attempt):
         self._allow_leaving: Final = allow_leaving
         self._wait_seconds: Final = wait_seconds
         self._public_copy: Final = public_copy
+        self.reserved: Final = Reserved(self._services.media)
         self._answered: tuple[Respond, Subject, int] | None = None
 
     async def publish(self, audio: Audio) -> None:
@@ -223,9 +225,12 @@ class CommandAttempt(Attempt):
         if (audio := await run_in_threadpool(decide)) is not None:
             await self.publish(audio)
 
-    async def commit(self, use_case: UseCase, respond: Respond) -> None:
-        """Run the use case in one unit of work, in the account's turn, and keep the result in it."""
-        await self.run(self._transact, use_case, respond)
+    async def commit(self, use_case: UseCase, respond: Respond, named: Collection[str] = ()) -> None:
+        """Run the use case in one unit of work, in the account's turn, and keep the result in it.
+
+        `named` are bytes that the command is known to name: they are reserved before.
+        """
+        await self.run(self._transact, use_case, respond, named)
 
     async def response(self, *, waits: bool = True, for_all: bool = False) -> Response:
         """Wait for the PDS as long as the caller prefers, and answer with the state after it.
@@ -249,8 +254,9 @@ class CommandAttempt(Attempt):
             result, {"Preference-Applied": f"wait={self._wait_seconds}"} if is_preferred else None
         )
 
-    def _transact(self, use_case: UseCase, respond: Respond) -> None:
+    def _transact(self, use_case: UseCase, respond: Respond, named: Collection[str]) -> None:
         lock, services = self._lock, self._services
+        self.reserved.reserve(named)
         awaited.set(self._wait_seconds > 0)
 
         def work(unit: UnitOfWork) -> Callable[[], None]:
@@ -266,7 +272,7 @@ class CommandAttempt(Attempt):
             if self._wait_seconds:
                 services.claim_with(unit)
             subject = Subject.of(use_case(unit))
-            self._public_copy.hand_over(unit)
+            self._public_copy.require_kept(unit)
             unit.after_commit(services.wake)
             if lock is None and unit.is_unsent:
                 return partial(self._answer, reader, respond, subject)
@@ -276,7 +282,7 @@ class CommandAttempt(Attempt):
             generation = reader.mirror(subject).generation if self._wait_seconds else 0
             return partial(self._keep_answer, result, respond, subject, generation)
 
-        services.log.transact(self._did, over_http(self._did), work)()
+        self.reserved.run(partial(services.log.transact, self._did, over_http(self._did), work))()
 
     def _repeat(self, stored: StoredResult) -> None:
         self._result, self.is_repetition = stored.for_digest(self.body.digest), True

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Final, ParamSpec
 
 from starlette.concurrency import run_in_threadpool
@@ -67,7 +66,7 @@ class MediaIntake:
 
 
 class PublicCopy:
-    """At most one copy, none without a publisher: one that is not handed over to a track is dropped."""
+    """At most one copy, none without a publisher: it stays if a track has it in the end."""
 
     def __init__(self, publisher: Publisher | None, threads: MediaThreads) -> None:
         self._publisher: Final = publisher
@@ -80,12 +79,11 @@ class PublicCopy:
             reserve = self._publisher.reserve
             self._reservation = await self._threads.run(reserve, audio.cid, audio.file_type, audio.mime)
 
-    def hand_over(self, unit: UnitOfWork) -> None:
-        """Let the track keep the copy, in the unit that runs its command."""
+    def require_kept(self, unit: UnitOfWork) -> None:
+        """Raise StoreUnavailableError in the unit that runs the command, unless the copy is there until its commit."""
         if self._publisher is not None and self._reservation is not None:
-            self._publisher.hand_over(unit.connection, self._reservation)
-            unit.after_commit(partial(setattr, self, "_reservation", None))
+            self._publisher.require_kept(unit.connection, self._reservation)
 
     async def aclose(self) -> None:
         if self._publisher is not None and self._reservation is not None:
-            await run_in_threadpool(self._publisher.cancel, self._reservation)
+            await run_in_threadpool(self._publisher.release, self._reservation)

@@ -66,7 +66,9 @@ async def answer_upload(
             command = await parse(request, attempt.body)
             if command.support_gate is None:
                 await attempt.publish(command.audio)
-            await attempt.commit(lambda unit: register_track(unit, command, services.media), show)
+            await attempt.commit(
+                lambda unit: register_track(unit, command, attempt.reserved), show, command.named
+            )
     return await attempt.response()
 
 
@@ -88,13 +90,13 @@ async def answer_change(
     **how: Any,
 ) -> Response:
     """Make the change that `parse` reads from the body, and answer with what `show` reads; `how` the request begins."""
-    media = request.services.media
     async with request.begin(on=request.on(Track, track_id), **how) as attempt:
         if not attempt.is_repetition:
             command = await parse(request, track_id, attempt.body)
             if not isinstance(command, EditTrack) or command.support_gate is None:
                 await attempt.publish_if(partial(published_by, command=command))
-            await attempt.commit(lambda unit: change_track(unit, command, media), show)
+            named = command.named if isinstance(command, EditTrack | ReplaceAudio) else ()
+            await attempt.commit(lambda unit: change_track(unit, command, attempt.reserved), show, named)
     return await attempt.response()
 
 

@@ -28,7 +28,7 @@ from eventstore.change import copied
 from eventstore.event_log import EventLog
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
-from storage.media import Media
+from storage.media import Reserved
 from storage.taken_down import require_not_taken_down
 
 
@@ -48,9 +48,15 @@ class RegisterTrack:
     downloads: Downloads = Downloads.OPEN
     self_labels: tuple[str, ...] = ()
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The bytes that the command names."""
+        return (self.audio.cid, *(self.artwork.cids if self.artwork is not None else ()))
 
-def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> Track:
+
+def register_track(unit: UnitOfWork, command: RegisterTrack, reserved: Reserved) -> Track:
     """Register the track; raises DuplicateAudioError."""
+    reserved.require(command.named, unit.now)
     did = owner_of(unit)
     require_no_duplicate(unit.connection, did, command.audio.cid)
     own = ("downloads", "collection")
@@ -59,7 +65,6 @@ def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> Tr
     track = Track.register(at=unit.now, track_id=next_subject_id(unit.connection, did), **where, **fields)
     track.set_downloads(command.downloads, at=unit.now)
     unit.save(track)
-    media.pin(unit.connection, list(media_cids(track)))
     return track
 
 
@@ -87,6 +92,10 @@ class EditTrack(ChangeOn[Track]):
     downloads: Downloads | None = None
     artwork: Artwork | Keep | None = KEEP
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        return self.artwork.cids if isinstance(self.artwork, Artwork) else ()
+
     def make(self, subject: Track, at: datetime) -> None:
         subject.update_metadata(self.metadata, at=at)
         if self.support_gate is not KEEP:
@@ -105,6 +114,10 @@ class EditTrack(ChangeOn[Track]):
 class ReplaceAudio(ChangeOn[Track]):
     audio: Audio
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        return (self.audio.cid,)
+
     def make(self, subject: Track, at: datetime) -> None:
         subject.replace_audio(self.audio, at=at)
 
@@ -116,16 +129,15 @@ class Undelete(ChangeOn[Track]):
         subject.undelete(at=at)
 
 
-def change_track(unit: UnitOfWork, command: ChangeOn[Track], media: Media) -> Track:
+def change_track(unit: UnitOfWork, command: ChangeOn[Track], reserved: Reserved) -> Track:
     """Change the track; raises DuplicateAudioError, or MediaGoneError where bytes that it is to name again are swept."""
     track = load_owned(unit, command, deleted_too=isinstance(command, Undelete))
     audio, *covers = media_cids(track) if track.deleted_at is None else [""]
     command.make(track, unit.now)
     if track.audio.cid != audio:
         require_no_duplicate(unit.connection, track.did, track.audio.cid, but=track.track_id)
+    reserved.require({*media_cids(track)} - {audio, *covers}, unit.now)
     unit.save(track)
-    if new := {*media_cids(track)} - {audio, *covers}:
-        media.pin(unit.connection, [*new])
     return track
 
 

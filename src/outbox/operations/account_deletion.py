@@ -8,7 +8,6 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.published import Subject
-from outbox.mirror.failure_causes import forget_samples
 from outbox.mirror.parking import PARKED, request_probe
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState, TargetState
 from outbox.mirror.tables import (
@@ -138,4 +137,3 @@ def close_lane(connection: sa.Connection, did: str) -> None:
         "backfill_at": NEVER,
     }
     connection.execute(sa.update(mirror_lane).where(lane.did == did).values({**nowhere, **NO_FAILURES}))
-    forget_samples(connection, did)

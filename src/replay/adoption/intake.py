@@ -33,7 +33,7 @@ from storage.artwork import in_background, read_artwork
 from storage.audio import read_audio
 from storage.derived.renditions import keep_artwork
 from storage.errors import BytesMissingError, MediaGoneError, RefusedMediaError, TakenDownError
-from storage.media import Media
+from storage.media import Media, Reserved
 from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
 from storage.store import in_time
@@ -63,7 +63,7 @@ class Intake:
 
     @asynccontextmanager
     async def brought(self, host: str, record: AdoptableRecord) -> AsyncGenerator[Adoptee]:
-        """Store the record's audio and cover, and publish the audio; an error in the block releases the public copy."""
+        """Store the record's audio and cover, and publish the audio; until the end of the block its public copy stays."""
         try:
             async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
                 audio, audio_problems = await self.audio(host, record)
@@ -72,17 +72,19 @@ class Intake:
             reason = f"its audio and cover did not come within {RECORD_TIMEOUT_SECONDS:.0f} seconds"
             raise BytesUnavailableError("too_slow", reason) from None
         image_url = record.image_url if artwork is None else None
-        cids = [audio.cid, *([artwork.cid, artwork.thumbnail_cid] if artwork is not None else [])]
+        cids = [audio.cid, *(artwork.cids if artwork is not None else ())]
 
         def track(track_id: int, at: datetime) -> Track:
             return record.adopted(track_id, audio, at, artwork=artwork, image_url=image_url)
 
+        reserved = Reserved(self.media)
         async with self.public_copy(audio, record) as reservation:
+            await self.threads.run(reserved.reserve, cids)
 
             def keep(unit: UnitOfWork) -> None:
-                self.media.pin(unit.connection, cids)
+                reserved.require(cids, unit.now)
                 if reservation is not None and self.publisher is not None:
-                    self.publisher.hand_over(unit.connection, reservation)
+                    self.publisher.require_kept(unit.connection, reservation)
 
             yield Adoptee(track, keep, (*artwork_problems, *audio_problems))
 
@@ -116,7 +118,7 @@ class Intake:
 
     @asynccontextmanager
     async def public_copy(self, audio: Audio, record: AdoptableRecord) -> AsyncGenerator[Reservation | None]:
-        """Publish the audio before a track names it, unless it is gated; an error in the block releases the copy."""
+        """Publish the audio before a track names it, unless it is gated; after the block the copy stays if one does."""
         publisher = self.publisher
         if publisher is None or record.fields["support_gate"] is not None:
             yield None
@@ -124,9 +126,8 @@ class Intake:
         reservation = await self.store_threads.run(publisher.reserve, audio.cid, audio.file_type, audio.mime)
         try:
             yield reservation
-        except BaseException:
-            await self.threads.run(publisher.cancel, reservation)
-            raise
+        finally:
+            await self.threads.run(publisher.release, reservation)
 
     async def _fetched(self, host: str, did: str, blob: Record | None, url: str | None, limit: int) -> Staged:
         """Return the blob's bytes, or those at the URL.

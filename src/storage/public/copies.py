@@ -1,6 +1,7 @@
 """The rows of public copies: a change of the desired state requests a job, the publisher begins it, acts, and settles.
 
-Each of these steps locks the copy's row, so no committed change is missed, and none is acted on before its commit.
+The unit of a change requests the job in its account, and locks no copy. The publisher locks the copy and its job, and only then
+reads what all accounts want: a change that it does not see yet has a job that is still to come.
 """
 
 import secrets
@@ -21,7 +22,6 @@ from eventstore.projection import ProjectedTable
 from eventstore.schema import Position, UtcDateTime, metadata
 from eventstore.states import State
 from eventstore.streams.buckets import account_columns
-from storage.errors import StoreUnavailableError
 
 
 class PublicCopyState(State):
@@ -66,13 +66,14 @@ public_hold = sa.Table(
     sa.Column("until", UtcDateTime, nullable=False),
     sa.Index("ix_public_hold_name", "name"),
 )
-"""Reservations: commands in progress that are about to make audio public, so that its copy is already wanted."""
+"""Reservations: commands in progress that make audio public, so that its copy is wanted before they commit."""
 
 PUBLIC_AUDIO: Final = ProjectedTable(public_audio)
 
 
 LEASES_OF_A_HOLD: Final = 5
-"""A reservation lasts for so many leases from when it was made, or from the last extension of the lease of its copy."""
+"""A reservation lasts for so many leases from when it was made, or from the last extension of the lease of its copy. A unit that
+has seen it is committed within one."""
 WAIT_FOR_ANOTHER: Final = timedelta(seconds=1)
 
 copy = public_copy.c
@@ -101,7 +102,7 @@ class Begun:
 
 @dataclass(frozen=True)
 class Reservation:
-    """Keeps a copy public for a command that is about to make its track public; a row of `public_hold`."""
+    """Keeps a copy public until the command has committed that makes its track public; a row of `public_hold`."""
 
     token: str
     name: str
@@ -110,13 +111,12 @@ class Reservation:
 
 
 def mark_changed(connection: sa.Connection, copies: Iterable[Mapping[str, Any]], now: datetime) -> None:
-    """Have the publisher check these copies, whose desired state has changed. Locks their rows, in order of name."""
+    """Have the publisher check these copies, whose desired state has changed: for the account of each, if there is one."""
     by_name = {each["name"]: each for each in copies}
-    wanted = []
-    for name, row in sorted(by_name.items()):
-        _lock(connection, row)
-        action = Action.PUBLISH if row.get("wanted") else Action.REMOVE
-        wanted.append(Wanted(action, name, row.get("did", name)))
+    wanted = [
+        Wanted(Action.PUBLISH if row.get("wanted") else Action.REMOVE, name, row.get("did", name))
+        for name, row in sorted(by_name.items())
+    ]
     queue.request(connection, wanted, now, hurry=True)
 
 
@@ -125,7 +125,9 @@ def reserve(database: Database, name: str, cid: str, mime: str, lease: timedelta
     made = Reservation(secrets.token_hex(8), name, cid, mime)
     with database.write() as connection:
         now = database.now(connection)
-        # a concurrent action is settled before this reservation, or sees it
+        _lock(
+            connection, vars(made)
+        )  # an action that has begun is known, and one that begins sees the reservation
         mark_changed(connection, [{**vars(made), "wanted": True}], now)
         until = now + LEASES_OF_A_HOLD * lease
         connection.execute(sa.insert(public_hold).values(token=made.token, name=name, until=until))
@@ -134,26 +136,23 @@ def reserve(database: Database, name: str, cid: str, mime: str, lease: timedelta
 
 def release(connection: sa.Connection, reservation: Reservation, now: datetime) -> None:
     """End the reservation; from now on the copy is wanted only if a track wants it."""
-    mark_changed(connection, [vars(reservation)], now)
-    connection.execute(sa.delete(public_hold).where(hold.token == reservation.token))
-
-
-def hand_over(connection: sa.Connection, reservation: Reservation, now: datetime) -> None:
-    """End the reservation in the unit of a track that wants the copy; raises StoreUnavailableError unless it is public until then."""
-    _lock(connection, vars(reservation))
-    if not is_kept(connection, reservation, now):
-        raise StoreUnavailableError("the public copy was not kept until the track was saved")
-    connection.execute(sa.delete(public_hold).where(hold.token == reservation.token))
-    if _needed(connection, reservation.name, now) is Action.REMOVE:
+    _lock(connection, vars(reservation))  # of two that end at once, the second requests the removal
+    if _needed(connection, reservation.name, now, but=reservation.token) is Action.REMOVE:
         mark_changed(connection, [vars(reservation)], now)
+    connection.execute(sa.delete(public_hold).where(hold.token == reservation.token))
 
 
-def is_kept(connection: sa.Connection, reservation: Reservation, now: datetime) -> bool:
-    """Whether the copy is public, and wanted by this reservation."""
+def is_kept(connection: sa.Connection, reservation: Reservation, until: datetime) -> bool:
+    """Whether the copy is public, and wanted by this reservation until then at least."""
     is_public = sa.and_(copy.name == hold.name, copy.state == PublicCopyState.PUBLIC)
     kept = sa.select(hold.token).join(public_copy, is_public)
-    of_token = (hold.token == reservation.token, hold.until > now)
+    of_token = (hold.token == reservation.token, hold.until > until)
     return connection.scalar(kept.where(*of_token)) is not None
+
+
+def is_over(connection: sa.Connection, reservation: Reservation, now: datetime) -> bool:
+    lasting = sa.select(hold.token).where(hold.token == reservation.token, hold.until > now)
+    return connection.scalar(lasting) is None
 
 
 def release_expired(database: Database) -> int:
@@ -176,13 +175,16 @@ def begin(database: Database, claimed: Job) -> Begun | Outcome:
     Raises LeaseLostError.
     """
     with database.write() as connection:
-        of_copy = sa.select(public_copy).where(copy.name == claimed.subject)
-        row = connection.execute(of_copy.with_for_update(skip_locked=True)).one_or_none()
-        if row is None:  # a command that changes what is wanted has not committed yet
-            return _later(claimed)
+        _make_row(connection, claimed.subject)
+        if (row := _locked(connection, claimed.subject)) is None:
+            return Outcome.DONE  # no track has the audio any more
         queue.require_held(connection, claimed)
         now = database.now(connection)
-        # a statement after the lock: it sees every change committed before
+        others = (job.c.kind.in_(list(Action)), job.c.subject == row.name, job.c.id != claimed.id)
+        # what these have begun, and do too late, may undo what is done now
+        late = sa.select(job.c.id).where(*others, job.c.began_at.is_not(None), job.c.lease_until <= now)
+        connection.execute(sa.delete(job).where(job.c.id.in_(late.with_for_update(skip_locked=True))))
+        # a statement after the locks: it sees every change committed before
         action = _needed(connection, row.name, now)
         if row.state == STATE_AFTER[action]:
             _end(connection, claimed)
@@ -191,13 +193,9 @@ def begin(database: Database, claimed: Job) -> Begun | Outcome:
             queue.request(connection, [Wanted(action, row.name, claimed.account)], now, hurry=True)
             _end(connection, claimed)
             return Outcome.DONE
-        others = (job.c.kind.in_(list(Action)), job.c.subject == row.name, job.c.id != claimed.id)
-        if (
-            connection.scalar(sa.select(job.c.id).where(*others, IS_LEASED, job.c.lease_until > now))
-            is not None
-        ):
+        leased = sa.select(job.c.id).where(*others, IS_LEASED, job.c.lease_until > now)
+        if connection.scalar(leased) is not None:
             return _later(claimed)
-        connection.execute(sa.delete(job).where(*others))  # what they did too late may undo what is done now
         _set_state(connection, row.name, PublicCopyState.UNCERTAIN)
         return Begun(action, row.cid, row.mime)
 
@@ -216,13 +214,13 @@ def settle(database: Database, claimed: Job, action: Action, lease: timedelta) -
     """
     with database.write() as connection:
         row = _locked(connection, claimed.subject)
+        assert row is not None  # noqa: S101 - what has begun has a row
         now = database.now(connection)
-        is_current = sa.and_(job.c.id == claimed.id, job.c.lease_epoch == claimed.epoch)
-        if connection.scalar(sa.select(job.c.id).where(is_current).with_for_update()) is None:
+        is_current = (*queue.is_job(claimed), job.c.lease_epoch == claimed.epoch)
+        if connection.scalar(sa.select(job.c.id).where(*is_current).with_for_update()) is None:
             # The late action may have undone that of the current lease holder, which may not settle either.
             _set_state(connection, row.name, PublicCopyState.UNCERTAIN)
-            for kind in Action:
-                queue.cancel(connection, kind, row.name)
+            connection.execute(sa.delete(job).where(job.c.kind.in_(list(Action)), job.c.subject == row.name))
             queue.request(
                 connection, [Wanted(_needed(connection, row.name, now), row.name, claimed.account)], now
             )
@@ -240,6 +238,15 @@ def _later(claimed: Job) -> Outcome:
     return Outcome.LATER
 
 
+def _make_row(connection: sa.Connection, name: str) -> None:
+    """Make the copy's row of what a track says of it, if there is none yet."""
+    audio = public_audio.c
+    said = sa.select(audio.name, audio.cid, audio.mime).where(audio.name == name).limit(1)
+    row = connection.execute(said.order_by(audio.wanted.desc())).mappings().one_or_none()
+    if row is not None:
+        connection.execute(upsert(connection, public_copy).values(row).on_conflict_do_nothing())
+
+
 def _lock(connection: sa.Connection, row: Mapping[str, Any]) -> None:
     """Lock the copy's row, a new one or the one that is there."""
     values = {name: row[name] for name in ("name", "cid", "mime")}
@@ -247,13 +254,15 @@ def _lock(connection: sa.Connection, row: Mapping[str, Any]) -> None:
     connection.execute(known.on_conflict_do_update(index_elements=["name"], set_={"mime": row["mime"]}))
 
 
-def _locked(connection: sa.Connection, name: str) -> sa.Row[Any]:
-    return connection.execute(sa.select(public_copy).where(copy.name == name).with_for_update()).one()
+def _locked(connection: sa.Connection, name: str) -> sa.Row[Any] | None:
+    of_copy = sa.select(public_copy).where(copy.name == name)
+    return connection.execute(of_copy.with_for_update()).one_or_none()
 
 
-def _needed(connection: sa.Connection, name: str, now: datetime) -> Action:
+def _needed(connection: sa.Connection, name: str, now: datetime, *, but: str = "") -> Action:
+    """Return what the tracks and reservations of all accounts need, `but` one reservation."""
     by_track = sa.exists().where(public_audio.c.name == name, public_audio.c.wanted)
-    by_command = sa.exists().where(hold.name == name, hold.until > now)
+    by_command = sa.exists().where(hold.name == name, hold.until > now, hold.token != but)
     return Action.PUBLISH if connection.scalar(sa.select(sa.or_(by_track, by_command))) else Action.REMOVE
 
 
@@ -263,7 +272,7 @@ def _extend_holds(connection: sa.Connection, name: str, now: datetime, lease: ti
 
 
 def _end(connection: sa.Connection, claimed: Job) -> None:
-    connection.execute(sa.delete(job).where(job.c.id == claimed.id))
+    connection.execute(sa.delete(job).where(*queue.is_job(claimed)))
 
 
 def _set_state(connection: sa.Connection, name: str, state: PublicCopyState) -> None:

@@ -29,8 +29,8 @@ from storage.public.copies import (
     Reservation,
     begin,
     extend,
-    hand_over,
     is_kept,
+    is_over,
     release,
     release_expired,
     reserve,
@@ -89,16 +89,17 @@ class Publisher:
         try:
             self._require_public(reservation)
         except BaseException:
-            self.cancel(reservation)
+            self.release(reservation)
             raise
         return reservation
 
-    def hand_over(self, connection: sa.Connection, reservation: Reservation) -> None:
-        """End the reservation in the command's unit: from its commit on, the track wants the copy. Raises StoreUnavailableError."""
-        hand_over(connection, reservation, self._database.now(connection))
+    def require_kept(self, connection: sa.Connection, reservation: Reservation) -> None:
+        """Let a unit make the track public: raises StoreUnavailableError unless its copy is, and stays so until the commit."""
+        if not is_kept(connection, reservation, self._database.now(connection) + self._lease):
+            raise StoreUnavailableError("the public copy was not kept until the track was saved")
 
-    def cancel(self, reservation: Reservation) -> None:
-        """End the reservation of a failed command; the copy is removed unless a track or command wants it."""
+    def release(self, reservation: Reservation) -> None:
+        """End the reservation, once its command has committed or failed; the copy is removed unless a track or command wants it."""
         with self._database.write() as connection:
             release(connection, reservation, self._database.now(connection))
 
@@ -155,9 +156,9 @@ class Publisher:
             outcome = self._do_now(kind, claimed) if claimed is not None else None
             with self._database.read() as connection:
                 now = self._database.now(connection)
-                if is_kept(connection, reservation, now):
+                if is_kept(connection, reservation, now + self._lease):
                     return
-                if queue.job_of(connection, kind.name, reservation.name) is None:
+                if is_over(connection, reservation, now):
                     raise StoreUnavailableError("its reservation ended before the copy was made")
             if outcome is not Outcome.DONE and time.monotonic() >= deadline:
                 raise StoreUnavailableError("another process is working on this public copy")

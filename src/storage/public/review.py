@@ -83,7 +83,7 @@ def _recheck(database: Database, name: str, before: PublicCopyState | None) -> i
         change = row.on_conflict_do_update(index_elements=["name"], set_=uncertain, where=this)
         changed = len(connection.execute(change.returning(copy.name)).all())
         if changed:
-            wanted = [Wanted(Action.REMOVE, name, name)]
+            wanted = [Wanted(Action.REMOVE, name)]
             queue.request(connection, wanted, database.now(connection), hurry=True)
     if changed:
         _log_mismatch(name, _LOST if before == PublicCopyState.PUBLIC else _FOUND)

@@ -28,9 +28,15 @@ def test_the_next_sweep_deletes_the_bytes_that_no_other_account_has(world, clien
     assert len(live_media(world)) == 6  # not before the account has left
     continue_account_deletions(world.made)
     assert len(live_media(world)) == 6  # and never inline
+    their_commands_are_over(world)
     assert sweep_media(world.made.media, GRACE).deleted == 5
     assert live_media(world) == [kept["file_id"]]
     assert client.get(kept["audio_url"].split("8000", 1)[1]).status_code == 200
+
+
+def their_commands_are_over(world):
+    """Minutes have passed since commands reserved the bytes."""
+    world.execute(update(media).values(reserved_at=None))
 
 
 def test_bytes_that_another_account_has_just_uploaded_stay(world, client, alice, bob, tracks):
@@ -40,6 +46,7 @@ def test_bytes_that_another_account_has_just_uploaded_stay(world, client, alice,
         theirs = media.c.cid == tracks[0]["file_id"]
         connection.execute(update(media).where(theirs).values(touched_at=world.database.now(connection)))
     continue_account_deletions(world.made)
+    their_commands_are_over(world)
     sweep_media(world.made.media, GRACE)
     assert live_media(world) == [tracks[0]["file_id"]]
     assert upload(client, bob, seed=1)["file_id"] == tracks[0]["file_id"]

@@ -35,7 +35,7 @@ def test_a_copy_that_takes_longer_than_its_lease_is_made_once(rig: Rig) -> None:
 
     def is_leased() -> bool:
         with rig.database.read() as connection:
-            row = queue.job_of(connection, Action.PUBLISH, name)
+            row = queue.job_of(connection, Action.PUBLISH, name, ALICE)
         return row is not None and row.lease_until > rig.clock()
 
     def take_long() -> None:
@@ -50,7 +50,8 @@ def test_a_copy_that_takes_longer_than_its_lease_is_made_once(rig: Rig) -> None:
 
 
 def claimed(rig: Rig, name: str, action: Action = Action.PUBLISH) -> Job | None:
-    return queue.claim(rig.database, rig.publisher.kinds[action], owner="x", lease=LEASE, subject=name)
+    kind = rig.publisher.kinds[action]
+    return queue.claim(rig.database, kind, owner="x", lease=LEASE, subject=name, account=ALICE)
 
 
 def begun(rig: Rig, name: str, action: Action) -> Job:

@@ -27,7 +27,7 @@ def test_a_reserved_copy_stays_when_the_command_commits(rig: Rig) -> None:
 
 def test_a_reserved_copy_is_removed_when_the_command_fails_or_its_process_dies(rig: Rig) -> None:
     audio = rig.audio()
-    rig.publisher.cancel(rig.publisher.reserve(audio.cid, "mp3", audio.mime))
+    rig.publisher.release(rig.publisher.reserve(audio.cid, "mp3", audio.mime))
     assert rig.publish_due() == set()
     rig.publisher.reserve(audio.cid, "mp3", audio.mime)
     assert len(rig.publish_due()) == 1
@@ -39,7 +39,7 @@ def test_a_failed_command_keeps_a_copy_that_another_command_reserved(rig: Rig) -
     audio = rig.audio()
     first = rig.publisher.reserve(audio.cid, "mp3", audio.mime)
     second = rig.another().reserve(audio.cid, "mp3", audio.mime)
-    rig.publisher.cancel(first)
+    rig.publisher.release(first)
     assert rig.publish_due() == {second.name}
 
 
@@ -84,7 +84,7 @@ def test_a_command_is_refused_while_the_store_is_unavailable_and_leaves_no_copy(
 def test_a_reservation_lasts_as_long_as_its_copy_takes(rig: Rig) -> None:
     short = timedelta(seconds=2)
     name = rig.upload(gated=True)
-    publisher = rig.another(lease=short)
+    rig.publisher = publisher = rig.another(lease=short)
 
     def take_long() -> None:
         for _ in range(LEASES_OF_A_HOLD + 1):
@@ -143,4 +143,4 @@ def ungate_with(rig: Rig, reservation: Reservation) -> None:
     """A command that makes the track public, with the copy that it has reserved."""
     with rig.log.unit_of_work(ALICE, ENVELOPE) as unit:
         rig.change_within(unit, ungate)
-        rig.publisher.hand_over(unit.connection, reservation)
+        rig.publisher.require_kept(unit.connection, reservation)

@@ -9,6 +9,7 @@ from storage.cid import CID_BEGINNINGS, cid_of, cid_of_name
 from storage.public.copies import Action, begin, public_audio, public_copy
 from storage.public.publisher import LEASE
 from storage.public.review import review
+from tests.dsl import ALICE
 from tests.storage.public.public_rig import Rig, gate, ungate
 
 
@@ -56,7 +57,7 @@ def test_a_foreign_object_is_left_alone(rig: Rig) -> None:
 def test_a_copy_in_progress_is_not_a_mismatch(rig: Rig) -> None:
     name = rig.upload()
     kind = rig.publisher.kinds[Action.PUBLISH]
-    claimed = queue.claim(rig.database, kind, owner="x", lease=LEASE, subject=name)
+    claimed = queue.claim(rig.database, kind, owner="x", lease=LEASE, subject=name, account=ALICE)
     assert claimed is not None
     begin(rig.database, claimed)
     rig.copies.names[name] = "audio/mpeg"

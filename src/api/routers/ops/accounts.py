@@ -162,7 +162,7 @@ async def _decide(services: Services, command: Takedown, operator: Operator) -> 
     async with aclosing(PublicCopy(services.publisher, services.media_threads)) as public_copy:
         if audio is not None:
             await public_copy.make(audio)
-        return await run_in_threadpool(decide, also=public_copy.hand_over)
+        return await run_in_threadpool(decide, also=public_copy.require_kept)
 
 
 def _would_change(services: Services, command: Takedown, track: TrackView) -> bool:
