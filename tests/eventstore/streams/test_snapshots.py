@@ -8,7 +8,7 @@ from eventsourcing.utils import get_topic
 from sqlalchemy import delete, select, update
 
 from aggregates.account import Account
-from aggregates.track import Track
+from aggregates.published import Published
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.schema import stored_event
@@ -142,11 +142,11 @@ def _rows(log: EventLog) -> list[tuple[object, ...]]:
 
 
 def _golden_states() -> Iterator[Aggregate]:
-    """A track after each event that there ever was, and an account after each of its own."""
+    """A subject of each kind after each event that there ever was, and an account after each of its own."""
     state: Aggregate | None = None
     for topic in topics():
         state = golden(topic).mutate(None if place(topic)[1] == 1 else state)
-        assert isinstance(state, Track)
+        assert isinstance(state, Published)
         yield state
     account = None
     for topic in accounts.topics():
