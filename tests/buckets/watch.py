@@ -45,7 +45,7 @@ def watch() -> None:
 
 def _listen(connection: Any, _cursor: Any, sql: str, values: Any, _context: Any, is_many: bool) -> None:
     if connection.dialect.name == "postgresql":
-        look(connection, sql, values if is_many else [values])
+        look(connection, sql, values if is_many and isinstance(values, list) else [values])
 
 
 def _begin(connection: Any) -> None:
