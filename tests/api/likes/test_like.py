@@ -23,6 +23,11 @@ def types_of(client, person, liked):
     return [each["type"] for each in read(client, person, f"/likes/{liked['id']}/history")["items"]]
 
 
+def make_due(world):
+    with world.database.write() as connection:
+        connection.exec_driver_sql("update job set due = '2000-01-01 00:00:00.000000'")
+
+
 def test_a_like_is_written_to_its_account_s_pds_and_names_the_track_s_record(client, world, alice, bob):
     track = upload(client, alice)
     world.deliver()
@@ -101,14 +106,29 @@ def test_a_like_waits_for_the_record_of_its_track_and_is_written_then(client, wo
 
     world.deliver()
     assert liked["uri"] not in world.pds.records
-    with world.database.write() as connection:
-        connection.exec_driver_sql("update job set due = '2000-01-01 00:00:00.000000'")
+    make_due(world)
     world.carry()
     world.deliver()
 
     subject = world.pds.records[liked["uri"]]["subject"]
     assert subject["cid"] == read(client, None, f"/tracks/{track['id']}")["atproto_record_cid"]
     assert types_of(client, bob, liked) == ["SubjectKnown", "Undeleted", "Deleted", "Created"]
+
+
+def test_a_like_looks_for_the_record_of_its_track_until_there_is_one(client, world, alice, bob):
+    track = upload(client, alice)
+    liked = like(client, bob, track).json()
+    for _ in range(3):
+        make_due(world)
+        world.carry()
+    assert types_of(client, bob, liked) == ["Created"]
+
+    world.deliver()
+    make_due(world)
+    world.carry()
+    world.deliver()
+    assert liked["uri"] in world.pds.records
+    assert types_of(client, bob, liked) == ["SubjectKnown", "Created"]
 
 
 def test_an_edit_of_the_track_leaves_the_like_as_it_was(client, world, alice, bob):
@@ -138,6 +158,14 @@ def test_what_is_gone_cannot_be_liked_and_what_is_not_liked_not_unliked(client, 
     assert refusal(client.get("/likes/7/history", headers=bob.headers)) == (404, "not_found")
     history = client.get(f"/likes/{liked['id']}/history", headers=alice.headers)
     assert refusal(history) == (404, "not_found")
+
+
+def test_what_is_taken_down_cannot_be_liked(client, alice, bob, admin):
+    track = upload(client, alice)
+    like(client, bob, track)
+    client.post(f"/ops/tracks/{track['id']}/takedown", json={"reason": "r"}, headers=admin.headers)
+    assert refusal(like(client, bob, track)) == (404, "track_not_found")
+    assert like(client, bob, track, "DELETE").status_code == 200
 
 
 def test_likes_are_not_offered_where_no_login_allows_them(client, world, alice):
