@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Final, NamedTuple, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from eventsourcing.domain import Aggregate
@@ -208,6 +208,9 @@ class Undeleted(PublishedEvent):
         aggregate.deleted_at = None
 
 
+_WORD: Final = re.compile("(?<!^)(?=[A-Z])")
+
+
 class Published(Aggregate):
     """An aggregate with a record. Commands decide and trigger one event; events only assign."""
 
@@ -254,7 +257,7 @@ class Published(Aggregate):
             cls.SHOWN = vars(cls).get("SHOWN") or (*cls.METADATA, *Published.SHOWN)
             for shared in event_classes(Published):
                 if (name := shared.__name__) not in vars(cls):
-                    topic = f"{kind}.{re.sub('(?<!^)(?=[A-Z])', '_', name).lower()}.v1"
+                    topic = f"{kind}.{_WORD.sub('_', name).lower()}.v1"
                     named = {"TOPIC": topic, "__module__": cls.__module__}
                     setattr(cls, name, type(name, (shared, cls.Event), named))
         super().__init_subclass__(**options)

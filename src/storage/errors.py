@@ -62,8 +62,8 @@ class StoreUnavailableError(StorageError):
     """The store cannot be reached or does not respond properly."""
 
 
-class NotReservedError(StoreUnavailableError):
-    """Bytes were not reserved for the command that names them, or too long ago."""
+class NotReservedError(Exception):
+    """Bytes were not reserved for the unit that names them, or too long ago: they are, and it begins again."""
 
     def __init__(self, cids: Sequence[str]) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from eventstore.database import Database, pages
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State
 from storage.cid import new_key
-from storage.errors import MediaGoneError, NotReservedError
+from storage.errors import MediaGoneError, NotReservedError, StoreUnavailableError
 from storage.store import MediaStore
 from storage.taken_down import require_not_taken_down
 
@@ -220,13 +220,13 @@ class Reserved:
             raise NotReservedError(missing)
 
     def run(self, unit: Callable[[], T]) -> T:
-        """Run a unit of work, again once the bytes are reserved that it turns out to name."""
+        """Run a unit of work, again once the bytes are reserved that it turns out to name; raises StoreUnavailableError in the end."""
         for _ in range(_ATTEMPTS):
             try:
                 return unit()
             except NotReservedError as error:
                 self.reserve(error.cids)
-        return unit()
+        raise StoreUnavailableError("the bytes that the command names change too fast to be reserved")
 
 
 def end_grace_period(connection: sa.Connection, cids: Sequence[str], before: datetime) -> None:

@@ -65,6 +65,7 @@ def emptied(log: EventLog) -> None:
             connection.execute(delete(table))
         if log.database.is_sqlite:
             connection.execute(text("delete from sqlite_sequence"))
+    log.has_entered = False  # as in a new process
 
 
 @some_examples
