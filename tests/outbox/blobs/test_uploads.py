@@ -108,7 +108,7 @@ async def test_an_upload_that_a_pds_stores_wrongly_each_time_backs_off(desk: Rig
     for _ in range(12 * 3):
         await desk.relay_once()
         desk.clock.advance(minutes=20)
-    assert [name for name, _ in desk.wire.sent].count("uploadBlob") < 23
+    assert [name for name, _ in desk.wire.sent].count("uploadBlob") < 26
 
 
 async def test_an_upload_that_stalls_frees_its_worker(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
