@@ -14,7 +14,8 @@ from fastapi.routing import APIRoute
 from api.auth.authentication import optional_caller, remembered_writer, session_cookie, signed_in
 from api.examples import example_of
 from api.openapi import ERROR_EXAMPLES, JSON, calls_of, error_schemas
-from api.pipeline.command_request import KEY, command_request, idempotent_request
+from api.pipeline.command_request import command_request
+from api.pipeline.idempotent_request import KEY, idempotent_request
 from api.requests.parameters import MAX_WAIT_SECONDS, preferred_wait
 
 CREDENTIALS: Final[list[dict[str, list[str]]]] = [{"token": []}, {"session": []}]

@@ -18,7 +18,7 @@ from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn, Write
 from api.json_response import AsciiJsonResponse, response_of
 from api.middleware.http_layer import over_http
 from api.openapi import names
-from api.pipeline.command_request import Idempotent, result_of
+from api.pipeline.idempotent_request import Idempotent, result_of
 from api.plyr.reading import ROUTER, Reader
 from api.plyr.track import album_of
 from api.requests.body import fields_as

@@ -20,7 +20,8 @@ from api.auth.authentication import ServicesDep, SignedIn
 from api.error_responses import rule_of
 from api.json_response import AsciiJsonResponse
 from api.openapi import names
-from api.pipeline.command_request import Command, CommandRequest, result_of
+from api.pipeline.command_request import Command, CommandRequest
+from api.pipeline.idempotent_request import result_of
 from api.pipeline.media_request import Reads
 from api.plyr.reading import ROUTER, Json, PeerTrackId, Reader
 from api.plyr.track import PUBLIC, SUPPORTERS, UNLISTED, TrackResponse, album_titled, track_responses

@@ -27,8 +27,8 @@ from api.errors import NotSignedInHereError, ScopeRequiredError, TokenNotFoundEr
 from api.json_response import AsciiJsonResponse, MessageBody, body_from, response_of
 from api.middleware.http_layer import over_http
 from api.openapi import operation
-from api.pipeline.command_request import Idempotent, result_of
 from api.pipeline.concurrency import sign_in_under_way
+from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.body import fields_as, received_body
 from api.requests.fields import Filled, SignInFields, TokenFields
 from api.requests.parameters import StrictRoute

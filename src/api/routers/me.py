@@ -14,8 +14,8 @@ from api.errors import RateLimitedError
 from api.json_response import ListedUri, body_from, response_of
 from api.middleware.http_layer import over_http
 from api.openapi import fields_of
-from api.pipeline.command_request import Attempt, Idempotent, result_of
 from api.pipeline.concurrency import NDJSON, Export
+from api.pipeline.idempotent_request import Attempt, Idempotent, result_of
 from api.requests.body import fields_as
 from api.requests.fields import ProfileFields
 from api.requests.parameters import StrictRoute

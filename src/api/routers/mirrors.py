@@ -11,7 +11,8 @@ from aggregates.published import Subject
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
 from api.openapi import errors, operation
-from api.pipeline.command_request import Command, result_of
+from api.pipeline.command_request import Command
+from api.pipeline.idempotent_request import result_of
 from api.requests.body import fields_as
 from api.requests.fields import Structured
 from api.requests.parameters import STORABLE, OneOf, StrictRoute

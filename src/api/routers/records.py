@@ -17,7 +17,8 @@ from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.json_response import response_of
 from api.middleware.http_layer import over_http
 from api.openapi import fields_of
-from api.pipeline.command_request import Command, CommandRequest, Idempotent, Respond, result_of
+from api.pipeline.command_request import Command, CommandRequest, Respond
+from api.pipeline.idempotent_request import Idempotent, result_of
 from api.pipeline.media_request import CallerReads, Reads
 from api.pipeline.pds import blob_limit, look, place_of
 from api.requests.body import fields_as

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from sqlalchemy import insert, select, update
 
-from api.pipeline import command_request
+from api.pipeline import idempotent_request
 from eventstore.idempotency import idempotency, running_request
 from tests.api.auth.route_table import ROUTES, Who, of
 from tests.api.ops.requests import cannot_be_made, read
@@ -338,7 +338,7 @@ def test_a_long_result_of_work_that_may_be_done_twice_is_not_kept(client, world,
     headers = {**alice.headers, **KEY}
     short = client.post("/me/verify", headers=headers).json()
     assert len(rows(world)) == 1
-    monkeypatch.setattr(command_request, "MAX_KEPT_CHARACTERS", 1)
+    monkeypatch.setattr(idempotent_request, "MAX_KEPT_CHARACTERS", 1)
     headers["Idempotency-Key"] = "k-2"
     for _ in range(2):
         assert client.post("/me/verify", headers=headers).json() == short

@@ -16,7 +16,7 @@ from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.errors import ArtistNotFoundError, TokenNotFoundError
 from api.middleware.http_layer import over_http
 from api.openapi import errors, operation
-from api.pipeline.command_request import Idempotent, result_of
+from api.pipeline.idempotent_request import Idempotent, result_of
 from api.pipeline.media_intake import PublicCopy
 from api.requests.parameters import DRY_RUN, Name, StrictRoute, TrackId
 from api.responses.ops.deliveries import LaneOfAccountBody, lane_of_account

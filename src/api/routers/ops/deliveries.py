@@ -15,7 +15,7 @@ from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.json_response import Page, cut
 from api.middleware.http_layer import over_http
 from api.openapi import errors, operation
-from api.pipeline.command_request import Idempotent, result_of
+from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.parameters import Name, OneOf, PageQuery, StrictRoute, decoded_cursor, page_length
 from api.responses.ops.deliveries import (
     FOLLOWS_RECORD,

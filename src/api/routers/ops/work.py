@@ -13,7 +13,7 @@ from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.json_response import MessageBody, Page, cut
 from api.middleware.http_layer import over_http
 from api.openapi import operation
-from api.pipeline.command_request import Idempotent, result_of
+from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.parameters import (
     JobId,
     Name,
