@@ -268,10 +268,11 @@ def rebuild(
             }
             for table in tables:
                 rows[table.live.name] += write_difference(connection, table, scopes[table])
-            if any(each.name == Likes.name for each in projections):
-                recount(connection)
             made = [{"name": each.name, "fingerprint": each.fingerprint} for each in projections]
             write_rows(connection, projection_state, made)
+    if any(each.name == Likes.name for each in projections):
+        with log.database.write() as connection:  # apart: commands wait for the log's lock, and for no count
+            recount(connection)
     return rows
 
 
