@@ -171,7 +171,10 @@ def _request(unit: UnitOfWork, *, credential_id: str) -> None:
 
 
 def _forget_elsewhere(database: Database, did: str, since: datetime) -> None:
-    """Let go of what lies beside the account's rows, before these are erased: nothing of it is needed if that fails."""
+    """End the grace times of the account's bytes, and delete its entries in tables of all accounts, before its own rows are erased.
+
+    An account whose erasure fails then needs none of these: it has no live subject.
+    """
     with database.write() as connection:
         cids = cids_of(connection, did)
         sources = [*cids, *image_urls_of(connection, did)]

@@ -188,8 +188,8 @@ def _beside(
     )
 
 
-NOBODY: Final = ""
-"""The DID of a caller who has not signed in."""
+NO_VIEWER: Final = ""
+"""Stands for the DID of a caller who has not signed in: no account has it, and no like is its."""
 _KEY: Final = (tracks.c.track_id, tracks.c.did, tracks.c.rkey)
 _ONE: Final = Prepared(lambda _: _beside(tracks.c, _BLOB_SINCE_IF_ANY).where(*IS_TRACK_IN_BUCKET))
 BESIDE[Track] = Prepared(
@@ -207,7 +207,7 @@ def track_bodies(
     connection: sa.Connection, views: Sequence[TrackView], urls: RecordUrls, viewer: str | None
 ) -> list[TrackBody]:
     """Return the bodies of tracks as they are now, in their order."""
-    these = {"track_ids": [view.track_id for view in views], "viewer": viewer or NOBODY}
+    these = {"track_ids": [view.track_id for view in views], "viewer": viewer or NO_VIEWER}
     return _bodies(views, _SOME.start(connection, these).all(), urls)
 
 
@@ -215,7 +215,7 @@ def past_track_body(
     connection: sa.Connection, view: TrackView, urls: RecordUrls, viewer: str | None
 ) -> TrackBody:
     """Return the body of a track as it was; its mirror is the current one."""
-    this = {"place": view.did, "track_id": view.track_id, "viewer": viewer or NOBODY}
+    this = {"place": view.did, "track_id": view.track_id, "viewer": viewer or NO_VIEWER}
     return _bodies([view], _PAST.start(connection, this).all(), urls)[0]
 
 
@@ -223,7 +223,7 @@ def one_track(connection: sa.Connection, track_id: int, urls: RecordUrls, viewer
     """Return one track's body, even of a deleted one; raises TrackNotFoundError."""
 
     def read(bucket: int) -> list[Any]:
-        this = {"track_id": track_id, "place": bucket, "viewer": viewer or NOBODY}
+        this = {"track_id": track_id, "place": bucket, "viewer": viewer or NO_VIEWER}
         return _ONE.start(connection, this).all()
 
     rows = found_by_id(connection, track_id, read)

@@ -125,9 +125,8 @@ def reserve(database: Database, name: str, cid: str, mime: str, lease: timedelta
     made = Reservation(secrets.token_hex(8), name, cid, mime)
     with database.write() as connection:
         now = database.now(connection)
-        _lock(
-            connection, vars(made)
-        )  # an action that has begun is known, and one that begins sees the reservation
+        # an action that has begun is known, and one that begins sees the reservation
+        _lock(connection, vars(made))
         mark_changed(connection, [{**vars(made), "wanted": True}], now)
         until = now + LEASES_OF_A_HOLD * lease
         connection.execute(sa.insert(public_hold).values(token=made.token, name=name, until=until))
