@@ -33,6 +33,8 @@ OF_A_VIEW = {
 }
 """The rules that colours or the layout can break: the others find in one view what they find in each."""
 CAN_BE_HIDDEN = "Object.defineProperty(document, 'hidden', {get: () => window.isHidden === true})"
+ENDS_TRANSITIONS = "document.getAnimations().forEach(each => each.finish());0"
+"""A transition that began under another theme goes on where motion is reduced."""
 FITS = "document.documentElement.scrollWidth <= window.innerWidth"
 
 
@@ -62,6 +64,7 @@ def views(page: Page) -> Iterator[tuple[str, str]]:
     for theme, width in VIEWS:
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         page.set_viewport_size({"width": WIDTHS[width], "height": HEIGHT})
+        evaluate(page, ENDS_TRANSITIONS)
         yield theme, width
     page.emulate_media(color_scheme="null", reduced_motion="null")
     if before is not None:

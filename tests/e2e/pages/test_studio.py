@@ -140,16 +140,7 @@ def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(sig
         assert_good_in_every_view(page, "studio-track")
 
         assert_draws_the_wave(page, artist)
-        page.set_input_files("input[name=image]", file("cover.png", cover("teal", "gold")))
-        page.get_by_role("button", name="Set the cover").click()
-        expect(page.locator("#done")).to_contain_text("The cover is set.")
-        page.set_input_files("input[name=file]", file("b.m4a", samples.m4a(2)))
-        with page.expect_response("**/waveform") as of_m4a:
-            page.get_by_role("button", name="Replace the audio").click()
-        expect(page.locator("#done")).to_contain_text("The audio is replaced.")
-        assert of_m4a.value.status == 404
-        expect(page.locator(".deck audio")).to_be_visible()
-        expect(page.locator(".deck svg")).to_have_count(0)
+        replaces_the_cover_and_the_audio(page)
         page.goto(f"{here}/history")
         assert_good_in_every_view(page, "studio-history")
         compares(page, "1", "2")
@@ -166,6 +157,20 @@ def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(sig
         expect(page.get_by_label("Liner notes")).to_have_value("Recorded in one go.\nMixed twice.")
         page.goto(f"{service.url}/studio")
         assert_good_in_every_view(page, "studio-full")
+
+
+def replaces_the_cover_and_the_audio(page):
+    page.set_input_files("input[name=image]", file("cover.png", cover("teal", "gold")))
+    page.get_by_role("button", name="Set the cover").click()
+    expect(page.locator("#done")).to_contain_text("The cover is set.")
+    expect(page.locator(".deck svg.wave")).to_be_visible()
+    page.set_input_files("input[name=file]", file("b.m4a", samples.m4a(2)))
+    with page.expect_response("**/waveform") as of_m4a:
+        page.get_by_role("button", name="Replace the audio").click()
+    expect(page.locator("#done")).to_contain_text("The audio is replaced.")
+    assert of_m4a.value.status == 404
+    expect(page.locator(".deck audio")).to_be_visible()
+    expect(page.locator(".deck svg")).to_have_count(0)
 
 
 def compares(page, earlier, later):
