@@ -7,7 +7,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, ClassVar, Final, NamedTuple, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -31,6 +31,7 @@ class Subject(NamedTuple):
         return f"{self.kind}/{self.id}"
 
     @property
+    @lru_cache(maxsize=4096)  # noqa: B019 - equal subjects share one
     def stream_id(self) -> UUID:
         return uuid5(NAMESPACE_URL, f"mastertape:{self.kind}:{self.id}")
 

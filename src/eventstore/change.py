@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from operator import attrgetter
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate, CanMutateAggregate
@@ -78,6 +78,15 @@ class RecordedEvent:
 _recorded_fields: Final = attrgetter(*RecordedEvent.__dataclass_fields__)
 
 
+class StreamState(NamedTuple):
+    """The state after some event of a stream, and that event's place in the log. Treat as immutable."""
+
+    state: Aggregate
+    did: str
+    position: int
+    recorded_at: datetime
+
+
 @dataclass
 class Change(RecordedEvent):
     """An event with the aggregate's state just before and just after it. Treat as immutable."""
@@ -99,6 +108,11 @@ class Change(RecordedEvent):
         fields: tuple[Any, ...] = (*_recorded_fields(recorded), before, after, appended_at)
         return cls(*fields)
 
+    @property
+    def stream_state(self) -> StreamState:
+        """Where this leaves the stream."""
+        return StreamState(self.after, self.did, self.position, self.recorded_at)
+
 
 # For classes of the library it takes a tenth of `isinstance`.
 _is_subclass: Final[Callable[[type, type], bool]] = cache(issubclass)
@@ -114,16 +128,6 @@ def changes_of(kind: type[A], changes: Iterable[Change]) -> Iterator[tuple[Chang
 
 
 MAX_STREAMS: Final = 1024
-
-
-@dataclass(frozen=True)
-class StreamState:
-    """The state after some event of a stream, and that event's place in the log. Treat as immutable."""
-
-    state: Aggregate
-    did: str
-    position: int
-    recorded_at: datetime
 
 
 class AggregateCache:

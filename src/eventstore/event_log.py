@@ -103,6 +103,8 @@ class EventLog:
         self.cache: Final = AggregateCache()
         self.has_entered = not projections
         """Whether it is known which version makes the rows of each projection."""
+        self.standing: Final = [Assumption(are_current(self.projections), finds=True)] if projections else []
+        """What every unit takes to be so."""
 
     @contextmanager
     def unit_of_work(self, did: str | None, envelope: Envelope) -> Generator[UnitOfWork]:
@@ -140,10 +142,6 @@ class EventLog:
                 lock_log(connection)
                 enter(connection, self.projections)
         self.has_entered = True
-
-    def standing(self) -> Sequence[Assumption]:
-        """Return what every unit takes to be so."""
-        return [Assumption(are_current(self.projections), finds=True)] if self.projections else ()
 
     def is_head(self, aggregate_id: UUID, state: StreamState) -> Query:
         """Return the query that finds a row if this is the latest state of the stream."""

@@ -56,7 +56,7 @@ class Prepared:
 
     def copy(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Do what this INSERT into the table would, for many rows: with COPY, where PostgreSQL allows it."""
-        driver: Any = connection.connection.driver_connection
+        driver: Any = connection.connection.dbapi_connection
         if connection.dialect.name == "sqlite" or driver.pgconn.pipeline_status:
             self.many(connection, rows)
             return
@@ -192,7 +192,7 @@ class _Compiled:
 
 def execute(connection: sa.Connection, sql: str, values: Sequence[Any], *, many: bool = False) -> Any:
     """Give a statement to the driver."""
-    target: Any = connection.connection.driver_connection
+    target: Any = connection.connection.dbapi_connection
     if connection.dialect.name != "sqlite":
         import psycopg  # noqa: PLC0415 - takes long to load, and SQLite does without
 
@@ -210,7 +210,7 @@ def pipelined(connection: sa.Connection) -> Generator[None]:
     if connection.dialect.name == "sqlite":
         yield
         return
-    driver: Any = connection.connection.driver_connection
+    driver: Any = connection.connection.dbapi_connection
     early: DBAPIError | None = None
     try:
         with driver.pipeline() as pipeline:
@@ -228,7 +228,7 @@ def pipelined(connection: sa.Connection) -> Generator[None]:
 
 def start_begin(connection: sa.Connection) -> None:
     """Begin a transaction that has not begun yet, with the pipeline of its statements: psycopg's own BEGIN waits for its answer."""
-    driver: Any = connection.connection.driver_connection
+    driver: Any = connection.connection.dbapi_connection
     if connection.dialect.name != "sqlite" and driver.autocommit and driver.info.transaction_status == 0:
         execute(connection, "begin isolation level read committed", ())
 

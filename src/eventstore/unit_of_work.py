@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
 from itertools import repeat
@@ -234,7 +233,7 @@ class UnitOfWork:
             raise StaleError  # its time has passed: it has waited for its turn
         with _under_lock(connection, commits=commits):
             locked = lock_account(connection, self._account, self._assumed_now)
-            prove(connection, [*self.log.standing(), *self._assumed])
+            prove(connection, [*self.log.standing, *self._assumed])
             inserted = append_rows(connection, rows) if rows else []
             if is_sqlite:
                 self._place(changes, inserted)
@@ -295,11 +294,9 @@ class UnitOfWork:
 
     def _place(self, changes: list[Change], inserted: Sequence[Result]) -> None:
         """Put the positions in their place, now that they are known."""
-        for at, result in enumerate(inserted):
-            position = result.all()[0].position
-            changes[at] = replace(changes[at], position=position)
-            aggregate_id = changes[at].aggregate_id
-            self._states[aggregate_id] = replace(self._states[aggregate_id], position=position)
+        for change, result in zip(changes, inserted, strict=True):
+            change.position = result.all()[0].position
+            self._states[change.aggregate_id] = change.stream_state
 
     def _collect(self, aggregate: Aggregate) -> _Appended | None:
         events = list(aggregate.collect_events())
@@ -339,10 +336,7 @@ class UnitOfWork:
                 )
                 changes.append(Change.of(recorded, before, appended_at=self.now))
                 before = changes[-1].after
-            last = changes[-1]
-            self._states[each.aggregate_id] = StreamState(
-                last.after, last.did, last.position, last.recorded_at
-            )
+            self._states[each.aggregate_id] = changes[-1].stream_state
         return changes
 
     @property

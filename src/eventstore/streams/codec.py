@@ -61,7 +61,7 @@ class Codec:
         event: Event = object.__new__(resolve_topic(stored.topic))
         vars(event).update(
             _restored(msgspec.json.decode(stored.state)),
-            originator_id=_uuid(stored.originator_id),
+            originator_id=of if isinstance(of := stored.originator_id, UUID) else _uuid(of),
             originator_version=stored.originator_version,
         )
         return event
@@ -85,5 +85,5 @@ def _restored(value: Any) -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _uuid(of: UUID | str) -> UUID:
-    return UUID(str(of))
+def _uuid(of: str) -> UUID:
+    return UUID(of)
