@@ -11,7 +11,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 
-from api.auth.authentication import optional_caller, remembered_writer, session_cookie, signed_in
+from api.auth.authentication import optional_caller, session_cookie, signed_in
 from api.examples import example_of
 from api.openapi import ERROR_EXAMPLES, JSON, calls_of, error_schemas
 from api.pipeline.command_request import command_request
@@ -105,7 +105,7 @@ def _complete(document: dict[str, Any], app: FastAPI) -> None:
         for method in route.methods or ():
             name = f"{method} {route.path_format}"
             operation = document["paths"][route.path_format][method.lower()]
-            if {signed_in, remembered_writer} & calls:
+            if {signed_in, command_request} & calls:
                 operation["security"] = CREDENTIALS
             elif optional_caller in calls:
                 operation["security"] = [ANONYMOUS, *CREDENTIALS]

@@ -219,7 +219,7 @@ async def admin(principal: Annotated[Principal, Depends(having(Scope.ADMIN))]) -
 Admin = Annotated[Principal, Depends(admin)]
 
 
-async def remembered_writer(request: Request, services: ServicesDep) -> Principal:
+async def remembered_writer(request: Request, services: Services) -> Principal:
     """Do what `writer` does, and ask the database only for a token that was not authenticated lately.
 
     For what proves in its unit of work that the token is usable, before it answers anything.
@@ -252,6 +252,3 @@ async def refused_if_ended(request: Request, services: Services) -> AsyncGenerat
     except Exception:
         await refuse_ended(request, services)
         raise
-
-
-RememberedWriter = Annotated[Principal, Depends(remembered_writer)]

@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.published import Published, Subject
 from aggregates.values import Audio
-from api.auth.authentication import RememberedWriter, ServicesDep, refuse_ended, refused_if_ended
+from api.auth.authentication import refuse_ended, refused_if_ended, remembered_writer
 from api.json_response import response_of
 from api.middleware.http_layer import over_http
 from api.openapi import refuses
@@ -258,10 +258,10 @@ class CommandRequest(IdempotentRequest):
 
 
 @refuses(400, 401, 403, 404, 409, 412, 413, 415, 429, 503)
-async def command_request(
-    request: Request, services: ServicesDep, principal: RememberedWriter
-) -> CommandRequest:
-    return CommandRequest(request, services, principal)
+async def command_request(request: Request) -> CommandRequest:
+    # called, not depended on: FastAPI takes longer to solve them than they take themselves
+    services: Services = request.app.state.services
+    return CommandRequest(request, services, await remembered_writer(request, services))
 
 
 Command = Annotated[CommandRequest, Depends(command_request)]

@@ -15,7 +15,11 @@ REQUEST_FAILED: Final = "request_failed"
 SECRETS: Final = re.compile(
     r"(?P<token>\bmt_[\w-]{20,}|(?<![\w-])(?>[\w-]*eyJ[\w-]+)\.[\w-]+\.[\w-]*)|(?P<scheme>(?i:bearer|dpop|basic)) [\w~+/.=-]{8,}|(?P<before>://[^\s:/@]*:)[^\s@/]+(?=@)"
 )
+SIGNS: Final = ("mt_", "eyj", "://", "bearer ", "dpop ", "basic ")
+"""Each of SECRETS has one, in lower case; to look for these takes a tenth of the time."""
 QUIET: Final = ("httpx", "httpcore", "alembic", "apscheduler", "botocore", "boto3", "urllib3", "s3transfer")
+
+_ENCODER: Final = json.JSONEncoder(default=str, ensure_ascii=False)
 
 
 class JsonLines(logging.Formatter):
@@ -36,7 +40,7 @@ class JsonLines(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in STANDARD}
         if record.exc_info:
             line |= self._failure(record.getMessage(), record.exc_info)
-        return without_secrets(json.dumps(line, default=str, ensure_ascii=False))
+        return without_secrets(_ENCODER.encode(line))
 
     def _failure(self, message: str, exc_info: tuple[Any, Any, Any]) -> dict[str, str]:
         error = exc_info[1]
@@ -48,6 +52,9 @@ class JsonLines(logging.Formatter):
 
 def without_secrets(text: str) -> str:
     """Mask what looks like a token or a password: the last line of defence, not the first."""
+    lower = text.lower()
+    if not any(sign in lower for sign in SIGNS):
+        return text
     return SECRETS.sub(lambda found: f"{found['before'] or ''}***", text)
 
 
