@@ -52,7 +52,7 @@ BUSY_POLL_SECONDS: Final = 1.0
 """The longest time between two polls while work is in flight here or due elsewhere."""
 IDLE_POLL_SECONDS: Final = 15.0
 """The longest time between two polls: a commit signal, or a due time that another process set, may be missed."""
-MIN_POLL_SECONDS: Final = 0.01
+MIN_POLL_SECONDS: Final = 0.03
 """The shortest time between two polls, so that a burst of commits is found by few."""
 EARLY_RELEASE_SECONDS: Final = 2.0
 """The shortest time between two searches for leases of processes that have ended."""
