@@ -72,6 +72,15 @@ def test_divided_tables_have_the_same_rows_each_in_the_part_of_its_bucket(
     log.database.engine.dispose()
 
 
+def test_each_part_has_statistics_of_accounts_and_their_buckets(log: EventLog, divide: Divide) -> None:
+    divide(str(PARTS), "--yes")
+    with log.database.read() as connection:
+        named = connection.scalars(text("select cast(stxrelid as regclass) || '' from pg_statistic_ext"))
+        parts = {f"{table}_{part:04}" for table in partitions.TABLES for part in range(PARTS)}
+        assert parts <= {*named}
+    log.database.engine.dispose()
+
+
 def test_the_service_goes_on_with_divided_tables(log: EventLog, divide: Divide) -> None:
     newest = log.stable_position()
     log.database.engine.dispose()
