@@ -1,6 +1,6 @@
 """What brings one track into its states: its owner, operators, other clients, its PDS and time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -94,9 +94,9 @@ class OneTrack(SavedTrack):
     def undeletes(self) -> None:
         self.gives(lambda unit: change_track(unit, Undelete(Track, 1), self))  # type: ignore[arg-type]
 
-    def require(self, cids: list[str], _now: object) -> None:
+    def require(self, cids: Collection[str], _now: object) -> None:
         if self.track.audio.cid not in self.bytes.held and cids:
-            raise MediaGoneError(cids[0])
+            raise MediaGoneError(min(cids))
 
     def signs_in(self) -> None:
         if self.account is None or self.account.status is not Status.ACTIVE:
