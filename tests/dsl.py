@@ -10,11 +10,23 @@ import pytest
 from aggregates import published
 from aggregates.like import Like
 from aggregates.track import Track
-from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate, tid_of
+from aggregates.track_list import TrackList
+from aggregates.values import (
+    Artwork,
+    Audio,
+    BlobRef,
+    Downloads,
+    Feature,
+    ListItem,
+    SupportGate,
+    Visibility,
+    tid_of,
+)
 
 ALICE, BOB = "did:plc:alice", "did:plc:bob"
 START = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 COLLECTION, OLD_COLLECTION = "fm.plyr.track", "app.relay.track"
+LISTS = "fm.plyr.list"
 
 Step = Callable[[Track], None]
 Fact = tuple[type[published.PublishedEvent], dict[str, Any]]
@@ -107,6 +119,40 @@ def an_adopted_track(track_id: int = 2, *, at: datetime = START, **fields: Any) 
     return Track.adopt(at=at, **adopted_fields(track_id, **fields))
 
 
+def some_item(name: str) -> ListItem:
+    """An item whose record's key is the letter; of a capital one, the PDS has the record."""
+    key = name.lower()
+    return ListItem(f"at://{ALICE}/{COLLECTION}/{key}", None if name == key else f"bafyreirecord{key}")
+
+
+def list_fields(list_id: int = 1, **fields: Any) -> dict[str, Any]:
+    """The fields of Created, but for its time; the key differs from list to list."""
+    created_at = some_time(1000 + list_id)
+    return {
+        "did": ALICE,
+        "list_id": list_id,
+        "list_type": "album",
+        "name": f"List {list_id}",
+        "slug": f"list-{list_id}",
+        "description": None,
+        "release_date": None,
+        "artwork": None,
+        "visibility": "public",
+        "follow": True,
+        "record_requested": True,
+        "items": (),
+        "created_at": created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "collection": LISTS,
+        "rkey": tid_of(created_at),
+        **fields,
+    }
+
+
+def a_list(list_id: int = 1, *, at: datetime = START, **fields: Any) -> TrackList:
+    """A new list, its creation still to be saved."""
+    return TrackList.register(at=at, **list_fields(list_id, **fields))
+
+
 def fact(event: type[published.PublishedEvent], **fields: Any) -> Fact:
     return event, fields
 
@@ -153,11 +199,11 @@ def given(track: Track, *steps: Step) -> Given:
     return Given(track, tuple(track.collect_events()))
 
 
-def replayed(events: Iterable[Any]) -> Track | None:
-    track: Track | None = None
+def replayed(events: Iterable[Any]) -> Any:
+    subject = None
     for event in events:
-        track = event.mutate(track)
-    return track
+        subject = event.mutate(subject)
+    return subject
 
 
 def own_fields(event: Any) -> dict[str, Any]:
@@ -171,7 +217,7 @@ def event_classes() -> dict[str, type[published.PublishedEvent]]:
 
 def every_event() -> list[published.PublishedEvent]:
     """One event of each class of each kind of record, in the order in which the golden events are recorded."""
-    return [*events_of_a_track().values(), *events_of_a_like()]
+    return [*events_of_a_track().values(), *events_of_a_like(), *events_of_a_list().values()]
 
 
 def events_of_a_like() -> list[published.PublishedEvent]:
@@ -189,6 +235,34 @@ def events_of_a_like() -> list[published.PublishedEvent]:
     adopted = a_like(4, kind="adopt", cid="bafyrecord")
     events = [*like.collect_events(), *adopted.collect_events()]
     return [each for each in events if isinstance(each, published.PublishedEvent)]
+
+
+def events_of_a_list() -> dict[str, published.PublishedEvent]:
+    """One event of each class, of one list's life."""
+    now, references = some_time(60), {some_item("b").uri: some_item("B")}
+    made = a_list(items=(some_item("A"), some_item("b")), record_requested=False)
+    made.edit({"name": "new", "release_date": "2026-11-30"}, at=now)
+    made.request_record(LISTS, at=now)
+    made.replace_artwork(some_artwork(), at=now)
+    made.remove_artwork(at=now)
+    made.add(some_item("C"), before=some_item("b").uri, at=now)
+    made.move(some_item("C").uri, before=None, at=now)
+    made.refresh_references(references, at=now)
+    made.reorder([some_item("C"), some_item("D"), some_item("A"), some_item("B")], at=now)
+    made.remove(some_item("D").uri, at=now)
+    theirs = [some_item("C"), some_item("E"), some_item("A")]
+    made.take_over("bafytheirs", base=[item.uri for item in made.items], theirs=theirs, observed_at=now)
+    made.set_visibility(Visibility.PRIVATE, at=now)
+    made.record_missing(observed_at=now)
+    made.restore_record(at=now)
+    made.delete(at=now)
+    made.undelete(at=now)
+    made.record_foreign_edit("bafyforeign", observed_at=now)
+    made.record_foreign_edit_withdrawn("bafyforeign", observed_at=now)
+    made.adopt_foreign_edit("bafyforeign", {"name": "theirs", "items": (some_item("A"),)}, at=now)
+    made.migrate_namespace("new.collection", at=now)
+    events = [each for each in made.collect_events() if isinstance(each, published.PublishedEvent)]
+    return {type(event).__name__: event for event in events}
 
 
 def events_of_a_track() -> dict[str, published.PublishedEvent]:

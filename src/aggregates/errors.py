@@ -58,6 +58,21 @@ class UndecidedForeignEditError(TrackError):
     kind: str = "track"
 
 
+@dataclass(eq=False)
+class TooManyItemsError(TrackError):
+    """A list has at most {limit} tracks. Nothing was changed; remove some first."""
+
+    limit: int
+
+
+class AlreadyInListError(TrackError):
+    """The list has this track already. Nothing was changed; move it instead."""
+
+
+class NotInListError(TrackError):
+    """The list has no such track. Nothing was changed."""
+
+
 class LoginError(ServiceError):
     """The login of an account at its PDS cannot be used."""
 

@@ -5,7 +5,7 @@ Each kind has these events as subclasses of its own, since their topics are stor
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, ClassVar, Final, NamedTuple, Self
@@ -283,11 +283,30 @@ class Published(Aggregate):
         """Return the aggregate id of the one with this id among its kind."""
         return Subject(cls.TOPIC, subject_id).stream_id
 
+    @classmethod
+    def subjects(cls, ids: Iterable[int]) -> list[Subject]:
+        return [Subject(cls.TOPIC, each) for each in ids]
+
     @property
     def subject_id(self) -> int:
         """The id among its kind."""
         number: int = getattr(self, f"{self.TOPIC}_id")
         return number
+
+    @property
+    def word(self) -> str:
+        """What people call it."""
+        return self.TOPIC
+
+    @property
+    def is_public(self) -> bool:
+        """Whether other accounts may know of it."""
+        return self.deleted_at is None and self.taken_down_at is None
+
+    @property
+    def wants_record(self) -> bool:
+        """Whether its PDS is to have a record of it: a kind may have live ones without."""
+        return self.deleted_at is None
 
     @property
     def desired_blob(self) -> DesiredBlob | None:
@@ -312,7 +331,7 @@ class Published(Aggregate):
         """
         self.require_live()
         if self.foreign_edit is not None:
-            raise UndecidedForeignEditError(self.TOPIC)
+            raise UndecidedForeignEditError(self.word)
         left = old_collection or self.collection
         if collection != left:
             where = {"old_collection": left, "collection": collection, "rkey": self.rkey}
@@ -354,6 +373,11 @@ class Published(Aggregate):
     def require_live(self) -> None:
         if self.deleted_at is not None:
             raise DeletedError
+
+
+def has_record(before: Published | None, after: Published) -> bool:
+    """Whether a change may concern a record, which its PDS is to have now, or was to have before."""
+    return after.wants_record or (before is not None and before.wants_record)
 
 
 class WithBlob(Published):

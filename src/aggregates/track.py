@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aggregates import track_events as events
 from aggregates.errors import GatedTrackError
-from aggregates.published import DesiredBlob, Subject, WithBlob
+from aggregates.published import DesiredBlob, WithBlob
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 
 METADATA: Final = ("title", "album", "features", "tags", "description", "self_labels")
@@ -69,10 +69,6 @@ class Track(WithBlob, created_event_name="Created"):
         self.blob_failure: str | None = None
         self.takedown_reason: str | None = None
         self.taken_down_cids: tuple[str, ...] = ()
-
-    @staticmethod
-    def subjects(track_ids: Iterable[int]) -> list[Subject]:
-        return [Subject(Track.TOPIC, track_id) for track_id in track_ids]
 
     @property
     def blob_bytes(self) -> Audio:

@@ -1,13 +1,14 @@
-"""Values of a track, with the limits of the lexicon (lexicons/fm.plyr.track.json).
+"""Values of tracks and lists, with the limits of their lexicons (lexicons/fm.plyr.track.json, fm.plyr.list.json).
 
 A lexicon counts `maxLength` in bytes of UTF-8, so we do too. Every `checked_*` returns the value as it is
 stored, or raises InvalidFieldError with the field and the limit.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from typing import Any, Final
@@ -27,6 +28,9 @@ SELF_LABEL_BYTES: Final = 128
 GATE_TYPES: Final = ("any",)
 INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Mn", "Zl", "Zp", "Zs"})
 BLANK_LETTERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+JOINER: Final = "\N{ZERO WIDTH JOINER}"
+NAME_GRAPHEMES: Final = 64
+MAX_ITEMS: Final = 500
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,29 @@ class Downloads(StrEnum):
 
 
 @dataclass(frozen=True)
+class ListItem:
+    """A record that a list refers to; without a CID it is not written: its PDS has no such record yet, or no longer."""
+
+    uri: str
+    cid: str | None
+
+
+class ListType(StrEnum):
+    """The kinds of lists, as their records name them."""
+
+    ALBUM = "album"
+    PLAYLIST = "playlist"
+    LIKED = "liked"
+
+
+class Visibility(StrEnum):
+    """Whether a list has a record, and is shown to all."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+
+
+@dataclass(frozen=True)
 class BlobRef:
     """The blob reference that the PDS returned for an audio CID; the PDS may name another MIME type."""
 
@@ -110,6 +137,55 @@ checked_artist: Final = partial(_checked_text, "artist", maximum=ARTIST_BYTES, m
 checked_album: Final = partial(_checked_optional, "album", maximum=ALBUM_BYTES)
 checked_description: Final = partial(_checked_optional, "description", maximum=DESCRIPTION_BYTES)
 checked_bio: Final = partial(_checked_optional, "bio", maximum=BIO_BYTES)
+
+
+def checked_list_name(value: str, *, field: str = "name") -> str:
+    """At most 256 bytes and 64 graphemes, with something to see."""
+    name = _checked_text(field, value.strip(), ALBUM_BYTES, minimum=1)
+    if not is_visible(name):
+        raise InvalidFieldError(field, "must have a character that can be seen")
+    if graphemes(name) > NAME_GRAPHEMES:
+        raise InvalidFieldError(field, f"at most {NAME_GRAPHEMES} characters")
+    return name
+
+
+def graphemes(text: str) -> int:
+    """Count what readers take for characters: marks, joined parts and the second half of a flag belong to the one before them."""
+    count, before, is_half_a_flag = 0, "", False
+    for each in text:
+        is_flag = "\U0001f1e6" <= each <= "\U0001f1ff"
+        is_mark = unicodedata.category(each) in {"Mn", "Mc", "Me"} or "\U0001f3fb" <= each <= "\U0001f3ff"
+        belongs = is_mark or JOINER in (each, before) or (is_flag and is_half_a_flag)
+        count += not (belongs and before)
+        before, is_half_a_flag = each, is_flag and not is_half_a_flag
+    return count
+
+
+def checked_release_date(value: str | None) -> str | None:
+    """A date as 2026-11-30; empty is none."""
+    if not value:
+        return None
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
+        raise InvalidFieldError("release_date", "must be a date, as 2026-11-30") from None
+
+
+def checked_slug(value: str) -> str:
+    """Letters and digits of any script in lower case, with single hyphens between."""
+    slug = _checked_text("slug", value, ALBUM_BYTES, minimum=1)
+    if slug != slug_of(slug):
+        raise InvalidFieldError("slug", "lower-case letters and digits, with single hyphens between")
+    return slug
+
+
+def slug_of(name: str) -> str:
+    """Return what names a list in addresses: letters and digits of its name, with hyphens between."""
+    slug = _NOT_IN_SLUGS.sub("-", unicodedata.normalize("NFKC", name).casefold())
+    return slug.strip("-_") or "album"
+
+
+_NOT_IN_SLUGS: Final = re.compile(r"[^\w]+")
 
 
 def checked_display_name(value: str | None) -> str | None:

@@ -15,7 +15,13 @@ TOPICS = HERE / "topics.txt"
 EVENTS = HERE / "events"
 CHANGES = HERE / "changes.json"
 CODEC = Codec()
-BEGINNINGS = ("track.registered.v1", "track.adopted.v1", "like.created.v1", "like.adopted.v1")
+BEGINNINGS = (
+    "track.registered.v1",
+    "track.adopted.v1",
+    "like.created.v1",
+    "like.adopted.v1",
+    "list.created.v1",
+)
 """The topics that a life begins with."""
 
 

@@ -9,7 +9,7 @@ import msgspec
 from eventsourcing.persistence import DatetimeAsISO, JSONTranscoder, Mapper, StoredEvent, Transcoding
 from eventsourcing.utils import resolve_topic
 
-from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
+from aggregates.values import Artwork, Audio, BlobRef, Feature, ListItem, SupportGate
 from eventstore.change import Event
 
 
@@ -34,6 +34,7 @@ TRANSCODINGS: Final = (
     ValueAsDict(Feature, "feature"),
     ValueAsDict(SupportGate, "support_gate"),
     ValueAsDict(BlobRef, "blob_ref"),
+    ValueAsDict(ListItem, "list_item"),
 )
 """Their names are stored data."""
 

@@ -19,7 +19,7 @@ from eventsourcing.domain import Aggregate
 from eventsourcing.utils import get_topic, resolve_topic
 
 import aggregates
-from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
+from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, ListItem, SupportGate
 from eventstore.change import Change
 from eventstore.prepared import Prepared
 from eventstore.projection import Into, ProjectedTable, write_rows
@@ -118,7 +118,7 @@ _TYPES: Final[dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
     Downloads: (str, Downloads),
     **{
         each: (vars, partial(msgspec.convert, type=each))
-        for each in (Artwork, Audio, BlobRef, Feature, SupportGate)
+        for each in (Artwork, Audio, BlobRef, Feature, ListItem, SupportGate)
     },
 }
 _BY_NAME: Final = {each.__name__: unpack for each, (_, unpack) in _TYPES.items()}

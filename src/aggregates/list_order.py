@@ -1,0 +1,91 @@
+"""Orders of a list's items. An entry is named by URI and occurrence: other clients may enter a record twice."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from aggregates.values import ListItem
+
+
+class Entry(NamedTuple):
+    uri: str
+    occurrence: int
+
+
+def numbered(uris: Iterable[str]) -> list[Entry]:
+    seen: Counter[str] = Counter()
+    entries = []
+    for uri in uris:
+        entries.append(Entry(uri, seen[uri]))
+        seen[uri] += 1
+    return entries
+
+
+def entries_of(items: Iterable[ListItem]) -> list[Entry]:
+    return numbered(item.uri for item in items)
+
+
+def keeps_order(before: Iterable[str], after: Iterable[str]) -> bool:
+    """Whether the entries that both have come in the same order."""
+    earlier, later = numbered(before), numbered(after)
+    common = {*earlier} & {*later}
+    return [each for each in earlier if each in common] == [each for each in later if each in common]
+
+
+class Arrangement(NamedTuple):
+    """Items that are new, and the order of all, as places among those that were there and, behind them, the new ones."""
+
+    added: list[ListItem]
+    order: list[int]
+
+    def of(self, items: Sequence[ListItem]) -> tuple[ListItem, ...]:
+        known = (*items, *self.added)
+        return tuple(known[place] for place in self.order)
+
+
+def arranged(items: Sequence[ListItem], wanted: Sequence[ListItem]) -> Arrangement:
+    """Arrange the items as wanted; those that are there keep their CIDs."""
+    places = {entry: place for place, entry in enumerate(entries_of(items))}
+    added = [each for each, entry in zip(wanted, entries_of(wanted), strict=True) if entry not in places]
+    places |= {
+        entry: len(items) + place
+        for place, entry in enumerate(entry for entry in entries_of(wanted) if entry not in places)
+    }
+    return Arrangement(added, [places[entry] for entry in entries_of(wanted)])
+
+
+def with_changes(
+    items: Sequence[ListItem], base: Sequence[str], theirs: Sequence[ListItem]
+) -> list[ListItem]:
+    """Add to the items what `theirs` added to `base`, each behind what it follows there, and take out what it removed."""
+    before, after = {*numbered(base)}, entries_of(theirs)
+    removed = before - {*after}
+    found = {
+        entry: item for entry, item in zip(entries_of(items), items, strict=True) if entry not in removed
+    }
+    new = [(entry, item) for entry, item in zip(after, theirs, strict=True) if entry not in {*before, *found}]
+    return _inserted(found, after, new)
+
+
+def with_unwritten(items: Sequence[ListItem], theirs: Sequence[ListItem]) -> list[ListItem]:
+    """Take `theirs`, a list in a record, and put those that records leave out behind what they follow here."""
+    ours, found = entries_of(items), dict(zip(entries_of(theirs), theirs, strict=True))
+    left_out = [
+        (entry, item)
+        for entry, item in zip(ours, items, strict=True)
+        if item.cid is None and entry not in found
+    ]
+    return _inserted(found, ours, left_out)
+
+
+def _inserted(
+    into: dict[Entry, ListItem], order: Sequence[Entry], new: Iterable[tuple[Entry, ListItem]]
+) -> list[ListItem]:
+    """Insert each behind the nearest of those before it in `order` that is there."""
+    entries, items = [*into], {**into}
+    for entry, item in new:
+        earlier = reversed(order[: order.index(entry)])
+        behind = next((each for each in earlier if each in items), None)
+        entries.insert(0 if behind is None else entries.index(behind) + 1, entry)
+        items[entry] = item
+    return [items[each] for each in entries]
