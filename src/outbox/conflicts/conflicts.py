@@ -20,8 +20,7 @@ from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
 from outbox.record.kind import RecordKind, RecordKinds
 from outbox.relay.delivery_task import stream_of
-from outbox.relay.journal import record_adopted
-from outbox.relay.result import CLEAN, encoded
+from outbox.relay.result import CLEAN, acknowledge_as_found, encoded
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ def field_conflicts(conflict: Conflict, subject: Published) -> list[FieldConflic
             ours.get(name),
             theirs.get(name),
             agreed.get(name),
-            _why_refused(kind, name, theirs.get(name)),
+            _why_refused(kind, name, (conflict.theirs or {}).get(name)),
         )
         for name in conflict.fields
     ]
@@ -244,16 +243,6 @@ def subjects_of_records(connection: sa.Connection, did: str) -> dict[tuple[str, 
     """Return the subject of each record of an account, by collection and key, former copies included."""
     query = sa.select(target.collection, target.rkey, target.kind, target.subject_id).where(target.did == did)
     return {(collection, rkey): Subject(*of) for collection, rkey, *of in connection.execute(query)}
-
-
-def acknowledge_as_found(
-    connection: sa.Connection, key: RecordKey, gen: int, record: tuple[str, Record], now: datetime
-) -> None:
-    """Acknowledge `record`, a CID and a body, as delivered: nothing is written before the subject changes."""
-    cid, body = record
-    found = {"acked_gen": gen, "acked_at": now, "observed_cid": cid, "observed_body": encoded(body)}
-    _change(connection, key, **CLEAN, **found, ever_sent=True)
-    record_adopted(connection, key, gen, cid, now)
 
 
 def set_lane_host(connection: sa.Connection, did: str, host: str) -> None:

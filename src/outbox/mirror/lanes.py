@@ -82,6 +82,11 @@ def lock_lane(database: Database, connection: sa.Connection, lane: Lane) -> Lock
     return LockedLane(bool(rows[0].has_no_failures), database.now(connection, read=rows[0].now))
 
 
+def hold_lane(connection: sa.Connection, did: str) -> None:
+    """Keep deliveries of the account from being settled until the transaction ends."""
+    connection.execute(sa.select(mirror_lane.c.did).where(mirror_lane.c.did == did).with_for_update())
+
+
 def release(database: Database, lane: Lane, succeeded_at: datetime | None = None) -> None:
     with database.write() as connection:
         write_release(connection, lane, lock_lane(database, connection, lane).now, succeeded_at)

@@ -18,6 +18,7 @@ from aggregates.published import (
     Subject,
     Undeleted,
     WithBlob,
+    has_record,
 )
 from eventstore.append import insert_of, key_of
 from eventstore.change import Change, changes_of
@@ -69,11 +70,12 @@ class _Page:
 
     def add(self, change: Change, before: Published | None, subject: Published) -> None:
         self.newest = subject
-        if subject.former_collections and isinstance(change.event, DECIDES_OVER_FORMER):
+        may_be_written = has_record(before, subject)
+        if may_be_written and subject.former_collections and isinstance(change.event, DECIDES_OVER_FORMER):
             self.former |= dict.fromkeys(subject.former_collections, change)
         if not isinstance(change.event, PublishedEvent):
             return
-        if change.event.sets_generation() or isinstance(change.event, BEGINS):
+        if may_be_written and (change.event.sets_generation() or isinstance(change.event, BEGINS)):
             self.touched = change
         if change.event.REPLACES_BYTES and isinstance(subject, WithBlob):
             self.bytes_replaced = subject
@@ -120,7 +122,7 @@ def _write(connection: sa.Connection, pages: Sequence[_Page], into: Into, *, is_
             if collection in newest.former_collections:
                 rows.append(_target(newest, collection, change.position, DELETE, former=True))
         if page.touched is not None:
-            op = DELETE if newest.deleted_at is not None else PUT
+            op = PUT if newest.wants_record else DELETE
             event: Any = page.touched.event
             gen = page.touched.position if event.sets_generation() else 0
             rows.append(_target(newest, newest.collection, gen, op, former=False))

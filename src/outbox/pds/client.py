@@ -67,6 +67,10 @@ class RecordKey:
     collection: str
     rkey: str
 
+    @classmethod
+    def of_uri(cls, uri: str) -> "RecordKey":
+        return cls(*uri.removeprefix("at://").split("/"))
+
     @property
     def uri(self) -> str:
         return f"at://{self.did}/{self.place}"

@@ -16,6 +16,8 @@ MAX_INTEGER: Final = 2**53 - 1
 CID_BYTES: Final = 36
 CID_PREFIXES: Final = (b"\x01\x71\x12\x20", b"\x01\x55\x12\x20")  # CIDv1 sha-256: DAG-CBOR, raw
 
+MAX_RECORD_BYTES: Final = 2**20
+"""https://atproto.com/guides/data-validation"""
 LINK: Final = b"\xd8"
 """The first byte of a link, which the encoder makes of any bytes that form a CID."""
 
@@ -42,7 +44,11 @@ def decode(data: bytes) -> Record:
 
 def record_cid(record: Record) -> str:
     """Return the CID that the PDS will report. `$type` must be there: a PDS adds it, which changes the CID."""
-    return cid_text(CID_PREFIXES[0] + hashlib.sha256(encode(record)).digest())
+    return cid_of(encode(record))
+
+
+def cid_of(encoded: bytes) -> str:
+    return cid_text(CID_PREFIXES[0] + hashlib.sha256(encoded).digest())
 
 
 def is_record_cid(text: str | None) -> bool:

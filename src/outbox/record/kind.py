@@ -224,6 +224,16 @@ class RecordKind(ABC):
     def take_back(self, state: Any, record: Record, *, at: datetime) -> None:
         """Set what a restored log has lost, the record names, and must not wait for its owner to decide on the rest."""
 
+    def may_take_over(self, base: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        """Whether another client has changed the record `base` to `theirs` in a way that its owner need not decide about."""
+        return False
+
+    def take_over(
+        self, state: Any, base: Mapping[str, Any], theirs: Mapping[str, Any], cid: str, *, at: datetime
+    ) -> None:
+        """Have the subject take over such a change, whose record has this CID."""
+        raise NotImplementedError
+
     def merged(self, desired: Record, observed: Mapping[str, Any] | None) -> Record:
         """Add the observed fields that are not ours."""
         foreign = {name: value for name, value in (observed or {}).items() if name not in self.own_fields}

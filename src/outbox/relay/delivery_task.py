@@ -38,7 +38,7 @@ from outbox.mirror.states import TargetState
 from outbox.mirror.tables import NEVER, host, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import DELETE, PLACE, PUT
 from outbox.pds.client import RecordKey
-from outbox.record.dag_cbor import Record, UnencodableError, decode, record_cid
+from outbox.record.dag_cbor import MAX_RECORD_BYTES, Record, UnencodableError, cid_of, decode, encode
 from outbox.record.kind import LexiconError, RecordKind, RecordKinds
 
 BATCH_FROM: Final = 4
@@ -127,9 +127,13 @@ class DeliveryTask:
         return self.kind.merged(self.desired, {**(self.former_fields or {}), **(self.observed or {})})
 
     @cached_property
-    def request_cid(self) -> str | None:
+    def encoded(self) -> bytes | None:
         body = self.body
-        return record_cid(body) if body is not None else None
+        return encode(body) if body is not None else None
+
+    @cached_property
+    def request_cid(self) -> str | None:
+        return cid_of(self.encoded) if self.encoded is not None else None
 
     @property
     def is_outdated(self) -> bool:
@@ -161,8 +165,10 @@ class DeliveryTask:
     def check(self) -> str | None:
         """Return why the record must not be sent; None if it may."""
         try:
-            if (body := self.body) is not None and self.request_cid is not None:  # which encodes it
+            if (body := self.body) is not None and self.encoded is not None:
                 self.kind.lexicon.check(body)
+                size = len(self.encoded)
+                return f"record: at most {MAX_RECORD_BYTES} bytes" if size > MAX_RECORD_BYTES else None
         except (LexiconError, UnencodableError) as error:
             return str(error)
         return None
@@ -305,7 +311,7 @@ def _task(
     recorded: Sequence[RecordedEvent],
     subject: Published,
 ) -> DeliveryTask:
-    ends = subject.deleted_at is not None
+    ends = not subject.wants_record
     deleted = ends or row.former
     since_ack = tuple(each for each in recorded if each.position > row.acked_gen)
     adopted = known.kind.aggregate.Adopted

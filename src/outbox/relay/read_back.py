@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from aggregates.published import Published
 from eventstore.change import Event, of_class
 from eventstore.event_log import EventLog
-from outbox.mirror.targets import DELETE
+from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import Remote
 from outbox.record.kind import GENERATION
 from outbox.relay.delivery_task import DeliveryTask
@@ -59,7 +59,10 @@ def read_back(task: DeliveryTask, remote: Remote, was_sent: bool, history: Histo
     if is_known and task.successor is not None and not was_sent:
         # A namespace move must not delete other clients' later edits.
         is_known = task.kind.merged({}, remote.body) == task.kind.merged({}, task.observed)
-    return Outcome.REBASED if is_known else Outcome.HELD
+    if is_known:
+        return Outcome.REBASED
+    may_take_over = task.op == PUT and task.kind.may_take_over(task.observed or {}, remote.body)
+    return Outcome.TAKEN_OVER if may_take_over else Outcome.HELD
 
 
 def verify(task: DeliveryTask, remote: Remote, was_sent: bool, history: History) -> Outcome:
@@ -86,10 +89,9 @@ def _verify_absent(task: DeliveryTask, remote: Remote, was_sent: bool, history: 
 
 
 def _is_of_log(task: DeliveryTask, remote: Remote, history: History) -> bool:
-    first: Any = history.first() if task.base is None else None  # nothing newer was observed
-    is_adopted = first is not None and isinstance(first, task.kind.aggregate.Adopted)
-    is_as_adopted = is_adopted and first.cid == remote.cid
-    return is_as_adopted or _is_ours(task, remote.body or {}, history)
+    first = history.first() if task.base is None else None  # nothing newer was observed
+    adopted: Any = first if first is not None and isinstance(first, task.kind.aggregate.Adopted) else None
+    return (adopted is not None and adopted.cid == remote.cid) or _is_ours(task, remote.body or {}, history)
 
 
 def _is_ours(task: DeliveryTask, body: Mapping[str, Any], history: History) -> bool:
@@ -98,7 +100,7 @@ def _is_ours(task: DeliveryTask, body: Mapping[str, Any], history: History) -> b
     if not isinstance(gen, int):
         return False
     state = history.state_at(gen)
-    if state is None or state.deleted_at is not None:
+    if state is None or not state.wants_record:
         return False
     expected = task.kind.record_of(state, gen)
     return task.kind.own_part(body) == task.kind.own_part(expected)

@@ -11,16 +11,19 @@ import sqlalchemy as sa
 
 from aggregates.published import Published
 from eventstore.prepared import Prepared
+from eventstore.prepared import Result as Started
 from eventstore.states import State
 from eventstore.unit_of_work import UnitOfWork
+from outbox.lists.references import IS_STALE, request_refresh
 from outbox.mirror.lanes import Lane
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, target
 from outbox.mirror.targets import CHANGE_TARGET, IS_TARGET, PUT, of_target
-from outbox.pds.client import Remote
+from outbox.pds.client import RecordKey, Remote
 from outbox.pds.verdict import Kind, Verdict
 from outbox.record.dag_cbor import Record, UnencodableError, encode
 from outbox.relay.delivery_task import DeliveryTask
+from outbox.relay.journal import record_adopted
 
 logger: Final = logging.getLogger("mastertape.outbox")
 
@@ -45,6 +48,10 @@ class Outcome(State):
     DELIVERED = "delivered", "the PDS has the generation"
     CANCELLED = "cancelled", "the record was deleted before anything was sent"
     HELD = "held", "another client changed the record: its owner decides"
+    TAKEN_OVER = (
+        "taken_over",
+        "another client changed the record as its owner need not decide: the log has it",
+    )
     MISSING = "missing", "another client deleted the record"
     SETTLING = "settling", "a delete waits until no earlier create can land after it"
     SEEN = "seen", "it is as last observed, or not ours to change: nothing is sent"
@@ -103,7 +110,13 @@ class Result:
         return self.verdict.kind not in KINDS_OF_ONE_RECORD
 
 
-EXPECTED_OUTCOMES: Final = frozenset({Outcome.DELIVERED, Outcome.CANCELLED, Outcome.SEEN, Outcome.SETTLING})
+EXPECTED_OUTCOMES: Final = frozenset({
+    Outcome.DELIVERED,
+    Outcome.CANCELLED,
+    Outcome.TAKEN_OVER,
+    Outcome.SEEN,
+    Outcome.SETTLING,
+})  # fmt: skip
 """Logged at debug level; all others at warning level."""
 NEXT: Final[Mapping[Kind, str]] = {
     Kind.DONE: "read again",
@@ -168,13 +181,28 @@ _CHANGE_VERIFIED: Final = CHANGE_TARGET.values(
 )
 
 
-def set_target(connection: sa.Connection, task: DeliveryTask, **values: Any) -> None:
-    _setting(tuple(values)).start(connection, {**of_target(task.key), **values})
+_CHANGES: Final = {
+    (False, False): CHANGE_TARGET,
+    (False, True): CHANGE_TARGET.returning(IS_STALE),
+    (True, False): _CHANGE_VERIFIED,
+    (True, True): _CHANGE_VERIFIED.returning(IS_STALE),
+}
+"""By whether a verification ended, and whether the CID is set."""
+
+
+def set_target(connection: sa.Connection, task: DeliveryTask, **values: Any) -> Started | None:
+    """Set columns; where the CID is among them, `is_listed` says of what is returned whether lists refer to another one."""
+    started = _setting(tuple(values)).start(connection, {**of_target(task.key), **values})
+    return started if "observed_cid" in values else None
+
+
+def is_listed(changed: Started | None) -> bool:
+    return changed is not None and any(row.is_stale for row in changed.all())
 
 
 @cache
 def _setting(names: Sequence[str]) -> Prepared:
-    statement = _CHANGE_VERIFIED if "again_at" in names else CHANGE_TARGET
+    statement = _CHANGES["again_at" in names, "observed_cid" in names]
     return Prepared(lambda _: statement, [name for name in names if name in target])
 
 
@@ -192,26 +220,30 @@ def subject_of(unit: UnitOfWork, task: DeliveryTask) -> Published:
     return unit.load(task.kind.aggregate, task.subject.stream_id)
 
 
-def record_missing_on_pds(unit: UnitOfWork, task: DeliveryTask) -> None:
+def record_missing_on_pds(unit: UnitOfWork, task: DeliveryTask) -> Started | None:
     if not _is_current(unit, task):
-        return
+        return None
     subject = subject_of(unit, task)
     subject.record_missing(observed_at=unit.now)
     unit.save(subject)
-    set_target(
-        unit.connection,
-        task,
-        **{**CLEAN, "observed_cid": None, "observed_body": None, **verification_columns(task)},
-    )
+    absent = {"observed_cid": None, "observed_body": None}
+    return set_target(unit.connection, task, **CLEAN, **absent, **verification_columns(task))
 
 
-def hold_conflict(unit: UnitOfWork, result: Result) -> None:
-    """Record another client's edit, and keep it beside ours until the owner decides."""
+def record_foreign_version(unit: UnitOfWork, result: Result) -> None:
+    """Record what another client wrote: held beside ours until the owner decides, or taken over where nothing is to decide."""
     task, remote = result.task, result.remote
     if remote is None or remote.cid is None or not _is_current(unit, task):
         return
+    if result.outcome is Outcome.TAKEN_OVER and remote.body is not None and encoded(remote.body) is not None:
+        _take_over(unit, task, remote.cid, remote.body)
+    else:
+        _hold(unit, task, remote.cid, remote.body)
+
+
+def _hold(unit: UnitOfWork, task: DeliveryTask, cid: str, theirs: Record | None) -> None:
     subject = subject_of(unit, task)
-    subject.record_foreign_edit(remote.cid, observed_at=unit.now)
+    subject.record_foreign_edit(cid, observed_at=unit.now)
     unit.save(subject)
     set_target(
         unit.connection,
@@ -221,10 +253,31 @@ def hold_conflict(unit: UnitOfWork, result: Result) -> None:
         failed_gen=task.gen,
         not_before=PAST,
         **verification_columns(task),
-        conflict_cid=remote.cid,
-        conflict_body=encoded(remote.body),
+        conflict_cid=cid,
+        conflict_body=encoded(theirs),
         **NO_FAILURES,
     )
+
+
+def _take_over(unit: UnitOfWork, task: DeliveryTask, cid: str, theirs: Record) -> None:
+    subject, kind = subject_of(unit, task), task.kind
+    kind.take_over(subject, task.observed or {}, theirs, cid, at=unit.now)
+    [change] = unit.save(subject)
+    found = {"observed_cid": cid, "observed_body": encoded(theirs)}
+    set_target(unit.connection, task, **CLEAN, **verification_columns(task), **found)
+    if kind.own_part(kind.record_of(subject, 0)) == kind.own_part(theirs):
+        acknowledge_as_found(unit.connection, task.key, change.position, (cid, theirs), unit.now)
+    request_refresh(unit, task.key.did)  # its new items may refer to older records
+
+
+def acknowledge_as_found(
+    connection: sa.Connection, key: RecordKey, gen: int, record: tuple[str, Record], now: datetime
+) -> None:
+    """Acknowledge `record`, a CID and a body, as delivered: nothing is written before the subject changes."""
+    cid, body = record
+    found = {"acked_gen": gen, "acked_at": now, "observed_cid": cid, "observed_body": encoded(body)}
+    connection.execute(CHANGE_TARGET.values(**CLEAN, **found, ever_sent=True), of_target(key))
+    record_adopted(connection, key, gen, cid, now)
 
 
 def record_withdrawn_edit(unit: UnitOfWork, task: DeliveryTask, found: str | None) -> None:
@@ -236,7 +289,7 @@ def record_withdrawn_edit(unit: UnitOfWork, task: DeliveryTask, found: str | Non
     unit.save(subject)
 
 
-def record_verification(unit: UnitOfWork, result: Result) -> None:
+def record_verification(unit: UnitOfWork, result: Result) -> Started | None:
     """Record a verification that found nothing to send, and the new base for a later write, if there is one."""
     task, remote = result.task, result.remote
     values: dict[str, Any] = verification_columns(task, result.verify_at)
@@ -244,14 +297,14 @@ def record_verification(unit: UnitOfWork, result: Result) -> None:
         values |= {"attempts": 0, "failed_gen": 0, "last_error": None, "cause": None, **NO_FAILURES}
     if result.outcome is Outcome.REBASED and remote is not None:
         if not _is_current(unit, task):
-            return  # it is read again
+            return None  # it is read again
         if (
             task.conflict is not None or task.detached
         ):  # what was found is what the log says: nothing is left to decide
             record_withdrawn_edit(unit, task, remote.cid)
             values |= CLEAN
         values |= {"observed_cid": remote.cid, "observed_body": encoded(remote.body)}
-    set_target(unit.connection, task, **values)
+    return set_target(unit.connection, task, **values)
 
 
 def _is_current(unit: UnitOfWork, task: DeliveryTask) -> bool:

@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -18,8 +18,10 @@ from aggregates.published import PublishedEvent, WithBlob
 from eventstore.coordination.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.prepared import Result as Started
 from eventstore.prepared import pipelined
 from eventstore.unit_of_work import UnitOfWork
+from outbox.lists.references import refresh_at_once
 from outbox.mirror.failure_causes import Cause, error_text
 from outbox.mirror.hosts import HostReport, changes_host
 from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane, note_limits
@@ -30,7 +32,6 @@ from outbox.mirror.states import LaneState, MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, PAST, blob_job, upload
 from outbox.mirror.targets import blob_row, is_about, upsert
 from outbox.pds.verdict import NO_CONNECTION, NO_CONNECTION_PAUSE, PARKS, Kind, Verdict
-from outbox.record.dag_cbor import encode
 from outbox.relay.batch import SentBatch
 from outbox.relay.delivery import CONTENDED
 from outbox.relay.delivery_task import DeliveryTask
@@ -45,7 +46,8 @@ from outbox.relay.result import (
     CLEAN,
     Outcome,
     Result,
-    hold_conflict,
+    is_listed,
+    record_foreign_version,
     record_missing_on_pds,
     record_verification,
     record_withdrawn_edit,
@@ -80,7 +82,8 @@ def settle(
         return report
 
     if isinstance(delivered, Result) and delivered.only_acknowledges:
-        return log.transact_without_events(work)
+        with suppress(ListedError):
+            return log.transact_without_events(work)
     return log.transact(lane.did, lane.envelope, lambda unit: work(unit.connection, unit))
 
 
@@ -98,17 +101,25 @@ def _settle(
     )
     with pipelined(connection) if is_plain else nullcontext():
         close_attempts(connection, lane.did, delivered.attempt_ids, delivered.verdict, now)
-        for result in delivered.results:
-            if unit is None:
-                _acknowledge(connection, result, now)
-            else:
-                _settle_target(unit, lane, result)
+        settled = [
+            _acknowledge(connection, result, now) if unit is None else _settle_target(unit, lane, result)
+            for result in delivered.results
+        ]
+    changed = zip(delivered.results, settled, strict=True)
+    if listed := [result.task.subject for result, each in changed if is_listed(each)]:
+        if unit is None:
+            raise ListedError
+        refresh_at_once(unit, lane.did, listed)
     if delivered.results:
         report = _settle_lane(connection, lane, delivered.results[-1], now, has_no_failures=has_no_failures)
         return now, report
     note_limits(connection, lane.did, delivered.verdict.lane_limits(now))  # a refused batch costs points, too
     limits = HostReport(lane.host, lane.did, delivered.verdict)
     return now, limits if changes_host(connection, limits, now) else None
+
+
+class ListedError(Exception):
+    """Lists refer to the record as it was: an event of each follows, which only a unit of work appends."""
 
 
 def _settle_lane(
@@ -125,19 +136,19 @@ def _settle_lane(
     return report if is_news else None
 
 
-def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> None:
+def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> Started | None:
     match result.outcome:
         case Outcome.CANCELLED:
             record_unsent(unit.connection, lane, result.task, unit.now, UnsentOutcome.CANCELLED)
-            _acknowledge_in(unit, result)
+            return _acknowledge_in(unit, result)
         case Outcome.DELIVERED:
             if result.attempt_id is None:
                 record_unsent(unit.connection, lane, result.task, unit.now, Kind.DONE.value)
-            _acknowledge_in(unit, result)
+            return _acknowledge_in(unit, result)
         case Outcome.MISSING:
-            record_missing_on_pds(unit, result.task)
-        case Outcome.HELD:
-            hold_conflict(unit, result)
+            return record_missing_on_pds(unit, result.task)
+        case Outcome.HELD | Outcome.TAKEN_OVER:
+            record_foreign_version(unit, result)
         case Outcome.SETTLING:
             set_target(
                 unit.connection,
@@ -148,29 +159,30 @@ def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> None:
                 reason=MirrorReason.VERIFYING,
             )
         case Outcome.SEEN | Outcome.REBASED:
-            record_verification(unit, result)
+            return record_verification(unit, result)
         case Outcome.FAILED:
             if result.verdict.kind is Kind.NOT_SENT and result.attempt_id is not None:
                 set_target(unit.connection, result.task, ever_sent=result.task.ever_sent)
             _record_failure(unit, lane, result.task, result.verdict)
+    return None
 
 
-def _acknowledge_in(unit: UnitOfWork, result: Result) -> None:
+def _acknowledge_in(unit: UnitOfWork, result: Result) -> Started | None:
     record_withdrawn_edit(unit, result.task, result.task.base)
-    _acknowledge(unit.connection, result, unit.now)
+    return _acknowledge(unit.connection, result, unit.now)
 
 
-def _acknowledge(connection: sa.Connection, result: Result, now: datetime) -> None:
+def _acknowledge(connection: sa.Connection, result: Result, now: datetime) -> Started | None:
     """Acknowledge the generation that was sent; a newer one stays open."""
     task = result.task
     body = task.body
-    set_target(
+    settled = set_target(
         connection,
         task,
         acked_gen=task.gen,
         acked_at=now,
         observed_cid=result.confirmed_cid or task.request_cid,
-        observed_body=encode(body) if body is not None else None,
+        observed_body=task.encoded,
         ever_sent=result.outcome is not Outcome.CANCELLED,
         **verification_columns(task, result.verify_at),
         **CLEAN,
@@ -186,6 +198,7 @@ def _acknowledge(connection: sa.Connection, result: Result, now: datetime) -> No
         clear_former(connection, task.key.did, task.kind.name, task.subject_id, task.gen)
     if result.is_mismatch and task.is_open:  # a rewrite is not verified again, or it would never end
         reverify(connection, [task.subject], now)
+    return settled
 
 
 def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: Verdict) -> None:

@@ -15,7 +15,7 @@ from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, UnencodableError, decode, encode
 from outbox.record.kind import GENERATION, RecordKind, RecordKinds
 from outbox.views.deliveries import deliveries
-from outbox.views.status import Mirror, mirrors
+from outbox.views.status import Mirror, mirrors, without_record
 
 _TARGET: Final = (
     sa.select(mirror_target, lane.host)
@@ -68,7 +68,11 @@ def known_record(connection: sa.Connection, subject: Published, kinds: RecordKin
     """Return our fields as they are wanted in a subject's record, and the record that was confirmed."""
     kind, did, subject_id = kinds[subject.TOPIC], subject.did, subject.subject_id
     of = {**for_account(did), "kind": kind.name, "subject_id": subject_id}
-    row = connection.execute(_TARGET, of).one()
+    row = connection.execute(_TARGET, of).one_or_none()
+    if row is None:
+        key = RecordKey(did, subject.collection, subject.rkey)
+        nothing = ConfirmedRecord(0, {}, None, None, None)
+        return KnownRecord("", key, kind, without_record(subject_id), None, nothing)
     mirror = mirrors(connection, did, kind.name, [subject_id])[subject_id]
     body = decode(row.observed_body) if row.observed_body is not None else {}
     newest = [(row.acked_gen, True)]

@@ -206,13 +206,23 @@ _LANE: Final = sa.select(lane.state).where(lane.did == sa.bindparam("did"))
 
 def mirrors(connection: sa.Connection, did: str, kind: str, subject_ids: Iterable[int]) -> dict[int, Mirror]:
     """Return the mirror of the current record of each of these subjects of an account; it is held if a former record is."""
-    of = {"did": did, "kind": kind}
-    match list(subject_ids):
+    of, wanted = {"did": did, "kind": kind}, list(subject_ids)
+    match wanted:
         case [subject_id]:
             rows = OF_SUBJECT.start(connection, {**of, "subject_id": subject_id})
         case several:
             rows = _OF_SUBJECTS.start(connection, {**of, "subject_ids": several})
-    return mirrors_in(rows.all())
+    found = mirrors_in(rows.all())
+    return {each: found.get(each) or without_record(each) for each in wanted}
+
+
+def without_record(subject_id: int) -> Mirror:
+    """Return the mirror of a subject that wants no record, and had none: its PDS has what the log says."""
+    return Mirror(
+        subject_id=subject_id, state=MirrorState.DELIVERED, reason=None, generation=0, acked_generation=0,
+        next_attempt_at=None, desired_op=DELETE, record_uri="", record_cid=None, last_error=None, attempts=0,
+        blob_error=None,
+    )  # fmt: skip
 
 
 def mirrors_in(rows: Iterable[Any]) -> dict[int, Mirror]:

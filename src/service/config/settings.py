@@ -237,6 +237,10 @@ class Settings(BaseSettings):
         return self.collection.rpartition(".")[0]
 
     @property
+    def old_namespace(self) -> str:
+        return self.old_collection.rpartition(".")[0]
+
+    @property
     def is_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite:")
 

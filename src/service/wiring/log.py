@@ -8,6 +8,7 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import detect_on_connect
 from outbox.likes.record import LikeRecords
+from outbox.lists.record import ListRecords
 from outbox.record.kind import RecordKinds
 from outbox.tracks.record import RecordUrls, TrackRecords
 from service.config.settings import Settings
@@ -41,5 +42,8 @@ def record_urls(settings: Settings, store: MediaStore) -> RecordUrls:
 
 def record_kinds(settings: Settings, urls: RecordUrls) -> RecordKinds:
     """Return all kinds of record that this service writes."""
-    tracks = TrackRecords(urls, settings.collection, settings.old_collection)
-    return RecordKinds(tracks, LikeRecords(f"{settings.namespace}.like"))
+    return RecordKinds(
+        TrackRecords(urls, settings.collection, settings.old_collection),
+        LikeRecords(f"{settings.namespace}.like"),
+        ListRecords(f"{settings.namespace}.list", f"{settings.old_namespace}.list"),
+    )

@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy import delete, select
 
 from aggregates.track import Track
-from outbox.conflicts.conflicts import acknowledge_as_found, keep_newer, set_lane_host
+from outbox.conflicts.conflicts import keep_newer, set_lane_host
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_lane, mirror_target
 from outbox.pds.client import RecordKey, Remote
-from outbox.relay.result import Outcome
+from outbox.relay.result import Outcome, acknowledge_as_found
 from projections.rebuild.rebuild import rebuild
 from replay.adoption.record import read_record
 from tests.dsl import COLLECTION

@@ -22,6 +22,7 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.projection import Projection
 from outbox.blobs.worker import Uploads
+from outbox.lists.record import ListRecords
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.lanes import Lane, resume_lane
 from outbox.mirror.requeue import retry
@@ -38,7 +39,7 @@ from outbox.tracks.record import RecordUrls, TrackRecords
 from outbox.views.deliveries import EventDelivery, attempts_of, deliveries
 from outbox.views.status import Mirror, mirrors
 from outbox.views.waits import MirrorWaits
-from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION, a_track
+from tests.dsl import ALICE, COLLECTION, LISTS, OLD_COLLECTION, a_track
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.directory import FakeDirectory
 from tests.outbox.rigs.working_relay import WorkingRelay
@@ -225,7 +226,8 @@ class Rig(HasRows):
         self.sign_in()
 
     def has_addresses(self, urls: RecordUrls) -> None:
-        self.kinds = RecordKinds(TrackRecords(urls, COLLECTION, OLD_COLLECTION), RemarkRecords())
+        tracks = TrackRecords(urls, COLLECTION, OLD_COLLECTION)
+        self.kinds = RecordKinds(tracks, RemarkRecords(), ListRecords(LISTS))
         api = Pds(self.wire, self.wire.http)
         self.delivery = Delivery(self.log, self.hosts, api)
         self.relay = self.another_relay("relay-1")

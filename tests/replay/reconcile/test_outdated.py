@@ -8,10 +8,10 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from eventstore.change import Envelope
-from outbox.conflicts.conflicts import acknowledge_as_found
 from outbox.mirror.tables import mirror_target
 from outbox.pds.client import Pds, RecordKey
 from outbox.pds.verdict import PUT_POINTS
+from outbox.relay.result import acknowledge_as_found
 from outbox.repo.reads import RepoReads
 from outbox.tracks.record import RecordUrls, TrackRecords
 from replay.reconcile.drift import DriftKind, Repair

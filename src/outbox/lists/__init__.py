@@ -1,0 +1,1 @@
+"""The records of albums and playlists, and what they refer to."""

@@ -1,0 +1,110 @@
+"""Maps a list's state to its record, and back what its owner or the relay may take over from another client.
+
+Two lists are the same whatever CIDs their items have, and items are the same by URI and occurrence.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar, Final
+
+from aggregates.errors import InvalidFieldError
+from aggregates.list_order import Entry, entries_of
+from aggregates.track_list import TrackList, may_take_over
+from aggregates.values import MAX_ITEMS, ListItem, checked_list_name
+from outbox.record.dag_cbor import Record
+from outbox.record.kind import FORMATS, GENERATION, RecordKind, known_lexicons
+
+ITEMS: Final = "items"
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidFieldError("name", "must be a text")
+    return checked_list_name(value)
+
+
+def _reference(item: Any) -> ListItem | None:
+    match item:
+        case {"subject": {"uri": str(uri), "cid": str(cid)}} if FORMATS["at-uri"](uri) and FORMATS["cid"](
+            cid
+        ):
+            return ListItem(uri, cid)
+    return None
+
+
+def _items(value: Any) -> tuple[ListItem, ...]:
+    """Return the references of a list written by any client; raises InvalidFieldError."""
+    items = [_reference(each) for each in value] if isinstance(value, list) else [None]
+    if len(items) > MAX_ITEMS:
+        raise InvalidFieldError(ITEMS, f"at most {MAX_ITEMS} items")
+    if None in items:
+        raise InvalidFieldError(ITEMS, "must be a list of objects with a `subject` of `uri` and `cid`")
+    return tuple(item for item in items if item is not None)
+
+
+class ListRecords(RecordKind):
+    aggregate = TrackList
+    is_optional = True
+    own_fields = frozenset({"$type", "name", "listType", ITEMS, "createdAt", GENERATION})
+    adoptable: ClassVar = {"name": ("name", _name), ITEMS: (ITEMS, _items)}
+
+    def __init__(self, collection: str | None = None, old_collection: str | None = None) -> None:
+        super().__init__(known_lexicons()["fm.plyr.list"], collection, old_collection)
+
+    def record_of(self, state: TrackList, generation: int) -> Record:
+        named = {"name": state.name} if state.name is not None else {}
+        return {
+            "$type": state.collection,
+            **named,
+            "listType": state.list_type,
+            ITEMS: [{"subject": {"uri": item.uri, "cid": item.cid}} for item in state.written],
+            "createdAt": state.created_at,
+            GENERATION: generation,
+        }
+
+    def take_back(self, state: TrackList, record: Record, *, at: datetime) -> None:
+        """Nothing: a restored log has lost nothing of a list that must not wait."""
+
+    def may_take_over(self, base: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+        """Whether only items were added or removed; all else is the owner's to decide."""
+        before, after = _uris(base.get(ITEMS)), _uris(theirs.get(ITEMS))
+        if before is None or after is None or len(after) > MAX_ITEMS or not may_take_over(before, after):
+            return False
+        return self.own_part({**base, ITEMS: after}) == self.own_part({**theirs, ITEMS: after})
+
+    def take_over(
+        self, state: TrackList, base: Mapping[str, Any], theirs: Mapping[str, Any], cid: str, *, at: datetime
+    ) -> None:
+        before = [item.uri for item in _items(base[ITEMS])]
+        state.take_over(cid, base=before, theirs=_items(theirs[ITEMS]), observed_at=at)
+
+    def merged(self, desired: Record, observed: Mapping[str, Any] | None) -> Record:
+        """Add the observed fields that are not ours, also to items: other clients keep data in them."""
+        record, known = super().merged(desired, observed), _by_entry((observed or {}).get(ITEMS))
+        if known and ITEMS in desired:
+            record[ITEMS] = [
+                _merged(known.get(entry), item) for entry, item in _by_entry(desired[ITEMS]).items()
+            ]
+        return record
+
+    def own_part(self, record: Mapping[str, Any]) -> Record:
+        ours = super().own_part(record)
+        return {**ours, ITEMS: uris} if (uris := _uris(ours.get(ITEMS))) is not None else ours
+
+
+def _uris(value: Any) -> list[str] | None:
+    """Return the URIs of a list's items; None where an item has none: then it is compared as it is."""
+    if not isinstance(value, list):
+        return None
+    items = [_reference(each) for each in value]
+    return None if None in items else [item.uri for item in items if item is not None]
+
+
+def _by_entry(value: Any) -> Mapping[Entry, Record]:
+    items = value if isinstance(value, list) else []
+    known = [(found, each) for each in items if (found := _reference(each)) is not None]
+    return dict(zip(entries_of(found for found, _ in known), (each for _, each in known), strict=True))
+
+
+def _merged(theirs: Record | None, ours: Record) -> Record:
+    return ours if theirs is None else {**theirs, "subject": {**theirs["subject"], **ours["subject"]}}

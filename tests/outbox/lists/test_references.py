@@ -1,0 +1,282 @@
+"""Lists of an account refer to the newest records of its tracks, and a delivery costs an account without lists nothing."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from aggregates.track import Track
+from aggregates.track_list import TrackList
+from aggregates.values import ListItem
+from eventstore.coordination.threads import Threads
+from eventstore.jobs.table import job
+from eventstore.jobs.worker import Worker
+from outbox.lists import references
+from outbox.lists.references import REFERENCE_SECONDS, REFERENCES, references_kind
+from outbox.mirror.requeue import reverify
+from outbox.mirror.tables import mirror_target
+from outbox.pds.client import RecordKey
+from outbox.relay.result import Outcome
+from service.observability.subscribers import PROJECTIONS
+from tests.dsl import COLLECTION, a_list
+from tests.outbox.rigs.foreign_writes import foreign_put, verified
+from tests.outbox.rigs.relay_rig import ARTIST, Rig, answer_lost, meanwhile, memory_rig_on, rig_on
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = pytest.mark.anyio
+
+
+def uri_of(track: Track, collection: str | None = None) -> str:
+    return RecordKey(track.did, collection or track.collection, track.rkey).uri
+
+
+class ReferenceRig(Rig):
+    PROJECTIONS = PROJECTIONS
+
+    async def with_lists(self, lists: int = 1, tracks: int = 1, **fields: Any) -> list[TrackList]:
+        """Delivered tracks 1, 2, ... and lists of them all, 101, 102, ..., delivered too."""
+        uploaded = [self.upload(number + 1) for number in range(tracks)]
+        await self.relay_once()
+        items = tuple(ListItem(uri_of(each), self.cid(each)) for each in uploaded)
+        made = [
+            self.saves(a_list(101 + number, did=self.did, items=items, name=f"L{number}", **fields))
+            for number in range(lists)
+        ]
+        await self.relay_once()
+        self.wire.sent.clear()
+        return made
+
+    def cid(self, track: Track) -> str | None:
+        """The CID that the PDS has."""
+        found = self.pds.get_record(self.did, track.collection, track.rkey)
+        return found["cid"] if found is not None else None
+
+    def written(self, made: TrackList) -> list[dict[str, str]]:
+        record = self.remote(made)
+        assert record is not None
+        return [each["subject"] for each in record["items"]]
+
+    def loaded(self, list_id: int = 101) -> TrackList:
+        with self.log.unit_of_work(self.did, ARTIST) as unit:
+            return unit.load(TrackList, TrackList.create_id(list_id))
+
+    def jobs(self) -> Sequence[Any]:
+        return self.rows(sa.select(job).where(job.c.kind == REFERENCES))
+
+    async def work(self) -> None:
+        kind = references_kind(self.log, Threads("references", 1))
+        await Worker(self.database, [kind], owner="worker", lease=timedelta(seconds=60)).run_once()
+
+    def puts(self) -> Counter[str]:
+        return Counter(
+            json["collection"].rsplit(".", 1)[1] for name, json in self.wire.sent if name == "putRecord"
+        )
+
+
+@pytest.fixture(params=["memory", pytest.param("real", marks=[pytest.mark.pds, ON_SQLITE])])
+async def both(request: pytest.FixtureRequest, migrated_url: str) -> AsyncIterator[ReferenceRig]:
+    if request.param == "memory":
+        rig = memory_rig_on(migrated_url, ReferenceRig)
+    else:
+        pds, account = map(request.getfixturevalue, ("pds", "pds_account"))
+        rig = rig_on(migrated_url, pds, account, ReferenceRig)
+    async with rig as made:
+        yield made
+
+
+@pytest.fixture
+async def rig(migrated_url: str) -> AsyncIterator[ReferenceRig]:
+    async with memory_rig_on(migrated_url, ReferenceRig) as made:
+        yield made
+
+
+async def test_a_list_follows_the_edit_of_its_track(both: ReferenceRig) -> None:
+    [made] = await both.with_lists()
+    track = both.edit(title="Edited")
+    assert await both.relay_once() == {Outcome.DELIVERED: 2}
+    assert both.written(made) == [{"uri": uri_of(track), "cid": both.cid(track)}]
+    assert both.puts() == {"track": 1, "list": 1}
+    now = both.loaded()
+    assert (now.version, now.visible_version) == (2, 1)
+    assert not both.jobs()
+    assert await both.relay_once() == {}
+
+
+async def test_a_track_joins_its_list_when_its_pds_has_it(rig: ReferenceRig) -> None:
+    first, second = rig.upload(1), rig.upload(2)
+    made = rig.saves(
+        a_list(101, did=rig.did, items=tuple(ListItem(uri_of(each), None) for each in (second, first)))
+    )
+    await rig.relay_once()
+    assert [each["uri"] for each in rig.written(made)] == [uri_of(second), uri_of(first)]
+    assert rig.puts()["list"] <= 2, "not once for each track"
+
+
+async def test_a_deleted_track_leaves_its_list_and_comes_back_at_its_place(both: ReferenceRig) -> None:
+    [made] = await both.with_lists(tracks=3)
+    uris = [each["uri"] for each in both.written(made)]
+    track = both.command(2, lambda it: it.delete(at=both.clock()))
+    await both.relay_once()
+    assert [each["uri"] for each in both.written(made)] == [uris[0], uris[2]]
+    assert [each.uri for each in both.loaded().items] == uris
+
+    both.command(2, lambda it: it.undelete(at=both.clock()))
+    await both.relay_once()
+    assert [each["uri"] for each in both.written(made)] == uris
+    assert both.written(made)[1]["cid"] == both.cid(track)
+
+
+async def test_a_record_that_is_gone_leaves_the_list_until_it_is_restored(rig: ReferenceRig) -> None:
+    [made] = await rig.with_lists()
+    track = rig.edit(title="Edited")
+    await rig.relay_once()
+    rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
+    assert (await verified(rig))[Outcome.MISSING] == 1
+    assert rig.written(made) == []
+    rig.command(1, lambda it: it.restore_record(at=rig.clock()))
+    await rig.relay_once()
+    assert rig.written(made) == [{"uri": uri_of(track), "cid": rig.cid(track)}]
+
+
+async def test_a_list_follows_another_clients_field_in_a_track(rig: ReferenceRig) -> None:
+    [made] = await rig.with_lists()
+    track = rig.edit(title="Edited")
+    await rig.relay_once()
+    foreign_put(rig, track, note="theirs")
+    await verified(rig)
+    assert rig.written(made) == [{"uri": uri_of(track), "cid": rig.cid(track)}]
+
+
+async def test_a_list_follows_a_track_to_another_collection(rig: ReferenceRig) -> None:
+    [made] = await rig.with_lists()
+    before = rig.written(made)
+    track = rig.command(1, lambda it: it.migrate_namespace("new.collection.track", at=rig.clock()))
+    await rig.relay_once()
+    await rig.relay_once()
+    found = rig.pds.get_record(rig.did, "new.collection.track", track.rkey)
+    assert found is not None
+    assert rig.written(made) == [{"uri": uri_of(track), "cid": found["cid"]}] != before
+    rig.edit(title="Edited")
+    await rig.relay_once()
+    assert rig.loaded().version == 3
+
+
+async def test_a_list_that_a_track_enters_while_it_is_written_is_not_left_behind(rig: ReferenceRig) -> None:
+    await rig.with_lists(lists=0)
+    track = rig.edit(title="Edited")
+    old = ListItem(uri_of(track), rig.cid(track))
+    rig.wire.faults += [meanwhile(lambda: rig.saves(a_list(101, did=rig.did, items=(old,))))]
+    await rig.relay_once()
+    assert rig.written(rig.loaded()) == [{"uri": uri_of(track), "cid": rig.cid(track)}]
+    assert rig.cid(track) != old.cid
+
+
+async def test_a_lost_answer_leaves_no_reference_behind(rig: ReferenceRig) -> None:
+    [made] = await rig.with_lists()
+    track = rig.edit(title="Edited")
+    rig.wire.faults += [answer_lost]
+    await rig.relay_once()
+    rig.clock.advance(hours=1)
+    await rig.relay_once()
+    assert rig.written(made) == [{"uri": uri_of(track), "cid": rig.cid(track)}]
+
+
+async def test_lists_without_a_record_and_deleted_ones_are_left_alone(rig: ReferenceRig) -> None:
+    [private] = await rig.with_lists(visibility="private")
+    deleted = rig.saves(a_list(102, did=rig.did, items=private.items, name="Deleted"))
+    rig.command(102, lambda it: it.delete(at=rig.clock()), of=TrackList)
+    await rig.relay_once()
+    rig.edit(title="Edited")
+    assert await rig.relay_once() == {Outcome.DELIVERED: 1}
+    assert [rig.loaded(each.list_id).version for each in (private, deleted)] == [1, 2]
+
+
+async def test_three_lists_go_at_once_and_the_others_by_a_job(rig: ReferenceRig) -> None:
+    made = await rig.with_lists(lists=5)
+    track = rig.edit(title="Edited")
+    assert await rig.relay_once() == {Outcome.DELIVERED: 4}
+    stale = [each for each in made if rig.written(each)[0]["cid"] != rig.cid(track)]
+    assert len(stale) == 2
+    [row] = rig.jobs()
+    assert (row.subject, row.account) == (rig.did, rig.did)
+
+    await rig.work()
+    waiting = rig.rows(sa.select(mirror_target).where(mirror_target.c.backfill))
+    assert {each.subject_id for each in waiting} == {each.list_id for each in stale}
+    assert await rig.relay_once() == {Outcome.DELIVERED: 2}
+    assert {rig.written(each)[0]["cid"] for each in made} == {rig.cid(track)}
+    assert not rig.jobs()
+
+
+async def test_the_others_are_refreshed_at_most_once_in_ten_minutes(rig: ReferenceRig) -> None:
+    made = await rig.with_lists(lists=5)
+    for title in ("once", "twice", "three times"):
+        track = rig.edit(title=title)
+        await rig.relay_once()
+        await rig.work()
+        await rig.relay_once()
+    behind = [each for each in made if rig.written(each)[0]["cid"] != rig.cid(track)]
+    assert [rig.loaded(each.list_id).version for each in behind] == [2, 2]
+
+    rig.clock.advance(seconds=REFERENCE_SECONDS / 2)
+    await rig.work()
+    assert [rig.loaded(each.list_id).version for each in behind] == [2, 2]
+    rig.clock.advance(seconds=REFERENCE_SECONDS / 2 + 1)
+    await rig.work()
+    await rig.relay_once()
+    assert {rig.written(each)[0]["cid"] for each in made} == {rig.cid(track)}
+    assert [rig.loaded(each.list_id).version for each in behind] == [3, 3]
+    assert not rig.jobs()
+
+
+async def test_lists_that_fit_no_batch_with_the_track_wait(
+    rig: ReferenceRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.with_lists(lists=3, tracks=2)
+    monkeypatch.setattr(references, "MAX_ITEMS_AT_ONCE", 5)
+    rig.edit(title="Edited")
+    assert await rig.relay_once() == {Outcome.DELIVERED: 3}
+    assert len(rig.jobs()) == 1
+
+
+async def test_edits_of_many_tracks_refresh_their_list_together(rig: ReferenceRig) -> None:
+    [made] = await rig.with_lists(tracks=6)
+    for number in range(6):
+        rig.edit(number + 1, title="Edited")
+    await rig.relay_once()
+    assert [name for name, _ in rig.wire.sent].count("applyWrites") == 1
+    assert rig.puts() == {"list": 1}
+    assert [each["cid"] for each in rig.written(made)] == [
+        each.cid for each in rig.loaded().items if each.cid is not None
+    ]
+
+
+async def test_what_another_client_enters_refers_to_the_newest_record(rig: ReferenceRig) -> None:
+    [made] = await rig.with_lists(tracks=2)
+    second = rig.written(made)[1]
+    rig.command(101, lambda it: it.remove(second["uri"], at=rig.clock()), of=TrackList)
+    rig.edit(2, title="Edited")
+    await rig.relay_once()
+    record = rig.remote(made) or {}
+    record["items"].append({"subject": second})
+    rig.pds.put_record(rig.did, made.collection, made.rkey, record)
+    with rig.database.write() as connection:
+        reverify(connection, TrackList.subjects([101]), rig.clock())
+    assert (await rig.relay_once())[Outcome.TAKEN_OVER] == 1
+    await rig.work()
+    await rig.relay_once()
+    found = rig.pds.get_record(rig.did, COLLECTION, second["uri"].rpartition("/")[2])
+    assert found is not None
+    assert rig.written(made)[1] == {"uri": second["uri"], "cid": found["cid"]}
+
+
+async def test_a_list_of_another_account_is_left_to_its_own_time(rig: ReferenceRig) -> None:
+    await rig.with_lists(lists=0)
+    track = rig.edit(title="Edited")
+    rig.saves(a_list(201, did="did:plc:bob", items=(ListItem(uri_of(track), "bafyold"),)))
+    await rig.relay_once()
+    with rig.log.unit_of_work("did:plc:bob", ARTIST) as unit:
+        assert unit.load(TrackList, TrackList.create_id(201)).version == 1
