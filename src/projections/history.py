@@ -3,7 +3,8 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from operator import attrgetter
+from itertools import islice, takewhile
+from operator import attrgetter, eq
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -11,9 +12,9 @@ from eventsourcing.domain import Aggregate
 
 from aggregates.account import Account
 from aggregates.account_events import AccountEvent, ProfileUpdated
-from aggregates.published import Published, PublishedEvent
+from aggregates.published import Published, PublishedEvent, has_record
 from aggregates.track import Track
-from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
+from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, ListItem, SupportGate
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows
 from eventstore.schema import Json, Position, UtcDateTime, metadata
@@ -25,6 +26,7 @@ _SHOWN: Final[dict[type, Callable[[Any], Any]]] = {
     tuple: lambda values: [_shown(each) for each in values],
     **dict.fromkeys((Artwork, Audio, Feature, SupportGate), lambda value: dict(vars(value))),
     BlobRef: attrgetter("audio_cid"),
+    ListItem: attrgetter("uri"),
     Downloads: lambda downloads: None if downloads is Downloads.OPEN else downloads.value,
 }
 
@@ -42,14 +44,29 @@ def changes_between(before: Published | None, after: Published | None) -> list[d
     earlier, later = (
         vars(state) if state is not None else dict.fromkeys(fields) for state in (before, after)
     )
-    return [
-        {"field": field, "before": was, "after": now}
+    differ = (
+        (field, was, now)
         for field in fields
         if earlier[field] is not later[field]
         and (was := _shown(earlier[field])) != (now := _shown(later[field]))
+    )
+    return [
+        {"field": field, **(_differing(was, now) if field == ITEMS else {"before": was, "after": now})}
+        for field, was, now in differ
     ]
 
 
+def _differing(before: list[Any] | None, after: list[Any] | None) -> dict[str, Any]:
+    """Show of an order of many items the part that differs, without what both begin and end with."""
+    was, now = before or [], after or []
+    begin = len(list(takewhile(bool, map(eq, was, now))))
+    rest = min(len(was), len(now)) - begin
+    end = len(list(islice(takewhile(bool, map(eq, reversed(was), reversed(now))), rest)))
+    shown = (each if each is None else each[begin : len(each) - end] for each in (before, after))
+    return dict(zip(("before", "after"), shown, strict=True))
+
+
+ITEMS: Final = "items"
 VERSION: Final = 3
 
 history = sa.Table(
@@ -194,7 +211,8 @@ def _row(change: Change) -> dict[str, Any]:
     before: Any = change.before
     after: Any = change.after
     if isinstance(event, PublishedEvent):
-        kind, subject_id, touches_record = after.TOPIC, after.subject_id, event.touches_record()
+        kind, subject_id = after.TOPIC, after.subject_id
+        touches_record = event.touches_record() and has_record(before, after)
         changes = changes_between(before, after)
     elif isinstance(event, AccountEvent):
         kind, subject_id, touches_record = "account", None, False

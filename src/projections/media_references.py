@@ -1,17 +1,18 @@
-"""`media_references`: the bytes (CIDs) that each track names, and since when it no longer does; the sweep reads it.
+"""`media_references`: the bytes (CIDs) that each track or list names, and since when it no longer does; the sweep reads it.
 
 The bytes of a deleted account are released without a grace period.
 """
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from operator import attrgetter
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from aggregates.account import Account
+from aggregates.published import Published
 from aggregates.track import Track, media_cids
+from aggregates.track_list import TrackList
 from eventstore.change import Change, changes_of
 from eventstore.database import pages
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
@@ -24,7 +25,7 @@ LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 media_references = sa.Table(
     "media_references",
     metadata,
-    sa.Column("track_id", Position, primary_key=True, autoincrement=False),
+    sa.Column("track_id", Position, primary_key=True, autoincrement=False),  # or that of a list
     sa.Column("cid", sa.Text, primary_key=True),
     *account_columns(),
     sa.Column("released_at", UtcDateTime),
@@ -33,7 +34,7 @@ media_references = sa.Table(
 
 
 class MediaReferences:
-    """Which bytes each track names, or once did."""
+    """Which bytes each track and list names, or once did."""
 
     name = "media_references"
     tables = (ProjectedTable(media_references),)
@@ -53,13 +54,11 @@ class MediaReferences:
 
     def _write(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         latest: dict[tuple[int, str], dict[str, Any]] = {}
-        for change, before, track in changes_of(Track, changes):
-            if before is not None and _names_bytes(before) == _names_bytes(track):
-                continue
-            named = _live_cids(track)
+        for change, before, subject in changes_of(Published, changes):
+            named = _live_cids(subject)
             for cid in _live_cids(before) ^ named:
-                latest[track.track_id, cid] = {
-                    "track_id": track.track_id,
+                latest[subject.subject_id, cid] = {
+                    "track_id": subject.subject_id,
                     "cid": cid,
                     "did": change.did,
                     "released_at": None if cid in named else change.recorded_at,
@@ -91,8 +90,9 @@ def was_named_by(connection: sa.Connection, did: str, cid: str) -> bool:
     return bool(connection.scalar(sa.select(sa.exists().where(column.did == did, column.cid == cid))))
 
 
-_names_bytes: Final = attrgetter("audio", "artwork", "deleted_at")
-
-
-def _live_cids(track: Track | None) -> frozenset[str]:
-    return frozenset(media_cids(track)) if track is not None and track.deleted_at is None else frozenset()
+def _live_cids(subject: Published | None) -> frozenset[str]:
+    if subject is None or subject.deleted_at is not None:
+        return frozenset()
+    if isinstance(subject, TrackList):
+        return frozenset(subject.artwork.cids if subject.artwork is not None else ())
+    return frozenset(media_cids(subject) if isinstance(subject, Track) else ())

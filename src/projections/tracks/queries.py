@@ -69,6 +69,19 @@ def tracks_of(connection: sa.Connection, track_ids: Collection[int]) -> dict[int
     return {row.track_id: TrackView.from_row(row) for row in rows}
 
 
+def tracks_at(
+    connection: sa.Connection, places: Collection[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], TrackView]:
+    """Return the tracks with these DIDs, collections and record keys, deleted ones too."""
+    key = (tracks.c.did, tracks.c.collection, tracks.c.rkey)
+    each_in = [
+        column.in_(set(values)) for column, values in zip(key, zip(*places, strict=True), strict=False)
+    ]
+    rows = connection.execute(sa.select(tracks).where(*each_in)) if places else ()
+    found = {(row.did, row.collection, row.rkey): TrackView.from_row(row) for row in rows}
+    return {place: found[place] for place in places if place in found}
+
+
 def titles_of(connection: sa.Connection, track_ids: Collection[int]) -> dict[int, str]:
     """Return the titles of these tracks, deleted ones too."""
     found = sa.select(tracks.c.track_id, tracks.c.title).where(tracks.c.track_id.in_(track_ids))

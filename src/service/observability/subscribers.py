@@ -19,6 +19,7 @@ from eventstore.jobs.queue import stalled_since
 from eventstore.projection import Projection, outdated
 from eventstore.schema import stored_event
 from eventstore.streams.snapshots import Snapshots
+from outbox.lists.items import ListItems
 from outbox.mirror.tables import UPLOAD
 from outbox.mirror.targets import MirrorTargets
 from outbox.relay.claim import LONGEST_DUE
@@ -32,6 +33,7 @@ MAX_LAG_SECONDS: Final = 900.0
 
 PROJECTIONS: Final[Sequence[Projection]] = (
     *READ_MODELS,
+    ListItems(),
     MirrorTargets(),
     PublicAudio(),
     TakenDownBytes(),

@@ -10,6 +10,7 @@ from eventstore.schema import metadata
 from eventstore.streams.buckets import BUCKET
 from projections.history import History
 from projections.likes import Likes
+from projections.lists import Lists
 from projections.media_references import MediaReferences
 from projections.tracks.search import SEARCH_INDEX
 from projections.tracks.table import Tracks, TrackTags
@@ -24,6 +25,7 @@ MODULES: Final = [
         "identity.accounts.accounts",
         "identity.accounts.credentials",
         "identity.sessions.session_store",
+        "outbox.lists.items",
         "outbox.mirror.observe_only",
         "outbox.mirror.due",
         "outbox.mirror.tables",
@@ -40,6 +42,7 @@ READ_MODELS: Final[tuple[Projection, ...]] = (
     Tracks(),
     TrackTags(),
     Likes(),
+    Lists(),
     History(),
     MediaReferences(),
 )

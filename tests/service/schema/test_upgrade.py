@@ -334,3 +334,16 @@ def has_buckets(url: str) -> bool:
             for row in connection.execute(text(f"select {owner}, bucket from {table}"))  # noqa: S608
         ]
     return bool(dids) and all(bucket == bucket_of(did) for did, bucket in dids)
+
+
+def test_an_upgrade_requests_albums_of_the_texts_that_tracks_have(
+    url: str, settings: dict[str, object]
+) -> None:
+    with closing(Database(url)) as database, database.write() as connection:
+        connection.execute(text("update tracks set album = 'Before' where deleted_at is null"))
+        dids = set(connection.scalars(text("select did from tracks where deleted_at is null")))
+    assert typed(settings, "migrate").exit_code == 0
+    with closing(Database(url)) as database, database.read() as connection:
+        jobs = connection.execute(text("select account, state from job where kind = 'album_texts'")).all()
+    assert dids
+    assert sorted(jobs) == [(did, "waiting") for did in sorted(dids)]

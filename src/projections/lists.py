@@ -1,0 +1,110 @@
+"""`track_list`: what each album and playlist is now, but for its items. A deleted list keeps its row, hidden by deleted_at."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from aggregates.track_list import TrackList
+from aggregates.values import Artwork, ListType, Visibility
+from eventstore.change import Change, changes_of
+from eventstore.projection import Into, ProjectedTable, write_rows
+from eventstore.schema import Position, UtcDateTime, metadata
+from eventstore.streams.buckets import account_columns
+
+track_list: Final = sa.Table(
+    "track_list",
+    metadata,
+    sa.Column("list_id", Position, primary_key=True, autoincrement=False),
+    *account_columns(),
+    sa.Column("list_type", sa.Text, nullable=False),
+    sa.Column("name", sa.Text),
+    sa.Column("first_name", sa.Text),
+    sa.Column("slug", sa.Text, nullable=False),
+    sa.Column("description", sa.Text),
+    sa.Column("release_date", sa.Text),
+    sa.Column("artwork_cid", sa.Text),
+    sa.Column("artwork_mime", sa.Text),
+    sa.Column("artwork_size", sa.BigInteger),
+    sa.Column("artwork_thumbnail_cid", sa.Text),
+    sa.Column("visibility", sa.Text, nullable=False),
+    sa.Column("follow", sa.Boolean, nullable=False),
+    sa.Column("record_requested", sa.Boolean, nullable=False),
+    sa.Column("track_count", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.Text, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.Column("deleted_at", UtcDateTime),
+    sa.Column("record_missing_since", UtcDateTime),
+    sa.Column("collection", sa.Text, nullable=False),
+    sa.Column("rkey", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("visible_version", sa.Integer, nullable=False),
+    sa.UniqueConstraint("did", "collection", "rkey"),
+    sa.Index("ix_track_list_did_list_id", "did", "list_id"),
+    sa.Index("ix_track_list_artwork_cid", "artwork_cid"),
+    sa.Index("ix_track_list_artwork_thumbnail_cid", "artwork_thumbnail_cid"),
+)
+it: Final = track_list.c
+LIVE: Final = it.deleted_at.is_(None)
+IS_ALBUM: Final = it.list_type == sa.literal_column(f"'{ListType.ALBUM}'")
+sa.Index(
+    "uq_track_list_did_name",
+    it.did,
+    it.name,
+    unique=True,
+    sqlite_where=sa.and_(LIVE, IS_ALBUM),
+    postgresql_where=sa.and_(LIVE, IS_ALBUM),
+)
+sa.Index("ix_track_list_did_slug", it.did, it.slug)
+MAX_LISTS_NAMING: Final = 100
+"""The same bytes, of those looked at for a reader of them."""
+_OF_ARTWORK: Final = ("cid", "mime", "size", "thumbnail_cid")
+_PLAIN: Final = tuple(
+    column.name
+    for column in track_list.columns
+    if column.name not in {"bucket", "track_count"} and not column.name.startswith("artwork_")
+)
+
+
+def row_of(made: TrackList) -> dict[str, Any]:
+    return {
+        **{name: getattr(made, name) for name in _PLAIN},
+        **{f"artwork_{name}": getattr(made.artwork, name, None) for name in _OF_ARTWORK},
+        "track_count": len(made.items),
+    }
+
+
+class Lists:
+    """The newest state of each album and playlist."""
+
+    name: Final = "track_list"
+    fingerprint: Final = "track_list-1"
+    tables: Final = (ProjectedTable(track_list),)
+
+    def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
+        latest = {made.list_id: made for _, _, made in changes_of(TrackList, changes)}
+        write_rows(connection, into(track_list), [row_of(made) for made in latest.values()])
+
+
+def live_lists(connection: sa.Connection, did: str, *, at_most: int) -> Sequence[int]:
+    return connection.scalars(sa.select(it.list_id).where(it.did == did, LIVE).limit(at_most)).all()
+
+
+def covers_named(connection: sa.Connection, cid: str) -> list[tuple[Artwork, str, bool]]:
+    """Return the covers of live lists that are, or whose thumbnail is, these bytes; each with the owner and whether it is public."""
+    names = sa.or_(it.artwork_cid == cid, it.artwork_thumbnail_cid == cid)
+    columns = (it.artwork_cid, it.artwork_mime, it.artwork_size, it.artwork_thumbnail_cid)
+    is_public = it.visibility == sa.literal_column(f"'{Visibility.PUBLIC}'")
+    query = sa.select(*columns, it.did, is_public).where(LIVE, names).limit(MAX_LISTS_NAMING)
+    return [(Artwork(*row[:4]), row[4], bool(row[5])) for row in connection.execute(query)]
+
+
+def album_titled(connection: sa.Connection, did: str, title: str) -> int | None:
+    """Return the id of the live album of an account with this title."""
+    return connection.scalar(sa.select(it.list_id).where(it.did == did, it.name == title, LIVE, IS_ALBUM))
+
+
+def slugs_like(connection: sa.Connection, did: str, slug: str) -> set[str]:
+    """Return the slugs of an account's live lists that begin with this one."""
+    begins = (it.slug >= slug, it.slug < slug + "\U0010ffff")
+    return set(connection.scalars(sa.select(it.slug).where(it.did == did, LIVE, *begins)))
