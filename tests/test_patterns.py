@@ -176,6 +176,7 @@ READERS = {
         "web.app": "the length was checked with the authorization server's metadata",
     },
     ("normalize",): {
+        "aggregates.values": "names and slugs of at most ALBUM_BYTES",
         "api.plyr.track": "at most ALBUM_BYTES",
         "api.requests.fields": "at most MAX_NAME_LENGTH",
         "projections.tracks.table": "cut to MAX_SEARCHED_CHARACTERS",

@@ -13,7 +13,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from aggregates.published import Published
+from aggregates.published import Published, Subject
+from aggregates.track_list import TrackList
 from application.subjects import owner_of, require_staying
 from eventstore.change import Envelope, Via
 from eventstore.coordination.threads import Threads
@@ -33,6 +34,7 @@ from identity.sessions.session_store import is_connected, pds_session
 from outbox.mirror.failure_causes import forget_samples
 from outbox.operations import account_deletion as removals
 from projections.likes import REACTION, reaction, track_count
+from projections.lists import live_lists
 from projections.media_references import cids_of
 from projections.tracks.queries import image_urls_of
 from replay.adoption import adopt
@@ -91,7 +93,7 @@ def delete_subjects(log: EventLog, did: str, envelope: Envelope) -> None:
     """Delete all that is live and has a record, a few in a unit; after a crash, `continue_deletion` deletes the rest."""
 
     def delete_some(unit: UnitOfWork) -> None:
-        some = removals.live_subjects(unit.connection, did, at_most=SUBJECTS_IN_A_UNIT)
+        some = _live_subjects(unit.connection, did, at_most=SUBJECTS_IN_A_UNIT)
         deleted: list[Published] = unit.load_all(Published, [each.stream_id for each in some])
         for subject in deleted:
             subject.delete(at=unit.now)
@@ -101,9 +103,15 @@ def delete_subjects(log: EventLog, did: str, envelope: Envelope) -> None:
     while True:
         # first a look: most calls only wait for the relay, and need no write
         with log.database.read() as connection:
-            if not removals.live_subjects(connection, did, at_most=1):
+            if not _live_subjects(connection, did, at_most=1):
                 return
         log.transact(did, envelope, delete_some)
+
+
+def _live_subjects(connection: sa.Connection, did: str, *, at_most: int) -> list[Subject]:
+    """Return some of what is not deleted: with a record, and lists without one."""
+    found = removals.live_subjects(connection, did, at_most=at_most)
+    return found or TrackList.subjects(live_lists(connection, did, at_most=at_most))
 
 
 async def continue_deletion(
@@ -191,7 +199,7 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     if since is None:
         return True
     left = removals.remains(connection, did, since, unit.now)
-    live = removals.live_subjects(connection, did, at_most=1)
+    live = _live_subjects(connection, did, at_most=1)
     if not left.is_over or live or is_connected(connection, did):
         return False
     removals.close_lane(connection, did)

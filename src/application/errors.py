@@ -28,6 +28,37 @@ class TrackNotFoundError(ApplicationError):
     """There is no such track, or it is deleted: its owner may undelete it, by POST /tracks/{id}/undelete."""
 
 
+class ListNotFoundError(ApplicationError):
+    """There is no such list, or it is deleted: its owner may undelete it."""
+
+
+class VersionRequiredError(ApplicationError):
+    """The order of a list is decided on a version of it: send that in If-Match. Nothing was changed."""
+
+
+class NotInAlbumsError(ApplicationError):
+    """An album has tracks of its owner alone. Nothing was changed; put those of others in a playlist."""
+
+
+class RecordNotReadError(ApplicationError):
+    """No PDS could be read for this record, so that no list can refer to it. Nothing was changed; try again in a moment."""
+
+
+@dataclass(eq=False)
+class TitleTakenError(ApplicationError):
+    """Album {album_id} of this account has this title. Nothing was changed; edit that album, or choose another title."""
+
+    album_id: int
+
+
+@dataclass(eq=False)
+class TooManyTracksError(ApplicationError):
+    """The album text of {number} tracks would change, of at most {limit} at once. Nothing was changed; with ?confirm=true the others follow in the background."""
+
+    number: int
+    limit: int
+
+
 class VersionNotFoundError(SubjectError):
     """The {kind} has no such version; its history lists the existing ones."""
 

@@ -23,13 +23,15 @@ from application.errors import (
     MigrationNeededError,
     NothingToResolveError,
 )
+from application.lists.albums import follow, require_free_title
 from application.subjects import On, load_owned
-from eventstore.change import Envelope
+from eventstore.change import Envelope, copied
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from outbox.blobs.jobs import mark_backfill
 from outbox.conflicts.conflicts import (
     Conflict,
+    adoptable,
     clear_conflict,
     conflict_of,
     has_conflict,
@@ -64,12 +66,12 @@ def restore_record(unit: UnitOfWork, subject: Published, kind: RecordKind, on_pd
     Raises MigrationNeededError or AlreadyHasRecordError.
     """
     if on_pds is OnPds.IN_OLD_COLLECTION or _can_move(unit, subject, kind):
-        raise MigrationNeededError(kind.old_collection or "", kind=subject.TOPIC)
+        raise MigrationNeededError(kind.old_collection or "", kind=subject.word)
     if _was_just_restored(unit, subject) and not _needs_another(unit, subject, on_pds):
         return subject
     if on_pds is OnPds.PRESENT and subject.record_missing_since is None:
         raise AlreadyHasRecordError(
-            RecordKey(subject.did, subject.collection, subject.rkey).uri, kind=subject.TOPIC
+            RecordKey(subject.did, subject.collection, subject.rkey).uri, kind=subject.word
         )
     subject.restore_record(at=unit.now)
     unit.save(subject)
@@ -146,7 +148,7 @@ def _require_movable(unit: UnitOfWork, subject: Published, old: RecordKey, new: 
     if is_taken(unit.connection, new, excluding=Subject.of(subject)):
         raise CannotMoveError(
             f"Another {subject.TOPIC} has, or had, the record {new.uri}: this one stays in {subject.collection}, "
-            f"where POST /{subject.TOPIC}s/{{id}}/restore-record restores it"
+            f"where POST /{subject.word}s/{{id}}/restore-record restores it"
         )
 
 
@@ -219,14 +221,17 @@ def resolve(unit: UnitOfWork, subject: Published, kind: RecordKind, decision: De
     """
     conflict = conflict_of(unit.connection, subject.did, kind, subject.subject_id)
     if conflict is None:
-        raise NothingToResolveError(kind=subject.TOPIC)
+        raise NothingToResolveError(kind=subject.word)
     if decision.cid not in {None, conflict.cid}:
         raise EditedAgainError(conflict.cid)
     theirs = [] if isinstance(decision.keep, Resolution) else _chosen(conflict, decision.keep)
+    before = copied(subject)
     if theirs or decision.keep is Resolution.THEIRS:
+        require_free_title(unit, subject, adoptable(conflict, theirs or None))
         keep_theirs(unit, subject, conflict, fields=theirs or None)
     else:
         keep_ours(unit, subject, conflict)
+    follow(unit, before, subject)
     return subject
 
 

@@ -1,6 +1,7 @@
 """Finds what a request is about, a track or another subject with a record: as it is or was, for its owner or a reader."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
@@ -10,11 +11,13 @@ import sqlalchemy as sa
 from aggregates.like import Like
 from aggregates.published import Published, Subject
 from aggregates.track import Track
+from aggregates.track_list import TrackList
 from aggregates.values import tid_of
 from application.errors import (
     ApplicationError,
     LeavingError,
     LikeNotFoundError,
+    ListNotFoundError,
     NotOwnerError,
     TrackNotFoundError,
     VersionMismatchError,
@@ -38,6 +41,7 @@ A = TypeVar("A", bound=Published)
 NOT_FOUND: Final[dict[str, type[ApplicationError]]] = {
     Track.TOPIC: TrackNotFoundError,
     Like.TOPIC: LikeNotFoundError,
+    TrackList.TOPIC: ListNotFoundError,
 }
 
 
@@ -54,13 +58,22 @@ class On(Generic[A]):
         return self.aggregate.TOPIC
 
     @property
+    def word(self) -> str:
+        """What people call it."""
+        return self.kind
+
+    @property
     def subject(self) -> Subject:
         return Subject(self.kind, self.id)
 
+    def names(self, state: A) -> bool:  # noqa: ARG002
+        """Whether a subject with this id is what the request is about."""
+        return True
+
     def refused(self, found: A | None) -> ApplicationError:
         """Return why an account gets nothing of what was found: it may not know of another's that is deleted or taken down."""
-        is_shown = found is not None and found.deleted_at is None and found.taken_down_at is None
-        return NotOwnerError(kind=self.kind) if is_shown else NOT_FOUND[self.kind]()
+        is_shown = found is not None and found.is_public
+        return NotOwnerError(kind=self.word) if is_shown else NOT_FOUND[self.kind]()
 
     def accepts(self, state: object, did: str) -> bool:
         """Whether this is a state that a command of the account's would be accepted in."""
@@ -68,6 +81,7 @@ class On(Generic[A]):
             isinstance(state, self.aggregate)
             and state.did == did
             and state.deleted_at is None
+            and self.names(state)
             and self.is_of(state)
         )
 
@@ -78,7 +92,7 @@ class On(Generic[A]):
     def require_version(self, state: A) -> None:
         """Raise VersionMismatchError if the command was decided on another version."""
         if not self.is_of(state):
-            raise VersionMismatchError(state.visible_version, kind=self.kind)
+            raise VersionMismatchError(state.visible_version, kind=self.word)
 
 
 class ChangeOn(On[A]):
@@ -94,7 +108,8 @@ def find(log: EventLog, connection: sa.Connection, on: On[A]) -> A | None:
 
     def read(bucket: int) -> list[A]:
         latest = log.latest(bucket, on.subject.stream_id, lambda query: query.start(connection).all())
-        return [] if latest is None else [of_class(on.aggregate, latest.state)]
+        found = None if latest is None else of_class(on.aggregate, latest.state)
+        return [found] if found is not None and on.names(found) else []
 
     return next(iter(found_by_id(connection, on.id, read)), None)
 
@@ -115,6 +130,8 @@ def load_owned(unit: UnitOfWork, on: On[A], *, deleted_too: bool = False) -> A:
         found = unit.load(on.aggregate, on.subject.stream_id)
     except AggregateNotFoundError as error:
         raise on.refused(find(unit.log, unit.connection, on)) from error
+    if not on.names(found):
+        raise on.refused(None)
     if found.deleted_at is not None and not deleted_too:
         raise on.refused(found)
     on.require_version(found)
@@ -143,10 +160,15 @@ def owner_of(unit: UnitOfWork) -> str:
 ONE_MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def new_record(unit: UnitOfWork, collection: str) -> dict[str, str]:
-    """Return where a new record of the account is, and its time: the first from now on whose TID is no key of a record."""
+def new_record(
+    unit: UnitOfWork, collection: str, is_promised: Callable[[RecordKey], bool] = lambda _key: False
+) -> dict[str, str]:
+    """Return where a new record of the account is, and its time: the first from now on whose TID is no key of a record.
+
+    `is_promised` tells of the keys of what may have a record later.
+    """
     did, at = owner_of(unit), unit.now
-    while is_taken(unit.connection, RecordKey(did, collection, tid_of(at))):
+    while is_taken(unit.connection, key := RecordKey(did, collection, tid_of(at))) or is_promised(key):
         at += ONE_MICROSECOND
     created_at = at.isoformat(timespec="microseconds").replace("+00:00", "Z")
     return {"did": did, "collection": collection, "rkey": tid_of(at), "created_at": created_at}
@@ -165,7 +187,7 @@ def past_of(log: EventLog, connection: sa.Connection, did: str, on: On[A], when:
         version = connection.scalar(sa.select(sa.func.max(event.originator_version)).where(*until))
     found = log.state_at(connection, did, stream, version) if version and version <= MAX_VERSION else None
     if found is None or found.state.version != version:
-        raise VersionNotFoundError(kind=on.kind)
+        raise VersionNotFoundError(kind=on.word)
     return of_class(on.aggregate, found.state)
 
 

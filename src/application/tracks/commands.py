@@ -23,6 +23,7 @@ from aggregates.values import (
     checked_artist,
 )
 from application.authorization import require_no_duplicate
+from application.lists.albums import follow_album_text
 from application.subjects import ChangeOn, On, find, load_owned, new_record, owner_of
 from eventstore.change import copied
 from eventstore.event_log import EventLog
@@ -65,6 +66,7 @@ def register_track(unit: UnitOfWork, command: RegisterTrack, reserved: Reserved)
     track = Track.register(at=unit.now, track_id=next_subject_id(unit.connection, did), **where, **fields)
     track.set_downloads(command.downloads, at=unit.now)
     unit.save(track)
+    follow_album_text(unit, track, None)
     return track
 
 
@@ -132,12 +134,14 @@ class Undelete(ChangeOn[Track]):
 def change_track(unit: UnitOfWork, command: ChangeOn[Track], reserved: Reserved) -> Track:
     """Change the track; raises DuplicateAudioError, or MediaGoneError where bytes that it is to name again are swept."""
     track = load_owned(unit, command, deleted_too=isinstance(command, Undelete))
-    audio, *covers = media_cids(track) if track.deleted_at is None else [""]
+    is_live = track.deleted_at is None
+    album, (audio, *covers) = (track.album, media_cids(track)) if is_live else (None, [""])
     command.make(track, unit.now)
     if track.audio.cid != audio:
         require_no_duplicate(unit.connection, track.did, track.audio.cid, but=track.track_id)
     reserved.require({*media_cids(track)} - {audio, *covers}, unit.now)
     unit.save(track)
+    follow_album_text(unit, track, album)
     return track
 
 

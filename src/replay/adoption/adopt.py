@@ -25,11 +25,13 @@ from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
-from outbox.conflicts.conflicts import acknowledge_as_found, set_lane_host, subjects_of_records
+from outbox.conflicts.conflicts import set_lane_host, subjects_of_records
+from outbox.lists.items import request_album_texts
 from outbox.mirror.namespace_moves import is_taken
 from outbox.mirror.tables import lane
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.kind import RecordKind
+from outbox.relay.result import acknowledge_as_found
 from outbox.repo.pages import Entry, UnreadableRecordError
 from outbox.repo.reads import MAX_KEPT_BYTES, RepoReads
 from replay.adoption.record import (
@@ -131,9 +133,16 @@ class Adoption:
         is_wanted = partial(queue.is_held, claimed=job)
         is_done = await Turn(self, repo, job.envelope, progress, store, is_wanted).run()
         store(progress)
+        if is_done:
+            await self.threads.run(self._request_album_texts, job.subject)
         counts = {name: getattr(progress, name) for name in ("found", "known", "adopted", "refused")}
         logger.info("records_adopted", extra={"did": job.subject, "done": is_done, **counts})
         return Outcome.DONE if is_done else Outcome.AGAIN
+
+    def _request_album_texts(self, did: str) -> None:
+        """Have albums made of the texts of adopted tracks."""
+        with self.log.database.write() as connection:
+            request_album_texts(connection, did, self.log.database.now(connection))
 
     async def preview(self, did: str) -> Progress:
         """Read the records without their bytes, and count as adopted what a run would try to adopt; raises as a turn, and errors of identity."""

@@ -157,7 +157,7 @@ def apply_steps(unit: UnitOfWork, did: str, steps: Sequence[Drift]) -> None:
     restored = _subjects(steps, RESTORED)
     missing = [step for step in steps if step.kind is DriftKind.MISSING]
     subjects: list[Published] = unit.load_all(Published, [each.stream_id for each in restored])
-    live = [each for each in subjects if each.deleted_at is None]
+    live = [each for each in subjects if each.wants_record]
     for each in live:
         each.restore_record(at=unit.now)
     unit.save(*live)

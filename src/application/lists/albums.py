@@ -1,0 +1,235 @@
+"""Albums, and the album text of tracks.
+
+A track is in at most one album, the one that its text names: what changes the one changes the other in the same unit of work.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from itertools import count
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from aggregates.published import Published, PublishedEvent
+from aggregates.track import Track
+from aggregates.track_list import TrackList
+from aggregates.values import ListItem, ListType, Visibility, slug_of
+from application.errors import TitleTakenError, TooManyTracksError
+from application.subjects import new_record, owner_of
+from eventstore.streams.ids import next_subject_id
+from eventstore.unit_of_work import UnitOfWork
+from outbox.lists.items import list_item, request_album_texts
+from outbox.lists.references import cids_of
+from outbox.mirror.lanes import hold_lane
+from outbox.pds.client import RecordKey
+from projections.lists import IS_ALBUM, LIVE, album_titled, it, slugs_like
+from projections.tracks.queries import tracks_at
+from projections.tracks.table import TrackView
+
+MAX_TRACKS_AT_ONCE: Final = 100
+"""Whose album text one unit changes: the account's other commands wait for it."""
+
+
+def follow_album_text(unit: UnitOfWork, track: Track, before: str | None) -> None:
+    """Move a track to the album that its text names, the last one there, after its text was `before`. Call it in the unit that saves the track.
+
+    An album that is not there is made, without a record; one without a record that is empty then is deleted.
+    """
+    if track.album == before:
+        return
+    uri = uri_of(track)
+    left = [made for made in _albums_with(unit, uri) if made.name != track.album]
+    for made in left:
+        _take_out(made, uri, unit.now)
+    save(unit, *left)
+    if track.album is not None:
+        _enter(unit, uri, track.album, track.collection)
+
+
+def follow(unit: UnitOfWork, before: Published, after: Published) -> None:
+    """Have albums and texts follow what was adopted of another client's version of a track or an album."""
+    if isinstance(before, Track) and isinstance(after, Track):
+        follow_album_text(unit, after, before.album)
+    if isinstance(before, TrackList) and isinstance(after, TrackList):
+        rename(unit, after, before.name, before.items, confirm=True)
+        if before.items != after.items:
+            refresh(unit, after)
+        unit.save(after, *_followers(unit, after, before.items, title=before.name))
+
+
+def rename(
+    unit: UnitOfWork,
+    made: TrackList,
+    title: str | None,
+    before: Collection[ListItem],
+    *,
+    confirm: bool = False,
+) -> None:
+    """Give the tracks that an album had, and has, its title, where it was another; raises TooManyTracksError."""
+    if made.name == title:
+        return
+    earlier = {item.uri for item in before}
+    stay = [item for item in made.items if item.uri in earlier]
+    tracks = tracks_with_text(unit, made, title, of=stay, confirm=confirm)
+    for track in tracks:
+        track.update_metadata({"album": made.name}, at=unit.now)
+    unit.save(*tracks)
+
+
+def require_free_title(unit: UnitOfWork, subject: Published, changes: Mapping[str, Any]) -> None:
+    """Raise TitleTakenError where another album has the title that is to be adopted."""
+    if isinstance(subject, TrackList) and changes.get("name", subject.name) != subject.name:
+        require_free(unit, subject.list_type, changes["name"])
+
+
+def _enter(unit: UnitOfWork, uri: str, title: str, collection: str) -> None:
+    known = album_titled(unit.connection, owner_of(unit), title)
+    if known is None:
+        beside = f"{collection.rpartition('.')[0]}.{TrackList.TOPIC}"
+        fields = {"list_type": ListType.ALBUM, "name": title, "slug": free_slug(unit, title)}
+        made = new_list(unit, beside, **fields, record_requested=False)
+    else:
+        made = unit.load(TrackList, TrackList.create_id(known))
+    if all(item.uri != uri for item in made.items):
+        hold_lane(unit.connection, owner_of(unit))
+        made.add(ListItem(uri, cids_of(unit.connection, [uri]).get(uri)), at=unit.now, limited=False)
+    save(unit, made)
+
+
+def save(
+    unit: UnitOfWork, *lists: TrackList, before: Collection[ListItem] | None = None, title: str | None = None
+) -> None:
+    """Save lists; where the first one had the items `before`, and this title, its tracks' texts and their other albums follow."""
+    for made in lists:
+        if made.wants_record and _begins_record(made):
+            refresh(unit, made)
+    followers = [] if before is None else _followers(unit, lists[0], before, title=title or lists[0].name)
+    unit.save(*lists, *followers)
+
+
+def _begins_record(made: TrackList) -> bool:
+    return any(isinstance(each, PublishedEvent) and each.RECREATES_RECORD for each in made.pending_events)
+
+
+def _followers(
+    unit: UnitOfWork, made: TrackList, before: Collection[ListItem], *, title: str | None
+) -> list[TrackList | Track]:
+    """Return the tracks that have come into an album, or left it when it had this title, with their new texts, and the albums that they leave."""
+    if made.list_type != ListType.ALBUM:
+        return []
+    earlier, now = {item.uri for item in before}, {item.uri for item in made.items}
+    others: dict[int, TrackList] = {}
+    for uri in now - earlier:
+        for other in _albums_with(unit, uri):
+            if other.list_id != made.list_id:
+                _take_out(others.setdefault(other.list_id, other), uri, unit.now)
+    moved = [item for item in (*before, *made.items) if item.uri in earlier ^ now]
+    views = [view for view in tracks_of(unit, moved).values() if view.did == made.did]
+    tracks = _load_tracks(unit, [view for view in views if view.deleted_at is None])
+    for track in tracks:
+        is_in = uri_of(track) in now
+        if is_in or track.album == title:
+            track.update_metadata({"album": made.name if is_in else None}, at=unit.now)
+    return [*others.values(), *tracks]
+
+
+def _take_out(made: TrackList, uri: str, at: datetime) -> None:
+    """Take a track out of an album; one that texts made is deleted with its last track."""
+    made.remove(uri, at=at)
+    if not (made.items or made.record_requested):
+        made.delete(at=at)
+
+
+def tracks_of(unit: UnitOfWork, items: Iterable[ListItem]) -> dict[str, TrackView]:
+    """Return the tracks here that items refer to, by URI, deleted ones too."""
+    found = tracks_at(unit.connection, places_of(items))
+    return {uri_of(view): view for view in found.values()}
+
+
+def places_of(items: Iterable[ListItem]) -> list[tuple[str, str, str]]:
+    """Return the account, the collection and the key of each record that items refer to."""
+    keys = (RecordKey.of_uri(item.uri) for item in items)
+    return [(key.did, key.collection, key.rkey) for key in keys]
+
+
+def tracks_with_text(
+    unit: UnitOfWork,
+    made: TrackList,
+    text: str | None,
+    *,
+    of: Iterable[ListItem] | None = None,
+    confirm: bool = False,
+) -> list[Track]:
+    """Load the live tracks of an album, or of these items, that are its owner's and have this text.
+
+    Too many are left to a job, where that is confirmed; else raises TooManyTracksError.
+    """
+    if made.list_type != ListType.ALBUM:
+        return []
+    views = tracks_of(unit, made.items if of is None else of).values()
+    own = [view for view in views if view.did == made.did and view.deleted_at is None]
+    some = [view for view in own if view.album == text]
+    if len(some) > MAX_TRACKS_AT_ONCE:
+        if not confirm:
+            raise TooManyTracksError(len(some), MAX_TRACKS_AT_ONCE)
+        request_album_texts(unit.connection, made.did, unit.now)
+        return []
+    return _load_tracks(unit, some)
+
+
+def _load_tracks(unit: UnitOfWork, views: Iterable[TrackView]) -> list[Track]:
+    return unit.load_all(Track, [Track.create_id(view.track_id) for view in views])
+
+
+def _albums_with(unit: UnitOfWork, uri: str) -> list[TrackList]:
+    """Load the live albums of the account that have this item."""
+    is_of_list = sa.and_(list_item.c.did == it.did, list_item.c.list_id == it.list_id)
+    these = (it.did == owner_of(unit), IS_ALBUM, LIVE, list_item.c.uri == uri)
+    ids = unit.connection.scalars(sa.select(it.list_id).join(list_item, is_of_list).where(*these))
+    return unit.load_all(TrackList, [TrackList.create_id(each) for each in ids])
+
+
+def require_free(unit: UnitOfWork, list_type: str, title: str | None) -> None:
+    if list_type == ListType.ALBUM and title is not None:
+        other = album_titled(unit.connection, owner_of(unit), title)
+        if other is not None:
+            raise TitleTakenError(other)
+
+
+def new_list(unit: UnitOfWork, collection: str, **fields: Any) -> TrackList:
+    def is_promised(key: RecordKey) -> bool:
+        these = (it.did == key.did, it.collection == key.collection, it.rkey == key.rkey)
+        return bool(unit.connection.scalar(sa.select(sa.exists().where(*these))))
+
+    made = {
+        "list_id": next_subject_id(unit.connection, owner_of(unit)),
+        "description": None,
+        "release_date": None,
+        "artwork": None,
+        "visibility": Visibility.PUBLIC,
+        "follow": True,
+        "record_requested": True,
+        "items": (),
+        **new_record(unit, collection, is_promised),
+        **fields,
+    }
+    stored = {name: str(made[name]) for name in ("list_type", "visibility")}
+    return TrackList.register(at=unit.now, **made | stored)
+
+
+def free_slug(unit: UnitOfWork, name: str) -> str:
+    slug = slug_of(name)
+    taken = slugs_like(unit.connection, owner_of(unit), slug)
+    numbered = (slug if number == 1 else f"{slug}-{number}" for number in count(1))
+    return next(each for each in numbered if each not in taken)
+
+
+def refresh(unit: UnitOfWork, made: TrackList) -> None:
+    """Refer to the newest records: those of a list without a record are not kept up."""
+    hold_lane(unit.connection, made.did)
+    cids = cids_of(unit.connection, [item.uri for item in made.items])
+    made.refresh_references({uri: ListItem(uri, cid) for uri, cid in cids.items()}, at=unit.now)
+
+
+def uri_of(track: Track | TrackView) -> str:
+    return RecordKey(track.did, track.collection, track.rkey).uri

@@ -1,0 +1,303 @@
+"""Commands on albums and playlists: make, edit, order, delete, undelete."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from aggregates.errors import InvalidFieldError
+from aggregates.track_list import TrackList
+from aggregates.values import Artwork, ListItem, ListType, Visibility, checked_list_name
+from application.errors import NotInAlbumsError, RecordNotReadError, TrackNotFoundError
+from application.lists.albums import (
+    free_slug,
+    new_list,
+    refresh,
+    rename,
+    require_free,
+    save,
+    tracks_of,
+    tracks_with_text,
+    uri_of,
+)
+from application.subjects import On, load_owned, owner_of
+from eventstore.unit_of_work import UnitOfWork
+from outbox.lists.references import cids_of
+from outbox.mirror.lanes import hold_lane
+from outbox.pds.client import RecordKey
+from projections.tracks.queries import track_by_id, tracks_at
+from projections.tracks.table import TrackView
+from storage.media import Reserved
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A track by its id, or a record by its URI; `cid` is what its PDS said of one that no account here has."""
+
+    track_id: int | None = None
+    uri: str | None = None
+    cid: str | None = None
+
+
+def cids_in(artwork: Artwork | None) -> tuple[str, ...]:
+    return artwork.cids if artwork is not None else ()
+
+
+@dataclass(frozen=True)
+class CreateList:
+    list_type: ListType
+    name: str
+    collection: str
+    slug: str | None = None
+    description: str | None = None
+    release_date: str | None = None
+    artwork: Artwork | None = None
+    visibility: Visibility = Visibility.PUBLIC
+    follow: bool = True
+    entries: Sequence[Entry] = ()
+
+
+def create_list(unit: UnitOfWork, command: CreateList, reserved: Reserved) -> TrackList:
+    """Make the list; raises TitleTakenError, and what `_items` and `TrackList.reorder` raise."""
+    reserved.require(cids_in(command.artwork), unit.now)
+    require_free(unit, command.list_type, command.name)
+    fields = {name: value for name, value in vars(command).items() if name != "entries"}
+    made = new_list(unit, **{**fields, "slug": command.slug or free_slug(unit, command.name)})
+    made.reorder(_items(unit, made, command.entries), at=unit.now)
+    save(unit, made, before=())
+    return made
+
+
+@dataclass(frozen=True)
+class OnList(On[TrackList]):
+    """Which list; with a type, one of that type alone."""
+
+    list_type: ListType | None = None
+
+    @property
+    def word(self) -> str:
+        return self.list_type or super().word
+
+    def names(self, state: TrackList) -> bool:
+        return self.list_type in {None, state.list_type}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeList(OnList):
+    """A change of a list by its owner. An album that texts of tracks made has a record in this `collection` from then on."""
+
+    collection: str
+    confirm: bool = False
+    """Whether the texts of very many tracks may follow later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditList(ChangeList):
+    """Checked values of the changed fields; a new cover is stored already."""
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    visibility: Visibility | None = None
+    artwork: Artwork | None = None
+    removes_artwork: bool = False
+
+    def make(self, subject: TrackList, at: datetime) -> None:
+        subject.edit(self.metadata, at=at)
+        if self.visibility is not None:
+            subject.set_visibility(self.visibility, at=at)
+        if self.artwork is not None:
+            subject.replace_artwork(self.artwork, at=at)
+        elif self.removes_artwork:
+            subject.remove_artwork(at=at)
+
+
+FIELDS: Final = ("name", "slug", "description", "release_date", "follow", "visibility", "artwork", "items")
+"""The fields that can be reverted."""
+_AS_MADE: Final = "it stays as the list was made"
+_OF_PDS: Final = "it says what the PDS has; the relay observes it"
+KEPT_BECAUSE: Final = {
+    **dict.fromkeys(("list_type", "created_at", "collection", "rkey"), _AS_MADE),
+    "record_requested": "a list that has a record keeps it",
+    "record_missing_since": _OF_PDS,
+    "foreign_edit": _OF_PDS,
+    "deleted_at": "an undelete brings a deleted list back",
+}
+"""Why each of the other fields that history shows cannot be reverted."""
+
+
+def require_revertible(fields: Collection[str]) -> None:
+    """Raise InvalidFieldError for the first field that cannot be reverted, and say why."""
+    for name in fields:
+        if name in KEPT_BECAUSE:
+            raise InvalidFieldError("fields", f"{name} cannot be reverted: {KEPT_BECAUSE[name]}")
+        if name not in FIELDS:
+            raise InvalidFieldError("fields", f"must be some of: {', '.join(FIELDS)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevertList(ChangeList):
+    """The earlier state, and the fields to revert to it."""
+
+    past: TrackList
+    fields: Collection[str] = FIELDS
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        kept = {*self.fields} - {"items"}
+        return {name: getattr(self.past, name) for name in TrackList.METADATA if name in kept}
+
+    def make(self, subject: TrackList, at: datetime) -> None:
+        past = self.past
+        subject.edit(self.metadata, at=at)
+        if "visibility" in self.fields:
+            subject.set_visibility(Visibility(past.visibility), at=at)
+        if "artwork" in self.fields:
+            if past.artwork is not None:
+                subject.replace_artwork(past.artwork, at=at)
+            else:
+                subject.remove_artwork(at=at)
+        if "items" in self.fields:
+            subject.reorder(past.items, at=at, may_repeat=True)
+
+
+def edit_list(unit: UnitOfWork, command: EditList | RevertList, reserved: Reserved) -> TrackList:
+    """Edit the list; a new title is the album text of its tracks. Raises TitleTakenError, TooManyTracksError and MediaGoneError."""
+    made = load_owned(unit, command)
+    title, before, cover = made.name, made.items, made.artwork
+    if command.metadata.get("name", title) != title:
+        require_free(unit, made.list_type, command.metadata["name"])
+    command.make(made, unit.now)
+    if made.artwork != cover:
+        reserved.require(cids_in(made.artwork), unit.now)
+    _request_record(made, command.collection, unit.now)
+    if isinstance(command, RevertList):
+        refresh(unit, made)  # what it has again may have another CID by now
+    rename(unit, made, title, before, confirm=command.confirm)
+    save(unit, made, before=before, title=title)
+    return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddItem(ChangeList):
+    entry: Entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveItem(ChangeList):
+    entry: Entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoveItem(ChangeList):
+    entry: Entry
+    before: Entry | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reorder(ChangeList):
+    entries: Sequence[Entry]
+
+
+ChangeItems = AddItem | RemoveItem | MoveItem | Reorder
+
+
+def change_items(unit: UnitOfWork, command: ChangeItems) -> TrackList:
+    """Change which items the list has, and where. Raises what the list and `_items` raise."""
+    made = load_owned(unit, command)
+    before = made.items
+    match command:
+        case AddItem(entry=entry):
+            made.add(*_items(unit, made, [entry]), at=unit.now)
+        case RemoveItem(entry=entry):
+            made.remove(_named(unit, entry), at=unit.now)
+        case MoveItem(entry=entry, before=place):
+            behind = _named(unit, place) if place is not None else None
+            made.move(_named(unit, entry), before=behind, at=unit.now)
+        case Reorder(entries=entries):
+            made.reorder(_items(unit, made, entries), at=unit.now)
+    _request_record(made, command.collection, unit.now)
+    save(unit, made, before=before)
+    return made
+
+
+def delete_list(unit: UnitOfWork, on: OnList, *, confirm: bool = False) -> TrackList:
+    """Hide the list; the relay removes its record. The tracks of an album lose their album text; raises TooManyTracksError."""
+    made = load_owned(unit, on)
+    tracks = tracks_with_text(unit, made, made.name, confirm=confirm)
+    for track in tracks:
+        track.update_metadata({"album": None}, at=unit.now)
+    made.delete(at=unit.now)
+    unit.save(made, *tracks)
+    return made
+
+
+def undelete_list(unit: UnitOfWork, on: OnList, reserved: Reserved) -> TrackList:
+    """Restore the list and the album text of its tracks; one that is in another album by now leaves this one. Raises TitleTakenError."""
+    made = load_owned(unit, on, deleted_too=True)
+    if made.deleted_at is None:
+        return made
+    require_free(unit, made.list_type, made.name)
+    reserved.require(cids_in(made.artwork), unit.now)
+    made.undelete(at=unit.now)
+    tracks = tracks_with_text(unit, made, None, confirm=True)
+    for track in tracks:
+        track.update_metadata({"album": made.name}, at=unit.now)
+    if made.list_type == ListType.ALBUM:
+        for view in tracks_of(unit, made.items).values():
+            if view.did == made.did and view.album not in {None, made.name}:
+                made.remove(uri_of(view), at=unit.now)
+    unit.save(*tracks)
+    save(unit, made)
+    return made
+
+
+def _items(unit: UnitOfWork, made: TrackList, entries: Sequence[Entry]) -> list[ListItem]:
+    """Return what a list refers to. Raises TrackNotFoundError, NotInAlbumsError and RecordNotReadError."""
+    known = {item.uri: item for item in made.items}
+    by_id = {view.track_id: uri for uri, view in tracks_of(unit, made.items).items()} if known else {}
+    found: list[tuple[str, str | None]] = []
+    for entry in entries:
+        uri = entry.uri if entry.uri in known else by_id.get(entry.track_id or 0)
+        found.append((uri, None) if uri is not None else _new_item(unit, made, entry))
+    hold_lane(unit.connection, owner_of(unit))
+    cids = cids_of(unit.connection, [uri for uri, _ in found if uri not in known])
+    return [known.get(uri) or ListItem(uri, cids.get(uri, cid)) for uri, cid in found]
+
+
+def _new_item(unit: UnitOfWork, made: TrackList, entry: Entry) -> tuple[str, str | None]:
+    view = _view_of(unit, entry)
+    if view is not None and (view.deleted_at is not None or view.taken_down_at is not None):
+        raise TrackNotFoundError
+    if view is None and entry.uri is None:
+        raise TrackNotFoundError
+    if made.list_type == ListType.ALBUM and (view is None or view.did != made.did):
+        raise NotInAlbumsError
+    if view is not None:
+        return uri_of(view), None
+    if entry.cid is None:
+        raise RecordNotReadError
+    return str(entry.uri), entry.cid
+
+
+def _view_of(unit: UnitOfWork, entry: Entry) -> TrackView | None:
+    if entry.track_id is not None:
+        return track_by_id(unit.connection, entry.track_id)
+    key = RecordKey.of_uri(entry.uri or "")
+    return next(iter(tracks_at(unit.connection, [(key.did, key.collection, key.rkey)]).values()), None)
+
+
+def _named(unit: UnitOfWork, entry: Entry) -> str:
+    """Return the URI of an entry that a list has; raises TrackNotFoundError."""
+    if entry.uri is not None:
+        return entry.uri
+    if (view := _view_of(unit, entry)) is None:
+        raise TrackNotFoundError
+    return uri_of(view)
+
+
+def _request_record(made: TrackList, collection: str, at: datetime) -> None:
+    """Have a record of an album that its owner saves, unless its title is too long for one."""
+    try:
+        checked_list_name(made.name or "")
+    except InvalidFieldError:
+        return
+    made.request_record(collection, at=at)
