@@ -13,13 +13,27 @@ from api.pipeline.media_intake import MediaIntake
 from api.pipeline.media_request import MAX_CONCURRENT_READS_OF_ONE_CALLER
 from api.plyr import surface
 from api.responses.like import LIKES
+from api.responses.list import DOORS
 from api.responses.mirror import TRACKS, ShownKind
-from api.routers import auth, health, history, likes, me, media, mirrors, oauth, records, track_writes, tracks
+from api.routers import (
+    auth,
+    health,
+    history,
+    likes,
+    lists,
+    me,
+    media,
+    mirrors,
+    oauth,
+    records,
+    track_writes,
+    tracks,
+)
 from api.routers.ops import accounts, deliveries, work
 from api.services import Services
 from eventstore.coordination.threads import Joint, Turns
 
-KINDS: Final[tuple[ShownKind[Any], ...]] = (TRACKS, LIKES)
+KINDS: Final[tuple[ShownKind[Any], ...]] = (TRACKS, LIKES, *DOORS)
 ROUTERS: Final = (
     tracks.router,
     tracks.artists,
@@ -29,6 +43,9 @@ ROUTERS: Final = (
     *map(mirrors.mirror_routes, KINDS),
     mirrors.router,
     *map(history.history_routes, KINDS),
+    *map(lists.list_routes, DOORS),
+    *map(lists.item_routes, DOORS),
+    lists.of_artists,
     history.router,
     media.router,
     media.of_tracks,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from api.errors import NotOfferedError
 from api.middleware.http_layer import Answered
 from api.middleware.rate_limits import RateLimits
 from application.authorization import Supporters
@@ -103,3 +104,10 @@ class Services:
     cors_origins: tuple[str, ...] = ()
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When the process began, by its own clock."""
+
+    def collection_of(self, kind: str) -> str:
+        """Return where new records of a kind are written; raises NotOfferedError where OAUTH_SCOPE leaves that out."""
+        collection = self.kinds[kind].collection
+        if not self.offers(collection):
+            raise NotOfferedError(f"{kind}s")
+        return collection

@@ -197,12 +197,20 @@ def upload(client, person, *, title="Song", seed=1, image=None, **fields):
     return answer.json()
 
 
-def upload_and_like(client, person, **fields):
-    """Upload a track that its artist likes; `like_id` is the id of that."""
-    track = upload(client, person, **fields)
-    answer = client.put(f"/tracks/{track['id']}/like", headers=person.headers)
-    assert answer.status_code == 200, answer.text
-    return {**track, "like_id": answer.json()["id"]}
+def upload_with_all(client, person, **fields):
+    """Upload a track that its artist likes, and make an album and a playlist without it: the answer has the ids of all."""
+    track, bodies = upload(client, person, **fields), {"album": {"title": "A"}, "playlist": {"name": "A"}}
+    made = {
+        kind: client.post(f"/{kind}s", json=body, headers=person.headers) for kind, body in bodies.items()
+    }
+    made["like"] = client.put(f"/tracks/{track['id']}/like", headers=person.headers)
+    return {**track, **{f"{kind}_id": answer.json()["id"] for kind, answer in made.items()}}
+
+
+def ids_of(track):
+    """The names in paths of what `upload_with_all` has made."""
+    names = ("like_id", "album_id", "playlist_id")
+    return {"track_id": track["id"], **{name: track[name] for name in names}}
 
 
 def form(fields):

@@ -20,6 +20,7 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
+from aggregates.values import Artwork
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.error_responses import error_response
 from api.middleware.http_layer import GATED_MEDIA, PUBLIC_MEDIA
@@ -40,6 +41,7 @@ from eventstore.coordination.threads import Turns
 from eventstore.errors import ThreadsBusyError
 from eventstore.untrusted import whole_number
 from identity.accounts.credentials import Principal
+from projections.lists import covers_named
 from projections.tracks.queries import live_tracks_naming, track_by_id
 from projections.tracks.table import TrackView
 from storage.artwork import RENDITION_SIZES
@@ -236,14 +238,14 @@ class MediaRequest:
 
     async def show(self, cid: str, size: int | None = None) -> Response:
         """Return a cover or a thumbnail; with a size a rendition of the cover, or the cover while there is none."""
-        views = await run_in_threadpool(self._naming, cid)
-        covers = [view.artwork for view in views if view.artwork is not None]
+        found = await run_in_threadpool(self._covers, cid)
+        covers = [cover for cover, _ in found]
         mimes = {each.thumbnail_cid: RENDITION_MIME for each in covers} | {
             each.cid: each.mime for each in covers
         }
         if (mime := mimes.get(cid)) is None:
             raise MediaNotFoundError
-        is_public = any(view.taken_down_at is None for view in views)
+        is_public = any(is_public for _, is_public in found)
         if size is None:
             return await self._bytes(cid, mime, IMMUTABLE if is_public else PRIVATE)
         if rendition := await run_in_threadpool(self._rendition, cid, size):
@@ -336,6 +338,17 @@ class MediaRequest:
         if self.caller is not None and self.caller.admin:
             return sorted(views, key=lambda view: view.taken_down_at is not None)
         return [view for view in views if view.taken_down_at is None]
+
+    def _covers(self, cid: str) -> list[tuple[Artwork, bool]]:
+        """Return the covers of tracks and lists with these bytes that the caller may see, and whether all may."""
+        views = self._naming(cid)
+        found = [(view.artwork, view.taken_down_at is None) for view in views if view.artwork is not None]
+        if CID.fullmatch(cid) is None:
+            return found
+        with self.services.database.read() as connection:
+            of_lists = covers_named(connection, cid)
+        did = self.caller.did if self.caller is not None else None
+        return found + [(cover, public) for cover, owner, public in of_lists if public or owner == did]
 
     async def _bytes(self, cid: str, mime: str, caching: str) -> Response:
         request = self.request

@@ -15,7 +15,7 @@ from api.json_response import AsciiJsonResponse
 from api.pipeline.command_request import Command, Respond
 from api.plyr.reading import ROUTER, PeerTrackId, Reader
 from api.responses.reader import SubjectReader
-from api.routers.likes import answer_like, collection_of_likes
+from api.routers.likes import answer_like
 from application.authorization import may_see_track, require_shown
 from application.likes import like_track, unlike_track
 from eventstore.idempotency import CommandResult
@@ -65,7 +65,7 @@ def list_likes(track_id: PeerTrackId, reader: Reader) -> Response:
 @router.post("/tracks/{track_id}/like")
 async def like(track_id: PeerTrackId, request: Command) -> Response:
     """Like a track that has a record; raises NoRecordError for any other."""
-    on, collection = request.on(Track, track_id), collection_of_likes(request.services)
+    on, collection = request.on(Track, track_id), request.services.collection_of(Like.TOPIC)
 
     def use_case(unit: UnitOfWork) -> Like:
         liked = like_track(unit, on, collection)

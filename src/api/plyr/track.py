@@ -1,7 +1,5 @@
 """A track as the peer's clients read it: every field of theirs, each true here or the default that docs/plyr.md names."""
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -10,7 +8,7 @@ from uuid import NAMESPACE_URL, uuid5
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from aggregates.values import Downloads
+from aggregates.values import Downloads, slug_of
 from api.responses.track import TrackBody, track_bodies
 from application.authorization import Supporters, supported_artists
 from eventstore.database import Database
@@ -19,8 +17,6 @@ from identity.accounts.accounts import Account, accounts_of
 from identity.accounts.credentials import Principal
 from outbox.tracks.record import RecordUrls
 from projections.tracks.table import LIVE, TrackView, tracks
-
-_NOT_IN_SLUGS: Final = re.compile(r"[^\w]+")
 
 
 class AlbumBody(BaseModel):
@@ -35,8 +31,7 @@ class AlbumBody(BaseModel):
 
 def album_of(did: str, title: str) -> AlbumBody:
     """Return the album of an artist; its id is made of both, so that it is the same at every read."""
-    slug = _NOT_IN_SLUGS.sub("-", unicodedata.normalize("NFKC", title).casefold()).strip("-_") or "album"
-    return AlbumBody(id=str(uuid5(NAMESPACE_URL, f"{did}\n{title}")), slug=slug, title=title)
+    return AlbumBody(id=str(uuid5(NAMESPACE_URL, f"{did}\n{title}")), slug=slug_of(title), title=title)
 
 
 def album_titled(database: Database, did: str, album_id: str) -> str | None:

@@ -129,7 +129,7 @@ class UploadFields(TrackFields):
     title: Title
 
 
-def _without_defaults(schema: dict[str, Any]) -> None:
+def without_defaults(schema: dict[str, Any]) -> None:
     for each in schema["properties"].values():
         del each["default"]
 
@@ -137,7 +137,7 @@ def _without_defaults(schema: dict[str, Any]) -> None:
 class EditFields(TrackFields):
     """What is absent stays as it is."""
 
-    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    model_config = ConfigDict(json_schema_extra=without_defaults)
 
     remove_image: Flag = Field(False, description="whether to remove the cover; it wins over `image`")
 

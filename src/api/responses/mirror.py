@@ -148,7 +148,8 @@ def record_mirror(
     return body_from(
         kind.mirror,
         mirror,
-        **{f"{kind.name}_id": subject_id},
+        **{f"{kind.word}_id": subject_id},
+        **kind.beside(connection, subject),
         desired=DesiredBody(op=mirror.desired_op, generation=mirror.generation),
         acked=AckedBody(generation=mirror.acked_generation),
         observed=ObservedBody(cid=mirror.record_cid),
@@ -239,7 +240,7 @@ def comparison_body(
     return body_from(
         kind.comparison,
         mirror,
-        **{f"{kind.name}_id": subject_id},
+        **{f"{kind.word}_id": subject_id},
         record_uri=known.key.uri,
         wanted=DesiredBody(op=mirror.desired_op, generation=mirror.generation),
         confirmed=known.confirmed,
@@ -263,13 +264,22 @@ class ShownKind(Generic[A]):
         return self.aggregate.TOPIC
 
     @property
+    def word(self) -> str:
+        """What people call it."""
+        return self.name
+
+    @property
     def path(self) -> str:
-        return f"/{self.name}s/{{{self.name}_id}}"
+        return f"/{self.word}s/{{{self.word}_id}}"
 
     @property
     def in_path(self) -> Any:
         """The parameter of the path that is the subject's id."""
-        return Path(alias=f"{self.name}_id", description=f"The `id` of a {self.name}.")
+        return Path(alias=f"{self.word}_id", description=f"The `id` of a {self.word}.")
+
+    def beside(self, connection: sa.Connection, subject: A) -> Mapping[str, Any]:  # noqa: ARG002
+        """Return what its mirror has beside what each has."""
+        return {}
 
     def on(self, subject_id: int, versions: frozenset[int] | None = None) -> On[A]:
         return On(self.aggregate, subject_id, versions)

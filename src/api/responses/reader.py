@@ -12,7 +12,7 @@ from application.subjects import A, On, require_owned
 from eventstore.change import Change, of_class
 from eventstore.prepared import Prepared, Result
 from eventstore.unit_of_work import UnitOfWork
-from outbox.views.status import OF_SUBJECT, Mirror, mirrors, mirrors_in
+from outbox.views.status import OF_SUBJECT, Mirror, mirrors, mirrors_in, without_record
 
 BESIDE: Final[dict[type[Published], Prepared]] = {}
 """What is read of a subject with its save, by its class: its mirror, and what else its body needs; OF_SUBJECT of all others."""
@@ -60,8 +60,9 @@ class SubjectReader:
     def mirror(self, subject: Subject) -> Mirror:
         """Return the subject's mirror, as of its save where it was saved here."""
         saved, (kind, this) = self.saved(subject), subject
-        found = mirrors(self.connection, self.did, kind, [this]) if saved is None else mirrors_in(saved[1])
-        return found[this]
+        if saved is None:
+            return mirrors(self.connection, self.did, kind, [this])[this]
+        return mirrors_in(saved[1]).get(this) or without_record(this)
 
     def state(self, aggregate: type[A], subject: Subject) -> tuple[A, Mirror]:
         """Return a subject of the account with its mirror, as `mirror` does."""

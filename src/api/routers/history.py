@@ -19,6 +19,7 @@ from aggregates.like import Like
 from aggregates.published import Published, Subject, event_classes
 from aggregates.track import Track
 from aggregates.track_events import NOT_IN_RECORD
+from aggregates.track_list import TrackList
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import NotYourAuditError
 from api.json_response import Page, body_from, opaque
@@ -215,7 +216,7 @@ def read_diff(
 
 
 TYPES: Final = tuple(
-    dict.fromkeys(each.__name__ for kind in (Track, Like, Account) for each in event_classes(kind))
+    dict.fromkeys(each.__name__ for kind in (Track, Like, TrackList, Account) for each in event_classes(kind))
 )
 
 

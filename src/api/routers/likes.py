@@ -9,13 +9,11 @@ from pydantic import BaseModel, Field
 from aggregates.like import Like
 from aggregates.track import Track
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
-from api.errors import NotOfferedError
 from api.json_response import Page, body_from, cut
 from api.openapi import errors
 from api.pipeline.command_request import Command, CommandRequest, Respond, UseCase
 from api.requests.parameters import PageQuery, StrictRoute, TrackId, cursor_of, page_length
 from api.responses.like import LikeBody, saved_like
-from api.services import Services
 from application.authorization import require_shown
 from application.likes import like_track, unlike_track
 from identity.accounts.accounts import accounts_of
@@ -29,7 +27,7 @@ router = APIRouter(tags=["likes"], route_class=StrictRoute)
 @router.put("/tracks/{track_id}/like", response_model=LikeBody, responses=errors(501))
 async def like(track_id: TrackId, request: Command) -> Response:
     """Like a track. While it has no record, the like's own waits for that: its mirror is `pending`, because of `subject`."""
-    on, collection = request.on(Track, track_id), collection_of_likes(request.services)
+    on, collection = request.on(Track, track_id), request.services.collection_of(Like.TOPIC)
     return await answer_like(request, partial(like_track, on=on, collection=collection), saved_like)
 
 
@@ -37,14 +35,6 @@ async def like(track_id: TrackId, request: Command) -> Response:
 async def unlike(track_id: TrackId, request: Command) -> Response:
     """Take a like back, and delete its record."""
     return await answer_like(request, partial(unlike_track, on=request.on(Track, track_id)), saved_like)
-
-
-def collection_of_likes(services: Services) -> str:
-    """Return where new likes are written; raises NotOfferedError where OAUTH_SCOPE leaves that out."""
-    collection = services.kinds[Like.TOPIC].collection
-    if not services.offers(collection):
-        raise NotOfferedError("likes")
-    return collection
 
 
 async def answer_like(request: CommandRequest, use_case: UseCase, show: Respond) -> Response:

@@ -145,9 +145,9 @@ async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
     fields = dict(fields_as(UploadFields, body))
     did = request.principal.did
     fields["features"] = await features_of(fields["features"], services.featured_artists, did)
-    _refuse_image_as_text(body)
+    refuse_image_as_text(body)
     audio = await intake.read_audio(staged)
-    image = await _artwork_of(request, body)
+    image = await artwork_of(request, body)
     await run_in_threadpool(
         _refuse_audio, request, audio.cid
     )  # before bytes are stored; the unit refuses it too
@@ -162,13 +162,13 @@ async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
 async def edit_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
     fields = fields_as(EditFields, body)
     given: dict[str, Any] = {name: getattr(fields, name) for name in fields.model_fields_set}
-    _refuse_image_as_text(body)
+    refuse_image_as_text(body)
     if "features" in given:
         artists, did = request.services.featured_artists, request.principal.did
         given["features"] = await features_of(fields.features, artists, did)
     removes_artwork = fields.remove_image or "image" in body.fields
     artwork: Artwork | Keep | None = None if removes_artwork else KEEP
-    if not removes_artwork and (image := await _artwork_of(request, body)) is not None:
+    if not removes_artwork and (image := await artwork_of(request, body)) is not None:
         artwork = await request.intake.keep_artwork(image)
     return EditTrack(
         Track,
@@ -182,12 +182,12 @@ async def edit_command(request: CommandRequest, track_id: int, body: Body) -> Ed
     )
 
 
-async def _artwork_of(request: CommandRequest, body: Body) -> PreparedArtwork | None:
+async def artwork_of(request: CommandRequest, body: Body) -> PreparedArtwork | None:
     image = body.files.get("image")
     return await request.intake.read_artwork(request.principal.did, image) if image is not None else None
 
 
-def _refuse_image_as_text(body: Body) -> None:
+def refuse_image_as_text(body: Body) -> None:
     if body.fields.get("image") not in NONE:
         raise InvalidFieldError("image", "must be sent as a file of a multipart body")
 

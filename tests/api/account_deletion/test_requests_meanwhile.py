@@ -7,7 +7,7 @@ import pytest
 from tests.api.account_deletion.deletion import leave
 from tests.api.auth.route_table import ROUTES, Who, of
 from tests.api.client import TestClient
-from tests.api.world import refusal, upload
+from tests.api.world import ids_of, refusal, upload, upload_with_all
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
@@ -20,22 +20,26 @@ ALLOWED = {
     "DELETE /auth/tokens",
     "DELETE /tracks/{track_id}",
     "POST /tracks/{track_id}/mirror/retry",
+    "DELETE /albums/{album_id}",
+    "POST /albums/{album_id}/mirror/retry",
+    "DELETE /playlists/{playlist_id}",
+    "POST /playlists/{playlist_id}/mirror/retry",
 }
 """What follows the deletion, ends sessions, or brings it further."""
 REFUSED = [name for name in of(Who.OWN, Who.TRACK) if not name.startswith("GET ") and name not in ALLOWED]
 
 
-def is_refused(client, person, name, track):
+def is_refused(client, person, name, ids):
     method, path = name.split(" ")
-    url = path.format(track_id=track["id"])
-    answer = client.request(method, url, headers=person.headers, **ROUTES[name].body)
+    answer = client.request(method, path.format(**ids), headers=person.headers, **ROUTES[name].body)
     return answer.status_code == 409 and refusal(answer) == (409, "leaving")
 
 
-def test_all_commands_that_do_not_serve_the_deletion_are_refused_meanwhile(world, client, alice, tracks):
+def test_all_commands_that_do_not_serve_the_deletion_are_refused_meanwhile(world, client, alice):
+    ids = ids_of(upload_with_all(client, alice))
     leave(client, alice)
     before = world.state()
-    assert [name for name in REFUSED if not is_refused(client, alice, name, tracks[0])] == []
+    assert [name for name in REFUSED if not is_refused(client, alice, name, ids)] == []
     assert world.state() == before
 
 

@@ -4,7 +4,7 @@
 |---|---|
 | `OPEN` | anybody; what they are shown may depend on who they are |
 | `OWN` | who is signed in, about their own account; a token of scope `write` where it changes something |
-| `TRACK` | the track's owner alone; operators may read, where the method is GET |
+| `TRACK` | the owner of the track, or list, alone; operators may read, where the method is GET |
 | `OPERATOR` | one of OPERATOR_DIDS or ADMIN_DIDS with a token of scope `operator`, or of the latter with `admin` |
 | `ADMIN` | one of ADMIN_DIDS with a token of scope `admin` |
 | `THING` | who is signed in, of their own things only: those of others are not found |
@@ -66,6 +66,44 @@ ROUTES = {
     "POST /likes/{like_id}/mirror/retry": THING,
     "POST /likes/{like_id}/mirror/resolve": Row(Who.THING, {"json": {"keep": "ours"}}),
     "GET /likes/{like_id}/history": THING,
+    "POST /albums": Row(Who.OWN, {"json": {"title": "x"}}),
+    "GET /albums/{album_id}": OPEN,
+    "PATCH /albums/{album_id}": Row(Who.TRACK, {"json": {"title": "x"}}),
+    "DELETE /albums/{album_id}": TRACK,
+    "POST /albums/{album_id}/undelete": TRACK,
+    "POST /albums/{album_id}/revert": Row(Who.TRACK, {"json": {"to_version": 1}}),
+    "POST /albums/{album_id}/restore-record": TRACK,
+    "POST /albums/{album_id}/migrate-namespace": TRACK,
+    "PUT /albums/{album_id}/tracks": Row(Who.TRACK, {"json": {"tracks": []}}),
+    "POST /albums/{album_id}/tracks": Row(Who.TRACK, {"json": {"track_id": 1}}),
+    "PATCH /albums/{album_id}/tracks": Row(Who.TRACK, {"json": {"track_id": 1, "before": None}}),
+    "DELETE /albums/{album_id}/tracks": Row(Who.TRACK, {"params": {"track_id": 1}}),
+    "GET /albums/{album_id}/mirror": TRACK,
+    "GET /albums/{album_id}/mirror/compare": TRACK,
+    "POST /albums/{album_id}/mirror/retry": TRACK,
+    "POST /albums/{album_id}/mirror/resolve": Row(Who.TRACK, {"json": {"keep": "ours"}}),
+    "GET /albums/{album_id}/history": TRACK,
+    "GET /albums/{album_id}/diff": Row(Who.TRACK, {"params": {"from": 0}}),
+    "GET /artists/{artist}/albums": OPEN,
+    "POST /playlists": Row(Who.OWN, {"json": {"name": "x"}}),
+    "GET /playlists/{playlist_id}": OPEN,
+    "PATCH /playlists/{playlist_id}": Row(Who.TRACK, {"json": {"name": "x"}}),
+    "DELETE /playlists/{playlist_id}": TRACK,
+    "POST /playlists/{playlist_id}/undelete": TRACK,
+    "POST /playlists/{playlist_id}/revert": Row(Who.TRACK, {"json": {"to_version": 1}}),
+    "POST /playlists/{playlist_id}/restore-record": TRACK,
+    "POST /playlists/{playlist_id}/migrate-namespace": TRACK,
+    "PUT /playlists/{playlist_id}/tracks": Row(Who.TRACK, {"json": {"tracks": []}}),
+    "POST /playlists/{playlist_id}/tracks": Row(Who.TRACK, {"json": {"track_id": 1}}),
+    "PATCH /playlists/{playlist_id}/tracks": Row(Who.TRACK, {"json": {"track_id": 1, "before": None}}),
+    "DELETE /playlists/{playlist_id}/tracks": Row(Who.TRACK, {"params": {"track_id": 1}}),
+    "GET /playlists/{playlist_id}/mirror": TRACK,
+    "GET /playlists/{playlist_id}/mirror/compare": TRACK,
+    "POST /playlists/{playlist_id}/mirror/retry": TRACK,
+    "POST /playlists/{playlist_id}/mirror/resolve": Row(Who.TRACK, {"json": {"keep": "ours"}}),
+    "GET /playlists/{playlist_id}/history": TRACK,
+    "GET /playlists/{playlist_id}/diff": Row(Who.TRACK, {"params": {"from": 0}}),
+    "GET /artists/{artist}/playlists": OPEN,
     "GET /audio/{cid}.{extension}": OPEN,
     "GET /audio/{cid}.{extension}/download": OPEN,
     "GET /artwork/{cid}": OPEN,
@@ -131,6 +169,8 @@ READS_THOUGH_POST: frozenset[str] = frozenset()
 THINGS = {
     "track_id": 99,
     "like_id": 99,
+    "album_id": 99,
+    "playlist_id": 99,
     "token_id": "0" * 16,
     "repair_id": 1,
     "job_id": 1,

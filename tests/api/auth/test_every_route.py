@@ -11,7 +11,7 @@ from sqlalchemy import select
 from eventstore.schema import metadata
 from identity.accounts.credentials import CredentialKind, Scope
 from tests.api.auth.route_table import READS_THOUGH_POST, ROUTES, THINGS, Who, of
-from tests.api.world import refusal, upload
+from tests.api.world import ids_of, refusal, upload_with_all
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = ON_SQLITE
@@ -32,7 +32,7 @@ def routes(world):
 
 @pytest.fixture
 def track(client, alice):
-    return upload(client, alice)
+    return upload_with_all(client, alice)
 
 
 def rows(world):
@@ -46,7 +46,8 @@ def rows(world):
 
 def send(client, route, track, headers=None):
     method, path = route.split(" ")
-    names = {**THINGS, "track_id": track["id"], "did": track["artist_did"]}
+    theirs = {**ids_of(track), "like_id": THINGS["like_id"]}  # others may know of a like of hers
+    names = {**THINGS, **theirs, "did": track["artist_did"]}
     at_once = {"Prefer": "wait=0", **(headers or {})}
     return client.request(method, path.format(**names), headers=at_once, **ROUTES[route].body)
 

@@ -12,7 +12,7 @@ from api.middleware import http_layer as limits
 from api.middleware.http_layer import FIELDS_BYTES, HEADERS_BYTES, URL_BYTES
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
 from tests.api.no_sign_in import without_sign_in
-from tests.api.world import refusal, until, upload
+from tests.api.world import ids_of, refusal, until, upload_with_all
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
@@ -37,7 +37,7 @@ def client(world):
 
 @pytest.fixture
 def track(client, admin):
-    return upload(client, admin)
+    return upload_with_all(client, admin)
 
 
 def send(client, route, track, headers, **body):
@@ -138,8 +138,13 @@ VALUES = (
 @pytest.mark.timeout(300)  # a thousand requests
 def test_strange_queries_are_never_our_fault(subtests, client, admin, track):
     """Each parameter that any route takes, with each of these."""
-    names = {"track_id": track["id"], "like_id": 9, "cid": track["file_id"], "extension": "mp3"}
-    names["did"] = admin.did
+    names = {
+        **ids_of(track),
+        "artist": "alice.test",
+        "cid": track["file_id"],
+        "extension": "mp3",
+        "did": admin.did,
+    }
     for path, methods in client.app.openapi()["paths"].items():
         for parameter in methods.get("get", {}).get("parameters", ()):
             for value in VALUES if parameter.get("in") == "query" else ():

@@ -231,6 +231,8 @@ KEYED = [route for route in of(Who.OWN, Who.ADMIN) if not route.startswith("GET 
 
 OTHER_BODIES = {
     "/auth/tokens": {"name": "other"},
+    "/albums": {"title": "other"},
+    "/playlists": {"name": "other"},
     "/me/migrate-to-pds": {"retry_failed": True},
     "PATCH /me": {"bio": "other"},
     **{

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.api.auth.route_table import THINGS
-from tests.api.world import refusal, upload_and_like
+from tests.api.world import ids_of, refusal, upload_with_all
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = ON_SQLITE
@@ -23,7 +23,7 @@ BODIES = {
 
 @pytest.fixture
 def track(client, admin):
-    return upload_and_like(client, admin)
+    return upload_with_all(client, admin)
 
 
 def routes_of(world):
@@ -32,7 +32,7 @@ def routes_of(world):
 
 
 def send(client, person, track, method, path, **what):
-    names = {**THINGS, "track_id": track["id"], "like_id": track["like_id"], "did": person.did}
+    names = {**THINGS, **ids_of(track), "did": person.did}
     return client.request(method, path.format(**names), headers=person.headers, **what)
 
 

@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from api.middleware.http_layer import FIELDS_BYTES, HEADERS_BYTES, URL_BYTES
 from eventstore.untrusted import MAX_VALUES
 from identity.accounts.credentials import Scope
-from tests.api.world import upload_and_like
+from tests.api.world import ids_of, upload_with_all
 from tests.media_samples import samples
 from tests.patterns import trees
 from tests.servers.databases import ON_SQLITE
@@ -75,7 +75,7 @@ async def ask(app, method, target, headers=(), content=b""):
 
 @pytest.fixture
 def track(client, admin):
-    return upload_and_like(client, admin, image=samples.png())
+    return upload_with_all(client, admin, image=samples.png())
 
 
 @pytest.fixture
@@ -102,8 +102,7 @@ def routes(world, *methods):
 
 def target_of(route, track, **values):
     """The path of a route: of the track, where it names one; what else it names is not there."""
-    known = {"track_id": track["id"], "like_id": track["like_id"], "cid": track["file_id"]}
-    known["extension"] = track["file_type"]
+    known = {**ids_of(track), "cid": track["file_id"], "extension": track["file_type"]}
     names = {name: quote(str({**known, **values}.get(name, "1")), safe="") for name in route.param_convertors}
     return route.path_format.format(**names)
 

@@ -1,6 +1,6 @@
 """Gives a track a long history."""
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
 from projections.history import history
 
@@ -15,11 +15,12 @@ def lengthen(database, track_id, events):
             .mappings()
             .first()
         )
+        last = connection.execute(select(func.max(history.c.position))).scalar_one()
         rows = [
             {
                 **newest,
                 "track_id": track,
-                "position": newest["position"] + number,
+                "position": last + number,
                 "version": newest["version"] + number,
                 "type": "MetadataUpdated",
                 "changes": [{"field": "title", "before": f"Take {number - 1}", "after": f"Take {number}"}],

@@ -1,0 +1,252 @@
+"""Albums and playlists as JSON: what the log says of them, their tracks as they are now, and how their records are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from pydantic import BaseModel, Field
+
+from aggregates.track_list import TrackList
+from aggregates.values import ListType
+from api.json_response import body_from
+from api.responses.mirror import AnyComparisonBody, AnyMirrorBody, ShownKind
+from api.responses.track import MirrorBody
+from api.services import Services
+from application.lists.albums import places_of
+from application.lists.commands import KEPT_BECAUSE, OnList
+from identity.accounts.accounts import accounts_of
+from identity.errors import INVALID_HANDLE
+from outbox.lists.references import status_of
+from outbox.mirror.targets import PUT
+from outbox.views.status import mirrors
+from projections.tracks.queries import tracks_at
+from projections.tracks.table import TrackView
+
+
+class EntryBody(BaseModel):
+    """A track of a list, or a record of which only the address is known here."""
+
+    track_id: int | None
+    uri: str
+    title: str | None
+    artist: str | None
+    gone: bool = Field(description="whether its artist has deleted it, or an operator hides it")
+
+
+class ReferencesBody(BaseModel):
+    """How far the record of a list is from those of its tracks."""
+
+    state: str = Field(
+        description="current; behind, until the relay has written the list again; or unfollowed, where `follow` is off"
+    )
+    since: datetime | None
+
+
+class ListMirrorBody(MirrorBody):
+    references: ReferencesBody
+
+
+class AnyListBody(BaseModel):
+    """A list of tracks. `version` is also its ETag; without a record, `uri`, `cid` and `mirror` are null."""
+
+    id: int
+    version: int
+    uri: str | None
+    cid: str | None
+    owner_did: str
+    owner_handle: str
+    slug: str
+    description: str | None
+    image_url: str | None
+    thumbnail_url: str | None
+    follow: bool = Field(description="whether its record follows tracks of other accounts")
+    track_count: int
+    created_at: str
+    updated_at: datetime
+    deleted_at: datetime | None
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.version}"'
+
+
+class AnyAlbumBody(AnyListBody):
+    title: str
+    release_date: str | None
+
+
+class AnyPlaylistBody(AnyListBody):
+    name: str
+    visibility: str
+
+
+class AlbumRow(AnyAlbumBody):
+    """An album of a list of albums."""
+
+    mirror: MirrorBody | None
+
+
+class PlaylistRow(AnyPlaylistBody):
+    """A playlist of a list of playlists."""
+
+    mirror: MirrorBody | None
+
+
+class AlbumBody(AnyAlbumBody):
+    """An album with its tracks, in their order."""
+
+    mirror: ListMirrorBody | None
+    tracks: list[EntryBody]
+
+
+class PlaylistBody(AnyPlaylistBody):
+    """A playlist with its tracks, in their order."""
+
+    mirror: ListMirrorBody | None
+    tracks: list[EntryBody]
+
+
+class AlbumMirrorBody(AnyMirrorBody):
+    """An album's mirror; attempts newest first."""
+
+    album_id: int
+    references: ReferencesBody
+
+
+class PlaylistMirrorBody(AnyMirrorBody):
+    """A playlist's mirror; attempts newest first."""
+
+    playlist_id: int
+    references: ReferencesBody
+
+
+class AlbumComparisonBody(AnyComparisonBody):
+    """What the log wants of an album's record, what the PDS confirmed last, and what it has now."""
+
+    album_id: int
+
+
+class PlaylistComparisonBody(AnyComparisonBody):
+    """What the log wants of a playlist's record, what the PDS confirmed last, and what it has now."""
+
+    playlist_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownList(ShownKind[TrackList]):
+    """A door to lists of one type."""
+
+    list_type: ListType
+    body: type[AlbumBody] | type[PlaylistBody]
+    row: type[AlbumRow] | type[PlaylistRow]
+
+    @property
+    def word(self) -> str:
+        return self.list_type.value
+
+    @property
+    def plural(self) -> str:
+        return f"/{self.word}s"
+
+    def on(self, subject_id: int, versions: frozenset[int] | None = None) -> OnList:
+        return OnList(TrackList, subject_id, versions, self.list_type)
+
+    def beside(self, connection: sa.Connection, subject: TrackList) -> dict[str, Any]:
+        return {"references": body_from(ReferencesBody, status_of(connection, subject))}
+
+
+ALBUMS: Final = ShownList(
+    TrackList,
+    AlbumMirrorBody,
+    AlbumComparisonBody,
+    KEPT_BECAUSE,
+    list_type=ListType.ALBUM,
+    body=AlbumBody,
+    row=AlbumRow,
+)
+PLAYLISTS: Final = ShownList(
+    TrackList,
+    PlaylistMirrorBody,
+    PlaylistComparisonBody,
+    KEPT_BECAUSE,
+    list_type=ListType.PLAYLIST,
+    body=PlaylistBody,
+    row=PlaylistRow,
+)
+
+
+DOORS: Final = (ALBUMS, PLAYLISTS)
+
+
+def list_body(
+    services: Services, connection: sa.Connection, door: ShownList, made: TrackList, viewer: str | None
+) -> AlbumBody | PlaylistBody:
+    entries = _entries(connection, made, viewer)
+    mirror = mirrors(connection, made.did, made.TOPIC, [made.list_id])[made.list_id]
+    shown = _shown(services, made, mirror, _handles(connection, [made])[made.did])
+    if shown["mirror"] is not None:
+        shown["mirror"] = body_from(ListMirrorBody, mirror, **door.beside(connection, made))
+    return body_from(door.body, made, **shown, tracks=entries, track_count=len(entries))
+
+
+def list_rows(
+    services: Services, connection: sa.Connection, door: ShownList, rows: Sequence[Any]
+) -> list[AlbumRow | PlaylistRow]:
+    """Return the bodies of rows of `track_list`, which are of one account."""
+    handles = _handles(connection, rows)
+    found = mirrors(connection, rows[0].did, TrackList.TOPIC, [row.list_id for row in rows]) if rows else {}
+    return [
+        body_from(door.row, row, **_shown(services, row, found[row.list_id], handles[row.did]))
+        for row in rows
+    ]
+
+
+def _handles(connection: sa.Connection, lists: Sequence[Any]) -> dict[str, str]:
+    dids = {made.did for made in lists}
+    known = accounts_of(connection, dids)
+    return {did: known[did].handle if did in known else INVALID_HANDLE for did in dids}
+
+
+def _shown(services: Services, made: Any, mirror: Any, handle: str) -> dict[str, Any]:
+    """Return what a list and a row of one do not have by the names of the body."""
+    cid, thumbnail = (
+        (made.artwork.cid, made.artwork.thumbnail_cid)
+        if getattr(made, "artwork", None)
+        else (getattr(made, "artwork_cid", None), getattr(made, "artwork_thumbnail_cid", None))
+    )
+    is_written = bool(mirror.record_uri) and mirror.desired_op == PUT
+    return {
+        "id": made.list_id,
+        "version": made.visible_version,
+        "uri": mirror.record_uri if is_written else None,
+        "cid": mirror.record_cid if is_written else None,
+        "owner_did": made.did,
+        "owner_handle": handle,
+        "image_url": services.urls.artwork(cid) if cid else None,
+        "thumbnail_url": services.urls.artwork(thumbnail) if thumbnail else None,
+        "title": made.name or "",
+        "name": made.name or "",
+        "mirror": body_from(MirrorBody, mirror) if is_written else None,
+    }
+
+
+def _entries(connection: sa.Connection, made: TrackList, viewer: str | None) -> list[EntryBody]:
+    """Return the entries; a track that its owner has deleted is in none of their lists, and gone in those of others."""
+    keys = places_of(made.items)
+    found = tracks_at(connection, keys)
+    views = [found.get(key) for key in keys]
+    return [
+        _entry(item.uri, view, viewer)
+        for item, view in zip(made.items, views, strict=True)
+        if view is None or view.deleted_at is None or view.did != made.did
+    ]
+
+
+def _entry(uri: str, view: TrackView | None, viewer: str | None) -> EntryBody:
+    if view is None:
+        return EntryBody(track_id=None, uri=uri, title=None, artist=None, gone=False)
+    is_gone = view.deleted_at is not None or (view.taken_down_at is not None and view.did != viewer)
+    title, artist = (None, None) if is_gone else (view.title, view.artist)
+    return EntryBody(track_id=view.track_id, uri=uri, title=title, artist=artist, gone=is_gone)

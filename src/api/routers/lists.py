@@ -1,0 +1,415 @@
+"""Albums and playlists: two doors to lists of tracks."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Any, Final
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, Field, Strict
+from starlette.concurrency import run_in_threadpool
+
+from aggregates.errors import InvalidFieldError
+from aggregates.published import Subject
+from aggregates.track_list import TrackList
+from aggregates.values import Artwork, ListType, Visibility
+from api.auth.authentication import OptionalCaller, ServicesDep
+from api.json_response import AsciiJsonResponse, Page, cut
+from api.openapi import IMAGE_FILE, errors, fields_of
+from api.pipeline.command_request import Command, CommandRequest, UseCase
+from api.pipeline.idempotent_request import result_of
+from api.requests.body import Body, fields_as
+from api.requests.fields import Structured, Texts
+from api.requests.lists import (
+    EditAlbumFields,
+    EditPlaylistFields,
+    EntryFields,
+    MoveFields,
+    NewAlbumFields,
+    NewPlaylistFields,
+    OrderFields,
+    checked_entry,
+)
+from api.requests.parameters import STORABLE, PageQuery, StrictRoute, cursor_of, page_length
+from api.responses.list import (
+    ALBUMS,
+    PLAYLISTS,
+    AlbumBody,
+    AlbumRow,
+    PlaylistBody,
+    PlaylistRow,
+    ShownList,
+    list_body,
+    list_rows,
+)
+from api.responses.reader import SubjectReader
+from api.routers.records import answer_repair
+from api.routers.track_writes import artwork_of, refuse_image_as_text
+from api.routers.tracks import artist_of
+from api.services import Services
+from application.errors import ListNotFoundError, VersionRequiredError
+from application.lists.commands import (
+    FIELDS,
+    AddItem,
+    ChangeItems,
+    CreateList,
+    EditList,
+    Entry,
+    MoveItem,
+    RemoveItem,
+    Reorder,
+    RevertList,
+    change_items,
+    cids_in,
+    create_list,
+    delete_list,
+    edit_list,
+    require_revertible,
+    undelete_list,
+)
+from application.records import change_namespace, restore_record
+from application.subjects import find, past_of
+from eventstore.idempotency import CommandResult
+from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.credentials import Principal
+from identity.errors import IdentityError
+from outbox.pds.client import RecordKey
+from projections.lists import LIVE, it, track_list
+from projections.tracks.queries import tracks_at
+from storage.artwork import MAX_BYTES as IMAGE_BYTES
+from storage.media import Reserved
+
+CONFIRM: Final[bool] = Query(
+    False, description="whether the album text of more than 100 tracks may follow in the background"
+)
+MAX_RECORDS_READ: Final = 20
+"""Of other services, in one request."""
+NEW: Final[dict[ListType, type[BaseModel]]] = {
+    ListType.ALBUM: NewAlbumFields,
+    ListType.PLAYLIST: NewPlaylistFields,
+}
+EDIT: Final[dict[ListType, type[BaseModel]]] = {
+    ListType.ALBUM: EditAlbumFields,
+    ListType.PLAYLIST: EditPlaylistFields,
+}
+
+
+class RevertFields(BaseModel):
+    to_version: Annotated[int, Strict(), Structured] = Field(description="a `version` of the list's history")
+    fields: Texts = Field((), description=f"which of {', '.join(FIELDS)}; all when absent")
+
+
+class EntryQuery(BaseModel):
+    """A track, by its id or by the address of its record."""
+
+    track_id: int | None = Field(None, description="the id of a track")
+    uri: str | None = Field(None, description="at://DID/COLLECTION/KEY; instead of an id")
+
+
+def list_routes(door: ShownList) -> APIRouter:
+    """Return the routes of a door to lists."""
+    router = APIRouter(prefix=door.plural, tags=["lists"], route_class=StrictRoute)
+    one, image = f"/{{{door.word}_id}}", {"image": IMAGE_FILE}
+    show = partial(shown_list, door)
+
+    @router.post(
+        "",
+        status_code=201,
+        response_model=door.body,
+        openapi_extra=fields_of(NEW[door.list_type], **image),
+        responses=errors(501),
+    )
+    async def create(request: Command) -> Response:
+        """Make a list. Its record on the PDS follows; see `mirror` for its state."""
+        async with request.begin(files={"image": IMAGE_BYTES}) as attempt:
+            if not attempt.is_repetition:
+                command = await _creation(request, door, attempt.body)
+                created = partial(shown_list, door, created=True)
+                use_case = partial(create_list, command=command, reserved=attempt.reserved)
+                await attempt.commit(use_case, created, cids_in(command.artwork))
+        return await attempt.response()
+
+    @router.get(one, response_model=door.body)
+    def read(
+        caller: OptionalCaller, services: ServicesDep, subject_id: Annotated[int, door.in_path, STORABLE]
+    ) -> Response:
+        """Read a list; its ETag is its version. A private one is for its owner alone."""
+        body = read_list(caller, services, door, subject_id)
+        return AsciiJsonResponse(body, headers={"ETag": body.etag})
+
+    @router.patch(
+        one,
+        response_model=door.body,
+        openapi_extra=fields_of(EDIT[door.list_type], **image),
+        responses=errors(501),
+    )
+    async def change(
+        subject_id: Annotated[int, door.in_path, STORABLE], request: Command, confirm: bool = CONFIRM
+    ) -> Response:
+        """Change the given fields: an empty one is cleared, an absent one is left unchanged. A new title of an album is that of its tracks."""
+        parse = partial(_edit, confirm=confirm)
+        return await _answer(request, door, subject_id, parse, files={"image": IMAGE_BYTES})
+
+    @router.delete(one, response_model=door.body)
+    async def delete(
+        subject_id: Annotated[int, door.in_path, STORABLE], request: Command, confirm: bool = CONFIRM
+    ) -> Response:
+        """Delete a list and its record. The tracks of an album stay, without its title; undelete brings both back."""
+        on = door.on(subject_id, request.versions)
+        use_case = partial(delete_list, on=on, confirm=confirm)
+        return await request.answer(use_case, show, on=on)
+
+    @router.post(f"{one}/undelete", response_model=door.body)
+    async def undelete(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
+        """Undelete a list, with the same record key; a live one is left unchanged."""
+        return await _undelete(request, door, subject_id)
+
+    @router.post(f"{one}/restore-record", response_model=door.body)
+    async def restore(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
+        """Bring back a record that was deleted elsewhere: same key, same content."""
+        return await answer_repair(door.on(subject_id, request.versions), request, restore_record, show)
+
+    @router.post(f"{one}/migrate-namespace", response_model=door.body)
+    async def migrate(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
+        """Move the record from the old collection to the current one: same key, same content."""
+        on = door.on(subject_id, request.versions)
+        return await answer_repair(on, request, change_namespace, show, in_old_alone=True)
+
+    @router.post(
+        f"{one}/revert",
+        response_model=door.body,
+        openapi_extra=fields_of(RevertFields),
+        responses=errors(501),
+    )
+    async def revert(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
+        """Revert a list, or some of its fields, to a version; this is a change like any other."""
+        return await _answer(request, door, subject_id, _reversion)
+
+    return router
+
+
+def item_routes(door: ShownList) -> APIRouter:
+    """Return the routes of a door to the tracks of lists."""
+    path = f"{door.plural}/{{{door.word}_id}}/tracks"
+    router = APIRouter(prefix=path, tags=["lists"], route_class=StrictRoute)
+
+    @router.put(
+        "", response_model=door.body, openapi_extra=fields_of(OrderFields), responses=errors(428, 501)
+    )
+    async def order(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
+        """Set all tracks and their order, as decided on the version in If-Match."""
+        return await _answer(request, door, subject_id, _order)
+
+    @router.post("", response_model=door.body, openapi_extra=fields_of(EntryFields), responses=errors(501))
+    async def add(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
+        """Put a track at the end. To an album, it moves from the album where it is."""
+        return await _answer(request, door, subject_id, _addition)
+
+    @router.patch("", response_model=door.body, openapi_extra=fields_of(MoveFields), responses=errors(501))
+    async def move(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
+        """Put a track before another one, or at the end."""
+        return await _answer(request, door, subject_id, _move)
+
+    @router.delete("", response_model=door.body, responses=errors(501))
+    async def remove(
+        subject_id: Annotated[int, door.in_path, STORABLE],
+        wanted: Annotated[EntryQuery, Query()],
+        request: Command,
+    ) -> Response:
+        """Take a track out."""
+        return await _answer(request, door, subject_id, partial(_removal, wanted=wanted))
+
+    return router
+
+
+def shown_list(
+    door: ShownList, reader: SubjectReader, subject: Subject, *, created: bool = False
+) -> CommandResult:
+    services, connection = reader.services, reader.connection
+    made = find(services.log, connection, door.on(subject.id))
+    assert made is not None  # noqa: S101 - the command was about it
+    body = list_body(services, connection, door, made, made.did)
+    if created:
+        return result_of(body, 201, ETag=body.etag, Location=f"{door.plural}/{subject.id}")
+    return result_of(body, ETag=body.etag)
+
+
+def read_list(
+    caller: Principal | None, services: Services, door: ShownList, list_id: int
+) -> AlbumBody | PlaylistBody:
+    """Return a live list that the caller may know of; raises ListNotFoundError."""
+    viewer = None if caller is None else caller.did
+    with services.database.read() as connection:
+        made = find(services.log, connection, door.on(list_id))
+        if made is None or made.deleted_at is not None or not (made.is_public or made.did == viewer):
+            raise ListNotFoundError
+        return list_body(services, connection, door, made, viewer)
+
+
+async def _undelete(request: CommandRequest, door: ShownList, subject_id: int) -> Response:
+    on = door.on(subject_id, request.versions)
+    async with request.begin(on=on, allow_deleted=True) as attempt:
+        if not attempt.is_repetition:
+            use_case = partial(undelete_list, on=on, reserved=attempt.reserved)
+            await attempt.commit(use_case, partial(shown_list, door))
+    return await attempt.response()
+
+
+async def _answer(
+    request: CommandRequest, door: ShownList, subject_id: int, parse: Any, **how: Any
+) -> Response:
+    """Make the change that `parse` reads from the body, and answer with the list; `how` the request begins."""
+    on = door.on(subject_id, request.versions)
+    async with request.begin(on=on, **how) as attempt:
+        if not attempt.is_repetition:
+            of = {**vars(on), "collection": request.services.collection_of(TrackList.TOPIC)}
+            command = await parse(request, attempt.body, of)
+            named = cids_in(command.artwork) if isinstance(command, EditList) else ()
+            await attempt.commit(_use_case(command, attempt.reserved), partial(shown_list, door), named)
+    return await attempt.response()
+
+
+def _use_case(command: EditList | RevertList | ChangeItems, reserved: Reserved) -> UseCase:
+    def run(unit: UnitOfWork) -> TrackList:
+        if isinstance(command, EditList | RevertList):
+            return edit_list(unit, command, reserved)
+        return change_items(unit, command)
+
+    return run
+
+
+async def _creation(request: CommandRequest, door: ShownList, body: Body) -> CreateList:
+    fields = dict(fields_as(NEW[door.list_type], body))
+    entries = await _known(request, fields.pop("tracks"))
+    name = fields.pop("title" if door is ALBUMS else "name")
+    collection = request.services.collection_of(TrackList.TOPIC)
+    fields["slug"] = fields["slug"] or None
+    artwork = await _cover(request, body)
+    return CreateList(door.list_type, name, collection, artwork=artwork, entries=entries, **fields)
+
+
+async def _cover(request: CommandRequest, body: Body) -> Artwork | None:
+    refuse_image_as_text(body)
+    image = await artwork_of(request, body)
+    return await request.intake.keep_artwork(image) if image is not None else None
+
+
+async def _edit(request: CommandRequest, body: Body, of: dict[str, Any], *, confirm: bool) -> EditList:
+    fields = fields_as(EDIT[of["list_type"]], body)
+    given: dict[str, Any] = {name: getattr(fields, name) for name in fields.model_fields_set}
+    if "title" in given:
+        given["name"] = given.pop("title")
+    removes = bool(given.pop("remove_image", False)) or body.fields.get("image") == ""
+    visibility: Visibility | None = given.pop("visibility", None)
+    artwork = None if removes else await _cover(request, body)
+    changes: dict[str, Any] = {"metadata": given, "visibility": visibility, "artwork": artwork}
+    return EditList(**of, **changes, removes_artwork=removes, confirm=confirm)
+
+
+async def _reversion(request: CommandRequest, body: Body, of: dict[str, Any]) -> RevertList:
+    wanted = fields_as(RevertFields, body)
+    fields = wanted.fields if "fields" in wanted.model_fields_set else FIELDS
+    require_revertible(fields)
+    services, did = request.services, request.principal.did
+    on = ALBUMS.on(of["id"]) if of["list_type"] == ListType.ALBUM else PLAYLISTS.on(of["id"])
+
+    def past() -> TrackList:
+        with services.database.read() as connection:
+            return past_of(services.log, connection, did, on, wanted.to_version)
+
+    return RevertList(**of, past=await run_in_threadpool(past), fields=fields)
+
+
+async def _order(request: CommandRequest, body: Body, of: dict[str, Any]) -> Reorder:
+    if request.versions is None:
+        raise VersionRequiredError
+    entries = fields_as(OrderFields, body).tracks
+    return Reorder(**of, entries=await _known(request, entries, of["id"]))
+
+
+async def _addition(request: CommandRequest, body: Body, of: dict[str, Any]) -> AddItem:
+    [entry] = await _known(request, [fields_as(EntryFields, body).entry])
+    return AddItem(**of, entry=entry)
+
+
+async def _move(_request: CommandRequest, body: Body, of: dict[str, Any]) -> MoveItem:
+    fields = fields_as(MoveFields, body)
+    return MoveItem(**of, entry=fields.entry, before=fields.before)
+
+
+async def _removal(
+    _request: CommandRequest, _body: Body, of: dict[str, Any], *, wanted: EntryQuery
+) -> RemoveItem:
+    return RemoveItem(**of, entry=checked_entry(wanted.track_id, wanted.uri, "track_id"))
+
+
+async def _known(
+    request: CommandRequest, entries: Sequence[Entry], list_id: int | None = None
+) -> list[Entry]:
+    """Return the entries; of records that no account here has, and that the list has not yet, with the CID that their PDS says."""
+    services = request.services
+
+    def unknown() -> set[str]:
+        uris = {entry.uri for entry in entries if entry.uri is not None}
+        with services.database.read() as connection:
+            made = find(services.log, connection, PLAYLISTS.on(list_id)) if list_id is not None else None
+            uris -= {item.uri for item in made.items} if made is not None else set()
+            keys = {(key.did, key.collection, key.rkey): key.uri for key in map(RecordKey.of_uri, uris)}
+            found = tracks_at(connection, list(keys))
+        return {uri for key, uri in keys.items() if key not in found}
+
+    new = await run_in_threadpool(unknown)
+    if len(new) > MAX_RECORDS_READ:
+        from_elsewhere = f"at most {MAX_RECORDS_READ} records that are not here in one request"
+        raise InvalidFieldError("tracks", from_elsewhere)
+    cids = {uri: await _read(services, RecordKey.of_uri(uri)) for uri in sorted(new)}
+    return [replace(entry, cid=cids.get(entry.uri or "")) for entry in entries]
+
+
+async def _read(services: Services, key: RecordKey) -> str | None:
+    """Return the CID of a record at its account's PDS; None where that does not say."""
+    try:
+        host = await services.resolver.pds_of(key.did)
+    except IdentityError:
+        return None
+    present = await services.record_reads.read(host or "", key, None)
+    return present.remote.cid if present.remote is not None else None
+
+
+Artist = Annotated[str, Path(description="a handle or a DID")]
+of_artists = APIRouter(tags=["artists"], route_class=StrictRoute)
+
+
+@of_artists.get("/artists/{artist}/albums")
+def albums_of_artist(
+    caller: OptionalCaller, services: ServicesDep, artist: Artist, wanted: Annotated[PageQuery, Query()]
+) -> Page[AlbumRow]:
+    """List the albums of an artist, newest first."""
+    rows, cursor = _page(caller, services, ALBUMS, artist, wanted)
+    return Page[AlbumRow](items=rows, cursor=cursor)
+
+
+@of_artists.get("/artists/{artist}/playlists")
+def playlists_of_artist(
+    caller: OptionalCaller, services: ServicesDep, artist: Artist, wanted: Annotated[PageQuery, Query()]
+) -> Page[PlaylistRow]:
+    """List the playlists of an artist, newest first; private ones are for their owner alone."""
+    rows, cursor = _page(caller, services, PLAYLISTS, artist, wanted)
+    return Page[PlaylistRow](items=rows, cursor=cursor)
+
+
+def _page(
+    caller: Principal | None, services: Services, door: ShownList, artist: str, wanted: PageQuery
+) -> tuple[Any, str | None]:
+    before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
+    did = artist_of(services, artist).did
+    these = [it.did == did, LIVE, it.list_type == door.list_type.value]
+    if caller is None or caller.did != did:
+        these.append(it.visibility == Visibility.PUBLIC.value)
+    if before is not None:
+        these.append(it.list_id < before)
+    query = sa.select(track_list).where(*these).order_by(it.list_id.desc()).limit(limit + 1)
+    with services.database.read() as connection:
+        rows, cursor = cut(connection.execute(query).all(), limit, lambda row: row.list_id)
+        return list_rows(services, connection, door, rows), cursor

@@ -1,0 +1,343 @@
+"""Albums over HTTP: made, edited, ordered, deleted; their tracks and the record at the PDS."""
+
+import pytest
+
+from tests.api.world import refusal, upload
+from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
+
+
+def create(client, person, *tracks, path="/albums", headers=None, **fields):
+    fields.setdefault("title" if path == "/albums" else "name", "Album")
+    body = {**fields, "tracks": [{"track_id": track["id"]} for track in tracks]}
+    answer = client.post(path, json=body, headers={**person.headers, **(headers or {})})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def ids(album):
+    return [entry["track_id"] for entry in album["tracks"]]
+
+
+def read(client, album, person=None, path="/albums"):
+    return client.get(f"{path}/{album['id']}", headers=person.headers if person else {}).json()
+
+
+@pytest.fixture
+def tracks(client, alice):
+    return [upload(client, alice, title=f"Song {seed}", seed=seed) for seed in (1, 2, 3)]
+
+
+def test_an_album_is_made_read_and_written_to_the_pds(world, client, alice, tracks):
+    answer = client.post(
+        "/albums",
+        json={
+            "title": "Pressings",
+            "description": "Words",
+            "release_date": "2026-11-30",
+            "tracks": [{"track_id": tracks[1]["id"]}, {"uri": tracks[0]["atproto_record_uri"]}],
+        },
+        headers=alice.headers,
+    )
+    album = answer.json()
+    assert (answer.status_code, answer.headers["Location"]) == (201, f"/albums/{album['id']}")
+    assert answer.headers["ETag"] == f'"{album["version"]}"'
+    assert {name: album[name] for name in ("title", "slug", "description", "release_date")} == {
+        "title": "Pressings",
+        "slug": "pressings",
+        "description": "Words",
+        "release_date": "2026-11-30",
+    }
+    assert (album["owner_did"], album["owner_handle"], album["image_url"]) == (alice.did, alice.handle, None)
+    assert album["tracks"] == [
+        {
+            "track_id": track["id"],
+            "uri": track["atproto_record_uri"],
+            "title": track["title"],
+            "artist": "Alice",
+            "gone": False,
+        }
+        for track in (tracks[1], tracks[0])
+    ]
+    assert album["mirror"]["state"] == "pending"
+    world.deliver()
+    album = read(client, album)
+    assert album["mirror"]["state"] == "delivered"
+    assert album["mirror"]["references"] == {"state": "current", "since": None}
+    record = world.pds.records[album["uri"]]
+    assert [item["subject"]["uri"] for item in record["items"]] == [each["uri"] for each in album["tracks"]]
+    assert (record["name"], record["listType"], record["createdAt"]) == (
+        "Pressings",
+        "album",
+        album["created_at"],
+    )
+    assert client.get(f"/tracks/{tracks[0]['id']}").json()["album"] == "Pressings"
+
+
+def test_the_order_takes_if_match_and_single_changes_do_not(client, alice, tracks):
+    album = create(client, alice, *tracks)
+    first, second, third = (track["id"] for track in tracks)
+    path = f"/albums/{album['id']}/tracks"
+    wanted = {"tracks": [{"track_id": third}, {"track_id": first}, {"track_id": second}]}
+    assert refusal(client.put(path, json=wanted, headers=alice.headers)) == (428, "version_required")
+    stale = {**alice.headers, "If-Match": '"99"'}
+    assert refusal(client.put(path, json=wanted, headers=stale)) == (412, "version_mismatch")
+    current = {**alice.headers, "If-Match": f'"{album["version"]}"'}
+    ordered = client.put(path, json=wanted, headers=current).json()
+    assert (ids(ordered), ordered["version"]) == ([third, first, second], album["version"] + 1)
+
+    moved = client.patch(
+        path, json={"track_id": second, "before": {"track_id": third}}, headers=alice.headers
+    ).json()
+    assert ids(moved) == [second, third, first]
+    moved = client.patch(path, json={"track_id": second, "before": None}, headers=alice.headers).json()
+    assert ids(moved) == [third, first, second]
+    left = client.delete(path, params={"track_id": first}, headers=alice.headers).json()
+    assert ids(left) == [third, second]
+    added = client.post(path, json={"track_id": first}, headers=alice.headers).json()
+    assert ids(added) == [third, second, first]
+    again = client.post(path, json={"track_id": first}, headers=alice.headers)
+    assert refusal(again) == (409, "already_in_list")
+    client.delete(path, params={"track_id": first}, headers=alice.headers)
+    gone = client.delete(path, params={"track_id": first}, headers=alice.headers)
+    assert refusal(gone) == (404, "not_in_list")
+
+
+def test_an_edit_changes_what_is_given_and_renames_the_text_of_tracks(client, alice, tracks):
+    album = create(client, alice, tracks[0], description="Words")
+    answer = client.patch(f"/albums/{album['id']}", json={"title": "New"}, headers=alice.headers)
+    edited = answer.json()
+    assert (edited["title"], edited["description"], edited["slug"]) == ("New", "Words", "album")
+    assert client.get(f"/tracks/{tracks[0]['id']}").json()["album"] == "New"
+    cleared = client.patch(
+        f"/albums/{album['id']}", json={"description": "", "slug": "other"}, headers=alice.headers
+    ).json()
+    assert (cleared["description"], cleared["slug"]) == (None, "other")
+    unchanged = client.patch(f"/albums/{album['id']}", json={"title": "New"}, headers=alice.headers).json()
+    assert unchanged["version"] == cleared["version"]
+
+
+def test_a_cover_comes_as_a_file_and_goes(client, alice):
+    album = create(client, alice)
+    files = {"image": ("cover.png", samples.png(), "image/png")}
+    edited = client.patch(f"/albums/{album['id']}", data={}, files=files, headers=alice.headers).json()
+    cid = edited["image_url"].rpartition("/")[2]
+    assert client.get(f"/artwork/{cid}").status_code == 200
+    assert client.get(f"/artwork/{edited['thumbnail_url'].rpartition('/')[2]}").status_code == 200
+    removed = client.patch(
+        f"/albums/{album['id']}", json={"remove_image": True}, headers=alice.headers
+    ).json()
+    assert (removed["image_url"], removed["thumbnail_url"]) == (None, None)
+    assert refusal(client.get(f"/artwork/{cid}")) == (404, "media_not_found")
+
+
+def test_a_delete_and_an_undelete_take_the_texts_along(world, client, alice, tracks):
+    album = create(client, alice, *tracks)
+    world.deliver()
+    path = f"/albums/{album['id']}"
+    deleted = client.delete(path, headers=alice.headers)
+    assert (deleted.status_code, deleted.json()["deleted_at"] is not None) == (200, True)
+    assert refusal(client.get(path)) == (404, "list_not_found")
+    assert client.get(f"/tracks/{tracks[0]['id']}").json()["album"] is None
+    world.deliver()
+    assert album["uri"] not in world.pds.records
+    restored = client.post(f"{path}/undelete", headers=alice.headers).json()
+    assert ids(restored) == [track["id"] for track in tracks]
+    world.deliver()
+    assert album["uri"] in world.pds.records
+    assert client.get(f"/tracks/{tracks[0]['id']}").json()["album"] == "Album"
+
+
+def test_a_revert_brings_fields_and_order_back(client, alice, tracks):
+    album = create(client, alice, *tracks)
+    path, before = f"/albums/{album['id']}", album["version"]
+    client.patch(path, json={"title": "New", "description": "Words"}, headers=alice.headers)
+    client.delete(f"{path}/tracks", params={"track_id": tracks[0]["id"]}, headers=alice.headers)
+    only = client.post(
+        f"{path}/revert", json={"to_version": before, "fields": ["items"]}, headers=alice.headers
+    ).json()
+    assert (only["title"], ids(only)) == ("New", [track["id"] for track in tracks])
+    whole = client.post(f"{path}/revert", json={"to_version": before}, headers=alice.headers).json()
+    assert (whole["title"], whole["description"], ids(whole)) == (
+        "Album",
+        None,
+        [track["id"] for track in tracks],
+    )
+    texts = [client.get(f"/tracks/{track['id']}").json()["album"] for track in tracks]
+    assert texts == ["Album"] * 3
+    refused = client.post(
+        f"{path}/revert", json={"to_version": before, "fields": ["rkey"]}, headers=alice.headers
+    )
+    assert refusal(refused) == (400, "invalid_field")
+
+
+def test_history_and_mirror_are_as_those_of_tracks(world, client, alice, bob, tracks):
+    album = create(client, alice, *tracks)
+    world.deliver()
+    path = f"/albums/{album['id']}"
+    rows = client.get(f"{path}/history", headers=alice.headers).json()["items"]
+    assert {row["type"] for row in rows} >= {"Created", "Reordered"}
+    mirror = client.get(f"{path}/mirror", headers=alice.headers).json()
+    assert (mirror["album_id"], mirror["state"], mirror["record_uri"]) == (
+        album["id"],
+        "delivered",
+        album["uri"],
+    )
+    compared = client.get(f"{path}/mirror/compare", headers=alice.headers).json()
+    assert not any(field["differs"] for field in compared["fields"])
+    assert client.post(f"{path}/mirror/retry", headers=alice.headers).status_code == 200
+    diff = client.get(f"{path}/diff", params={"from": 1}, headers=alice.headers).json()
+    assert [change["field"] for change in diff["changes"]] == ["items"]
+    assert refusal(client.get(f"{path}/history", headers=bob.headers)) == (403, "not_owner")
+    assert refusal(client.get(f"/playlists/{album['id']}/history", headers=alice.headers)) == (
+        404,
+        "list_not_found",
+    )
+
+
+def test_another_clients_order_is_decided_by_field(world, client, alice, tracks):
+    album = create(client, alice, *tracks)
+    world.deliver()
+    album = read(client, album)
+    record = world.pds.records[album["uri"]]
+    world.pds.records[album["uri"]] = {**record, "items": record["items"][::-1], "name": "Theirs"}
+    client.patch(f"/albums/{album['id']}", json={"title": "Ours"}, headers=alice.headers)
+    world.deliver()
+    path = f"/albums/{album['id']}/mirror"
+    mirror = client.get(path, headers=alice.headers).json()
+    assert (mirror["state"], mirror["conflict"]["fields"]) == ("held", ["items", "name"])
+    resolved = client.post(
+        f"{path}/resolve", json={"fields": {"items": "theirs", "name": "ours"}}, headers=alice.headers
+    )
+    assert resolved.status_code == 200, resolved.text
+    world.deliver()
+    assert ids(read(client, album)) == [track["id"] for track in reversed(tracks)]
+    assert world.pds.records[album["uri"]]["name"] == "Ours"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({}, (422, "unparsable")),
+        ({"title": ""}, (400, "invalid_field")),
+        ({"title": "x" * 65}, (400, "invalid_field")),
+        ({"title": "A", "release_date": "soon"}, (400, "invalid_field")),
+        ({"title": "A", "slug": "Not a slug"}, (400, "invalid_field")),
+        ({"title": "A", "naem": "B"}, (400, "unknown_field")),
+        ({"title": "A", "tracks": [{}]}, (400, "invalid_field")),
+        (
+            {"title": "A", "tracks": [{"track_id": 1, "uri": "at://did:plc:a/b.c.d/e"}]},
+            (400, "invalid_field"),
+        ),
+        ({"title": "A", "tracks": [{"id": 1}]}, (400, "unknown_field")),
+        ({"title": "A", "tracks": [{"track_id": 12345}]}, (404, "track_not_found")),
+        ({"title": "A", "tracks": [{"uri": "https://example.com"}]}, (400, "invalid_field")),
+        ({"title": "A", "visibility": "private"}, (400, "unknown_field")),
+    ],
+)
+def test_what_is_no_album_is_refused_and_changes_nothing(world, client, alice, body, code):
+    before = world.state()
+    assert refusal(client.post("/albums", json=body, headers=alice.headers)) == code
+    assert world.state() == before
+
+
+def test_a_title_is_taken_once(client, alice, bob):
+    album = create(client, alice)
+    answer = client.post("/albums", json={"title": "Album"}, headers=alice.headers)
+    assert refusal(answer) == (409, "title_taken")
+    assert answer.json()["detail"]["album_id"] == album["id"]
+    create(client, bob)
+
+
+def test_only_the_owner_changes_an_album(client, alice, bob, tracks):
+    album = create(client, alice, *tracks)
+    path = f"/albums/{album['id']}"
+    for answer in (
+        client.patch(path, json={"title": "Mine"}, headers=bob.headers),
+        client.delete(path, headers=bob.headers),
+        client.post(f"{path}/tracks", json={"track_id": tracks[0]["id"]}, headers=bob.headers),
+    ):
+        assert refusal(answer) == (403, "not_owner")
+    assert refusal(client.patch(path, json={"title": "Mine"})) == (401, "not_authenticated")
+    assert refusal(client.get("/albums/99")) == (404, "list_not_found")
+    assert refusal(client.get(f"/playlists/{album['id']}")) == (404, "list_not_found")
+
+
+def test_an_album_has_tracks_of_its_owner_alone(client, alice, bob):
+    theirs = upload(client, bob, seed=4)
+    album = create(client, alice)
+    answer = client.post(
+        f"/albums/{album['id']}/tracks", json={"track_id": theirs["id"]}, headers=alice.headers
+    )
+    assert refusal(answer) == (400, "not_in_albums")
+
+
+def test_a_repeated_request_makes_one_album(client, alice):
+    once = {"Idempotency-Key": "k"}
+    first = create(client, alice, headers=once)
+    assert create(client, alice, headers=once) == first
+
+
+def test_the_albums_of_an_artist_are_listed_newest_first(client, alice, bob):
+    made = [create(client, alice, title=f"Album {number}") for number in (1, 2, 3)]
+    create(client, bob)
+    upload(client, alice, seed=5, album="Of a text")
+    page = client.get(f"/artists/{alice.handle}/albums", params={"limit": 2}).json()
+    assert [row["title"] for row in page["items"]] == ["Of a text", "Album 3"]
+    assert (page["items"][0]["uri"], page["items"][0]["track_count"]) == (None, 1)
+    rest = client.get(f"/artists/{alice.did}/albums", params={"cursor": page["cursor"]}).json()
+    assert [row["id"] for row in rest["items"]] == [made[1]["id"], made[0]["id"]]
+    assert rest["cursor"] is None
+
+
+def test_an_album_of_texts_has_no_record_until_it_is_saved(world, client, alice):
+    track = upload(client, alice, seed=1, album="Texts")
+    [row] = client.get(f"/artists/{alice.did}/albums").json()["items"]
+    album = client.get(f"/albums/{row['id']}").json()
+    assert (album["uri"], album["cid"], album["mirror"], ids(album)) == (None, None, None, [track["id"]])
+    assert client.get(f"/albums/{row['id']}/mirror", headers=alice.headers).json()["state"] == "delivered"
+    assert client.get(f"/albums/{row['id']}/history", headers=alice.headers).status_code == 200
+    assert client.get(f"/albums/{row['id']}/mirror/compare", headers=alice.headers).status_code == 200
+    world.deliver()
+    assert len(world.pds.records) == 1
+    saved = client.patch(f"/albums/{row['id']}", json={"description": "Words"}, headers=alice.headers).json()
+    world.deliver()
+    assert saved["uri"] in world.pds.records
+
+
+def test_a_deleted_track_is_in_no_list_of_its_owner(world, client, alice, tracks):
+    album = create(client, alice, *tracks)
+    world.deliver()
+    client.delete(f"/tracks/{tracks[1]['id']}", headers=alice.headers)
+    assert ids(read(client, album)) == [tracks[0]["id"], tracks[2]["id"]]
+    client.post(f"/tracks/{tracks[1]['id']}/undelete", headers=alice.headers)
+    assert ids(read(client, album)) == [track["id"] for track in tracks]
+    world.deliver()
+    assert len(world.pds.records[read(client, album)["uri"]]["items"]) == 3
+
+
+def test_a_deleted_account_leaves_no_list(world, client, alice, tracks):
+    create(client, alice, *tracks)
+    create(client, alice, path="/playlists", name="Own", visibility="private")
+    upload(client, alice, seed=7, album="Texts")
+    world.deliver()
+    assert client.delete("/me", headers=alice.headers).status_code in {200, 202}
+    world.deliver()
+    assert world.pds.records == {}
+    assert client.get(f"/artists/{alice.did}/albums").status_code in {200, 404}
+
+
+def test_a_record_that_was_deleted_elsewhere_is_restored(world, client, alice, tracks):
+    album = create(client, alice, *tracks)
+    world.deliver()
+    del world.pds.records[album["uri"]]
+    client.patch(f"/albums/{album['id']}", json={"title": "New"}, headers=alice.headers)
+    world.deliver()
+    assert read(client, album)["mirror"]["state"] == "detached"
+    path, now = f"/albums/{album['id']}/restore-record", {**alice.headers, "Prefer": "wait=0"}
+    restored = client.post(path, headers=now)
+    assert restored.status_code == 200, restored.text
+    world.deliver()
+    assert world.pds.records[album["uri"]]["name"] == "New"
