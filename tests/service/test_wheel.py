@@ -78,7 +78,10 @@ def test_wheel_has_the_lexicon(site: Path, tmp_path: Path) -> None:
     code = (
         "import mastertape; from outbox.record.kind import known_lexicons; print(*sorted(known_lexicons()))"
     )
-    assert python(site, code, data=tmp_path) == "com.atproto.repo.strongRef fm.plyr.like fm.plyr.track"
+    assert (
+        python(site, code, data=tmp_path)
+        == "com.atproto.repo.strongRef fm.plyr.like fm.plyr.list fm.plyr.track"
+    )
 
 
 def test_wheel_names_its_command(site: Path) -> None:
