@@ -1,7 +1,7 @@
 """Orders of a list's items. An entry is named by URI and occurrence: other clients may enter a record twice."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from aggregates.values import ListItem
@@ -67,13 +67,15 @@ def with_changes(
     return _inserted(found, after, new)
 
 
-def with_unwritten(items: Sequence[ListItem], theirs: Sequence[ListItem]) -> list[ListItem]:
-    """Take `theirs`, a list in a record, and put those that records leave out behind what they follow here."""
-    ours, found = entries_of(items), dict(zip(entries_of(theirs), theirs, strict=True))
+def with_unseen(
+    items: Sequence[ListItem], wanted: Sequence[ListItem], unseen: Container[str]
+) -> list[ListItem]:
+    """Take `wanted`, an order by one that does not see the items with these URIs, and put those behind what they follow here."""
+    ours, found = entries_of(items), dict(zip(entries_of(wanted), wanted, strict=True))
     left_out = [
         (entry, item)
         for entry, item in zip(ours, items, strict=True)
-        if item.cid is None and entry not in found
+        if item.uri in unseen and entry not in found
     ]
     return _inserted(found, ours, left_out)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from aggregates import list_events as events
 from aggregates.errors import AlreadyInListError, NotInListError, TooManyItemsError
-from aggregates.list_order import arranged, keeps_order, with_changes, with_unwritten
+from aggregates.list_order import arranged, keeps_order, with_changes, with_unseen
 from aggregates.published import Published
 from aggregates.values import MAX_ITEMS, Artwork, ListItem, Visibility
 
@@ -157,7 +157,8 @@ class TrackList(Published, created_event_name="Created"):
     def adopt_foreign_edit(self, cid: str, changes: Mapping[str, Any], *, at: datetime) -> None:
         """Adopt theirs; items that no record has yet stay behind what they follow."""
         if "items" in changes:
-            changes = {**changes, "items": tuple(with_unwritten(self.items, changes["items"]))}
+            unwritten = {item.uri for item in self.items if item.cid is None}
+            changes = {**changes, "items": tuple(with_unseen(self.items, changes["items"], unwritten))}
         super().adopt_foreign_edit(cid, changes, at=at)
 
     # What the relay observed.

@@ -373,6 +373,20 @@ def test_a_deleted_track_comes_back_to_its_place_or_to_an_album_of_its_text(alic
     assert (alice.albums(), alice.texts(1, 2)) == ({"Album": [2]}, [None, "Album"])
 
 
+def test_an_order_keeps_a_track_that_is_deleted_behind_what_it_followed(alice: Account) -> None:
+    for number in (1, 2, 3):
+        alice.uploads(number)
+    made = alice.creates("List", *of(1, 2, 3), of=ListType.PLAYLIST)
+    alice.deletes_track(2)
+    alice.orders(made.list_id, *of(3, 1))
+    assert len(alice.orders(made.list_id, *of(3)).items) == 2, "what was taken out is out"
+    alice.orders(made.list_id, *of(3, 1))
+    alice.undeletes_track(2)
+    found = alice.loaded(made.list_id)
+    with alice.log.database.read() as connection:
+        assert lists_tracks(connection, found) == [3, 2, 1]
+
+
 # Playlists.
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
+from aggregates.list_order import with_unseen
 from aggregates.track_list import TrackList
 from aggregates.values import Artwork, ListItem, ListType, Visibility, checked_list_name
 from application.errors import NotInAlbumsError, RecordNotReadError, TrackNotFoundError
@@ -213,7 +214,8 @@ def change_items(unit: UnitOfWork, command: ChangeItems) -> TrackList:
             behind = _named(unit, place) if place is not None else None
             made.move(_named(unit, entry), before=behind, at=unit.now)
         case Reorder(entries=entries):
-            made.reorder(_items(unit, made, entries), at=unit.now)
+            wanted, unseen = _items(unit, made, entries), _deleted(unit, made)
+            made.reorder(with_unseen(made.items, wanted, unseen), at=unit.now)
     _request_record(made, command.collection, unit.now)
     save(unit, made, before=before)
     return made
@@ -248,6 +250,12 @@ def undelete_list(unit: UnitOfWork, on: OnList, reserved: Reserved) -> TrackList
     unit.save(*tracks)
     save(unit, made)
     return made
+
+
+def _deleted(unit: UnitOfWork, made: TrackList) -> set[str]:
+    """Return the URIs of items whose track its owner, who has the list, has deleted: undelete brings it back at its place."""
+    found = tracks_of(unit, made.items).items()
+    return {uri for uri, view in found if view.did == made.did and view.deleted_at is not None}
 
 
 def _items(unit: UnitOfWork, made: TrackList, entries: Sequence[Entry]) -> list[ListItem]:
