@@ -54,6 +54,13 @@ def arranged(items: Sequence[ListItem], wanted: Sequence[ListItem]) -> Arrangeme
     return Arrangement(added, [places[entry] for entry in entries_of(wanted)])
 
 
+def rearranged(items: Sequence[ListItem], uris: Iterable[str]) -> list[ListItem]:
+    """Put the items with these URIs in their order, at the places that they have together; the others stay where they are."""
+    wanted = {uri: place for place, uri in enumerate(dict.fromkeys(uris))}
+    ordered = iter(sorted((each for each in items if each.uri in wanted), key=lambda each: wanted[each.uri]))
+    return [next(ordered) if each.uri in wanted else each for each in items]
+
+
 def with_changes(
     items: Sequence[ListItem], base: Sequence[str], theirs: Sequence[ListItem]
 ) -> list[ListItem]:

@@ -1,6 +1,7 @@
 """`track_list`: what each album and playlist is now, but for its items. A deleted list keeps its row, hidden by deleted_at."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from eventstore.change import Change, changes_of
 from eventstore.projection import Into, ProjectedTable, write_rows
 from eventstore.schema import Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns
+from projections.tracks.table import normalized
 
 track_list: Final = sa.Table(
     "track_list",
@@ -56,6 +58,8 @@ sa.Index(
     postgresql_where=sa.and_(LIVE, IS_ALBUM),
 )
 sa.Index("ix_track_list_did_slug", it.did, it.slug)
+MAX_SCANNED_LISTS: Final = 10_000
+"""Of one search."""
 MAX_LISTS_NAMING: Final = 100
 """The same bytes, of those looked at for a reader of them."""
 _OF_ARTWORK: Final = ("cid", "mime", "size", "thumbnail_cid")
@@ -102,6 +106,33 @@ def covers_named(connection: sa.Connection, cid: str) -> list[tuple[Artwork, str
 def album_titled(connection: sa.Connection, did: str, title: str) -> int | None:
     """Return the id of the live album of an account with this title."""
     return connection.scalar(sa.select(it.list_id).where(it.did == did, it.name == title, LIVE, IS_ALBUM))
+
+
+_older: Final = track_list.alias("older").c
+_HAS_ITS_NAME: Final = sa.exists().where(
+    *(_older.did == it.did, _older.list_type == it.list_type, _older.first_name == it.first_name),
+    *(_older.list_id < it.list_id, sa.or_(_older.deleted_at.is_(None), _older.record_requested)),
+)
+_NAMED: Final = (it.list_id, it.did, it.name, it.first_name, it.slug, it.track_count)
+_COVER: Final = (it.artwork_cid, it.artwork_thumbnail_cid)
+
+
+def albums_where(connection: sa.Connection, *which: sa.ColumnElement[bool]) -> Sequence[Any]:
+    """Return live albums; `is_first` unless an older one of the account had the same name first, which texts alone did not make and unmake."""
+    albums = sa.select(*_NAMED, *_COVER, (~_HAS_ITS_NAME).label("is_first")).where(LIVE, IS_ALBUM, *which)
+    return connection.execute(albums.order_by(it.list_id)).all()
+
+
+def playlists_named(connection: sa.Connection, part: str, *, limit: int) -> list[Any]:
+    """Return public playlists whose name contains a text, in any case, of the newest lists; the newest first."""
+    newest = sa.select(track_list).order_by(it.list_id.desc()).limit(MAX_SCANNED_LISTS).subquery().c
+    public = (newest.list_type == ListType.PLAYLIST.value, newest.visibility == Visibility.PUBLIC.value)
+    rows = connection.execute(
+        sa.select(newest.list_id, newest.did, newest.name, newest.artwork_cid, newest.track_count)
+        .where(newest.deleted_at.is_(None), *public)
+        .order_by(newest.list_id.desc())
+    )
+    return list(islice((row for row in rows if normalized(part) in normalized(row.name or "")), limit))
 
 
 def slugs_like(connection: sa.Connection, did: str, slug: str) -> set[str]:

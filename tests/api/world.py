@@ -204,12 +204,15 @@ def upload_with_all(client, person, **fields):
         kind: client.post(f"/{kind}s", json=body, headers=person.headers) for kind, body in bodies.items()
     }
     made["like"] = client.put(f"/tracks/{track['id']}/like", headers=person.headers)
-    return {**track, **{f"{kind}_id": answer.json()["id"] for kind, answer in made.items()}}
+    of_peer = client.post("/plyr/albums", json=bodies["album"], headers=person.headers).json()
+    ids = {f"{kind}_id": answer.json()["id"] for kind, answer in made.items()}
+    rkey = made["playlist"].json()["uri"].rpartition("/")[2]
+    return {**track, **ids, "album_uuid": of_peer["id"], "rkey": rkey}
 
 
 def ids_of(track):
     """The names in paths of what `upload_with_all` has made."""
-    names = ("like_id", "album_id", "playlist_id")
+    names = ("like_id", "album_id", "playlist_id", "album_uuid", "rkey")
     return {"track_id": track["id"], **{name: track[name] for name in names}}
 
 

@@ -36,7 +36,7 @@ class Plyrfm:
             self.environment["PLYR_TOKEN"] = token
         self._driver: subprocess.Popen[str] | None = None
 
-    def call(self, name: str, *args: Any, client: str = "sync", **kwargs: Any) -> Any:
+    def call(self, name: str, /, *args: Any, client: str = "sync", **kwargs: Any) -> Any:
         """Call a method of a client, and return what it returned as JSON values; raises RefusedError."""
         if self._driver is None:
             self._driver = subprocess.Popen(

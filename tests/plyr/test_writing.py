@@ -42,6 +42,12 @@ def subjects(artist: Artist) -> list[str]:
     return [each["value"]["subject"]["uri"] for each in likes]
 
 
+def lists(artist: Artist) -> dict[str, list[dict[str, str]]]:
+    """Return what the lists on the artist's PDS refer to, by name."""
+    records = artist.pds.list_records(artist.did, COLLECTION.replace("track", "list"))
+    return {each["value"]["name"]: [item["subject"] for item in each["value"]["items"]] for each in records}
+
+
 @pytest.mark.parametrize("client", ["sync", "async"])
 def test_each_writing_operation_works_unmodified_and_the_record_follows(
     plyrfm: Plyrfm, artist: Artist, friend: str, client: str, tmp_path: Path
@@ -96,6 +102,44 @@ def test_each_writing_operation_works_unmodified_and_the_record_follows(
 
 
 @pytest.mark.parametrize("client", ["sync", "async"])
+def test_each_operation_on_playlists_works_unmodified_and_the_record_follows(
+    plyrfm: Plyrfm, artist: Artist, client: str
+) -> None:
+    def call(operation: str, *args: Any, **kwargs: Any) -> Any:
+        return plyrfm.call(f"playlists.{operation}", *args, client=client, **kwargs)
+
+    tracks = [artist.uploads(title=title) for title in ("Naima", "Cousin Mary")]
+    for track in tracks:
+        follow(artist, track["id"])
+    made = call("create", "Late")
+    assert (made["owner_did"], made["track_count"]) == (artist.did, 0)
+    eventually(lambda: lists(artist) == {"Late": []})
+    assert call("add_track", made["id"], tracks[0]["id"])["track_count"] == 1
+    assert call("add_track", made["id"], tracks[1]["atproto_record_uri"])["track_count"] == 2
+    shown = [plyrfm.call("tracks.get", track["id"]) for track in tracks]
+    references = [{"uri": each["atproto_uri"], "cid": each["atproto_cid"]} for each in shown]
+    eventually(lambda: lists(artist) == {"Late": references})
+    with pytest.raises(RefusedError) as refused:
+        call("add_track", made["id"], tracks[0]["id"])
+    assert refused.value.body["detail"] == "track already in playlist"
+
+    renamed = call("update", made["id"], name="Later", show_on_profile=True)
+    assert renamed == {**made, "name": "Later", "track_count": 2}
+    eventually(lambda: lists(artist) == {"Later": references})
+    assert call("list") == call("by_artist", artist.did) == [renamed]
+    read = call("get", made["id"])
+    assert [track["title"] for track in read.pop("tracks")] == ["Naima", "Cousin Mary"]
+    assert read == renamed
+    assert call("recommendations", made["id"], limit=5) == {"tracks": [], "available": False}
+
+    assert call("remove_track", made["id"], tracks[0]["id"])["track_count"] == 1
+    eventually(lambda: lists(artist) == {"Later": references[1:]})
+    call("delete", made["id"])
+    assert call("list") == []
+    eventually(lambda: lists(artist) == {})
+
+
+@pytest.mark.parametrize("client", ["sync", "async"])
 def test_access_is_what_was_asked_for_or_nothing_at_all(
     plyrfm: Plyrfm, artist: Artist, client: str, tmp_path: Path
 ) -> None:
@@ -141,6 +185,25 @@ def test_the_command_line_writes(plyrfm: Plyrfm, artist: Artist, tmp_path: Path)
     assert "display_name: DJ" in plyrfm.types("artists", "update", "--display-name", "DJ", "--bio", "Plays.")
     assert "deleted: Naima (alternate)" in plyrfm.types("tracks", "delete", track_id, "--yes")
     assert artist.agreed() is None
+
+
+def test_the_command_line_keeps_playlists(plyrfm: Plyrfm, artist: Artist) -> None:
+    track_id = artist.uploads(title="Naima")["id"]
+    follow(artist, track_id)
+    said = plyrfm.types("playlists", "create", "Late")
+    [playlist_id] = re.findall(r"created: Late \((\w+)\)", said)
+    assert "added track to Late (1 tracks)" in plyrfm.types(
+        "playlists", "add-track", playlist_id, str(track_id)
+    )
+    eventually(lambda: [each["uri"] for each in lists(artist).get("Late", [])] == [artist.record_uri])
+    assert "Naima" in plyrfm.types("playlists", "get", playlist_id)
+    assert "updated: Later" in plyrfm.types("playlists", "update", playlist_id, "--name", "Later")
+    assert "Later" in plyrfm.types("playlists", "list")
+    said = plyrfm.types("playlists", "remove-track", playlist_id, artist.record_uri)
+    assert "removed track from Later (0 tracks)" in said
+    eventually(lambda: lists(artist) == {"Later": []})
+    assert "deleted" in plyrfm.types("playlists", "delete", playlist_id, "--yes")
+    eventually(lambda: lists(artist) == {})
 
 
 def test_the_page_restores_and_copies_and_without_a_login_nothing_is_recorded(artist: Artist) -> None:

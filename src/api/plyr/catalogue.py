@@ -1,4 +1,4 @@
-"""Artists for the peer's clients, the caller's own profile, and a search of tracks, artists, albums and tags at once."""
+"""Artists for the peer's clients, the caller's own profile, and a search of tracks, artists, albums, tags and playlists at once."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from api.middleware.http_layer import over_http
 from api.openapi import names
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.plyr.reading import ROUTER, Reader
-from api.plyr.track import album_of
+from api.plyr.track import album_bodies
 from api.requests.body import fields_as
 from api.requests.fields import ProfileFields
 from api.routers.tracks import artist_of
@@ -30,6 +30,7 @@ from eventstore.streams.ids import peer_ids_of
 from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account
 from identity.errors import INVALID_HANDLE
+from projections.lists import playlists_named
 from projections.tracks.queries import (
     TrackFilter,
     albums_named,
@@ -106,7 +107,7 @@ Result = dict[str, Any]
 
 
 class Kind(StrEnum):
-    """What to search for; playlists are accepted, and there are none."""
+    """What to search for."""
 
     TRACKS = "tracks"
     ARTISTS = "artists"
@@ -193,10 +194,12 @@ class _Finder:
     def albums(self) -> list[Result]:
         albums = albums_named(self.connection, self.viewer, self.q, limit=self.limit)
         accounts = self._accounts(album.did for album in albums)
+        titles = {(album.did, album.title) for album in albums}
+        bodies = album_bodies(self.connection, titles, self.services.urls)
         return [
             {
                 "type": "album",
-                **album_of(album.did, album.title).model_dump(include={"id", "title", "slug", "image_url"}),
+                **bodies[album.did, album.title].model_dump(include={"id", "title", "slug", "image_url"}),
                 "artist_handle": _handle(accounts, album.did),
                 "artist_display_name": album.artist,
                 "relevance": self._relevance(album.title),
@@ -215,6 +218,23 @@ class _Finder:
                 "relevance": self._relevance(tag.name),
             }
             for tag in tags
+        ]
+
+    def playlists(self) -> list[Result]:
+        playlists = playlists_named(self.connection, self.q, limit=self.limit)
+        accounts = self._accounts(each.did for each in playlists)
+        return [
+            {
+                "type": "playlist",
+                "id": str(each.list_id),
+                "name": each.name,
+                "owner_handle": _handle(accounts, each.did),
+                "owner_display_name": accounts[each.did].name if each.did in accounts else INVALID_HANDLE,
+                "image_url": self.services.urls.artwork(each.artwork_cid) if each.artwork_cid else None,
+                "track_count": each.track_count,
+                "relevance": self._relevance(each.name),
+            }
+            for each in playlists
         ]
 
     def _relevance(self, *texts: str) -> float:
@@ -236,5 +256,5 @@ FINDS: Final[dict[Kind, Callable[[_Finder], list[Result]]]] = {
     Kind.ARTISTS: _Finder.artists,
     Kind.ALBUMS: _Finder.albums,
     Kind.TAGS: _Finder.tags,
-    Kind.PLAYLISTS: lambda _finder: [],
+    Kind.PLAYLISTS: _Finder.playlists,
 }

@@ -7,18 +7,15 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Response
 
 from aggregates.like import Like
-from aggregates.published import Subject
 from aggregates.track import Track
 from api.auth.authentication import SignedIn
 from api.errors import NoRecordError
 from api.json_response import AsciiJsonResponse
-from api.pipeline.command_request import Command, Respond
-from api.plyr.reading import ROUTER, PeerTrackId, Reader
-from api.responses.reader import SubjectReader
+from api.pipeline.command_request import Command
+from api.plyr.reading import ROUTER, PeerTrackId, Reader, says
 from api.routers.likes import answer_like
 from application.authorization import may_see_track, require_shown
 from application.likes import like_track, unlike_track
-from eventstore.idempotency import CommandResult
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import accounts_of
 from projections.likes import like_count, like_page, reaction_page
@@ -73,17 +70,10 @@ async def like(track_id: PeerTrackId, request: Command) -> Response:
             raise NoRecordError
         return liked
 
-    return await answer_like(request, use_case, _liked(True))
+    return await answer_like(request, use_case, says(liked=True))
 
 
 @router.delete("/tracks/{track_id}/like")
 async def unlike(track_id: PeerTrackId, request: Command) -> Response:
     on = request.on(Track, track_id)
-    return await answer_like(request, lambda unit: unlike_track(unit, on), _liked(False))
-
-
-def _liked(is_liked: bool) -> Respond:
-    def show(_reader: SubjectReader, _subject: Subject) -> CommandResult:
-        return CommandResult(200, {"liked": is_liked}, {})
-
-    return show
+    return await answer_like(request, lambda unit: unlike_track(unit, on), says(liked=False))

@@ -10,14 +10,14 @@ from starlette.types import Scope
 from api.auth.authentication import optional_caller
 from api.errors import NotOfferedError
 from api.middleware.rate_limits import PREFIX, is_plyr
-from api.plyr import catalogue, likes, reading, writing
+from api.plyr import albums, catalogue, likes, playlists, reading, writing
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 NOT_OFFERED: Final = {
-    "playlists": ("/lists", "/lists/{rest:path}"),
     "comments": ("/tracks/{track_id}/comments", "/tracks/comments/{rest:path}"),
     "queue": ("/queue", "/queue/{rest:path}"),
-    "album pages": ("/albums", "/albums/{rest:path}"),
+    "albums of all artists": ("/albums", "/albums/{rest:path}"),
+    "covers made of covers, and the order of likes": ("/lists/{rest:path}",),
     "counts of plays": ("/tracks/{track_id}/play",),
     "counts of shares": ("/tracks/{track_id}/share", "/tracks/{track_id}/shares"),
     "statistics": ("/stats",),
@@ -40,6 +40,8 @@ for _path in (path for paths in NOT_OFFERED.values() for path in paths):
 
 
 ROUTERS: Final = (
+    albums.router,
+    playlists.router,
     not_offered,
     likes.router,
     reading.router,
@@ -58,10 +60,43 @@ WORDS: Final = {
     "media_not_found": "audio file not found",
     "downloads_off": "the artist has disabled downloads",
     "duplicate_audio": "this artist has a track with exactly this audio",
+    "title_taken": "another of your albums already uses that name",
+    "already_in_list": "track already in playlist",
 }
 """The texts that the peer's clients compare, or that would name a track by our id; every other error keeps our message."""
+OWN_TRACKS: Final = {
+    "PATCH ": "edit",
+    "DELETE ": "delete",
+    "PUT /audio": "replace audio on",
+    "POST /restore-record": "restore",
+    "POST /migrate-to-pds": "migrate",
+    "POST /publishing": "edit",
+    "GET /revisions": "view or restore revisions on",
+    "POST /revisions/{revision_id}/restore": "view or restore revisions on",
+}
+"""What an artist can do with own tracks only: how it is asked for, and the peer's words for it."""
+WORDS_BELOW: Final[dict[str, dict[str, str]]] = {
+    "/tracks/{track_id}/revisions": {"not_found": "revision not found"},
+    "/albums": {"list_not_found": "album not found", "not_in_list": "track is not in this album"},
+    "/lists/playlists": {
+        "not_owner": "not playlist owner",
+        "list_not_found": "playlist not found",
+        "not_in_list": "track not in playlist",
+    },
+    "/lists": {"list_not_found": "list not found"},
+}
+"""More texts, by how the path begins."""
 AS_OBJECT: Final = frozenset({"already_has_record", "migration_needed"})
 """The peer's dialog for restoring a record reads fields of these."""
+
+
+def _words(scope: Scope, code: str) -> str | None:
+    path = getattr(scope.get("route"), "path", "").removeprefix(PREFIX)
+    own = OWN_TRACKS.get(f"{scope['method']} {path.removeprefix('/tracks/{track_id}')}")
+    if code == "not_owner" and own is not None:
+        return f"you can only {own} your own tracks"
+    below = (words[code] for begin, words in WORDS_BELOW.items() if path.startswith(begin) and code in words)
+    return next(below, WORDS.get(code))
 
 
 async def error_body(scope: Scope, _status: int, _headers: MutableHeaders, body: bytes) -> bytes:
@@ -70,5 +105,5 @@ async def error_body(scope: Scope, _status: int, _headers: MutableHeaders, body:
         return body
     detail = json.loads(body)["detail"]
     code = detail["error"]
-    said = detail if code in AS_OBJECT else WORDS.get(code, detail["message"])
+    said = detail if code in AS_OBJECT else _words(scope, code) or detail["message"]
     return json.dumps({"detail": said, "error": code}, separators=(",", ":")).encode()

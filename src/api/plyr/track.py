@@ -1,6 +1,6 @@
 """A track as the peer's clients read it: every field of theirs, each true here or the default that docs/plyr.md names."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import NAMESPACE_URL, uuid5
@@ -10,18 +10,18 @@ from pydantic import BaseModel
 
 from aggregates.values import Downloads, slug_of
 from api.responses.track import TrackBody, track_bodies
+from api.services import Services
 from application.authorization import Supporters, supported_artists
-from eventstore.database import Database
 from eventstore.streams.ids import peer_ids_of
 from identity.accounts.accounts import Account, accounts_of
 from identity.accounts.credentials import Principal
 from outbox.tracks.record import RecordUrls
-from projections.tracks.table import LIVE, TrackView, tracks
+from projections.lists import albums_where
+from projections.lists import it as list_columns
+from projections.tracks.table import TrackView
 
 
 class AlbumBody(BaseModel):
-    """An album; it has no cover of its own here."""
-
     id: str
     slug: str
     title: str
@@ -29,19 +29,45 @@ class AlbumBody(BaseModel):
     thumbnail_url: str | None = None
 
 
-def album_of(did: str, title: str) -> AlbumBody:
-    """Return the album of an artist; its id is made of both, so that it is the same at every read."""
-    return AlbumBody(id=str(uuid5(NAMESPACE_URL, f"{did}\n{title}")), slug=slug_of(title), title=title)
+_KEY: Final = (list_columns.did, list_columns.name)
 
 
-def album_titled(database: Database, did: str, album_id: str) -> str | None:
-    """Return the title of the artist's album with this id; None if no live track is in one."""
-    of_artist = (
-        sa.select(tracks.c.album).where(LIVE, tracks.c.did == did, tracks.c.album.is_not(None)).distinct()
+def album_bodies(
+    connection: sa.Connection, titles: Collection[tuple[str, str]], urls: RecordUrls
+) -> dict[tuple[str, str], AlbumBody]:
+    """Return the albums with these DIDs and titles; of a text that no album follows yet, what it will be."""
+    named = [column.in_({*values}) for column, values in zip(_KEY, zip(*titles, strict=True), strict=False)]
+    found = {(row.did, row.name): row for row in albums_where(connection, *named)} if titles else {}
+    return {
+        (did, title): album_body(found[did, title], urls)
+        if (did, title) in found
+        else AlbumBody(id=_id_of_name(did, title), slug=slug_of(title), title=title)
+        for did, title in titles
+    }
+
+
+def album_body(album: Any, urls: RecordUrls) -> AlbumBody:
+    """Return an album of `albums_where`; its id is made of its artist and its first name, so that it stays through renames."""
+    apart = "" if album.is_first else f"\n{album.list_id}"
+    cover, thumbnail = album.artwork_cid, album.artwork_thumbnail_cid
+    return AlbumBody(
+        id=_id_of_name(album.did, f"{album.first_name}{apart}"),
+        slug=album.slug,
+        title=album.name,
+        image_url=urls.artwork(cover) if cover else None,
+        thumbnail_url=urls.artwork(thumbnail) if thumbnail else None,
     )
-    with database.read() as connection:
-        titles = connection.scalars(of_artist).all()
-    return next((title for title in titles if album_of(did, title).id == album_id), None)
+
+
+def _id_of_name(did: str, name: str) -> str:
+    return str(uuid5(NAMESPACE_URL, f"{did}\n{name}"))
+
+
+def album_with(services: Services, did: str, album_id: str) -> Any:
+    """Return the artist's live album with this id, as `albums_where` does, or None."""
+    with services.database.read() as connection:
+        albums = albums_where(connection, list_columns.did == did)
+    return next((each for each in albums if album_body(each, services.urls).id == album_id), None)
 
 
 PUBLIC: Final = "public"
@@ -91,7 +117,7 @@ class TrackResponse(BaseModel):
     like_count: int
     comment_count: int = 0
     album: AlbumBody | None
-    """`id` is a UUID made of the artist's DID and the title; `image_url` and `thumbnail_url` are always null."""
+    """`id` is a UUID made of the artist's DID and the album's first title."""
     tags: list[str]
     copyright_flagged: bool | None = None
     copyright_match: str | None = None
@@ -141,8 +167,13 @@ def track_responses(
         {view.did for view in views} | {feature.did for view in views for feature in view.features},
     )
     bodies = track_bodies(connection, views, urls, caller.did if caller is not None else None)
+    albums = album_bodies(connection, {(view.did, view.album) for view in views if view.album}, urls)
     return [
-        _response(view, body, peer_ids[view.track_id], accounts, caller)
+        _response(
+            *(view, body, peer_ids[view.track_id], accounts),
+            album=albums.get((view.did, view.album or "")),
+            caller=caller,
+        )
         for view, body in zip(views, bodies, strict=True)
     ]
 
@@ -166,6 +197,8 @@ def _response(
     body: TrackBody,
     shown_as: int,
     accounts: dict[str, Account],
+    *,
+    album: AlbumBody | None,
     caller: Principal | None,
 ) -> TrackResponse:
     is_owner = caller is not None and caller.did == view.did
@@ -194,7 +227,7 @@ def _response(
         atproto_record_url=None
         if is_missing or owner is None
         else f"{owner.pds_url}/xrpc/com.atproto.repo.getRecord?{place}",
-        album=None if view.album is None else album_of(view.did, view.album),
+        album=album,
         gated=is_gated,
         downloadable=is_owner or is_offered,
         download_policy=view.downloads.value,

@@ -24,7 +24,7 @@ from api.pipeline.command_request import Command, CommandRequest
 from api.pipeline.idempotent_request import result_of
 from api.pipeline.media_request import Reads
 from api.plyr.reading import ROUTER, Json, PeerTrackId, Reader
-from api.plyr.track import PUBLIC, SUPPORTERS, UNLISTED, TrackResponse, album_titled, track_responses
+from api.plyr.track import PUBLIC, SUPPORTERS, UNLISTED, TrackResponse, album_with, track_responses
 from api.requests.body import NONE, Body, fields_as
 from api.requests.fields import Structured, TrackFields
 from api.requests.parameters import NO_TRACK, OneOf, require_known_fields
@@ -240,12 +240,10 @@ async def _upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
     if album_id := fields_as(PeerFields, body).album_id:
         if fields.get("album"):
             raise InvalidFieldError("album_id", "album and album_id are mutually exclusive")
-        services = request.services
-        fields["album"] = await services.threads.run(
-            album_titled, services.database, request.principal.did, album_id
-        )
-        if fields["album"] is None:
+        album = await run_in_threadpool(album_with, request.services, request.principal.did, album_id)
+        if album is None:
             raise InvalidFieldError("album_id", "must be the id of an album of yours")
+        fields["album"] = album.name
     return replace(await upload_command(request, replace(body, fields=fields)), **access)
 
 

@@ -20,6 +20,7 @@ from pydantic_core import CoreSchema, core_schema
 from starlette.routing import compile_path, get_name
 
 from aggregates.errors import InvalidFieldError
+from aggregates.published import Published
 from aggregates.track import Track
 from api.errors import UnknownFieldError, UnknownParameterError, UnparsableError
 from api.json_response import AsciiJsonResponse
@@ -132,14 +133,18 @@ def line_count(limit: int | None) -> int | None:
 URI: Final = re.compile(r"at://(did:[a-z]+:[\w.:%-]+)/([\w.-]+)/([\w.~:-]+)", re.ASCII)
 
 
-def track_at(connection: sa.Connection, uri: str) -> int | None:
-    """Return the track, a deleted one too, whose record has this URI, or had it before it changed namespace.
+def subject_at(connection: sa.Connection, uri: str, kind: type[Published]) -> int | None:
+    """Return the subject of this kind, a deleted one too, whose record has this URI, or had it before it changed namespace.
 
     None for anything else, and where a handle names the account.
     """
     found = URI.fullmatch(uri)
     subject = None if found is None else subject_with_record(connection, RecordKey(*found.groups()))
-    return subject.id if subject is not None and subject.kind == Track.TOPIC else None
+    return subject.id if subject is not None and subject.kind == kind.TOPIC else None
+
+
+def track_at(connection: sa.Connection, uri: str) -> int | None:
+    return subject_at(connection, uri, Track)
 
 
 DRY_RUN: Final[bool] = Field(False, description="whether to count only")

@@ -1,6 +1,6 @@
 """Albums and playlists: two doors to lists of tracks."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Final
@@ -17,7 +17,7 @@ from aggregates.values import Artwork, ListType, Visibility
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import AsciiJsonResponse, Page, cut
 from api.openapi import IMAGE_FILE, errors, fields_of
-from api.pipeline.command_request import Command, CommandRequest, UseCase
+from api.pipeline.command_request import Command, CommandRequest, Respond, UseCase
 from api.pipeline.idempotent_request import result_of
 from api.requests.body import Body, fields_as
 from api.requests.fields import Structured, Texts
@@ -122,13 +122,8 @@ def list_routes(door: ShownList) -> APIRouter:
     )
     async def create(request: Command) -> Response:
         """Make a list. Its record on the PDS follows; see `mirror` for its state."""
-        async with request.begin(files={"image": IMAGE_BYTES}) as attempt:
-            if not attempt.is_repetition:
-                command = await _creation(request, door, attempt.body)
-                created = partial(shown_list, door, created=True)
-                use_case = partial(create_list, command=command, reserved=attempt.reserved)
-                await attempt.commit(use_case, created, cids_in(command.artwork))
-        return await attempt.response()
+        created = partial(shown_list, door, created=True)
+        return await answer_new_list(request, partial(creation_of, door=door), created)
 
     @router.get(one, response_model=door.body)
     def read(
@@ -148,8 +143,8 @@ def list_routes(door: ShownList) -> APIRouter:
         subject_id: Annotated[int, door.in_path, STORABLE], request: Command, confirm: bool = CONFIRM
     ) -> Response:
         """Change the given fields: an empty one is cleared, an absent one is left unchanged. A new title of an album is that of its tracks."""
-        parse = partial(_edit, confirm=confirm)
-        return await _answer(request, door, subject_id, parse, files={"image": IMAGE_BYTES})
+        parse = partial(edit_of, confirm=confirm)
+        return await answer_list(request, door, subject_id, parse, files={"image": IMAGE_BYTES})
 
     @router.delete(one, response_model=door.body)
     async def delete(
@@ -184,7 +179,7 @@ def list_routes(door: ShownList) -> APIRouter:
     )
     async def revert(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
         """Revert a list, or some of its fields, to a version; this is a change like any other."""
-        return await _answer(request, door, subject_id, _reversion)
+        return await answer_list(request, door, subject_id, _reversion)
 
     return router
 
@@ -199,17 +194,17 @@ def item_routes(door: ShownList) -> APIRouter:
     )
     async def order(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
         """Set all tracks and their order, as decided on the version in If-Match."""
-        return await _answer(request, door, subject_id, _order)
+        return await answer_list(request, door, subject_id, _order)
 
     @router.post("", response_model=door.body, openapi_extra=fields_of(EntryFields), responses=errors(501))
     async def add(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
         """Put a track at the end. To an album, it moves from the album where it is."""
-        return await _answer(request, door, subject_id, _addition)
+        return await answer_list(request, door, subject_id, _addition)
 
     @router.patch("", response_model=door.body, openapi_extra=fields_of(MoveFields), responses=errors(501))
     async def move(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
         """Put a track before another one, or at the end."""
-        return await _answer(request, door, subject_id, _move)
+        return await answer_list(request, door, subject_id, _move)
 
     @router.delete("", response_model=door.body, responses=errors(501))
     async def remove(
@@ -218,18 +213,22 @@ def item_routes(door: ShownList) -> APIRouter:
         request: Command,
     ) -> Response:
         """Take a track out."""
-        return await _answer(request, door, subject_id, partial(_removal, wanted=wanted))
+        return await answer_list(request, door, subject_id, partial(_removal, wanted=wanted))
 
     return router
+
+
+def list_of(door: ShownList, reader: SubjectReader, subject: Subject) -> AlbumBody | PlaylistBody:
+    """Return the list of a command, for its owner."""
+    made = find(reader.services.log, reader.connection, door.on(subject.id))
+    assert made is not None  # noqa: S101 - the command was about it
+    return list_body(reader.services, reader.connection, door, made, made.did)
 
 
 def shown_list(
     door: ShownList, reader: SubjectReader, subject: Subject, *, created: bool = False
 ) -> CommandResult:
-    services, connection = reader.services, reader.connection
-    made = find(services.log, connection, door.on(subject.id))
-    assert made is not None  # noqa: S101 - the command was about it
-    body = list_body(services, connection, door, made, made.did)
+    body = list_of(door, reader, subject)
     if created:
         return result_of(body, 201, ETag=body.etag, Location=f"{door.plural}/{subject.id}")
     return result_of(body, ETag=body.etag)
@@ -256,17 +255,42 @@ async def _undelete(request: CommandRequest, door: ShownList, subject_id: int) -
     return await attempt.response()
 
 
-async def _answer(
-    request: CommandRequest, door: ShownList, subject_id: int, parse: Any, **how: Any
+async def answer_new_list(
+    request: CommandRequest,
+    parse: Callable[[CommandRequest, Body], Awaitable[CreateList]],
+    show: Respond,
+    use_case: Callable[[UnitOfWork, CreateList, Reserved], TrackList] = create_list,
 ) -> Response:
-    """Make the change that `parse` reads from the body, and answer with the list; `how` the request begins."""
+    """Make the list that `parse` reads from the body, and answer with what `show` reads."""
+    async with request.begin(files={"image": IMAGE_BYTES}) as attempt:
+        if not attempt.is_repetition:
+            command = await parse(request, attempt.body)
+            named = cids_in(command.artwork)
+            await attempt.commit(lambda unit: use_case(unit, command, attempt.reserved), show, named)
+    return await attempt.response()
+
+
+Parse = Callable[[CommandRequest, Body, dict[str, Any]], Awaitable[EditList | RevertList | ChangeItems]]
+"""Reads a change of a list from a body; given the fields that say of which."""
+
+
+async def answer_list(
+    request: CommandRequest,
+    door: ShownList,
+    subject_id: int,
+    parse: Parse,
+    show: Respond | None = None,
+    **how: Any,
+) -> Response:
+    """Make the change that `parse` reads from the body, and answer with the list, or what `show` reads; `how` the request begins."""
     on = door.on(subject_id, request.versions)
     async with request.begin(on=on, **how) as attempt:
         if not attempt.is_repetition:
             of = {**vars(on), "collection": request.services.collection_of(TrackList.TOPIC)}
             command = await parse(request, attempt.body, of)
             named = cids_in(command.artwork) if isinstance(command, EditList) else ()
-            await attempt.commit(_use_case(command, attempt.reserved), partial(shown_list, door), named)
+            use_case = _use_case(command, attempt.reserved)
+            await attempt.commit(use_case, show or partial(shown_list, door), named)
     return await attempt.response()
 
 
@@ -279,9 +303,9 @@ def _use_case(command: EditList | RevertList | ChangeItems, reserved: Reserved) 
     return run
 
 
-async def _creation(request: CommandRequest, door: ShownList, body: Body) -> CreateList:
+async def creation_of(request: CommandRequest, body: Body, *, door: ShownList) -> CreateList:
     fields = dict(fields_as(NEW[door.list_type], body))
-    entries = await _known(request, fields.pop("tracks"))
+    entries = await known_entries(request, fields.pop("tracks"))
     name = fields.pop("title" if door is ALBUMS else "name")
     collection = request.services.collection_of(TrackList.TOPIC)
     fields["slug"] = fields["slug"] or None
@@ -295,7 +319,9 @@ async def _cover(request: CommandRequest, body: Body) -> Artwork | None:
     return await request.intake.keep_artwork(image) if image is not None else None
 
 
-async def _edit(request: CommandRequest, body: Body, of: dict[str, Any], *, confirm: bool) -> EditList:
+async def edit_of(
+    request: CommandRequest, body: Body, of: dict[str, Any], *, confirm: bool = False
+) -> EditList:
     fields = fields_as(EDIT[of["list_type"]], body)
     given: dict[str, Any] = {name: getattr(fields, name) for name in fields.model_fields_set}
     if "title" in given:
@@ -325,11 +351,11 @@ async def _order(request: CommandRequest, body: Body, of: dict[str, Any]) -> Reo
     if request.versions is None:
         raise VersionRequiredError
     entries = fields_as(OrderFields, body).tracks
-    return Reorder(**of, entries=await _known(request, entries, of["id"]))
+    return Reorder(**of, entries=await known_entries(request, entries, of["id"]))
 
 
 async def _addition(request: CommandRequest, body: Body, of: dict[str, Any]) -> AddItem:
-    [entry] = await _known(request, [fields_as(EntryFields, body).entry])
+    [entry] = await known_entries(request, [fields_as(EntryFields, body).entry])
     return AddItem(**of, entry=entry)
 
 
@@ -344,7 +370,7 @@ async def _removal(
     return RemoveItem(**of, entry=checked_entry(wanted.track_id, wanted.uri, "track_id"))
 
 
-async def _known(
+async def known_entries(
     request: CommandRequest, entries: Sequence[Entry], list_id: int | None = None
 ) -> list[Entry]:
     """Return the entries; of records that no account here has, and that the list has not yet, with the CID that their PDS says."""
@@ -404,12 +430,26 @@ def _page(
 ) -> tuple[Any, str | None]:
     before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
     did = artist_of(services, artist).did
+    with services.database.read() as connection:
+        found = lists_of(connection, caller, door, did, before=before, limit=limit + 1)
+        rows, cursor = cut(found, limit, lambda row: row.list_id)
+        return list_rows(services, connection, door, rows), cursor
+
+
+def lists_of(
+    connection: sa.Connection,
+    caller: Principal | None,
+    door: ShownList,
+    did: str,
+    *,
+    before: int | None = None,
+    limit: int,
+) -> Sequence[Any]:
+    """Return rows of the lists of an account that the caller may know of, newest first."""
     these = [it.did == did, LIVE, it.list_type == door.list_type.value]
     if caller is None or caller.did != did:
         these.append(it.visibility == Visibility.PUBLIC.value)
     if before is not None:
         these.append(it.list_id < before)
-    query = sa.select(track_list).where(*these).order_by(it.list_id.desc()).limit(limit + 1)
-    with services.database.read() as connection:
-        rows, cursor = cut(connection.execute(query).all(), limit, lambda row: row.list_id)
-        return list_rows(services, connection, door, rows), cursor
+    query = sa.select(track_list).where(*these).order_by(it.list_id.desc()).limit(limit)
+    return connection.execute(query).all()

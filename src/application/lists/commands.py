@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
-from aggregates.list_order import with_unseen
+from aggregates.list_order import rearranged, with_unseen
 from aggregates.track_list import TrackList
 from aggregates.values import Artwork, ListItem, ListType, Visibility, checked_list_name
 from application.errors import NotInAlbumsError, RecordNotReadError, TrackNotFoundError
@@ -55,6 +55,8 @@ class CreateList:
     artwork: Artwork | None = None
     visibility: Visibility = Visibility.PUBLIC
     follow: bool = True
+    record_requested: bool = True
+    """An album without a record gets one when its owner saves it."""
     entries: Sequence[Entry] = ()
 
 
@@ -198,7 +200,14 @@ class Reorder(ChangeList):
     entries: Sequence[Entry]
 
 
-ChangeItems = AddItem | RemoveItem | MoveItem | Reorder
+@dataclass(frozen=True, kw_only=True)
+class Rearrange(ChangeList):
+    """An order of some entries, decided on no version: what was added meanwhile stays."""
+
+    entries: Sequence[Entry]
+
+
+ChangeItems = AddItem | RemoveItem | MoveItem | Reorder | Rearrange
 
 
 def change_items(unit: UnitOfWork, command: ChangeItems) -> TrackList:
@@ -216,17 +225,25 @@ def change_items(unit: UnitOfWork, command: ChangeItems) -> TrackList:
         case Reorder(entries=entries):
             wanted, unseen = _items(unit, made, entries), _deleted(unit, made)
             made.reorder(with_unseen(made.items, wanted, unseen), at=unit.now)
+        case Rearrange(entries=entries):
+            there = [made.items[made.place_of(_named(unit, each))].uri for each in entries]
+            made.reorder(rearranged(made.items, there), at=unit.now)
     _request_record(made, command.collection, unit.now)
     save(unit, made, before=before)
     return made
 
 
-def delete_list(unit: UnitOfWork, on: OnList, *, confirm: bool = False) -> TrackList:
-    """Hide the list; the relay removes its record. The tracks of an album lose their album text; raises TooManyTracksError."""
+def delete_list(
+    unit: UnitOfWork, on: OnList, *, confirm: bool = False, with_tracks: bool = False
+) -> TrackList:
+    """Hide the list; the relay removes its record. The tracks of an album lose their album text, or go too; raises TooManyTracksError."""
     made = load_owned(unit, on)
     tracks = tracks_with_text(unit, made, made.name, confirm=confirm)
     for track in tracks:
-        track.update_metadata({"album": None}, at=unit.now)
+        if with_tracks:
+            track.delete(at=unit.now)
+        else:
+            track.update_metadata({"album": None}, at=unit.now)
     made.delete(at=unit.now)
     unit.save(made, *tracks)
     return made

@@ -31,8 +31,13 @@ def publishing(attach_rights=False, **access):
     return json.dumps({"access": access, "attach_rights": attach_rights})
 
 
-def refused(answer):
-    """The status and our code of an error, whose detail is a text as the peer's clients show it."""
+def both(answer):
+    """The status, our code and the peer's text of an error."""
     body = answer.json()
     assert isinstance(body["detail"], str)
-    return answer.status_code, body["error"]
+    assert answer.headers["content-length"] == str(len(answer.content))
+    return answer.status_code, body["error"], body["detail"]
+
+
+def refused(answer):
+    return both(answer)[:2]

@@ -1,0 +1,218 @@
+"""Albums for the peer's clients, by UUID and by slug, and lists of either type by the URIs of their records."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Any, Final
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel, Field, Strict
+from starlette.concurrency import run_in_threadpool
+
+from aggregates.published import Subject
+from aggregates.track_list import TrackList
+from aggregates.values import slug_of
+from api.auth.authentication import OptionalCaller, ServicesDep
+from api.json_response import AsciiJsonResponse
+from api.openapi import names
+from api.pipeline.command_request import Command, CommandRequest
+from api.plyr.playlists import ORDER, answer_cover, answer_order, tracks_in
+from api.plyr.reading import ROUTER, Json, PeerTrackId, Reader, says
+from api.plyr.track import album_body, album_with
+from api.requests.body import Body, fields_as
+from api.requests.fields import Structured
+from api.requests.parameters import NO_TRACK, TrackId, subject_at
+from api.responses.list import ALBUMS, DOORS, PLAYLISTS, ShownList
+from api.responses.reader import SubjectReader
+from api.routers.lists import answer_list, answer_new_list, creation_of, edit_of, list_of, read_list
+from api.routers.tracks import artist_of
+from api.services import Services
+from application.errors import ListNotFoundError
+from application.lists.commands import (
+    CreateList,
+    EditList,
+    Entry,
+    Rearrange,
+    RemoveItem,
+    create_list,
+    delete_list,
+)
+from application.subjects import On, find, owner_of
+from eventstore.idempotency import CommandResult
+from eventstore.streams.ids import track_id_of
+from eventstore.unit_of_work import UnitOfWork
+from eventstore.untrusted import is_storable
+from identity.accounts.accounts import accounts_of
+from outbox.pds.client import RecordKey
+from projections.lists import albums_where, it
+from storage.media import Reserved
+
+router: Final = APIRouter(**ROUTER)
+
+
+async def album_behind(album_uuid: str, request: Command) -> int:
+    found = await run_in_threadpool(album_with, request.services, request.principal.did, album_uuid)
+    return NO_TRACK if found is None else int(found.list_id)
+
+
+AlbumId = Annotated[int, Depends(album_behind)]
+"""Our id of the caller's album with this UUID."""
+
+
+def _metadata(services: Services, connection: sa.Connection, ours: Any) -> Json:
+    """Return an album of our own routes as the peer's clients read it."""
+    [album] = albums_where(connection, it.did == ours.owner_did, it.list_id == ours.id)
+    artist = accounts_of(connection, [ours.owner_did]).get(ours.owner_did)
+    return {
+        **_row(services, album),
+        "description": ours.description,
+        "artist": ours.owner_handle if artist is None else artist.name,
+        "artist_handle": ours.owner_handle,
+        "artist_did": ours.owner_did,
+        "list_uri": ours.uri,
+    }
+
+
+def _row(services: Services, album: Any) -> Json:
+    shown = album_body(album, services.urls).model_dump(exclude={"thumbnail_url"})
+    return {**shown, "track_count": album.track_count, "total_plays": 0}
+
+
+def shown_album(reader: SubjectReader, subject: Subject) -> CommandResult:
+    ours = list_of(ALBUMS, reader, subject)
+    return CommandResult(200, _metadata(reader.services, reader.connection, ours), {})
+
+
+@router.get("/albums/{artist}")
+def list_albums(artist: str, services: ServicesDep, _: OptionalCaller) -> Response:
+    """List the albums of an artist that have tracks, by their titles."""
+    did = artist_of(services, artist).did
+    with services.database.read() as connection:
+        albums = albums_where(connection, it.did == did, it.track_count > 0)
+    albums = sorted(albums, key=lambda album: (album.name or "").casefold())
+    return AsciiJsonResponse({"albums": [_row(services, album) for album in albums]})
+
+
+@router.get("/albums/{artist}/{slug}")
+async def read_album(artist: str, slug: str, reader: Reader) -> Response:
+    services = reader.services
+
+    def read() -> tuple[Json, Any]:
+        did = artist_of(services, artist).did
+        with services.database.read() as connection:
+            ours = read_list(reader.caller, services, ALBUMS, _with_slug(connection, did, slug))
+            return _metadata(services, connection, ours), ours
+
+    metadata, ours = await run_in_threadpool(read)
+    return AsciiJsonResponse({"metadata": metadata, "tracks": await tracks_in(ours, reader)})
+
+
+def _with_slug(connection: sa.Connection, did: str, slug: str) -> int:
+    rows = albums_where(connection, it.did == did, it.slug == slug) if is_storable(slug) else ()
+    return next((row.list_id for row in rows), NO_TRACK)
+
+
+def find_or_make(unit: UnitOfWork, command: CreateList, reserved: Reserved) -> TrackList:
+    """Return the album with this slug or title; the peer's page makes it before its tracks, and again for more of them."""
+    named = sa.or_(it.slug == (command.slug or slug_of(command.name)), it.name == command.name)
+    known = albums_where(unit.connection, it.did == owner_of(unit), named)
+    if known:
+        return unit.load(TrackList, TrackList.create_id(known[0].list_id))
+    return create_list(unit, command, reserved)
+
+
+@router.post("/albums", openapi_extra=names("title", "slug", "description"))
+@router.post("/albums/", openapi_extra=names("title", "slug", "description"))
+async def create(request: Command) -> Response:
+    """Make an album that has a record once it is finalized."""
+
+    async def parse(request: CommandRequest, body: Body) -> CreateList:
+        return replace(await creation_of(request, body, door=ALBUMS), record_requested=False)
+
+    return await answer_new_list(request, parse, shown_album, find_or_make)
+
+
+class Finalized(BaseModel):
+    track_ids: Annotated[list[Annotated[int, Strict()]], Structured] = Field(min_length=1)
+
+
+@router.post("/albums/{album_uuid}/finalize", openapi_extra=names(*Finalized.model_fields))
+async def finalize(album_id: AlbumId, request: Command) -> Response:
+    """Put these tracks of the album in their order, and have a record of it."""
+
+    async def parse(request: CommandRequest, body: Body, of: dict[str, Any]) -> Rearrange:
+        numbers = fields_as(Finalized, body).track_ids
+
+        def entries() -> list[Entry]:
+            with request.services.database.read() as connection:
+                return [Entry(track_id_of(connection, number) or NO_TRACK) for number in numbers]
+
+        return Rearrange(**of, entries=await run_in_threadpool(entries))
+
+    return await answer_list(request, ALBUMS, album_id, parse, shown_album)
+
+
+@router.post("/albums/{album_uuid}/cover", openapi_extra=names("image"))
+async def replace_cover(album_id: AlbumId, request: Command) -> Response:
+    return await answer_cover(request, ALBUMS, album_id)
+
+
+@router.patch("/albums/{album_uuid}")
+async def edit(
+    album_id: AlbumId, request: Command, title: str | None = None, description: str | None = None
+) -> Response:
+    async def parse(request: CommandRequest, _body: Body, of: dict[str, Any]) -> EditList:
+        given = {"title": title, "description": description}
+        fields = {name: value for name, value in given.items() if value is not None}
+        return await edit_of(request, Body(fields), of, confirm=True)
+
+    return await answer_list(request, ALBUMS, album_id, parse, shown_album)
+
+
+@router.delete("/albums/{album_uuid}")
+async def delete(album_id: AlbumId, request: Command, cascade: bool = False) -> Response:
+    """Delete the album, and with `cascade` its tracks."""
+    on = ALBUMS.on(album_id, request.versions)
+    use_case = partial(delete_list, on=on, confirm=not cascade, with_tracks=cascade)
+    return await request.answer(use_case, says(deleted=True, cascade=cascade), on=on)
+
+
+@router.delete("/albums/{album_uuid}/tracks/{track_id}")
+async def remove(album_id: AlbumId, track_id: TrackId, found: PeerTrackId, request: Command) -> Response:
+    async def parse(_request: CommandRequest, _body: Body, of: dict[str, Any]) -> RemoveItem:
+        return RemoveItem(**of, entry=Entry(found))
+
+    return await answer_list(request, ALBUMS, album_id, parse, says(removed=True, track_id=track_id))
+
+
+def list_at(services: Services, uri: str) -> tuple[ShownList, int]:
+    """Return the list whose record has this URI, and its door; raises ListNotFoundError."""
+    with services.database.read() as connection:
+        list_id = subject_at(connection, uri, TrackList)
+        made = find(services.log, connection, On(TrackList, list_id)) if list_id is not None else None
+    for door in DOORS:
+        if made is not None and made.list_type == door.list_type:
+            return door, made.list_id
+    raise ListNotFoundError
+
+
+@router.get("/lists/by-uri")
+def find_list(uri: str, caller: OptionalCaller, services: ServicesDep) -> Response:
+    door, list_id = list_at(services, uri)
+    ours = read_list(caller, services, door, list_id)
+    if door is PLAYLISTS:
+        found: Json = {"type": "playlist", "id": str(ours.id), "handle": None, "slug": None}
+    else:
+        with services.database.read() as connection:
+            album = _metadata(services, connection, ours)
+        found = {"type": "album", "id": album["id"], "handle": ours.owner_handle, "slug": ours.slug}
+    return AsciiJsonResponse(found)
+
+
+@router.put("/lists/{rkey}/reorder", openapi_extra=ORDER)
+async def reorder(rkey: str, request: Command) -> Response:
+    """Order a list of the caller's by the key of its record."""
+    services = request.services
+    key = RecordKey(request.principal.did, services.collection_of(TrackList.TOPIC), rkey)
+    door, list_id = await run_in_threadpool(list_at, services, key.uri)
+    return await answer_order(request, door, list_id)
