@@ -15,7 +15,7 @@ from tests.media_samples import samples
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
-INCIDENTS = range(1, 45)
+INCIDENTS = range(1, 56)
 
 
 def rows() -> list[tuple[int, str, str]]:
