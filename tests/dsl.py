@@ -217,7 +217,7 @@ def event_classes() -> dict[str, type[published.PublishedEvent]]:
 
 def every_event() -> list[published.PublishedEvent]:
     """One event of each class of each kind of record, in the order in which the golden events are recorded."""
-    return [*events_of_a_track().values(), *events_of_a_like(), *events_of_a_list().values()]
+    return [*events_of_a_track().values(), *events_of_a_like(), *events_of_lists()]
 
 
 def events_of_a_like() -> list[published.PublishedEvent]:
@@ -237,8 +237,8 @@ def events_of_a_like() -> list[published.PublishedEvent]:
     return [each for each in events if isinstance(each, published.PublishedEvent)]
 
 
-def events_of_a_list() -> dict[str, published.PublishedEvent]:
-    """One event of each class, of one list's life."""
+def events_of_lists() -> list[published.PublishedEvent]:
+    """One event of each class, of the lives of two lists."""
     now, references = some_time(60), {some_item("b").uri: some_item("B")}
     made = a_list(items=(some_item("A"), some_item("b")), record_requested=False)
     made.edit({"name": "new", "release_date": "2026-11-30"}, at=now)
@@ -261,8 +261,11 @@ def events_of_a_list() -> dict[str, published.PublishedEvent]:
     made.record_foreign_edit_withdrawn("bafyforeign", observed_at=now)
     made.adopt_foreign_edit("bafyforeign", {"name": "theirs", "items": (some_item("A"),)}, at=now)
     made.migrate_namespace("new.collection", at=now)
-    events = [each for each in made.collect_events() if isinstance(each, published.PublishedEvent)]
-    return {type(event).__name__: event for event in events}
+    record = {"collection": LISTS, "rkey": "3kfound", "created_at": "2019-05-04T12:03:07Z"}
+    made.adopt_record("bafyfound", [some_item("F"), some_item("B")], **record, at=now)
+    adopted = TrackList.adopt(at=START, **list_fields(2, cid="bafyrecord"))
+    events = [*made.collect_events(), *adopted.collect_events()]
+    return [each for each in events if isinstance(each, published.PublishedEvent)]
 
 
 def events_of_a_track() -> dict[str, published.PublishedEvent]:

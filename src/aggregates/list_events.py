@@ -42,6 +42,39 @@ class Created(published.Created):
         track_list.first_name = self.name
 
 
+class Adopted(Created):
+    """The list was adopted from a record with `cid` that is on its account's PDS already."""
+
+    TOPIC = "list.adopted.v1"
+    TOUCHES_RECORD = False
+    RECREATES_RECORD = False
+    cid: str
+
+    def sets_generation(self) -> bool:
+        return True
+
+
+class RecordAdopted(published.PublishedEvent):
+    """An album that texts of tracks had made got a record with `cid`, which is on its account's PDS already."""
+
+    TOPIC = "list.record_adopted.v1"
+    cid: str
+    collection: str
+    rkey: str
+    created_at: str
+    added: list[ListItem]
+    order: list[int]
+
+    def sets_generation(self) -> bool:
+        return True
+
+    def assign(self, track_list: "TrackList") -> None:
+        track_list.record_requested = True
+        for name in ("collection", "rkey", "created_at"):
+            setattr(track_list, name, getattr(self, name))
+        track_list.items = Arrangement(self.added, self.order).of(track_list.items)
+
+
 class Edited(published.PublishedEvent):
     """Only what changed; null means removed."""
 
@@ -179,4 +212,8 @@ class ReferencesRefreshed(published.PublishedEvent):
 
     def assign(self, track_list: "TrackList") -> None:
         track_list.items = tuple(self.references.get(item.uri, item) for item in track_list.items)
-        track_list.references_refreshed_at = self.timestamp
+        of_own = {track_list.is_own(uri) for uri in self.references}
+        if True in of_own:
+            track_list.references_refreshed_at = self.timestamp
+        if False in of_own:
+            track_list.others_refreshed_at = self.timestamp

@@ -33,6 +33,8 @@ class TrackList(Published, created_event_name="Created"):
     # Events, in the order of a list's life.
 
     Created = events.Created
+    Adopted = events.Adopted
+    RecordAdopted = events.RecordAdopted
     Edited = events.Edited
     RecordRequested = events.RecordRequested
     VisibilityChanged = events.VisibilityChanged
@@ -63,6 +65,8 @@ class TrackList(Published, created_event_name="Created"):
         super().__init__()
         self.first_name: str | None = None
         self.references_refreshed_at: datetime | None = None
+        self.others_refreshed_at: datetime | None = None
+        """When references to records of other accounts were refreshed last."""
 
     @property
     def word(self) -> str:
@@ -80,6 +84,20 @@ class TrackList(Published, created_event_name="Created"):
     def written(self) -> Sequence[ListItem]:
         """The items that its record has, if it has one."""
         return [item for item in self.items if item.cid is not None][:MAX_ITEMS]
+
+    def is_own(self, uri: str) -> bool:
+        """Whether this is a record of its account."""
+        return uri.startswith(f"at://{self.did}/")
+
+    def follows(self, item: ListItem) -> bool:
+        """Whether its record, if it has one, is to refer to the newest record of the item."""
+        return self.follow or item.cid is None or self.is_own(item.uri)
+
+    @property
+    def followed(self) -> frozenset[ListItem]:
+        """The items that are records of other accounts, which it follows."""
+        others = (item for item in self.items if self.follows(item) and not self.is_own(item.uri))
+        return frozenset(others if self.wants_record else ())
 
     # Commands. `at` is the time of the command.
 
@@ -160,6 +178,23 @@ class TrackList(Published, created_event_name="Created"):
             unwritten = {item.uri for item in self.items if item.cid is None}
             changes = {**changes, "items": tuple(with_unseen(self.items, changes["items"], unwritten))}
         super().adopt_foreign_edit(cid, changes, at=at)
+
+    def adopt_record(
+        self,
+        cid: str,
+        items: Sequence[ListItem],
+        *,
+        at: datetime,
+        collection: str,
+        rkey: str,
+        created_at: str,
+    ) -> None:
+        """Take a record that its PDS has for the list's own, where the list has none: its items, and behind them the others."""
+        self.require_live()
+        known = {item.uri for item in items}
+        added, order = arranged(self.items, [*items, *(item for item in self.items if item.uri not in known)])
+        record = {"collection": collection, "rkey": rkey, "created_at": created_at}
+        self.trigger_event(TrackList.RecordAdopted, cid=cid, added=added, order=order, **record, timestamp=at)
 
     # What the relay observed.
 

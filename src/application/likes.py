@@ -1,4 +1,4 @@
-"""Likes of tracks: by an account, and as the track shows them, which follows in a job."""
+"""Likes of tracks: by an account, and as the track shows them, which follows in a job (reactions.py)."""
 
 from datetime import timedelta
 from typing import Final
@@ -10,18 +10,14 @@ from aggregates.track import Track
 from application.errors import LikeNotFoundError, TrackNotFoundError
 from application.subjects import On, find, load_owned, new_record, owner_of
 from eventstore.change import Envelope, Via
-from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
-from eventstore.jobs.kinds import Job, Kind, Outcome
+from eventstore.jobs.kinds import Job, Outcome
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import accounts_of
 from outbox.views.status import mirrors
-from projections.likes import REACTION, carry, like_of, locked_like
+from projections.likes import carry, like_of, locked_like
 
-MAX_CONCURRENT: Final = 4
-FIRST_PAUSE_SECONDS: Final = 1.0
-MAX_PAUSE_SECONDS: Final = 60.0
 MAX_WAIT: Final = timedelta(minutes=10)
 """For the record of a track; the longer it was waited for, the more rarely it is looked for."""
 WAITED: Final = "waited_seconds"
@@ -62,24 +58,9 @@ def unlike_track(unit: UnitOfWork, on: On[Track]) -> Like:
     return like
 
 
-def reaction_kind(log: EventLog, threads: Threads) -> Kind:
-    async def work(job: Job) -> Outcome:
-        return await threads.run(show_like, log, job)
-
-    return Kind(
-        REACTION,
-        work,
-        lambda _error: None,
-        max_concurrent=MAX_CONCURRENT,
-        max_per_account=MAX_CONCURRENT,
-        first_pause_seconds=FIRST_PAUSE_SECONDS,
-        max_pause_seconds=MAX_PAUSE_SECONDS,
-    )
-
-
-def show_like(log: EventLog, job: Job) -> Outcome:
+def show_like(log: EventLog, job: Job, like_id: int) -> Outcome:
     """Have the track show and count the like as it is now, and the like name the track's record once there is one."""
-    on = On(Like, int(job.subject.partition("/")[0]))
+    on = On(Like, like_id)
 
     def show(connection: sa.Connection) -> tuple[bool, str | None]:
         like = locked_like(connection, job.account, on.id)

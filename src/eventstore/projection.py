@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import Insert
@@ -84,6 +84,14 @@ class Projection(Protocol):
 
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         """Write the rows that the changes make; no reading, no clock, no network, no transaction of its own."""
+
+
+@runtime_checkable
+class Carried(Projection, Protocol):
+    """A read model that jobs carry to rows of other accounts."""
+
+    def carry_all(self, connection: sa.Connection) -> None:
+        """Make those rows anew."""
 
 
 def into_live(table: sa.Table) -> sa.Table:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.like import Like
+from aggregates.published import Published, Subject
 from eventstore.append import key_of, upsert
 from eventstore.change import Change, changes_of
 from eventstore.jobs import queue
@@ -21,7 +22,13 @@ from projections.tracks.table import tracks
 
 VERSION: Final = 1
 REACTION: Final = "reaction"
-"""The kind of the jobs that carry a like to its track; a subject is the like's id and version."""
+"""The kind of the jobs that carry a change to accounts that read of it: its subject, and the version of that."""
+
+
+def carried(change: Change, subject: Published) -> Wanted:
+    """Return the job that carries this change of a subject."""
+    return Wanted(REACTION, f"{Subject.of(subject)}/{change.version}", change.did)
+
 
 likes = sa.Table(
     "likes",
@@ -74,7 +81,7 @@ class Likes:
         for change, before, like in changes_of(Like, changes):
             latest[like.like_id] = like
             if before is None or before.deleted_at != like.deleted_at:
-                wanted.append(Wanted(REACTION, f"{like.like_id}/{change.version}", change.did))
+                wanted.append(carried(change, like))
         rows = [
             {column.key: getattr(like, column.key) for column in likes.columns if column.key != "bucket"}
             for like in latest.values()
@@ -82,6 +89,9 @@ class Likes:
         write_rows(connection, into(likes), rows)
         if wanted and into(likes) is likes:
             queue.request(connection, wanted, changes[-1].recorded_at)
+
+    def carry_all(self, connection: sa.Connection) -> None:
+        recount(connection)
 
 
 def like_of(connection: sa.Connection, did: str, track_id: int) -> sa.Row[Any] | None:

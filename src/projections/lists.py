@@ -1,17 +1,19 @@
 """`track_list`: what each album and playlist is now, but for its items. A deleted list keeps its row, hidden by deleted_at."""
 
 from collections.abc import Sequence
-from itertools import islice
+from itertools import count, islice
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from aggregates.track_list import TrackList
-from aggregates.values import Artwork, ListType, Visibility
+from aggregates.values import Artwork, ListType, Visibility, slug_of
 from eventstore.change import Change, changes_of
+from eventstore.jobs import queue
 from eventstore.projection import Into, ProjectedTable, write_rows
 from eventstore.schema import Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns
+from projections.likes import carried
 from projections.tracks.table import normalized
 
 track_list: Final = sa.Table(
@@ -79,7 +81,7 @@ def row_of(made: TrackList) -> dict[str, Any]:
 
 
 class Lists:
-    """The newest state of each album and playlist."""
+    """The newest state of each album and playlist; jobs carry to other accounts which of their records it follows."""
 
     name: Final = "track_list"
     fingerprint: Final = "track_list-1"
@@ -88,6 +90,24 @@ class Lists:
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         latest = {made.list_id: made for _, _, made in changes_of(TrackList, changes)}
         write_rows(connection, into(track_list), [row_of(made) for made in latest.values()])
+        wanted = [
+            carried(change, after)
+            for change, before, after in changes_of(TrackList, changes)
+            if after.followed != (before.followed if before is not None else frozenset())
+        ]
+        if into(track_list) is track_list:
+            queue.request(connection, wanted, changes[-1].recorded_at)
+
+
+def lock_list(connection: sa.Connection, did: str, list_id: int) -> None:
+    """Keep the list as it is until the transaction ends."""
+    connection.execute(sa.select(it.list_id).where(it.did == did, it.list_id == list_id).with_for_update())
+
+
+def liked_list(connection: sa.Connection, did: str) -> Any:
+    """Return the account's list of likes, a deleted one too; None where there was none."""
+    these = (it.did == did, it.list_type == ListType.LIKED)
+    return connection.execute(sa.select(it.list_id, it.deleted_at).where(*these)).one_or_none()
 
 
 def live_lists(connection: sa.Connection, did: str, *, at_most: int) -> Sequence[int]:
@@ -135,7 +155,10 @@ def playlists_named(connection: sa.Connection, part: str, *, limit: int) -> list
     return list(islice((row for row in rows if normalized(part) in normalized(row.name or "")), limit))
 
 
-def slugs_like(connection: sa.Connection, did: str, slug: str) -> set[str]:
-    """Return the slugs of an account's live lists that begin with this one."""
+def free_slug(connection: sa.Connection, did: str, name: str) -> str:
+    """Return a slug for a list of this name that no other live list of the account has."""
+    slug = slug_of(name)
     begins = (it.slug >= slug, it.slug < slug + "\U0010ffff")
-    return set(connection.scalars(sa.select(it.slug).where(it.did == did, LIVE, *begins)))
+    taken = set(connection.scalars(sa.select(it.slug).where(it.did == did, LIVE, *begins)))
+    numbered = (slug if number == 1 else f"{slug}-{number}" for number in count(1))
+    return next(each for each in numbered if each not in taken)

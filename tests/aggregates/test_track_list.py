@@ -300,6 +300,42 @@ COMMANDS: dict[str, Step] = {
 }
 
 
+def test_a_record_that_is_found_gives_its_order_and_the_others_follow_it() -> None:
+    record: dict[str, Any] = {"collection": LISTS, "rkey": "3kfound", "created_at": "2019-05-04T12:03:07Z"}
+    order, event = after(
+        "ABc",
+        lambda it: it.adopt_record("bafyfound", items("EBA"), **record, at=NOW),
+        record_requested=False,
+    )
+    assert order == "EBAc"
+    assert (event.added, event.touches_record(), event.sets_generation()) == (items("E"), False, True)
+    made = a_list_of("A", record_requested=False)
+    made.adopt_record("bafyfound", items("A"), **record, at=NOW)
+    assert made.wants_record
+    assert (made.collection, made.rkey, made.created_at) == (*record.values(),)
+
+
+def test_a_list_follows_its_own_account_and_others_while_its_owner_wants_that() -> None:
+    own, other = some_item("A"), ListItem("at://did:plc:b/c.track/k", "bafy")
+    unwritten = ListItem(other.uri + "2", None)
+    for follow, followed in ((True, {other, unwritten}), (False, {unwritten})):
+        made = a_list(items=(own, other, unwritten), follow=follow)
+        assert [made.follows(each) for each in made.items] == [True, follow, True]
+        assert made.followed == followed
+        made.set_visibility(Visibility.PRIVATE, at=NOW)
+        assert not made.followed
+
+
+def test_the_time_of_a_refresh_is_that_of_the_accounts_whose_records_it_concerns() -> None:
+    own, other = some_item("A"), ListItem("at://did:plc:b/c.track/k", "bafy")
+    made = a_list(items=(own, other))
+    made.refresh_references({own.uri: ListItem(own.uri, "bafynew")}, at=NOW)
+    assert (made.references_refreshed_at, made.others_refreshed_at) == (NOW, None)
+    later = some_time(70)
+    made.refresh_references({other.uri: ListItem(other.uri, "bafynew")}, at=later)
+    assert (made.references_refreshed_at, made.others_refreshed_at) == (NOW, later)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_deleted_list_takes_no_command(name: str) -> None:
     track_list = a_list_of("AB")

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from application.errors import SupportersUnreachableError
-from application.likes import reaction_kind
+from application.reactions import reaction_kind
 from eventstore.coordination.threads import Threads
 from eventstore.idempotency import idempotency
 from eventstore.jobs.worker import Worker
@@ -19,6 +19,7 @@ from identity.accounts.credentials import CredentialKind, Scope
 from identity.errors import UnknownIdentityError
 from identity.resolution.resolver import FeaturedArtists
 from outbox.blobs.worker import Uploads
+from outbox.lists.references import references_kinds
 from outbox.mirror.hosts import PacedPds
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import blob_job, mirror_target
@@ -118,8 +119,9 @@ class World(HasRows):
         )
         repairs = RepairJobs(self.log, RepoReads(pds), self.services.kinds, Threads("repair", 4))
         self.repairs = Worker(self.database, [repairs.kind()], owner="test", lease=timedelta(seconds=60))
-        likes = reaction_kind(self.log, Threads("reactions", 1))
-        self.likes = Worker(self.database, [likes], owner="test", lease=timedelta(seconds=60))
+        threads = Threads("carriers", 1)
+        carriers = [reaction_kind(self.log, threads), *references_kinds(self.log, threads)]
+        self.carriers = Worker(self.database, carriers, owner="test", lease=timedelta(seconds=60))
         self.app = app_of(self.services)
 
     def serve(self, **changes):
@@ -161,8 +163,8 @@ class World(HasRows):
         return asyncio.run(self.relay.run_once())
 
     def carry(self):
-        """Have tracks show the likes that were made or taken back."""
-        return asyncio.run(self.likes.run_once())
+        """Have tracks show the likes that were made or taken back, and lists follow tracks."""
+        return asyncio.run(self.carriers.run_once())
 
     def repair(self):
         return asyncio.run(self.repairs.run_once())

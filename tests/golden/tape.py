@@ -21,6 +21,7 @@ BEGINNINGS = (
     "like.created.v1",
     "like.adopted.v1",
     "list.created.v1",
+    "list.adopted.v1",
 )
 """The topics that a life begins with."""
 

@@ -18,7 +18,7 @@ from application.lists.albums import places_of
 from application.lists.commands import KEPT_BECAUSE, OnList
 from identity.accounts.accounts import accounts_of
 from identity.errors import INVALID_HANDLE
-from outbox.lists.references import status_of
+from outbox.lists.newest import status_of
 from outbox.mirror.targets import PUT
 from outbox.views.status import mirrors
 from projections.tracks.queries import tracks_at

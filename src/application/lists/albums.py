@@ -5,7 +5,6 @@ A track is in at most one album, the one that its text names: what changes the o
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from itertools import count
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -13,16 +12,16 @@ import sqlalchemy as sa
 from aggregates.published import Published, PublishedEvent
 from aggregates.track import Track
 from aggregates.track_list import TrackList
-from aggregates.values import ListItem, ListType, Visibility, slug_of
+from aggregates.values import ListItem, ListType, Visibility
 from application.errors import TitleTakenError, TooManyTracksError
 from application.subjects import new_record, owner_of
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
 from outbox.lists.items import list_item, request_album_texts
-from outbox.lists.references import cids_of
+from outbox.lists.newest import items_of, references_of
 from outbox.mirror.lanes import hold_lane
 from outbox.pds.client import RecordKey
-from projections.lists import IS_ALBUM, LIVE, album_titled, it, slugs_like
+from projections.lists import IS_ALBUM, LIVE, album_titled, free_slug, it
 from projections.tracks.queries import tracks_at
 from projections.tracks.table import TrackView
 
@@ -86,13 +85,13 @@ def _enter(unit: UnitOfWork, uri: str, title: str, collection: str) -> None:
     known = album_titled(unit.connection, owner_of(unit), title)
     if known is None:
         beside = f"{collection.rpartition('.')[0]}.{TrackList.TOPIC}"
-        fields = {"list_type": ListType.ALBUM, "name": title, "slug": free_slug(unit, title)}
-        made = new_list(unit, beside, **fields, record_requested=False)
+        fields = {"list_type": ListType.ALBUM, "name": title, "record_requested": False}
+        made = new_list(unit, beside, **fields)
     else:
         made = unit.load(TrackList, TrackList.create_id(known))
     if all(item.uri != uri for item in made.items):
         hold_lane(unit.connection, owner_of(unit))
-        made.add(ListItem(uri, cids_of(unit.connection, [uri]).get(uri)), at=unit.now, limited=False)
+        made.add(items_of(unit.connection, made.did, {uri: None})[uri], at=unit.now, limited=False)
     save(unit, made)
 
 
@@ -138,6 +137,14 @@ def _take_out(made: TrackList, uri: str, at: datetime) -> None:
     made.remove(uri, at=at)
     if not (made.items or made.record_requested):
         made.delete(at=at)
+
+
+def take_out_of_others(unit: UnitOfWork, uri: str, *, but: int) -> None:
+    """Take a track out of the albums that it is in, except one."""
+    others = [made for made in _albums_with(unit, uri) if made.list_id != but]
+    for made in others:
+        _take_out(made, uri, unit.now)
+    save(unit, *others)
 
 
 def tracks_of(unit: UnitOfWork, items: Iterable[ListItem]) -> dict[str, TrackView]:
@@ -213,22 +220,15 @@ def new_list(unit: UnitOfWork, collection: str, **fields: Any) -> TrackList:
         **new_record(unit, collection, is_promised),
         **fields,
     }
+    made["slug"] = made.get("slug") or free_slug(unit.connection, owner_of(unit), made["name"])
     stored = {name: str(made[name]) for name in ("list_type", "visibility")}
     return TrackList.register(at=unit.now, **made | stored)
-
-
-def free_slug(unit: UnitOfWork, name: str) -> str:
-    slug = slug_of(name)
-    taken = slugs_like(unit.connection, owner_of(unit), slug)
-    numbered = (slug if number == 1 else f"{slug}-{number}" for number in count(1))
-    return next(each for each in numbered if each not in taken)
 
 
 def refresh(unit: UnitOfWork, made: TrackList) -> None:
     """Refer to the newest records: those of a list without a record are not kept up."""
     hold_lane(unit.connection, made.did)
-    cids = cids_of(unit.connection, [item.uri for item in made.items])
-    made.refresh_references({uri: ListItem(uri, cid) for uri, cid in cids.items()}, at=unit.now)
+    made.refresh_references(references_of(unit.connection, made), at=unit.now)
 
 
 def uri_of(track: Track | TrackView) -> str:

@@ -11,7 +11,6 @@ from aggregates.track_list import TrackList
 from aggregates.values import Artwork, ListItem, ListType, Visibility, checked_list_name
 from application.errors import NotInAlbumsError, RecordNotReadError, TrackNotFoundError
 from application.lists.albums import (
-    free_slug,
     new_list,
     refresh,
     rename,
@@ -23,7 +22,7 @@ from application.lists.albums import (
 )
 from application.subjects import On, load_owned, owner_of
 from eventstore.unit_of_work import UnitOfWork
-from outbox.lists.references import cids_of
+from outbox.lists.newest import items_of
 from outbox.mirror.lanes import hold_lane
 from outbox.pds.client import RecordKey
 from projections.tracks.queries import track_by_id, tracks_at
@@ -65,7 +64,7 @@ def create_list(unit: UnitOfWork, command: CreateList, reserved: Reserved) -> Tr
     reserved.require(cids_in(command.artwork), unit.now)
     require_free(unit, command.list_type, command.name)
     fields = {name: value for name, value in vars(command).items() if name != "entries"}
-    made = new_list(unit, **{**fields, "slug": command.slug or free_slug(unit, command.name)})
+    made = new_list(unit, **fields)
     made.reorder(_items(unit, made, command.entries), at=unit.now)
     save(unit, made, before=())
     return made
@@ -284,8 +283,8 @@ def _items(unit: UnitOfWork, made: TrackList, entries: Sequence[Entry]) -> list[
         uri = entry.uri if entry.uri in known else by_id.get(entry.track_id or 0)
         found.append((uri, None) if uri is not None else _new_item(unit, made, entry))
     hold_lane(unit.connection, owner_of(unit))
-    cids = cids_of(unit.connection, [uri for uri, _ in found if uri not in known])
-    return [known.get(uri) or ListItem(uri, cids.get(uri, cid)) for uri, cid in found]
+    new = items_of(unit.connection, made.did, {uri: cid for uri, cid in found if uri not in known})
+    return [known.get(uri) or new[uri] for uri, _ in found]
 
 
 def _new_item(unit: UnitOfWork, made: TrackList, entry: Entry) -> tuple[str, str | None]:

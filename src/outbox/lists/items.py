@@ -1,6 +1,10 @@
-"""`list_item`: which live list refers to which record, to find the lists of a record that has changed."""
+"""`list_item`: which live list refers to which record, and `list_follower`: which lists of other accounts follow a record.
 
-from collections.abc import Mapping, Sequence
+The first belongs to the list's account, and finds its lists of a record that has changed. The second belongs to the record's:
+workers carry it there, since no unit of work writes rows of two accounts.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,6 +19,7 @@ from eventstore.jobs.kinds import Wanted
 from eventstore.projection import Into, ProjectedTable, write_rows
 from eventstore.schema import Position, metadata
 from eventstore.streams.buckets import account_columns, bucket_of
+from outbox.pds.client import RecordKey
 
 list_item: Final = sa.Table(
     "list_item",
@@ -27,8 +32,23 @@ list_item: Final = sa.Table(
     # whether the list has a record, where the CID is to be that of the newest one
     sa.Column("written", sa.Boolean, nullable=False),
     sa.Index("ix_list_item_uri", "uri"),
+    sa.Index("ix_list_item_did", "did"),
 )
-
+list_follower: Final = sa.Table(
+    "list_follower",
+    metadata,
+    sa.Column("uri", sa.Text, primary_key=True),
+    sa.Column("list_id", Position, primary_key=True, autoincrement=False),
+    *account_columns(),
+    sa.Column("author", sa.Text, nullable=False),  # the list's account
+    sa.Column("cid", sa.Text),  # what the list refers to, or its account was told to
+    sa.Index("ix_list_follower_did", "did"),
+)
+_item: Final = list_item.c
+_FOLLOWED: Final = sa.select(_item.uri, _item.list_id, _item.did.label("author"), _item.cid).where(
+    _item.written
+)
+MAX_ROWS: Final = 500
 
 ALBUM_TEXTS: Final = "album_texts"
 """The kind of the jobs that bring albums and the texts of their tracks together (application/lists/texts.py)."""
@@ -63,6 +83,14 @@ class ListItems:
             for did in {each.did for each in changes if _is_taken_over(each)}:
                 request_album_texts(connection, did, changes[-1].recorded_at)
 
+    def carry_all(self, connection: sa.Connection) -> None:
+        """Make the followers of all records anew."""
+        connection.execute(sa.delete(list_follower))
+        for rows in connection.execute(_FOLLOWED.execution_options(yield_per=MAX_ROWS)).partitions():
+            followers = [_follower(row) for row in rows]
+            others = [each for each in followers if each["did"] != each["author"]]
+            write_rows(connection, list_follower, others)
+
 
 def _is_taken_over(change: Change) -> bool:
     made = change.after
@@ -77,9 +105,27 @@ def _rows_of(made: TrackList | None) -> _Rows:
     rows: _Rows = {}
     if made is None or made.deleted_at is not None:
         return rows
-    of_list = {"list_id": made.list_id, "did": made.did, "written": made.wants_record}
+    of_list = {"list_id": made.list_id, "did": made.did}
     for item in made.items:
-        known = rows.setdefault(item.uri, {**of_list, "uri": item.uri, "cid": item.cid})
+        is_followed = made.wants_record and made.follows(item)
+        row = {**of_list, "uri": item.uri, "cid": item.cid, "written": is_followed}
+        known = rows.setdefault(item.uri, row)
         if known["cid"] != item.cid:
             known["cid"] = None
     return rows
+
+
+def set_followers(
+    connection: sa.Connection, owner: str, uris: Collection[str], *, list_id: int, author: str
+) -> None:
+    """Have a list be a follower of those of these records of an owner that it is to follow, and of no others of these."""
+    these = _FOLLOWED.where(_item.did == author, _item.list_id == list_id, _item.uri.in_(uris))
+    rows = [_follower(row) for row in connection.execute(these)]
+    of, stays = list_follower.c, [row["uri"] for row in rows]
+    left = (of.did == owner, of.list_id == list_id, of.uri.in_({*uris}.difference(stays)))
+    connection.execute(sa.delete(list_follower).where(*left))
+    write_rows(connection, list_follower, rows)
+
+
+def _follower(row: Any) -> dict[str, Any]:
+    return {**row._mapping, "did": RecordKey.of_uri(row.uri).did}  # noqa: SLF001 - SQLAlchemy's way to a row's columns

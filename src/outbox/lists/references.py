@@ -1,133 +1,81 @@
-"""Lists refer to the newest records of their own account.
+"""Lists follow the records that they refer to.
 
-1. a delivery that gives a record another CID, or none, refreshes up to MAX_LISTS_AT_ONCE lists in the unit that settles it.
+1. a delivery that gives a record another CID, or none, refreshes up to MAX_LISTS_AT_ONCE lists of its account in the unit that settles it.
 2. a job refreshes the others behind live work: the first time at once, then each at most once in REFERENCE_SECONDS.
+3. a job at the record's account tells the accounts whose lists follow it.
+4. a job at each of these refreshes such a list, all its stale references together, at most once in FOREIGN_REFERENCE_SECONDS.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from functools import partial
-from typing import Any, Final, NamedTuple
+from operator import attrgetter
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from aggregates.published import Subject
 from aggregates.track_list import TrackList
-from aggregates.values import ListItem
 from eventstore.change import Envelope, Via
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.unit_of_work import UnitOfWork
-from outbox.lists.items import list_item
+from outbox.lists.items import list_follower
+from outbox.lists.newest import (
+    References,
+    followers_to_tell,
+    stale_references,
+    stale_references_elsewhere,
+)
 from outbox.mirror.lanes import hold_lane
 from outbox.mirror.requeue import queue_as_backfill
-from outbox.mirror.tables import mirror_target, target
-from outbox.mirror.targets import DELETE
-from outbox.pds.client import RecordKey
 
 MAX_LISTS_AT_ONCE: Final = 3
 MAX_ITEMS_AT_ONCE: Final = 800
 """Of these lists: their records fit in one batch with that of a track."""
 REFERENCE_SECONDS: Final = 600.0
-REFERENCES: Final = "references"
+FOREIGN_REFERENCE_SECONDS: Final = 86_400.0
 LISTS_IN_A_UNIT: Final = 5
 """The account's other commands wait for such a unit."""
+FOLLOWERS_AT_ONCE: Final = 100
 MAX_CONCURRENT_JOBS: Final = 4
 MAX_PAUSE_SECONDS: Final = 3600.0
+FOLLOWERS: Final = "followers"
+"""The kind of the jobs that tell other accounts that the account's records have changed."""
 
-References = Mapping[str, ListItem]
-"""What a list is to refer to instead, by the URIs that it has."""
 
-_item: Final = list_item.c
-_named: Final = mirror_target.alias("named").c
-"""The record that a list names, which may be in a collection that its subject has left."""
-_CID: Final = sa.case((target.desired_op != DELETE, target.observed_cid))
-"""By which a list refers to a record: none where its PDS has, or is to have, no such record."""
-_REFERS_OTHERWISE: Final = sa.and_(
-    ~target.former,
-    *(_named[name] == target[name] for name in ("did", "kind", "subject_id")),
-    _item.did == _named.did,
-    _item.uri == "at://" + _named.did + "/" + _named.collection + "/" + _named.rkey,
-    _item.written,
-    sa.case((_named.former, _CID.is_not(None)), else_=_item.cid.is_distinct_from(_CID)),
+@dataclass(frozen=True)
+class Following:
+    """How lists follow some of the records that they refer to; `kind` is that of the jobs."""
+
+    kind: str
+    seconds: float
+    """A list is refreshed at most once in so many."""
+    stale: Callable[..., dict[int, References]]
+    refreshed_at: Callable[[TrackList], datetime | None]
+
+
+REFERENCES: Final = "references"
+OWN: Final = Following(REFERENCES, REFERENCE_SECONDS, stale_references, attrgetter("references_refreshed_at"))
+ELSEWHERE: Final = Following(
+    "foreign_references",
+    FOREIGN_REFERENCE_SECONDS,
+    stale_references_elsewhere,
+    attrgetter("others_refreshed_at"),
 )
-_STALE: Final = (
-    sa.select(_item.list_id, _item.uri, target.collection, target.rkey, _CID.label("cid"))
-    .where(_REFERS_OTHERWISE)
-    .order_by(_item.list_id)
-)
-_CONDITION: Final = _REFERS_OTHERWISE.compile(compile_kwargs={"literal_binds": True})
-IS_STALE: Final = sa.literal_column(
-    f"exists (select 1 from mirror_target named, list_item where {_CONDITION})",  # noqa: S608
-    sa.Boolean,
-).label("is_stale")
-"""Whether lists of its account refer to a record otherwise. As text: of what SQLite returns, SQLAlchemy leaves out the tables."""
 
 
-def stale_references(
-    connection: sa.Connection, did: str, subjects: Iterable[Subject] | None = None
-) -> dict[int, References]:
-    """Return what the account's lists have to refer to otherwise, by list; of these subjects alone, if they are given."""
-    query = _STALE.where(target.did == did)
-    if subjects is not None:
-        query = query.where(target.subject_id.in_([each.id for each in subjects]))
-    found: dict[int, dict[str, ListItem]] = defaultdict(dict)
-    for row in connection.execute(query):
-        key = RecordKey(did, row.collection, row.rkey)
-        found[row.list_id][row.uri] = ListItem(key.uri, row.cid)
-    return dict(found)
-
-
-def cids_of(connection: sa.Connection, uris: Iterable[str]) -> dict[str, str | None]:
-    """Return the CIDs by which lists refer to those of these records that are an account's here."""
-    return {uri: row.cid for uri, row in _records_at(connection, uris).items()}
-
-
-def _records_at(connection: sa.Connection, uris: Iterable[str]) -> dict[str, Any]:
-    wanted = {RecordKey.of_uri(uri) for uri in uris}
-    places = (target.did, target.collection, target.rkey)
-    which = [place.in_({getattr(key, place.name) for key in wanted}) for place in places]
-    found = sa.select(*places, target.acked_at, _CID.label("cid")).where(~target.former, *which)
-    rows = {RecordKey(*row[:3]): row for row in connection.execute(found)} if wanted else {}
-    return {key.uri: rows[key] for key in wanted & rows.keys()}
-
-
-class ReferenceState(StrEnum):
-    """How far a list's record is from the records that it refers to."""
-
-    CURRENT = "current"
-    BEHIND = "behind"
-    UNFOLLOWED = "unfollowed"
-    """Records of other accounts have changed, and its owner wants the list to stay as it is."""
-
-
-class ReferenceStatus(NamedTuple):
-    state: ReferenceState
-    since: datetime | None = None
-
-
-def status_of(connection: sa.Connection, made: TrackList) -> ReferenceStatus:
-    """Return how far a list is behind the records of accounts here, and since when."""
-    found = _records_at(connection, [item.uri for item in made.items]) if made.wants_record else {}
-    changed = {
-        item.uri: found[item.uri]
-        for item in made.items
-        if item.uri in found and found[item.uri].cid != item.cid
-    }
-    own = [row.acked_at for row in changed.values() if row.did == made.did]
-    if not changed:
-        return ReferenceStatus(ReferenceState.CURRENT)
-    times = [at for at in own or (row.acked_at for row in changed.values()) if at is not None]
-    state = ReferenceState.BEHIND if own or made.follow else ReferenceState.UNFOLLOWED
-    return ReferenceStatus(state, min(times, default=None))
+def lists_left_behind(connection: sa.Connection, did: str, now: datetime) -> set[int]:
+    """Return the account's lists that refer to earlier records for longer than they may."""
+    each = ((it.stale, now - timedelta(seconds=it.seconds)) for it in (OWN, ELSEWHERE))
+    return {list_id for stale, before in each for list_id in stale(connection, did, before=before)}
 
 
 def refresh_at_once(unit: UnitOfWork, did: str, subjects: Iterable[Subject]) -> None:
-    """Refresh some of the lists that refer to these subjects, whose records have changed, and request a job for the others."""
+    """Refresh some of the lists that refer to these subjects, whose records have changed, and request jobs for the others."""
     stale = stale_references(unit.connection, did, subjects)
     some = [*stale][:MAX_LISTS_AT_ONCE]
     chosen, size = list[TrackList](), 0
@@ -138,65 +86,99 @@ def refresh_at_once(unit: UnitOfWork, did: str, subjects: Iterable[Subject]) -> 
             chosen.append(made)
     unit.save(*chosen)
     if stale:
-        request_refresh(unit, did)
+        request(unit.connection, REFERENCES, did, unit.now)
+    tell_followers_of(unit.connection, did, unit.now)
 
 
-def request_refresh(unit: UnitOfWork, did: str) -> None:
-    """Request the job that refreshes what is stale in the account's lists."""
-    by_itself = Envelope(did, Via.JOB, unit.envelope.request_id)
-    wanted = Wanted(REFERENCES, did, did, envelope=by_itself)
-    queue.request(unit.connection, [wanted], unit.now, hurry=True)
+def tell_followers_of(connection: sa.Connection, did: str, now: datetime) -> None:
+    """Request that lists of other accounts hear of the account's newest records, if any were not told; its lane is held."""
+    if followers_to_tell(connection, did, at_most=1):
+        request(connection, FOLLOWERS, did, now)
 
 
-def references_kind(log: EventLog, threads: Threads) -> Kind:
-    async def work(job: Job) -> Outcome:
-        pause = await threads.run(refresh_behind_live, log, job)
-        if pause is None:
-            return Outcome.DONE
-        job.again_after = pause
-        return Outcome.LATER
+def request(connection: sa.Connection, kind: str, did: str, now: datetime) -> None:
+    """Request a job of the account; the caller holds its lane, or the job may end without having seen what has changed."""
+    wanted = Wanted(kind, did, did, envelope=Envelope(did, Via.JOB, kind))
+    queue.request(connection, [wanted], now, hurry=True)
 
-    return Kind(
-        REFERENCES,
-        work,
-        lambda _error: None,
-        max_concurrent=MAX_CONCURRENT_JOBS,
-        first_pause_seconds=REFERENCE_SECONDS / 10,
-        max_pause_seconds=MAX_PAUSE_SECONDS,
+
+def references_kinds(log: EventLog, threads: Threads) -> list[Kind]:
+    def kind(name: str, handle: Callable[[EventLog, Job], timedelta | None]) -> Kind:
+        async def work(job: Job) -> Outcome:
+            pause = await threads.run(handle, log, job)
+            if pause is None:
+                return Outcome.DONE
+            job.again_after = pause
+            return Outcome.LATER
+
+        return Kind(
+            name,
+            work,
+            lambda _error: None,
+            max_concurrent=MAX_CONCURRENT_JOBS,
+            first_pause_seconds=REFERENCE_SECONDS / 10,
+            max_pause_seconds=MAX_PAUSE_SECONDS,
+        )
+
+    own, elsewhere = (
+        kind(each.kind, partial(refresh_behind_live, following=each)) for each in (OWN, ELSEWHERE)
     )
+    return [own, elsewhere, kind(FOLLOWERS, tell_followers)]
 
 
-def refresh_behind_live(log: EventLog, job: Job) -> timedelta | None:
+def refresh_behind_live(log: EventLog, job: Job, following: Following) -> timedelta | None:
     """Refresh the account's lists that may be now; return when to look again, from when this attempt began, or None."""
     again_at: dict[int, datetime] = {}
-    while stale := _stale_or_end(log, job):
+    while stale := _found_or_ended(log, job, following.stale):
         if not (some := [each for each in stale if each not in again_at][:LISTS_IN_A_UNIT]):
             return max(timedelta(), min(again_at[each] for each in stale) - job.began_at)
-        refresh = partial(_refresh, references={each: stale[each] for each in some})
+        refresh = partial(_refresh, following, references={each: stale[each] for each in some})
         again_at |= log.transact(job.account, job.envelope, refresh)
     return None
 
 
-def _stale_or_end(log: EventLog, job: Job) -> dict[int, References]:
-    """Return what is stale; where nothing is, end the job under the lane's lock, so that a settlement can request another one."""
+def tell_followers(log: EventLog, job: Job) -> None:
+    """Have each account whose lists follow records that have changed refresh them; one that is told twice finds nothing to do."""
+    find = partial(followers_to_tell, at_most=FOLLOWERS_AT_ONCE)
+    while some := _found_or_ended(log, job, find):
+        for author in sorted({row.author for row in some}):
+            with log.database.write() as connection:
+                hold_lane(connection, author)
+                request(connection, ELSEWHERE.kind, author, log.database.now(connection))
+        with log.database.write() as connection:
+            for row in some:
+                of = list_follower.c
+                this = (of.did == job.account, of.uri == row.uri, of.list_id == row.list_id)
+                connection.execute(sa.update(list_follower).where(*this).values(cid=row.cid))
+
+
+def _found_or_ended(log: EventLog, job: Job, find: Callable[[sa.Connection, str], Any]) -> Any:
+    """Return what is found; where that is nothing, end the job under the lane's lock, so that a settlement can request another one."""
     with log.database.write() as connection:
         hold_lane(connection, job.account)
-        stale = stale_references(connection, job.account)
-        if not stale:
+        found = find(connection, job.account)
+        if not found:
             queue.cancel(connection, job.kind, job.account)
-        return stale
+        return found
 
 
-def _refresh(unit: UnitOfWork, references: Mapping[int, References]) -> dict[int, datetime]:
-    """Refresh those lists that were not refreshed in REFERENCE_SECONDS; return when each may be again."""
-    pause, again_at, due = timedelta(seconds=REFERENCE_SECONDS), dict[int, datetime](), list[TrackList]()
+def _refresh(
+    following: Following, unit: UnitOfWork, references: Mapping[int, References]
+) -> dict[int, datetime]:
+    """Refresh those lists that were not refreshed too lately; return when each may be again."""
+    pause, again_at, due = timedelta(seconds=following.seconds), dict[int, datetime](), list[TrackList]()
     for made in unit.load_all(TrackList, [TrackList.create_id(each) for each in references]):
-        last = made.references_refreshed_at
+        last = following.refreshed_at(made)
         if last is None or last + pause <= unit.now:
             made.refresh_references(references[made.list_id], at=unit.now)
             due.append(made)
-        again_at[made.list_id] = (made.references_refreshed_at or unit.now) + pause
-    unit.save(*due)
-    for did in {made.did for made in due}:
-        queue_as_backfill(unit.connection, did, [Subject.of(made) for made in due], unit.now)
+        again_at[made.list_id] = (following.refreshed_at(made) or unit.now) + pause
+    refresh_behind(unit, due)
     return again_at
+
+
+def refresh_behind(unit: UnitOfWork, lists: Iterable[TrackList]) -> None:
+    """Save refreshed lists of the account, to be written behind live work."""
+    unit.save(*lists)
+    for did in {made.did for made in lists}:
+        queue_as_backfill(unit.connection, did, [Subject.of(made) for made in lists], unit.now)

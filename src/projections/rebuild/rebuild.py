@@ -26,9 +26,8 @@ from eventstore.append import lock_log
 from eventstore.change import Change, RecordedEvent
 from eventstore.errors import NestedUnitError
 from eventstore.event_log import EventLog
-from eventstore.projection import ProjectedTable, Projection, into_scratch, write_rows
+from eventstore.projection import Carried, ProjectedTable, Projection, into_scratch, write_rows
 from eventstore.schema import projection_state, stored_event
-from projections.likes import Likes, recount
 from projections.rebuild.difference import (
     Difference,
     Scope,
@@ -270,9 +269,11 @@ def rebuild(
                 rows[table.live.name] += write_difference(connection, table, scopes[table])
             made = [{"name": each.name, "fingerprint": each.fingerprint} for each in projections]
             write_rows(connection, projection_state, made)
-    if any(each.name == Likes.name for each in projections):
-        with log.database.write() as connection:  # apart: commands wait for the log's lock, and for no count
-            recount(connection)
+    for each in projections:
+        if isinstance(each, Carried):
+            # apart: commands wait for the log's lock, and not for this
+            with log.database.write() as connection:
+                each.carry_all(connection)
     return rows
 
 

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Final
 from aggregates.like import Like
 from aggregates.track import Track
 from application.account import deletion_kind
-from application.likes import reaction_kind
 from application.lists.texts import album_texts_kind
+from application.reactions import reaction_kind
 from eventstore.coordination.threads import Threads
 from eventstore.jobs.worker import Worker
 from identity.resolution.address_policy import AddressPolicy
 from outbox.blobs.worker import Uploads
-from outbox.lists.references import references_kind
+from outbox.lists.references import references_kinds
 from outbox.mirror.hosts import PacedPds
 from outbox.probes.jobs import Probes
 from outbox.repo.reads import RepoReads
@@ -64,7 +64,7 @@ def worker_of(parts: "Container") -> Worker:
             *DerivedMedia(parts.media, fetcher, others, threads).kinds(),
             *(parts.publisher.kinds.values() if parts.publisher is not None else ()),
             reaction_kind(parts.log, Threads("reactions", MAX_REACTION_THREADS)),
-            references_kind(parts.log, Threads("references", MAX_LIST_THREADS)),
+            *references_kinds(parts.log, Threads("references", MAX_LIST_THREADS)),
             album_texts_kind(parts.log, Threads("album-texts", MAX_LIST_THREADS)),
             deletion_kind(parts.log, parts.sessions.disconnect, Threads("deletions", MAX_DELETION_THREADS)),
         ],

@@ -11,11 +11,16 @@ import sqlalchemy as sa
 from aggregates.track import Track
 from aggregates.track_list import TrackList
 from aggregates.values import ListItem
+from application.reactions import reaction_kind
 from eventstore.coordination.threads import Threads
 from eventstore.jobs.table import job
 from eventstore.jobs.worker import Worker
 from outbox.lists import references
-from outbox.lists.references import REFERENCE_SECONDS, REFERENCES, references_kind
+from outbox.lists.references import (
+    REFERENCE_SECONDS,
+    REFERENCES,
+    references_kinds,
+)
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_target
 from outbox.pds.client import RecordKey
@@ -67,8 +72,11 @@ class ReferenceRig(Rig):
         return self.rows(sa.select(job).where(job.c.kind == REFERENCES))
 
     async def work(self) -> None:
-        kind = references_kind(self.log, Threads("references", 1))
-        await Worker(self.database, [kind], owner="worker", lease=timedelta(seconds=60)).run_once()
+        kinds = [
+            *references_kinds(self.log, Threads("references", 1)),
+            reaction_kind(self.log, Threads("reactions", 1)),
+        ]
+        await Worker(self.database, kinds, owner="worker", lease=timedelta(seconds=60)).run_once()
 
     def puts(self) -> Counter[str]:
         return Counter(
@@ -271,12 +279,3 @@ async def test_what_another_client_enters_refers_to_the_newest_record(rig: Refer
     found = rig.pds.get_record(rig.did, COLLECTION, second["uri"].rpartition("/")[2])
     assert found is not None
     assert rig.written(made)[1] == {"uri": second["uri"], "cid": found["cid"]}
-
-
-async def test_a_list_of_another_account_is_left_to_its_own_time(rig: ReferenceRig) -> None:
-    await rig.with_lists(lists=0)
-    track = rig.edit(title="Edited")
-    rig.saves(a_list(201, did="did:plc:bob", items=(ListItem(uri_of(track), "bafyold"),)))
-    await rig.relay_once()
-    with rig.log.unit_of_work("did:plc:bob", ARTIST) as unit:
-        assert unit.load(TrackList, TrackList.create_id(201)).version == 1

@@ -1,0 +1,183 @@
+"""What lists are to refer to: their own account's records as their PDS has them, or none, and those of other accounts at their newest.
+
+A record of another account that is gone stays in a list as it was; so does one that no account here has.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from aggregates.published import Subject
+from aggregates.track_list import TrackList
+from aggregates.values import ListItem
+from eventstore.database import pages
+from outbox.lists.items import list_follower, list_item
+from outbox.mirror.tables import mirror_target, target
+from outbox.mirror.targets import DELETE
+from outbox.pds.client import RecordKey
+
+References = Mapping[str, ListItem]
+"""What a list is to refer to instead, by the URIs that it has."""
+
+_item: Final = list_item.c
+_follower: Final = list_follower.c
+_named: Final = mirror_target.alias("named").c
+"""The record that a list names, which may be in a collection that its subject has left."""
+_NAME: Final = "at://" + _named.did + "/" + _named.collection + "/" + _named.rkey
+_CID: Final = sa.case((target.desired_op != DELETE, target.observed_cid))
+"""By which a list refers to a record: none where its PDS has, or is to have, no such record."""
+_IS_NEWEST: Final = sa.and_(
+    ~target.former, *(_named[name] == target[name] for name in ("did", "kind", "subject_id"))
+)
+_REFERS_OTHERWISE: Final = sa.and_(
+    _IS_NEWEST,
+    _item.did == _named.did,
+    _item.uri == _NAME,
+    _item.written,
+    sa.case((_named.former, _CID.is_not(None)), else_=_item.cid.is_distinct_from(_CID)),
+)
+FOLLOWED_OTHERWISE: Final = sa.and_(
+    _IS_NEWEST,
+    _follower.did == _named.did,
+    _follower.uri == _NAME,
+    _CID.is_not(None),
+    _follower.cid.is_distinct_from(_CID),
+)
+_PLACE: Final = ("did", "collection", "rkey")
+_STALE: Final = (
+    sa.select(_item.list_id, _item.uri, target.collection, target.rkey, _CID.label("cid"))
+    .where(_REFERS_OTHERWISE)
+    .order_by(_item.list_id)
+)
+_EXISTS: Final = " or ".join(
+    f"exists (select 1 from mirror_target named, {table} where {condition})"  # noqa: S608
+    for table, condition in (
+        (name, each.compile(compile_kwargs={"literal_binds": True}))
+        for name, each in ((list_item.name, _REFERS_OTHERWISE), (list_follower.name, FOLLOWED_OTHERWISE))
+    )
+)
+IS_STALE: Final = sa.literal_column(_EXISTS, sa.Boolean).label("is_stale")
+"""Whether lists refer to a record otherwise. As text: of what SQLite returns, SQLAlchemy leaves out the tables."""
+_NEWEST: Final = sa.select(
+    *(_named[name].label(f"named_{name}") for name in (*_PLACE, "former")),
+    *(target.collection, target.rkey, target.acked_at, _CID.label("cid")),
+).where(_IS_NEWEST)
+
+
+class Newest(NamedTuple):
+    """What to refer to, and since when its PDS has it."""
+
+    item: ListItem
+    since: datetime | None
+
+
+def newest_of(connection: sa.Connection, did: str, uris: Iterable[str]) -> dict[str, Newest]:
+    """Return what lists of an account are to refer to, of these records those that an account here has."""
+    found: dict[str, Newest] = {}
+    keys = {RecordKey.of_uri(uri) for uri in uris}
+    for some in pages(keys):
+        which = [_named[name].in_({getattr(key, name) for key in some}) for name in _PLACE]
+        for row in connection.execute(_NEWEST.where(*which)):
+            key = RecordKey(*row[:3])
+            if key in keys and (row.cid is not None or (key.did == did and not row.named_former)):
+                uri = RecordKey(key.did, row.collection, row.rkey).uri
+                found[key.uri] = Newest(ListItem(uri, row.cid), row.acked_at)
+    return found
+
+
+def items_of(connection: sa.Connection, did: str, cids: Mapping[str, str | None]) -> dict[str, ListItem]:
+    """Return new items of an account's lists, by URI; the CIDs are for records that no account here has."""
+    newest = newest_of(connection, did, cids)
+    return {uri: newest[uri].item if uri in newest else ListItem(uri, cid) for uri, cid in cids.items()}
+
+
+def references_of(connection: sa.Connection, made: TrackList) -> References:
+    """Return what a list is to refer to, by the URIs that it has."""
+    followed = [item.uri for item in made.items if made.follows(item)]
+    return {uri: each.item for uri, each in newest_of(connection, made.did, followed).items()}
+
+
+def stale_references(
+    connection: sa.Connection,
+    did: str,
+    subjects: Iterable[Subject] | None = None,
+    *,
+    before: datetime | None = None,
+) -> dict[int, References]:
+    """Return what an account's lists have to refer to otherwise of its own records, by list; only of these subjects, or those that changed before, if given."""
+    query = _STALE.where(target.did == did)
+    if subjects is not None:
+        query = query.where(target.subject_id.in_([each.id for each in subjects]))
+    if before is not None:
+        query = query.where(target.acked_at < before)
+    found: dict[int, dict[str, ListItem]] = defaultdict(dict)
+    for row in connection.execute(query):
+        key = RecordKey(did, row.collection, row.rkey)
+        found[row.list_id][row.uri] = ListItem(key.uri, row.cid)
+    return dict(found)
+
+
+def stale_references_elsewhere(
+    connection: sa.Connection, did: str, *, before: datetime | None = None
+) -> dict[int, References]:
+    """Return what an account's lists have to refer to otherwise of the records of other accounts, as `stale_references` does."""
+    is_own = _item.uri.startswith(f"at://{did}/", autoescape=True)
+    items = connection.execute(_ITEMS.where(_item.did == did, ~is_own)).all()
+    newest = newest_of(connection, did, {item.uri for item in items})
+    found: dict[int, dict[str, ListItem]] = defaultdict(dict)
+    for item in items:
+        now = newest.get(item.uri)
+        if now is None or now.item == ListItem(item.uri, item.cid):
+            continue
+        if before is None or (now.since is not None and now.since < before):
+            found[item.list_id][item.uri] = now.item
+    return dict(found)
+
+
+_ITEMS: Final = sa.select(_item.list_id, _item.uri, _item.cid).where(_item.written).order_by(_item.list_id)
+
+
+def followers_to_tell(connection: sa.Connection, did: str, *, at_most: int) -> list[Any]:
+    """Return lists of other accounts that follow records of the account, and were not told of the newest: URI, CID, list and its account."""
+    query = _TO_TELL.where(_follower.did == did, target.did == did).limit(at_most)
+    return list(connection.execute(query))
+
+
+_TO_TELL: Final = sa.select(_follower.uri, _follower.list_id, _follower.author, _CID.label("cid")).where(
+    FOLLOWED_OTHERWISE
+)
+
+
+class ReferenceState(StrEnum):
+    """How far a list's record is from the records that it refers to."""
+
+    CURRENT = "current"
+    BEHIND = "behind"
+    UNFOLLOWED = "unfollowed"
+    """Records of other accounts have changed, and its owner wants the list to stay as it is."""
+
+
+class ReferenceStatus(NamedTuple):
+    state: ReferenceState
+    since: datetime | None = None
+
+
+def status_of(connection: sa.Connection, made: TrackList) -> ReferenceStatus:
+    """Return how far a list is behind the records of accounts here, and since when."""
+    uris = [item.uri for item in made.items] if made.wants_record else []
+    newest = newest_of(connection, made.did, uris)
+    changed = [
+        (made.follows(item), newest[item.uri].since)
+        for item in made.items
+        if item.uri in newest and newest[item.uri].item != item
+    ]
+    if not changed:
+        return ReferenceStatus(ReferenceState.CURRENT)
+    is_behind = any(follows for follows, _ in changed)
+    times = [at for follows, at in changed if at is not None and follows == is_behind]
+    state = ReferenceState.BEHIND if is_behind else ReferenceState.UNFOLLOWED
+    return ReferenceStatus(state, min(times, default=None))
