@@ -30,6 +30,7 @@ class DriftKind(State):
         "outdated",
         "as we wrote it, and it would be written otherwise now: an address or the mapping has changed",
     )
+    BEHIND = "behind", "a list that refers to earlier records of its tracks for longer than it may"
     BLOB_MISSING = "blob_missing", "the record names a blob that the PDS does not have"
     WITHDRAWN = "withdrawn", "the change that waits for its owner's decision was taken back"
 
@@ -42,6 +43,7 @@ class Repair(State):
         "rewrite",
         "the newest state replaces an earlier record of ours, or one with earlier addresses",
     )
+    REFRESH = "refresh", "the list refers to the newest records, by an event"
     DELETE = "delete", "our record of what was deleted is deleted again"
     REVERIFY = "look", "the relay reads it again, and holds or releases it"
     NOTHING = "nothing", "it stays as it is: nothing here says what it should be"
@@ -52,6 +54,7 @@ REPAIRS: Final = {
     DriftKind.BLOB_MISSING: (Repair.RESTORE, PUT_POINTS),
     DriftKind.STALE: (Repair.REWRITE, PUT_POINTS),
     DriftKind.OUTDATED: (Repair.REWRITE, PUT_POINTS),
+    DriftKind.BEHIND: (Repair.REFRESH, PUT_POINTS),
     DriftKind.UNDELETED: (Repair.DELETE, DELETE_POINTS),
     DriftKind.FOREIGN_EDIT: (Repair.REVERIFY, 0),
     DriftKind.NEWER: (Repair.REVERIFY, 0),
@@ -74,8 +77,8 @@ class Expected:
     cid: str | None
     waits: bool
     blob: str | None = None
-    is_outdated: bool = False
-    """Whether the record would be written otherwise now."""
+    outdated: DriftKind | None = None
+    """How the record that was written differs from what would be written now."""
     seen: AbstractSet[str | None] = frozenset()
     """Differences that the log has recorded already: a CID found instead, or None for a missing record."""
     generation: int = 0
@@ -160,7 +163,7 @@ def _kind(
         return DriftKind.STALE if remote.cid in ours else DriftKind.FOREIGN_EDIT
     if expected.op == PUT and blobs is not None and expected.blob is not None and expected.blob not in blobs:
         return DriftKind.BLOB_MISSING
-    return DriftKind.OUTDATED if expected.is_outdated else None
+    return expected.outdated
 
 
 def _is_ours(remote: Found, ours: AbstractSet[str]) -> bool:

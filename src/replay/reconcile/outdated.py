@@ -1,6 +1,6 @@
-"""Finds records that this service would write otherwise today: an address in them is no longer its own, or the mapping has changed.
+"""Finds records that this service would write otherwise today: an address or the mapping has changed, or a list was left behind.
 
-Only records that it has written count: one that was adopted keeps its addresses until its track changes.
+Of the former, only those count that it has written: one that was adopted keeps its addresses until its track changes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,15 +8,18 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from aggregates.track_list import TrackList
 from eventstore.event_log import EventLog
 from eventstore.streams.buckets import for_account
+from outbox.lists.references import lists_left_behind
 from outbox.mirror.due import is_open
 from outbox.mirror.tables import FEW_ROWS, IS_ATTEMPT_OF_TARGET, attempt, mirror_target, target
-from outbox.mirror.targets import PUT
+from outbox.mirror.targets import PUT, are_about
 from outbox.pds.client import RecordKey
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery_task import DeliveryTask, read_subjects, task_of
 from outbox.relay.journal import UnsentOutcome
+from replay.reconcile.drift import DriftKind
 
 SAMPLED_RECORDS: Final = 50
 
@@ -40,11 +43,18 @@ _SAMPLES: Final = [
 """An address that has changed is in the record that was written the longest ago; one that was wrong for a while, in the last ones."""
 
 
-def outdated_records(log: EventLog, kinds: RecordKinds, did: str) -> set[RecordKey]:
-    """Return which records of an account are as this service wrote them, and would be written otherwise now."""
+def outdated_records(log: EventLog, kinds: RecordKinds, did: str) -> dict[RecordKey, DriftKind]:
+    """Return which records of an account are as this service wrote them, and would be written otherwise now, and how they differ."""
     with log.database.read() as connection:
+        behind = lists_left_behind(connection, did, log.database.now(connection))
+        of_lists = [
+            sa.select(target.collection, target.rkey).where(target.did == did, ~target.former, some)
+            for some in are_about(TrackList.subjects(behind))
+        ]
+        lists = {RecordKey(did, *row) for each in of_lists for row in connection.execute(each)}
         pages = connection.execute(_OF_ACCOUNT, for_account(did, "of_did")).partitions()
-        return {task.key for page in pages for task in _outdated(log, connection, page, kinds)}
+        others = {task.key for page in pages for task in _outdated(log, connection, page, kinds)}
+    return dict.fromkeys(lists, DriftKind.BEHIND) | dict.fromkeys(others, DriftKind.OUTDATED)
 
 
 def sample_outdated(log: EventLog, kinds: RecordKinds) -> DeliveryTask | None:

@@ -31,15 +31,15 @@ from outbox.record.kind import RecordKinds, blob_reference
 from outbox.repo.reads import Found, Records, RepoReads
 from outbox.threads import in_thread
 from replay.errors import NoPdsError, ReplayError
-from replay.reconcile.drift import Drift, Expected, drifts_of
+from replay.reconcile.drift import Drift, DriftKind, Expected, drifts_of
 from storage.errors import StorageError
 
 logger = logging.getLogger("mastertape.replay")
 
 MAX_CONCURRENT_REPOS: Final = 8
 MAX_CONCURRENT_REPOS_OF_A_HOST: Final = 2
-Outdated = Callable[[str], AbstractSet[RecordKey]]
-"""Which records of an account would be written otherwise now (outdated.py)."""
+Outdated = Callable[[str], Mapping[RecordKey, DriftKind]]
+"""Which records of an account would be written otherwise now, and how they differ (outdated.py)."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Verifier:
     database: Database
     reads: RepoReads
     kinds: RecordKinds | None = None
-    outdated: Outdated = lambda _: frozenset()
+    outdated: Outdated = lambda _: {}
     max_wait_seconds: float | None = None
     _under_way: Joint[str, Verified] = field(default_factory=Joint[str, "Verified"])
     _turns: Turns = field(default_factory=lambda: Turns(MAX_CONCURRENT_REPOS_OF_A_HOST, MAX_CONCURRENT_REPOS))
@@ -110,7 +110,7 @@ async def compare(
     reads: RepoReads,
     repo: Repo,
     kinds: RecordKinds | None = None,
-    outdated: Outdated = lambda _: frozenset(),
+    outdated: Outdated = lambda _: {},
 ) -> Verified:
     """Compare one repo; without the kinds, its blobs are not. Raises RemoteUnknownError when its PDS does not answer.
 
@@ -144,8 +144,7 @@ def _compared(
         for rkey, each in of_collection.items()
     }
     expected = [
-        replace(each, waits=each.waits or each not in before, is_outdated=each.key in others)
-        for each in after
+        replace(each, waits=each.waits or each not in before, outdated=others.get(each.key)) for each in after
     ]
     newer = _newer_than_log(database, repo.did, ours, records.values())
     drifts = tuple(drifts_of(expected, records, ours=ours, blobs=blobs, newer=newer))

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from aggregates.published import Published, Subject
+from aggregates.track_list import TrackList
 from eventstore.coordination.commit_signals import announce
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
@@ -21,6 +22,9 @@ from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome
 from eventstore.unit_of_work import UnitOfWork
 from eventstore.untrusted import clean
+from outbox.lists.newest import references_of
+from outbox.lists.references import refresh_behind
+from outbox.mirror.lanes import hold_lane
 from outbox.mirror.requeue import create_again, queue_as_backfill, reverify
 from outbox.pds.client import RecordKey
 from outbox.record.kind import RecordKinds
@@ -35,6 +39,7 @@ from replay.repair.plan import columns_of, steps_in
 
 STEPS_PER_UNIT: Final = 100
 RESTORED: Final = frozenset({Repair.RESTORE})
+REFRESHED: Final = frozenset({Repair.REFRESH})
 REVERIFIED: Final = frozenset({Repair.REWRITE, Repair.DELETE, Repair.REVERIFY})
 MAX_CONCURRENT_REPAIRS: Final = 2
 FIRST_PAUSE_SECONDS: Final = 5.0
@@ -161,10 +166,21 @@ def apply_steps(unit: UnitOfWork, did: str, steps: Sequence[Drift]) -> None:
     for each in live:
         each.restore_record(at=unit.now)
     unit.save(*live)
+    _refresh_lists(unit, did, _subjects(steps, REFRESHED))
     reverify(unit.connection, _subjects(steps, REVERIFIED), unit.now)
     create_again(unit.connection, did, _subjects(missing, RESTORED))
     queue_as_backfill(unit.connection, did, restored, unit.now)
     announce(unit.connection)
+
+
+def _refresh_lists(unit: UnitOfWork, did: str, subjects: Sequence[Subject]) -> None:
+    if not subjects:
+        return
+    lists = unit.load_all(TrackList, [each.stream_id for each in subjects])
+    hold_lane(unit.connection, did)
+    for made in lists:
+        made.refresh_references(references_of(unit.connection, made), at=unit.now)
+    refresh_behind(unit, lists)
 
 
 def _subjects(steps: Sequence[Drift], repairs: AbstractSet[Repair]) -> list[Subject]:
