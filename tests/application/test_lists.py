@@ -543,6 +543,25 @@ def test_the_texts_follow_what_another_client_did_to_an_album(alice: Account) ->
     assert not rows_of_jobs(alice)
 
 
+def test_a_track_that_another_client_entered_in_a_second_album_moves_there(alice: Account) -> None:
+    alice.uploads(1)
+    alice.uploads(2)
+    alice.creates("First", *of(1, 2))
+    second = alice.creates("Second")
+    uri = f"at://{ALICE}/{COLLECTION}/{a_track(id_of(1)).rkey}"
+
+    def take_over(unit: UnitOfWork) -> None:
+        album = unit.load(TrackList, TrackList.create_id(second.list_id))
+        album.take_over("bafy", base=[], theirs=[ListItem(uri, "bafyone")], observed_at=unit.now)
+        unit.save(album)
+
+    alice.does(take_over)
+    bring_together(alice)
+    assert alice.albums() == {"First": [2], "Second": [1]}
+    assert alice.texts(1, 2) == ["Second", "First"]
+    assert not rows_of_jobs(alice)
+
+
 def rows_of_jobs(account: Account) -> list[Any]:
     with account.log.database.read() as connection:
         return list(connection.execute(sa.select(job_table).where(job_table.c.kind == ALBUM_TEXTS)))

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from aggregates.track import Track
 from aggregates.track_list import TrackList
-from application.lists.albums import follow_album_text, uri_of
+from application.lists.albums import follow_album_text, take_out_of_others, uri_of
 from application.subjects import owner_of
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
@@ -60,10 +60,12 @@ def bring_together(log: EventLog, job: Job) -> None:
 def _bring_some(unit: UnitOfWork, job: Job) -> bool:
     """Change some tracks; where none differs, end the job in this unit, so that another one can request it again."""
     did = owner_of(unit)
-    named = {row.track_id: row.name for row in unit.connection.execute(_OTHERWISE, for_account(did))}
-    renamed = unit.load_all(Track, [Track.create_id(each) for each in named])
+    albums = {row.track_id: row for row in unit.connection.execute(_OTHERWISE, for_account(did))}
+    renamed = unit.load_all(Track, [Track.create_id(each) for each in albums])
     for track in renamed:
-        track.update_metadata({"album": named[track.track_id]}, at=unit.now)
+        album = albums[track.track_id]
+        track.update_metadata({"album": album.name}, at=unit.now)
+        take_out_of_others(unit, uri_of(track), but=album.list_id)
     unit.save(*renamed)
     alone = unit.connection.scalars(_ALONE, for_account(did)).all() if not renamed else []
     outside = unit.load_all(Track, [Track.create_id(each) for each in alone])
@@ -81,13 +83,13 @@ def _bring_some(unit: UnitOfWork, job: Job) -> bool:
 
 _OF_ACCOUNT: Final = (_of_track.did == sa.bindparam("did"), IS_LIVE_TRACK)
 _OTHERWISE: Final = (
-    sa.select(_of_track.track_id, it.name)
+    sa.select(_of_track.track_id, it.list_id, it.name)
     .select_from(tracks.join(list_item, sa.and_(*_IS_IN)).join(track_list, sa.and_(*_IS_OF_ALBUM)))
     .where(*_OF_ACCOUNT, _of_track.album.is_distinct_from(it.name))
-    .order_by(_of_track.track_id)
+    .order_by(_of_track.track_id, it.list_id)
     .limit(TRACKS_IN_A_UNIT)
 )
-"""Tracks that are in an album of another name."""
+"""Tracks that are in an album of another name, and those albums; of several, the last one is theirs."""
 _ALONE: Final = (
     sa.select(_of_track.track_id)
     .where(*_OF_ACCOUNT, _of_track.album.is_not(None))

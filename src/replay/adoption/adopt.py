@@ -23,7 +23,6 @@ from eventstore.errors import LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
-from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.conflicts import set_lane_host, subjects_of_records
 from outbox.lists.items import request_album_texts
@@ -78,9 +77,9 @@ def request(connection: sa.Connection, did: str, envelope: Envelope, now: dateti
 
 @dataclass(frozen=True)
 class Adoptee:
-    """A record whose bytes are stored: `subject` makes its subject with an id and a time, `keep` runs in the same unit."""
+    """A record whose bytes are stored: `subject` makes its subject, with one event, and `keep` runs after it in the same unit."""
 
-    subject: Callable[[int, datetime], Published]
+    subject: Callable[[UnitOfWork], Published]
     keep: Callable[[UnitOfWork], None] = lambda _unit: None
     problems: Sequence[Problem] = ()
 
@@ -294,7 +293,7 @@ class Turn:
             raise LeaseLostError
         if is_taken(connection, key):
             return False
-        [change] = unit.save(adoptee.subject(next_subject_id(connection, did), unit.now))
+        [change] = unit.save(adoptee.subject(unit))
         found = remote.cid or "", remote.body or {}
         acknowledge_as_found(connection, key, change.position, found, unit.now)
         set_lane_host(connection, did, self.repo.host)

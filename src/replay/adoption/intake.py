@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ import httpx
 from aggregates.track import Track
 from aggregates.values import Artwork, Audio
 from eventstore.coordination.threads import Threads
+from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
 from identity.errors import FetchRefusedError, UnsafeAddressError
 from identity.resolution.address_policy import origin_of
@@ -74,8 +74,9 @@ class Intake:
         image_url = record.image_url if artwork is None else None
         cids = [audio.cid, *(artwork.cids if artwork is not None else ())]
 
-        def track(track_id: int, at: datetime) -> Track:
-            return record.adopted(track_id, audio, at, artwork=artwork, image_url=image_url)
+        def track(unit: UnitOfWork) -> Track:
+            track_id = next_subject_id(unit.connection, record.key.did)
+            return record.adopted(track_id, audio, unit.now, artwork=artwork, image_url=image_url)
 
         reserved = Reserved(self.media)
         async with self.public_copy(audio, record) as reservation:

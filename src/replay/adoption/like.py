@@ -9,6 +9,7 @@ from aggregates.errors import InvalidFieldError
 from aggregates.like import Like
 from aggregates.track import Track
 from eventstore.database import Database
+from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.namespace_moves import subject_with_record
 from outbox.pds.client import RecordKey, Remote
@@ -64,4 +65,7 @@ class LikeIntake:
                     "subject", "must be a track that no other record of the account likes"
                 )
 
-        yield Adoptee(record.adopted, require_first)
+        def like(unit: UnitOfWork) -> Like:
+            return record.adopted(next_subject_id(unit.connection, record.key.did), unit.now)
+
+        yield Adoptee(like, require_first)

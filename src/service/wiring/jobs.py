@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from aggregates.like import Like
 from aggregates.track import Track
+from aggregates.track_list import TrackList
 from application.account import deletion_kind
 from application.lists.texts import album_texts_kind
 from application.reactions import reaction_kind
@@ -19,6 +20,7 @@ from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption
 from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.adoption.intake import Intake
 from replay.adoption.like import LikeIntake
+from replay.adoption.list import ListIntake
 from replay.derived import DerivedMedia
 from replay.repair.worker import RepairJobs
 from service.config.settings import Settings
@@ -96,6 +98,7 @@ def adoptions_of(parts: "Container") -> Adoption:
                 settings.max_upload_bytes,
             ),
             LikeIntake(parts.kinds[Like.TOPIC], parts.database),
+            ListIntake(parts.kinds[TrackList.TOPIC]),
         ],
         threads,
         host_of=parts.resolver.pds_of,

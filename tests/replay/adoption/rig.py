@@ -18,6 +18,8 @@ from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from identity.resolution.address_policy import AddressPolicy
 from outbox.likes.record import LikeRecords
+from outbox.lists.items import ListItems
+from outbox.lists.record import ListRecords
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.targets import MirrorTargets
 from outbox.operations.operators import Operator
@@ -31,6 +33,7 @@ from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption, Turn
 from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.adoption.intake import Intake
 from replay.adoption.like import LikeIntake
+from replay.adoption.list import ListIntake
 from replay.adoption.record import Progress
 from replay.reconcile.verify import Repo
 from service.schema.tables import READ_MODELS
@@ -141,6 +144,7 @@ def adoption_on(
                 max_audio_bytes=100_000,
             ),
             LikeIntake(LikeRecords(), media.database),
+            ListIntake(ListRecords()),
         ],
         threads,
         host_of=host_of,
@@ -163,7 +167,9 @@ async def adopt_all(adoption: Adoption, envelope: Envelope = ARTIST) -> Progress
 class AdoptRig(HasRows):
     def __init__(self, database: Database, folder: Path, internet: Internet, clock: "Clock") -> None:
         self.database, self.internet, self.clock = database, internet, clock
-        self.log = EventLog(database, projections=(*READ_MODELS, MirrorTargets(), TakenDownBytes()))
+        self.log = EventLog(
+            database, projections=(*READ_MODELS, ListItems(), MirrorTargets(), TakenDownBytes())
+        )
         self.media = Media(database, DiskStore(folder / "media"))
         self.http = internet.client()
         self.adoption = adoption_on(self.log, self.media, self.http, folder / "staging")

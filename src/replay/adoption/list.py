@@ -1,0 +1,85 @@
+"""Makes an album or a playlist of a record, which brings no bytes."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aggregates.errors import InvalidFieldError
+from aggregates.track_list import TrackList
+from aggregates.values import ListType, Visibility
+from eventstore.streams.ids import next_subject_id
+from eventstore.unit_of_work import UnitOfWork
+from outbox.lists.record import ITEMS
+from outbox.pds.client import RecordKey, Remote
+from outbox.record.kind import RecordKind
+from projections.lists import album_titled, free_slug
+from replay.adoption.adopt import Adoptee
+from replay.adoption.record import SAMPLE_TIME, proven_body, require_writable
+
+UNNAMED: Final = "untitled"
+OTHER_FIELDS: Final = {
+    "description": None,
+    "release_date": None,
+    "artwork": None,
+    "visibility": Visibility.PUBLIC.value,
+    "follow": True,
+    "record_requested": True,
+}
+
+
+@dataclass(frozen=True)
+class AdoptableList:
+    """A record as the fields of its list."""
+
+    key: RecordKey
+    cid: str
+    fields: Mapping[str, Any]
+
+    def made(self, unit: UnitOfWork) -> TrackList:
+        """Make the list, unless the record is that of an album which texts of tracks have made; raises InvalidFieldError."""
+        did, name = self.key.did, self.fields["name"]
+        if self.fields["list_type"] == ListType.ALBUM and name is not None:
+            album_id = album_titled(unit.connection, did, name)
+            if album_id is not None:
+                return self._of_texts(unit.load(TrackList, TrackList.create_id(album_id)), unit)
+        slug = free_slug(unit.connection, did, name or UNNAMED)
+        list_id = next_subject_id(unit.connection, did)
+        return TrackList.adopt(at=unit.now, list_id=list_id, slug=slug, **self.adopted)
+
+    @property
+    def adopted(self) -> dict[str, Any]:
+        where = {"did": self.key.did, "collection": self.key.collection, "rkey": self.key.rkey}
+        return {**OTHER_FIELDS, **self.fields, **where, "cid": self.cid}
+
+    def _of_texts(self, album: TrackList, unit: UnitOfWork) -> TrackList:
+        if album.record_requested:
+            raise InvalidFieldError("name", "must be a title that no other album of the account has")
+        record = {name: self.adopted[name] for name in ("items", "collection", "rkey", "created_at")}
+        album.adopt_record(self.cid, at=unit.now, **record)
+        return album
+
+
+@dataclass(frozen=True)
+class ListIntake:
+    """Adopts albums and playlists. A list of likes is turned on here, and not found."""
+
+    kind: RecordKind
+
+    def read(self, key: RecordKey, remote: Remote) -> AdoptableList:
+        body = proven_body(key, remote)
+        if body.get("listType") not in {ListType.ALBUM, ListType.PLAYLIST}:
+            raise InvalidFieldError("listType", f"must be {ListType.ALBUM} or {ListType.PLAYLIST}")
+        if not isinstance(created_at := body.get("createdAt"), str):
+            raise InvalidFieldError("createdAt", "must be a time as in RFC 3339")
+        names, readers = {*body, ITEMS}, self.kind.adoptable.items()
+        fields = {field: read(body.get(name)) for name, (field, read) in readers if name in names}
+        fields = {"name": None, **fields, "list_type": body["listType"], "created_at": created_at}
+        found = AdoptableList(key, remote.cid or "", fields)
+        sample = TrackList.adopt(at=SAMPLE_TIME, list_id=1, slug=UNNAMED, **found.adopted)
+        require_writable(self.kind, sample, body, {})
+        return found
+
+    @asynccontextmanager
+    async def brought(self, host: str, record: AdoptableList) -> AsyncGenerator[Adoptee]:  # noqa: ARG002
+        yield Adoptee(record.made)

@@ -1,0 +1,114 @@
+"""Albums and playlists that a PDS has already are adopted as they are; nothing is written to it."""
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from aggregates.track_list import TrackList
+from aggregates.values import ListItem
+from outbox.mirror.tables import mirror_target
+from outbox.record.dag_cbor import record_cid
+from outbox.views.status import mirrors
+from projections.lists import track_list
+from tests.dsl import ALICE, COLLECTION, a_list
+from tests.e2e.foreign_catalogue import rkey
+from tests.outbox.rigs.relay_rig import ARTIST
+from tests.remarks import A_RECORD
+from tests.replay.adoption.rig import AdoptRig, rig
+from tests.replay.adoption.test_adopt import counts
+from tests.servers.databases import ON_SQLITE
+
+__all__ = ["rig"]
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
+
+LISTS = "fm.plyr.list"
+CREATED = "2019-05-04T12:03:07.5+02:00"
+
+
+def there(rig: AdoptRig, key: str, *subjects: Any, **fields: Any) -> None:
+    """The PDS has a list."""
+    record = {
+        "$type": LISTS,
+        "items": [{"subject": each} for each in subjects],
+        "createdAt": CREATED,
+        **fields,
+    }
+    rig.internet.records[LISTS, key] = record
+
+
+def song(rig: AdoptRig, number: int, **fields: Any) -> dict[str, str]:
+    """The PDS has a track; a list refers to it so."""
+    uri = rig.internet.record(number, **fields)
+    return {"uri": uri, "cid": record_cid(rig.internet.records[COLLECTION, rkey(number)])}
+
+
+def lists(rig: AdoptRig) -> dict[str, TrackList]:
+    rows = rig.rows(sa.select(track_list.c.list_id).where(track_list.c.deleted_at.is_(None)))
+    with rig.log.unit_of_work(ALICE, ARTIST) as unit:
+        found = unit.load_all(TrackList, [TrackList.create_id(row.list_id) for row in rows])
+    return {each.rkey: each for each in found}
+
+
+async def test_albums_and_playlists_keep_order_name_and_time_and_unknown_fields(rig: AdoptRig) -> None:
+    first, second = song(rig, 1), song(rig, 2)
+    there(rig, "album", second, first, name="Album", listType="album", mood="blue")
+    there(rig, "playlist", first, A_RECORD, first, listType="playlist")
+    assert counts(await rig.adopts()) == (4, 0, 4, 0)
+    found = lists(rig)
+    album, playlist = found["album"], found["playlist"]
+    assert (album.list_type, album.name, album.slug, album.created_at) == ("album", "Album", "album", CREATED)
+    assert [item.uri for item in album.items] == [second["uri"], first["uri"]]
+    assert (playlist.name, [item.cid for item in playlist.items]) == (
+        None,
+        [first["cid"], A_RECORD["cid"], first["cid"]],
+    )
+    with rig.database.read() as connection:
+        ids = [each.list_id for each in found.values()]
+        states = {each.state for each in mirrors(connection, ALICE, "list", ids).values()}
+    assert states == {"delivered"}
+    assert not rig.rows(
+        sa.select(mirror_target).where(mirror_target.c.desired_gen > mirror_target.c.acked_gen)
+    )
+    assert counts(await rig.adopts()) == (4, 4, 0, 0)
+
+
+async def test_an_album_that_texts_have_made_takes_the_record_of_its_title(rig: AdoptRig) -> None:
+    first, second = song(rig, 1), song(rig, 2)
+    await rig.adopts()
+    items = (ListItem(first["uri"], first["cid"]), ListItem(second["uri"], second["cid"]))
+    made = a_list(7, did=ALICE, name="Album", items=items, record_requested=False)
+    with rig.log.unit_of_work(ALICE, ARTIST) as unit:
+        unit.save(made)
+    there(rig, "album", second, name="Album", listType="album")
+    assert counts(await rig.adopts()) == (3, 2, 1, 0)
+    [album] = lists(rig).values()
+    assert (album.list_id, album.rkey, album.created_at, album.wants_record) == (7, "album", CREATED, True)
+    assert [item.uri for item in album.items] == [second["uri"], first["uri"]]
+    assert not rig.rows(
+        sa.select(mirror_target).where(mirror_target.c.desired_gen > mirror_target.c.acked_gen)
+    )
+
+    there(rig, "again", first, name="Album", listType="album")
+    progress = await rig.adopts()
+    assert (counts(progress), progress.problems[0]["field"]) == ((4, 3, 0, 1), "name")
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("listType", {"listType": "liked"}),
+        ("listType", {}),
+        ("name", {"listType": "album", "name": "x" * 65}),
+        ("items", {"listType": "album", "items": [{"subject": {"uri": "https://x.test"}}]}),
+        ("items", {"listType": "album", "items": [{"subject": A_RECORD}] * 501}),
+        ("createdAt", {"listType": "album", "createdAt": 1}),
+        ("createdAt", {"listType": "album", "createdAt": "yesterday"}),
+    ],
+)
+async def test_a_list_that_none_here_can_be_is_refused(
+    rig: AdoptRig, field: str, fields: dict[str, Any]
+) -> None:
+    there(rig, "list", **fields)
+    progress = await rig.adopts()
+    assert (counts(progress), progress.problems[0]["field"]) == ((1, 0, 0, 1), field)
