@@ -5,6 +5,7 @@ from typing import Final
 from aggregates.track_list import TrackList
 from application.likes import show_like
 from application.lists.followed import show_followed
+from application.lists.liked import request_liked_list
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
 from eventstore.jobs.kinds import Job, Kind, Outcome
@@ -36,4 +37,5 @@ def carry_over(log: EventLog, job: Job) -> Outcome:
     if kind == [TrackList.TOPIC]:
         show_followed(log, job, int(subject_id), int(version))
         return Outcome.DONE
+    request_liked_list(log, job.account)
     return show_like(log, job, int(subject_id))

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from application.errors import SupportersUnreachableError
+from application.lists.liked import liked_list_kind
 from application.reactions import reaction_kind
 from eventstore.coordination.threads import Threads
 from eventstore.idempotency import idempotency
@@ -120,7 +121,8 @@ class World(HasRows):
         repairs = RepairJobs(self.log, RepoReads(pds), self.services.kinds, Threads("repair", 4))
         self.repairs = Worker(self.database, [repairs.kind()], owner="test", lease=timedelta(seconds=60))
         threads = Threads("carriers", 1)
-        carriers = [reaction_kind(self.log, threads), *references_kinds(self.log, threads)]
+        lists = [liked_list_kind(self.log, threads), *references_kinds(self.log, threads)]
+        carriers = [reaction_kind(self.log, threads), *lists]
         self.carriers = Worker(self.database, carriers, owner="test", lease=timedelta(seconds=60))
         self.app = app_of(self.services)
 
@@ -163,7 +165,7 @@ class World(HasRows):
         return asyncio.run(self.relay.run_once())
 
     def carry(self):
-        """Have tracks show the likes that were made or taken back, and lists follow tracks."""
+        """Have tracks show the likes that were made or taken back, and lists follow likes and tracks."""
         return asyncio.run(self.carriers.run_once())
 
     def repair(self):

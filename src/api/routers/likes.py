@@ -8,14 +8,16 @@ from pydantic import BaseModel, Field
 
 from aggregates.like import Like
 from aggregates.track import Track
+from aggregates.track_list import TrackList
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
 from api.json_response import Page, body_from, cut
 from api.openapi import errors
 from api.pipeline.command_request import Command, CommandRequest, Respond, UseCase
 from api.requests.parameters import PageQuery, StrictRoute, TrackId, cursor_of, page_length
-from api.responses.like import LikeBody, saved_like
+from api.responses.like import LikeBody, LikedListBody, saved_like, saved_liked_list
 from application.authorization import require_shown
 from application.likes import like_track, unlike_track
+from application.lists.liked import turn_off, turn_on
 from identity.accounts.accounts import accounts_of
 from identity.errors import INVALID_HANDLE
 from projections.likes import like_page, reaction_page
@@ -42,6 +44,20 @@ async def answer_like(request: CommandRequest, use_case: UseCase, show: Respond)
         if not attempt.is_repetition:
             await attempt.commit(use_case, show)
     return await attempt.response()
+
+
+@router.put("/me/likes/record", response_model=LikedListBody, responses=errors(501))
+async def turn_record_on(request: Command) -> Response:
+    """Have a record on the PDS that lists the newest 500 likes, and follows them within a minute."""
+    services = request.services
+    collection, kind = services.collection_of(TrackList.TOPIC), services.kinds[TrackList.TOPIC]
+    return await answer_like(request, partial(turn_on, collection=collection, kind=kind), saved_liked_list)
+
+
+@router.delete("/me/likes/record", response_model=LikedListBody)
+async def turn_record_off(request: Command) -> Response:
+    """Delete the record that lists the likes; they stay."""
+    return await answer_like(request, turn_off, saved_liked_list)
 
 
 class LikerBody(BaseModel):

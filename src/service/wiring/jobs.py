@@ -6,6 +6,7 @@ from aggregates.like import Like
 from aggregates.track import Track
 from aggregates.track_list import TrackList
 from application.account import deletion_kind
+from application.lists.liked import liked_list_kind
 from application.lists.texts import album_texts_kind
 from application.reactions import reaction_kind
 from eventstore.coordination.threads import Threads
@@ -68,6 +69,7 @@ def worker_of(parts: "Container") -> Worker:
             reaction_kind(parts.log, Threads("reactions", MAX_REACTION_THREADS)),
             *references_kinds(parts.log, Threads("references", MAX_LIST_THREADS)),
             album_texts_kind(parts.log, Threads("album-texts", MAX_LIST_THREADS)),
+            liked_list_kind(parts.log, Threads("liked-list", MAX_LIST_THREADS)),
             deletion_kind(parts.log, parts.sessions.disconnect, Threads("deletions", MAX_DELETION_THREADS)),
         ],
         owner=parts.owner,

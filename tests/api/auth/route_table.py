@@ -115,6 +115,8 @@ ROUTES = {
     "GET /me": OWN,
     "GET /me/tracks": OWN,
     "GET /me/likes": OWN,
+    "PUT /me/likes/record": OWN,
+    "DELETE /me/likes/record": THING,
     "PATCH /me": Row(Who.OWN, {"json": {"bio": "x"}}),
     "DELETE /me": OWN,
     "GET /me/mirror": OWN,
