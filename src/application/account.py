@@ -31,6 +31,7 @@ from identity.accounts import accounts
 from identity.accounts.accounts import account, set_profile
 from identity.accounts.credentials import credential, record_ends, revoke_usable
 from identity.sessions.session_store import is_connected, pds_session
+from outbox.lists.items import list_follower
 from outbox.mirror.failure_causes import forget_samples
 from outbox.operations import account_deletion as removals
 from projections.likes import REACTION, reaction, track_count
@@ -209,13 +210,14 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     stream.leave(facts, at=unit.now)
     unit.save(stream)
     own = sa.delete(job).where(job.c.account == did)
-    # the jobs of its public copies and likes stay, which are removed after it
+    # the jobs of its public copies stay, and those that carry to other accounts: what is there is removed after it
     connection.execute(own.where(job.c.kind.not_in([*Action, REACTION])))
     for table in (
         idempotency,
         running_request,
         reaction,
         track_count,
+        list_follower,
         repair,
         pds_session,
         credential,

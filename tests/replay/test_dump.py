@@ -94,6 +94,26 @@ def test_an_import_gives_the_same_reads_the_same_targets_and_the_same_export(pas
     log.database.close()
 
 
+def test_lists_and_who_follows_which_record_are_as_they_were(past, elsewhere, tmp_path):
+    with TestClient(past.app) as client:
+        [first, *_] = client.get(f"/tracks?artist={did_of('alice')}").json()["items"]
+        own = {"title": "Album", "tracks": [{"track_id": first["id"]}]}
+        for person, path, body in (
+            ("alice", "/albums", own),
+            ("bob", "/playlists", {"name": "List", "tracks": own["tracks"]}),
+            ("bob", "/playlists", {"name": "Still", "tracks": own["tracks"], "follow": False}),
+        ):
+            answer = client.post(path, json=body, headers=past.sign_in(person).headers)
+            assert answer.status_code == 201, answer.text
+    past.deliver()
+    past.carry()
+    log = imported(past, elsewhere, exported(past, tmp_path / "dump"))
+    found = rows(log.database, ["track_list", "list_item", "list_follower"])
+    assert found == rows(past.database, [*found])
+    assert [len(each) for each in found.values()] == [3, 3, 1]
+    log.database.close()
+
+
 def test_an_accounts_own_export_has_its_rows_alone(past, elsewhere, tmp_path):
     path, alice = tmp_path / "own", did_of("alice")
     path.write_bytes(b"".join(account_lines(past.database, alice, schema="1")))
