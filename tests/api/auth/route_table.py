@@ -116,7 +116,7 @@ ROUTES = {
     "GET /me/tracks": OWN,
     "GET /me/likes": OWN,
     "PUT /me/likes/record": OWN,
-    "DELETE /me/likes/record": THING,
+    "DELETE /me/likes/record": OWN,
     "PATCH /me": Row(Who.OWN, {"json": {"bio": "x"}}),
     "DELETE /me": OWN,
     "GET /me/mirror": OWN,
