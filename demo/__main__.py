@@ -5,15 +5,18 @@ import signal
 import tempfile
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import click
 from rich.console import Console
 
+from demo import album as album_story
+from demo.album import ALBUM_STORY, Album
 from demo.catalogue import UNFINISHED, Catalogue, make_catalogue
 from demo.service import Client, Service
-from demo.story import COLLECTION, STORY, Stage
+from demo.story import COLLECTION, STORY, Stage, play
 from demo.telling import show_story
 from demo.unfinished import work_on
 from devpds.server import DevPds, DevPlc
@@ -28,7 +31,7 @@ SMALL_BLOBS: Final = {"PDS_BLOB_UPLOAD_LIMIT": str(5 * 1024 * 1024)}
 @click.command()
 @click.option("--once", is_flag=True, help="End after the story; exit 0 only if every step agreed.")
 def main(*, once: bool) -> None:
-    """Walk one track through everything that can happen to it, on a real PDS."""
+    """Walk one track and one album through everything that can happen to them, on a real PDS."""
     console = Console()
     for number in (signal.SIGTERM, signal.SIGINT):  # a shell makes its background processes ignore SIGINT
         signal.signal(number, signal.default_int_handler)
@@ -45,7 +48,9 @@ def main(*, once: bool) -> None:
             client = Client(service.url, ARTIST, pds.create_app_password(did))
             stack.callback(client.http.close)
         stage = Stage(client, pds, did, friend)
-        steps = show_story(console, stage)
+        steps = show_story(console, STORY, partial(play, stage))
+        album = Album(stage)
+        steps += show_story(console, ALBUM_STORY, partial(album_story.play, album), first=len(steps) + 1)
         agreeing = sum(step.agrees for step in steps)
         if not once:
             guest = Client(service.url, FRIEND, pds.create_app_password(friend))
@@ -54,7 +59,7 @@ def main(*, once: bool) -> None:
                 catalogue = make_catalogue(client, guest, pds, did)
             _wait_for_interrupt(console, stage, service, catalogue, password)
     console.print(f"\ndemo: {agreeing} of {len(steps)} steps agree", highlight=False)
-    raise SystemExit(0 if agreeing == len(STORY) else 1)
+    raise SystemExit(0 if agreeing == len(STORY) + len(ALBUM_STORY) else 1)
 
 
 def _wait_for_interrupt(

@@ -1,16 +1,20 @@
 """Shows the story on a terminal or in a pipe, 80 to 120 columns wide."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from demo.story import STORY, Stage, Step, play
+from demo.story import Step
 
 SHOWN: Final = {
     "title": "title",
+    "name": "name",
+    "1": "1",
+    "2": "2",
+    "3": "3",
     "album": "album",
     "description": "text",
     "features": "with",
@@ -25,15 +29,17 @@ STEP, EVENTS, AGREE, GAP, LABEL = 21, 22, 5, 1, 10
 Record = Mapping[str, Any]
 
 
-def show_story(console: Console, stage: Stage) -> list[Step]:
-    """Play the story and show every step once it is done."""
+def show_story(
+    console: Console, acts: Sequence[Callable[..., str]], play: Callable[[Any], Step], *, first: int = 1
+) -> list[Step]:
+    """Play the acts and show every step once it is done, with numbers from `first` on."""
     width = min(console.width, MAX_COLUMNS)
     console.print(_row(width, "step", "events in the log", "record on the PDS", "agree"))
     steps: list[Step] = []
     before: Record = {}
-    for number, act in enumerate(STORY, 1):
+    for number, act in enumerate(acts, first):
         with console.status(str(act.__doc__)):
-            step = play(stage, act)
+            step = play(act)
         record = step.record or {}
         console.print(
             _row(

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import Scope
@@ -15,15 +15,17 @@ from api.app import create_app as create_api
 from api.document import DocumentedApp
 from api.error_responses import Reply
 from api.middleware.rate_limits import is_plyr
+from api.pipeline.concurrency import sign_in_under_way
 from api.plyr.surface import error_body as error_body_for_programs
-from api.routers.oauth import LOGIN_PATH
+from api.responses.list import DOORS
+from api.routers.oauth import LOGIN_PATH, sign_in_again
 from api.services import Services
 from identity.accounts.credentials import Scope as TokenScope
 from web import rendering
-from web.ask import Api, ApiDep, FormDep, PageRoute, RefusedError, SignInFirstError, accepts_html
+from web.ask import Api, ApiDep, FormDep, OwnAsk, PageRoute, RefusedError, SignInFirstError, accepts_html
 from web.pages import docs, pds, public
 from web.pages.ops import actions, deliveries, now, people, repairs
-from web.pages.studio import my_tracks, record, track
+from web.pages.studio import history, likes, lists, my_tracks, record, subject, track
 from web.rendering import Viewer, address_of, page_headers, rendered, viewer_in_cookie
 
 NEEDS_SIGN_IN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED})
@@ -106,6 +108,12 @@ async def sign_out(form: FormDep, api: ApiDep) -> Response:
     return await _then("/", api, "/auth/logout", {"did": form["did"]} if form.get("did") else {})
 
 
+@router.post("/accounts/consent", dependencies=[Depends(sign_in_under_way)])
+async def consent(request: Request, form: FormDep, ask: OwnAsk) -> Response:
+    """Ask the account's PDS for what its login does not allow yet, beside what it allows."""
+    return await sign_in_again(request, ask.services, ask.caller, form.get("return_to", STUDIO))
+
+
 async def _then(address: str, api: Api, path: str, fields: dict[str, str]) -> Response:
     answer = await api.send("POST", path, fields)
     response = RedirectResponse(address, HTTPStatus.SEE_OTHER)
@@ -114,8 +122,17 @@ async def _then(address: str, api: Api, path: str, fields: dict[str, str]) -> Re
     return response
 
 
-PAGES: Final = (my_tracks, track, record, docs, now, deliveries, repairs, people, actions)
-ROUTERS: Final = (rendering.static, public.router, router, pds.router, *(page.router for page in PAGES))
+PAGES: Final = (my_tracks, track, likes, docs, now, deliveries, repairs, people, actions)
+LISTS: Final = (lists.ALBUM, lists.PLAYLIST)
+ROUTERS: Final = (
+    rendering.static,
+    public.router,
+    router,
+    pds.router,
+    *(page.router for page in PAGES),
+    *map(lists.routes, LISTS, DOORS),
+    *(page.routes(kind) for kind in (track.TRACK, *LISTS) for page in (subject, history, record)),
+)
 
 
 def create_app(services: Services) -> DocumentedApp:

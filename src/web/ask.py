@@ -221,13 +221,14 @@ class Api:
         state: dict[str, Any],
     ) -> Answer:
         asked, app = self.request.scope, self.request.app
+        path, _, query = path.partition("?")
         kept = [each for each in asked["headers"] if each[0] in OF_SENDER]
         scope = {
             **asked,
             "method": method,
             "path": path,
             "raw_path": quote(path, safe="/:@.").encode(),
-            "query_string": b"",
+            "query_string": query.encode(),
             "headers": [*kept, *headers],
             "path_params": {},
             "state": state,

@@ -1,4 +1,4 @@
-"""What people read of a track's history: what was changed, by whom, in which way, and how it reached the PDS."""
+"""What people read of a history: what was changed, by whom, in which way, and how it reached the PDS."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Any, Final
 from jinja2.filters import do_filesizeformat
 
 from api.requests.fields import is_reserved
+from api.responses.mirror import TRACKS, ShownKind
 from api.responses.states import EventStatus, MirrorState
-from api.routers.history import KEPT_HERE, REVERTIBLE
 from identity.accounts.sign_in import USUAL_NAME as APP_PASSWORD
 from web.rendering import playing_time
 from web.state_words import WORDS, shown
@@ -30,6 +30,14 @@ _HIDDEN: Final = frozenset(
 _BEGINNINGS: Final = frozenset({"Created", "Adopted"})
 THE_OPERATOR: Final = "The operator"
 """What an owner is told of an operator."""
+ITEMS: Final = "items"
+MOST_NAMED: Final = 20
+"""Tracks of an order that are named: a list may have hundreds."""
+
+Kind = ShownKind[Any]
+Titles = Mapping[str, str]
+"""The titles of tracks, by the URIs of their records."""
+NO_TITLES: Final[Titles] = {}
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,9 @@ class Moment:
     request_id: str
 
 
-def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
+def moment(
+    row: Mapping[str, Any], viewer_did: str, kind: Kind = TRACKS, titles: Titles | None = None
+) -> Moment:
     is_beginning = row["type"] in _BEGINNINGS
     way, _, program = row["via"].partition(":")
     words = WORDS.ways.get(way, "")
@@ -83,12 +93,12 @@ def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
         row["version"],
         row["at"],
         _actor(row, viewer_did),
-        sentence_of(row),
+        sentence_of({"kind": kind.name, **row}, kind.word),
         told,
-        [] if is_beginning else changes_of(row["changes"]),
+        [] if is_beginning else changes_of(row["changes"], titles),
         _delivery(row["delivery"], is_deletion=row["type"] == "Deleted"),
-        _kept_here([row]),
-        not is_beginning and any(each["field"] in REVERTIBLE for each in row["changes"]),
+        _kept_here([row], kind),
+        not is_beginning and any(each["field"] not in (kind.kept_because or {}) for each in row["changes"]),
         row["request_id"],
     )
 
@@ -101,22 +111,22 @@ class LastEdit:
     is_kept_here_alone: bool
 
 
-def last_edit(rows: Sequence[Mapping[str, Any]], version: int) -> LastEdit:
+def last_edit(rows: Sequence[Mapping[str, Any]], version: int, kind: Kind) -> LastEdit:
     """Return the edit that made this version; one request may have made several events."""
     made = {row["request_id"] for row in rows if row["version"] == version}
     edit = [row for row in rows if row["request_id"] in made]
-    words = _kept_here(edit)
+    words = _kept_here(edit, kind)
     return LastEdit(words, bool(words) and all(row["delivery"]["status"] == EventStatus.NONE for row in edit))
 
 
-def _kept_here(rows: Iterable[Mapping[str, Any]]) -> str:
+def _kept_here(rows: Iterable[Mapping[str, Any]], kind: Kind) -> str:
     edits = (row for row in rows if row["type"] not in _BEGINNINGS)
-    return kept_here(each["field"] for row in edits for each in row["changes"])
+    return kept_here((each["field"] for row in edits for each in row["changes"]), kind)
 
 
-def kept_here(fields: Iterable[str]) -> str:
+def kept_here(fields: Iterable[str], kind: Kind) -> str:
     """Say of these fields which ones no record has; empty where each is in the record."""
-    labels = list(dict.fromkeys(label_of(name).lower() for name in fields if name in KEPT_HERE))
+    labels = list(dict.fromkeys(label_of(name).lower() for name in fields if name in kind.kept_here))
     if not labels:
         return ""
     is_plural = len(labels) > 1 or labels[0].endswith("s")
@@ -124,15 +134,17 @@ def kept_here(fields: Iterable[str]) -> str:
     return f"{_listed(labels).capitalize()} {are} kept here; {they_are} not in the record on your PDS."
 
 
-def set_but_kept_here(track: Mapping[str, Any]) -> str:
-    """Say of a track which of the fields that its artist set no record has."""
-    is_set = (name for name in KEPT_HERE if text_of(name, track[name]) != text_of(name, None))
-    return kept_here(sorted(is_set, key=place_of))
+def set_but_kept_here(subject: Mapping[str, Any], kind: Kind = TRACKS) -> str:
+    """Say which of the fields that its owner set no record has."""
+    is_set = (name for name in kind.kept_here if text_of(name, subject.get(name)) != text_of(name, None))
+    return kept_here(sorted(is_set, key=place_of), kind)
 
 
-def changes_of(changes: Sequence[Mapping[str, Any]]) -> list[Change]:
+def changes_of(changes: Sequence[Mapping[str, Any]], titles: Titles | None = None) -> list[Change]:
     return [
-        Change(name, label_of(name), text_of(name, each["before"]), text_of(name, each["after"]))
+        Change(
+            name, label_of(name), *(text_of(name, each[side], titles or {}) for side in ("before", "after"))
+        )
         for each in changes
         if (name := each["field"]) not in _HIDDEN
     ]
@@ -147,8 +159,10 @@ def place_of(field: str) -> int:
     return _PLACES.get(field, len(_PLACES))
 
 
-def text_of(field: str, value: Any) -> str | None:
+def text_of(field: str, value: Any, titles: Titles = NO_TITLES) -> str | None:
     """Return a value of history or of a record as text; None for no value."""
+    if field == ITEMS and isinstance(value, list):
+        return _order(value, titles)
     if (show := _TEXTS.get(field)) is not None:
         return show(value) or None
     if value in (None, "", []):
@@ -156,6 +170,32 @@ def text_of(field: str, value: Any) -> str | None:
     if isinstance(value, list):
         return ", ".join(_item(each) for each in value)
     return str(value)
+
+
+def uris_in(values: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the URIs in orders of tracks, among changes of fields or values of them."""
+    orders = (order for each in values if each["field"] == ITEMS for order in each.values())
+    found = (
+        _reference(item)[0] for order in orders if isinstance(order, list) for item in order[:MOST_NAMED]
+    )
+    return list(dict.fromkeys(found))
+
+
+def _order(items: Sequence[Any], titles: Titles) -> str | None:
+    named = [
+        f"“{titles.get(uri, uri)}”{f' as …{cid[-6:]}' if cid else ''}"
+        for uri, cid in map(_reference, items[:MOST_NAMED])
+    ]
+    more = len(items) - len(named)
+    return ", ".join([*named, *([f"and {more} more"] if more else [])]) or None
+
+
+def _reference(item: Any) -> tuple[str, str]:
+    """Return the URI and the CID of an item, which history names by its URI alone."""
+    match item:
+        case {"subject": {"uri": str(uri), "cid": str(cid)}}:
+            return uri, cid
+    return str(item), ""
 
 
 def _item(value: Any) -> str:
@@ -185,10 +225,11 @@ _TEXTS: Final[Mapping[str, Callable[[Any], str | None]]] = {
 }
 
 
-def sentence_of(row: Mapping[str, Any]) -> str:
-    of_kind = f"{row.get('kind')}.{row['type']}"
+def sentence_of(row: Mapping[str, Any], word: str | None = None) -> str:
+    """Say what an event did; `word` is what people call what it happened to."""
+    of_kind = f"{row['kind']}.{row['type']}"
     if words := WORDS.events.get(of_kind) or WORDS.events.get(row["type"]):
-        return words
+        return words.format(it=word or row["kind"])
     if row["type"] == "VisibilityChanged":
         return "left it out of lists" if row["changes"][0]["after"] else "showed it in lists again"
     names = (each["field"] for each in row["changes"])
@@ -233,12 +274,8 @@ def _delivery(found: Mapping[str, Any], *, is_deletion: bool) -> Delivery | None
     if status == EventStatus.SUPERSEDED:
         return Delivery("good", "On your PDS with a later change", found["at"], found["rev"])
     if status == EventStatus.CANCELLED:
-        return Delivery("", "Not sent: the track was deleted first", found["at"])
+        return Delivery("", "Not sent: it was deleted first", found["at"])
     mark = shown({"state": status, "reason": found["reason"]}, is_deleted=is_deletion)
     if status == MirrorState.DELIVERED:
         return Delivery(mark.tone, mark.label, found["at"], found["rev"])
     return Delivery(mark.tone, f"{mark.label}. {mark.reason}")
-
-
-NOTES: Final = {name: kept_here([name]) for name in KEPT_HERE}
-"""What the edit form says under a field that no record has."""

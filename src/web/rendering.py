@@ -53,14 +53,20 @@ def tag_address(tag: str) -> str:
     return "/tags/" + quote(tag, safe="")
 
 
-def cover_address(track: Json, size_pixels: int) -> str | None:
-    """Return the address of a track's cover in a size; None where none is served. Pages show images of our origin alone."""
-    if track["deleted_at"] is not None or track["taken_down_at"] is not None:
+def list_address(made: Json) -> str:
+    """Return the address of an album's or a playlist's page."""
+    end = f"albums/{quote(made['slug'], safe='')}" if "release_date" in made else f"playlists/{made['id']}"
+    return f"{artist_address(made['owner_handle'], made['owner_did'])}/{end}"
+
+
+def cover_address(subject: Json, size_pixels: int) -> str | None:
+    """Return the address of a cover in a size; None where none is served. Pages show images of our origin alone."""
+    if subject["deleted_at"] is not None or subject.get("taken_down_at") is not None:
         return None
-    if track["thumbnail_url"] is not None:
-        return RENDITION.format(address=urlsplit(track["image_url"]).path, size=size_pixels)
-    if track["image_url"] is not None:
-        return RENDITION.format(address=f"/tracks/{track['id']}/artwork", size=size_pixels)
+    if subject["thumbnail_url"] is not None:
+        return RENDITION.format(address=urlsplit(subject["image_url"]).path, size=size_pixels)
+    if subject["image_url"] is not None:
+        return RENDITION.format(address=f"/tracks/{subject['id']}/artwork", size=size_pixels)
     return None
 
 
@@ -93,7 +99,9 @@ UNITS: Final = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 LINK: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?([/?#][^\s<>\"\\]*)?")
 """A host in other letters or behind a user's name is no link: a browser could read it as another one, such as our own."""
 BEHIND_A_LINK: Final = ".,;:!?'"
-PUBLIC_PAGE: Final = re.compile(r"/?|/@[\w.:-]+(/[0-9]+)?|/tags/[^/]+|/docs(/[\w-]+)?", re.ASCII)
+PUBLIC_PAGE: Final = re.compile(
+    r"/?|/@[\w.:-]+(/[0-9]+|/albums/[^/]+|/playlists/[0-9]+)?|/tags/[^/]+|/docs(/[\w-]+)?", re.ASCII
+)
 IN_BACKTICKS: Final = re.compile(r"`([^`]+)`")
 
 
@@ -200,7 +208,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     each.__name__: each
     for each in (
         *(moment, day, playing_time, pause, coming, relative, stamp),
-        *(host, with_code, with_links, sentence, track_address, tag_address),
+        *(host, with_code, with_links, sentence, track_address, tag_address, list_address),
     )
 }
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {

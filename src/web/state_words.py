@@ -32,6 +32,7 @@ class Mark(StrEnum):
     WAITING = "waiting", "Waiting for you", "wait"
     HELD = "held", "Held", "wait"
     REFUSED = "refused", "Refused", "bad"
+    HERE = "here", "Kept here", ""
 
     def __new__(cls, value: str, label: str = "", tone: str = "") -> Self:
         mark = str.__new__(cls, value)
@@ -41,6 +42,7 @@ class Mark(StrEnum):
 
 class Act(StrEnum):
     SIGN_IN = "sign-in"
+    CONSENT = "consent"
     DECIDE = "decide"
     RESTORE = "restore"
     RETRY = "retry"
@@ -133,6 +135,7 @@ class Shown:
         return self.mark.tone
 
 
+WITHOUT_RECORD: Final = Shown(Mark.HERE, Mark.HERE.label, "It has no record on your PDS.")
 _KEPT: Final = "Your changes are kept."
 TOO_LARGE: Final = "PayloadTooLargeError"
 """The error of a PDS for a record over its limit."""
@@ -145,6 +148,9 @@ def shown(mirror: Mapping[str, Any], *, is_deleted: bool = False) -> Shown:
     if is_deleted:
         label, words = WORDS.deleted.get(state, (label, words))
     return Shown(mark, label, words, found.act, mirror.get("next_attempt_at"))
+
+
+NEEDS_CONSENT: Final = WORDS.mirrors[MirrorState.PARKED][MirrorReason.NEEDS_CONSENT].words
 
 
 def _meaning(state: Any, reason: Any) -> Meaning:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
+from demo.album import ALBUM_STORY, TITLES
 from demo.story import STORY
 from tests.e2e.conftest import DEEP
 from tests.e2e.foreground import foreground
@@ -19,6 +20,7 @@ from tests.servers.atproto import CHEAP, PdsAccount
 pytestmark = pytest.mark.pds
 
 WIDTH = 80
+STEPS = len(STORY) + len(ALBUM_STORY)
 PRINTED = re.compile(r"^ *([a-z]+(?: [a-z]+)?)  (\S.*)$", re.MULTILINE)
 SIGN_IN = re.compile(r"(\S+), password (\S+); as an admin: (\S+), the same password")
 PAGE = re.compile(r"(http://\S+/tracks/(\d+)): ")
@@ -35,7 +37,7 @@ def test_the_demo_agrees_and_fits_a_terminal() -> None:
     )
     lines = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")
-    assert lines[-1] == f"demo: {len(STORY)} of {len(STORY)} steps agree"
+    assert lines[-1] == f"demo: {STEPS} of {STEPS} steps agree"
     assert max(map(len, lines)) <= WIDTH
 
 
@@ -53,7 +55,7 @@ def test_the_demo_that_stays_up_can_be_looked_at_by_an_artist_and_an_admin(tmp_p
                 **dict(parse_qsl(urlsplit(printed["admin"]).query)),
             )
             tracks = artist.http.get("/me/tracks", params={"limit": 100}).json()["items"]
-            assert len(tracks) == 1 + 20  # the story's, and twenty
+            assert len(tracks) == 1 + len(TITLES) + 20  # of the two stories, and twenty
             for name, visitor, state in (
                 ("held", artist, "held"),
                 ("refused", artist, "rejected"),
@@ -65,7 +67,7 @@ def test_the_demo_that_stays_up_can_be_looked_at_by_an_artist_and_an_admin(tmp_p
                 assert visitor.mirror(int(track_id))["state"] == state
         assert httpx.get(printed["record"]).json()["value"]["title"] in {each["title"] for each in tracks}
         assert demo.interrupt() == 0
-        assert demo.output.splitlines()[-1] == f"demo: {len(STORY)} of {len(STORY)} steps agree"
+        assert demo.output.splitlines()[-1] == f"demo: {STEPS} of {STEPS} steps agree"
         assert "Traceback" not in demo.output
         with pytest.raises(httpx.ConnectError):
             httpx.get(address)

@@ -157,11 +157,14 @@ class ShownList(ShownKind[TrackList]):
         return {"references": body_from(ReferencesBody, status_of(connection, subject))}
 
 
+KEPT_HERE: Final = frozenset({"description", "release_date", "artwork", "image_url"})
+
 ALBUMS: Final = ShownList(
     TrackList,
     AlbumMirrorBody,
     AlbumComparisonBody,
     KEPT_BECAUSE,
+    KEPT_HERE,
     list_type=ListType.ALBUM,
     body=AlbumBody,
     row=AlbumRow,
@@ -171,6 +174,7 @@ PLAYLISTS: Final = ShownList(
     PlaylistMirrorBody,
     PlaylistComparisonBody,
     KEPT_BECAUSE,
+    KEPT_HERE,
     list_type=ListType.PLAYLIST,
     body=PlaylistBody,
     row=PlaylistRow,

@@ -1,6 +1,6 @@
 """A record's mirror as JSON: what the log wants, what the PDS confirmed, what was attempted, and what the PDS has now."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic
@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from aggregates.published import Published
 from aggregates.track import Track
+from aggregates.track_events import NOT_IN_RECORD
 from api.json_response import body_from
 from api.responses.track import MirrorBody, Upcoming
 from application.subjects import A, On
@@ -258,6 +259,8 @@ class ShownKind(Generic[A]):
     comparison: type[AnyComparisonBody]
     kept_because: Mapping[str, str] | None = None
     """Why a revert does not set a field back, by the field; None of a kind that has no versions to compare."""
+    kept_here: Collection[str] = frozenset()
+    """The fields that its owner sets and no record has."""
 
     @property
     def name(self) -> str:
@@ -285,4 +288,4 @@ class ShownKind(Generic[A]):
         return On(self.aggregate, subject_id, versions)
 
 
-TRACKS: Final = ShownKind(Track, RecordMirrorBody, ComparisonBody, KEPT_BECAUSE)
+TRACKS: Final = ShownKind(Track, RecordMirrorBody, ComparisonBody, KEPT_BECAUSE, NOT_IN_RECORD)

@@ -18,7 +18,6 @@ from aggregates.errors import InvalidFieldError
 from aggregates.like import Like
 from aggregates.published import Published, Subject, event_classes
 from aggregates.track import Track
-from aggregates.track_events import NOT_IN_RECORD
 from aggregates.track_list import TrackList
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import NotYourAuditError
@@ -41,7 +40,6 @@ from api.responses.mirror import ShownKind
 from api.services import Services
 from application.event_poller import AccountState
 from application.subjects import A, changes_between_versions, require_reader
-from application.tracks.revert import FIELDS
 from eventstore.database import Database
 from identity.accounts.accounts import accounts_of
 from identity.accounts.credentials import Principal
@@ -49,10 +47,6 @@ from outbox.views.deliveries import EventDelivery, deliveries
 from outbox.views.status import mirrors
 from projections import history
 from projections.history import AuditFilter, HistoryEntry, audit_page
-
-KEPT_HERE: Final = NOT_IN_RECORD
-REVERTIBLE: Final = frozenset(FIELDS)
-"""Fields of changes, for pages: those that no record has, and those that a revert sets back."""
 
 
 class ChangeBody(BaseModel):

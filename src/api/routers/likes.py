@@ -1,8 +1,9 @@
 """Likes of tracks: an account's own, and those that a track has."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
@@ -15,13 +16,17 @@ from api.openapi import errors
 from api.pipeline.command_request import Command, CommandRequest, Respond, UseCase
 from api.requests.parameters import PageQuery, StrictRoute, TrackId, cursor_of, page_length
 from api.responses.like import LikeBody, LikedListBody, saved_like, saved_liked_list
-from application.authorization import require_shown
+from api.responses.track import MirrorBody, TrackBody, track_bodies
+from api.services import Services
+from application.authorization import may_see_track, require_shown
 from application.likes import like_track, unlike_track
 from application.lists.liked import turn_off, turn_on
 from identity.accounts.accounts import accounts_of
+from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
+from outbox.views.status import mirrors
 from projections.likes import like_page, reaction_page
-from projections.tracks.queries import track_by_id
+from projections.tracks.queries import track_by_id, tracks_of
 
 router = APIRouter(tags=["likes"], route_class=StrictRoute)
 
@@ -37,6 +42,10 @@ async def like(track_id: TrackId, request: Command) -> Response:
 async def unlike(track_id: TrackId, request: Command) -> Response:
     """Take a like back, and delete its record."""
     return await answer_like(request, partial(unlike_track, on=request.on(Track, track_id)), saved_like)
+
+
+def offers_likes(services: Services) -> bool:
+    return services.offers(services.kinds[Like.TOPIC].collection)
 
 
 async def answer_like(request: CommandRequest, use_case: UseCase, show: Respond) -> Response:
@@ -108,8 +117,39 @@ def list_my_likes(
     principal: SignedIn, services: ServicesDep, wanted: Annotated[PageQuery, Query()]
 ) -> Page[LikedBody]:
     """List what the caller likes, newest first."""
-    before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
     with services.database.read() as connection:
-        found = like_page(connection, principal.did, before, limit + 1)
-        rows, cursor = cut(found, limit, lambda row: row.like_id)
+        rows, cursor = _liked(connection, principal, wanted)
     return Page[LikedBody](items=[body_from(LikedBody, row, id=row.like_id) for row in rows], cursor=cursor)
+
+
+class LikedTrackBody(LikedBody):
+    """The same with the track, null where there is none that the caller may know of, and with the mirror of the like's record."""
+
+    track: TrackBody | None
+    mirror: MirrorBody
+
+
+def list_my_liked_tracks(principal: Principal, services: Services, wanted: PageQuery) -> Page[LikedTrackBody]:
+    """Return for a page what `list_my_likes` lists, with the tracks and the mirrors."""
+    with services.database.read() as connection:
+        rows, cursor = _liked(connection, principal, wanted)
+        live = tracks_of(connection, [row.track_id for row in rows if row.track_id is not None]).values()
+        views = [view for view in live if may_see_track(principal, view.did, view.taken_down_at)]
+        tracks = {each.id: each for each in track_bodies(connection, views, services.urls, principal.did)}
+        found = mirrors(connection, principal.did, Like.TOPIC, [row.like_id for row in rows])
+    items = [
+        body_from(
+            LikedTrackBody,
+            row,
+            id=row.like_id,
+            track=tracks.get(row.track_id),
+            mirror=body_from(MirrorBody, found[row.like_id]),
+        )
+        for row in rows
+    ]
+    return Page[LikedTrackBody](items=items, cursor=cursor)
+
+
+def _liked(connection: sa.Connection, principal: Principal, wanted: PageQuery) -> tuple[Any, str | None]:
+    before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
+    return cut(like_page(connection, principal.did, before, limit + 1), limit, lambda row: row.like_id)

@@ -412,7 +412,8 @@ def albums_of_artist(
     caller: OptionalCaller, services: ServicesDep, artist: Artist, wanted: Annotated[PageQuery, Query()]
 ) -> Page[AlbumRow]:
     """List the albums of an artist, newest first."""
-    rows, cursor = _page(caller, services, ALBUMS, artist, wanted)
+    did = artist_of(services, artist).did
+    rows, cursor = page_of_lists(caller, services, ALBUMS, did, wanted)
     return Page[AlbumRow](items=rows, cursor=cursor)
 
 
@@ -421,17 +422,24 @@ def playlists_of_artist(
     caller: OptionalCaller, services: ServicesDep, artist: Artist, wanted: Annotated[PageQuery, Query()]
 ) -> Page[PlaylistRow]:
     """List the playlists of an artist, newest first; private ones are for their owner alone."""
-    rows, cursor = _page(caller, services, PLAYLISTS, artist, wanted)
+    did = artist_of(services, artist).did
+    rows, cursor = page_of_lists(caller, services, PLAYLISTS, did, wanted)
     return Page[PlaylistRow](items=rows, cursor=cursor)
 
 
-def _page(
-    caller: Principal | None, services: Services, door: ShownList, artist: str, wanted: PageQuery
+def page_of_lists(
+    caller: Principal | None,
+    services: Services,
+    door: ShownList,
+    did: str,
+    wanted: PageQuery,
+    *,
+    deleted: bool = False,
 ) -> tuple[Any, str | None]:
+    """Return rows of an account's lists of a type that the caller may know of, newest first, and the next cursor."""
     before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
-    did = artist_of(services, artist).did
     with services.database.read() as connection:
-        found = lists_of(connection, caller, door, did, before=before, limit=limit + 1)
+        found = lists_of(connection, caller, door, did, before=before, limit=limit + 1, deleted=deleted)
         rows, cursor = cut(found, limit, lambda row: row.list_id)
         return list_rows(services, connection, door, rows), cursor
 
@@ -444,9 +452,10 @@ def lists_of(
     *,
     before: int | None = None,
     limit: int,
+    deleted: bool = False,
 ) -> Sequence[Any]:
     """Return rows of the lists of an account that the caller may know of, newest first."""
-    these = [it.did == did, LIVE, it.list_type == door.list_type.value]
+    these = [it.did == did, ~LIVE if deleted else LIVE, it.list_type == door.list_type.value]
     if caller is None or caller.did != did:
         these.append(it.visibility == Visibility.PUBLIC.value)
     if before is not None:

@@ -26,7 +26,7 @@ from api.openapi import errors
 from api.pipeline.concurrency import sign_in_under_way
 from api.requests.parameters import DeferredRoute, StrictRoute
 from api.services import Services
-from identity.accounts.credentials import Scope
+from identity.accounts.credentials import Principal, Scope
 from identity.errors import IdentityError
 from identity.oauth.sign_in import (
     CALLBACK_PATH,
@@ -112,6 +112,21 @@ async def login(request: Request, services: ServicesDep, wanted: Annotated[Login
         return sign_in.refusal(error, wanted)
 
 
+async def sign_in_again(
+    request: Request, services: Services, principal: Principal, return_to: str
+) -> Response:
+    """Have the account in use sign in once more, and ask its PDS for all that this service offers.
+
+    For a form, which only a page of ours can send with the cookie. A login that allows less does not replace the present one.
+    """
+    wanted = LoginQuery(handle=principal.did, return_to=return_to, scope=principal.scope, page=True)
+    sign_in = _SignIn(request, services)
+    try:
+        return await sign_in.start(wanted, by_form=True)
+    except (ApiError, IdentityError, InvalidFieldError) as error:
+        return sign_in.refusal(error, wanted)
+
+
 @standard.get(
     CALLBACK_PATH,
     status_code=303,
@@ -145,7 +160,8 @@ class _SignIn:
     request: Request
     services: Services
 
-    async def start(self, wanted: LoginQuery) -> Response:
+    async def start(self, wanted: LoginQuery, *, by_form: bool = False) -> Response:
+        """Lead to the authorization server, or to the page unless a form or a page of ours, or a program, starts the sign-in."""
         oauth, scope, pages = self._oauth(), _scope(wanted.scope), self._pages
         if not wanted.handle:
             if pages is not None:
@@ -154,7 +170,7 @@ class _SignIn:
         if len(wanted.handle) > MAX_HANDLE_LENGTH:
             raise InvalidFieldError("handle", f"must have at most {MAX_HANDLE_LENGTH} characters")
         return_to = self._return_to(wanted.return_to)
-        if not self._is_started_here(wanted):
+        if not (by_form or self._is_started_here(wanted)):
             if pages is None:
                 raise CrossSiteError
             message = "A link has filled in the handle. Sign in only if the account is yours."

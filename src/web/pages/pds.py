@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import RedirectResponse
 
-from api.responses.states import AudioCopyState
+from api.responses.states import AudioCopyState, MirrorState
 from api.routers.auth import list_tokens
 from api.routers.me import read_me
 from api.routers.mirrors import read_lane
@@ -19,6 +19,7 @@ from web.ask import Answer, ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedErro
 from web.rendering import Render, RenderDep
 from web.state_words import (
     BY_REASON,
+    NEEDS_CONSENT,
     REST_WORKS,
     WORKS,
     Mark,
@@ -153,6 +154,8 @@ async def _page(
         lane=lane,
         words=REST_WORKS if tasks and words is WORKS else words,
         tasks=tasks,
+        # in a lane that sends, nothing else is parked
+        consent=NEEDS_CONSENT if not lane["reason"] and lane["waiting"].get(MirrorState.PARKED) else None,
         waiting=sum(lane["waiting"].values()),
         marks={mark: count for mark, count in marks.items() if count},
         on_its_way=Mark.ON_ITS_WAY,

@@ -1,4 +1,4 @@
-"""The pages that are shared as links: the front page, artists, tags and tracks."""
+"""The pages that are shared as links: the front page, artists, tags, tracks, albums and playlists."""
 
 from http import HTTPStatus
 from typing import Any, Final
@@ -10,16 +10,22 @@ from starlette.exceptions import HTTPException
 
 from api.error_responses import reply_for
 from api.pipeline.media_request import ForMedia, MediaRequest
-from api.requests.parameters import number_of
+from api.requests.parameters import PageQuery, number_of
+from api.responses.list import ALBUMS, PLAYLISTS
+from api.routers.likes import offers_likes
+from api.routers.list_reads import album_at, album_titled
+from api.routers.lists import albums_of_artist, playlists_of_artist, read_list
 from api.routers.tracks import Listing, Wanted, list_artists, list_tracks, live_track, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
-from web.ask import PageRoute, PublicAsk, wanted
-from web.rendering import RenderDep, artist_address, track_address
+from web.ask import ApiDep, Ask, FormDep, PageRoute, PublicAsk, wanted
+from web.rendering import RenderDep, artist_address, list_address, track_address
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 NEWEST: Final = 12
+SHELVES: Final = {"albums": albums_of_artist, "playlists": playlists_of_artist}
+LIKES: Final = "/studio/likes"
 TRACKS: Final = 48
 REFUSALS: Final = {
     HTTPStatus.UNAUTHORIZED: HTTPStatus.PAYMENT_REQUIRED,
@@ -43,8 +49,13 @@ async def show_artist(artist: str, ask: PublicAsk, render: RenderDep, cursor: st
         query = f"?{urlencode({'cursor': cursor})}" if cursor else ""
         return RedirectResponse(address + query, HTTPStatus.FOUND)
     page = await ask(list_tracks, wanted(Listing, artist=found["did"], cursor=cursor, limit=TRACKS))
+    lists = {
+        name: (await ask(reader, found["did"], PageQuery(limit=TRACKS)))["items"] if cursor is None else []
+        for name, reader in SHELVES.items()
+    }
     return render(
         "artist.html",
+        **lists,
         artist=found,
         address=address,
         has_handle=found["handle"] != INVALID_HANDLE,
@@ -91,6 +102,50 @@ async def show_track(
         refusal=refusal,
         download=download if plays else "off",
         is_own=is_own,
+        may_like=track["taken_down_at"] is None and offers_likes(ask.services),
+        album=await ask.find(album_titled, track["artist_did"], track["album"]) if track["album"] else None,
+    )
+
+
+@router.post("/@{artist}/{track_id}/like")
+async def like(artist: str, track_id: int, form: FormDep, api: ApiDep) -> Response:
+    """Like the track, or take the like back."""
+    method = "DELETE" if form.get("liked") else "PUT"
+    await api.send(method, f"/tracks/{track_id}/like", key=form.get("key"))
+    here = f"{artist_address(artist, artist)}/{track_id}"
+    return RedirectResponse(LIKES if form.get("return_to") == LIKES else here, HTTPStatus.SEE_OTHER)
+
+
+@router.get("/@{artist}/albums/{slug}")
+async def show_album(artist: str, slug: str, ask: PublicAsk, render: RenderDep) -> Response:
+    found = await ask(read_artist, artist)
+    return await _show_list(artist, await ask(album_at, found["did"], slug), ask, render)
+
+
+@router.get("/@{artist}/playlists/{list_id}")
+async def show_playlist(artist: str, list_id: str, ask: PublicAsk, render: RenderDep) -> Response:
+    """A playlist; a private one is for its owner alone."""
+    number = number_of(list_id)
+    if number is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    return await _show_list(artist, await ask(read_list, PLAYLISTS, number), ask, render)
+
+
+async def _show_list(
+    artist: str, made: dict[str, Any], ask: Ask[Principal | None], render: RenderDep
+) -> Response:
+    """Show an album or a playlist; another artist in the address leads to the right one."""
+    address, asked = list_address(made), artist_address(artist, artist)
+    if not address.startswith(f"{asked}/"):
+        return RedirectResponse(address, HTTPStatus.FOUND)
+    is_album = "title" in made
+    return render(
+        "list.html",
+        made=made,
+        title=made["title"] if is_album else made["name"],
+        word=(ALBUMS if is_album else PLAYLISTS).word,
+        artist=await ask.find(read_artist, made["owner_did"]),
+        is_own=_is(ask.caller, made["owner_did"]),
     )
 
 

@@ -20,7 +20,7 @@ from tests.e2e.pages.browser_checks import (
 from tests.e2e.pages.keyboard import assert_shows_the_focus
 from tests.e2e.sign_in_pages import are_signed_in, authorizes, signs_in
 from tests.media_samples import samples
-from web.pages.studio import my_tracks, track
+from web.pages.studio import history, my_tracks
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
 
@@ -211,9 +211,9 @@ def test_tracks_are_copied_after_they_were_counted_and_one_is_deleted_and_brough
 
 
 def assert_long_lists_grow_in_place(page, service, artist):
-    for number in range(track.PAGE):
+    for number in range(history.PAGE):
         artist.edits(album=f"Pressing {number}")
-    grows(page, f"{service.url}/studio/tracks/{artist.track_id}/history", "#timeline > .event", track.PAGE)
+    grows(page, f"{service.url}/studio/tracks/{artist.track_id}/history", "#timeline > .event", history.PAGE)
     expect(page.locator("#v1")).to_be_visible()
     for number in range(my_tracks.PAGE - 2):
         artist.uploads(title=f"Take {number}")

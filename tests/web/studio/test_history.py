@@ -13,7 +13,7 @@ from tests.api.world import upload
 from tests.media_samples import samples
 from tests.web.pages import assert_small, event, seen
 from tests.web.studio.forms import send
-from web.pages.studio.track import MOST, PAGE
+from web.pages.studio.history import MOST, PAGE
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ async def show_track(
 @router.get("/ops/tracks/{track_id}/record")
 async def show_record(track_id: TrackId, ask: OperatorAsk, show: ShowDep) -> Response:
     track = await ask.find(live_track, track_id)
-    record = await record_columns(ask, track_id, track)
+    record = await record_columns(ask, TRACKS, track_id, track)
     did = _owner_of(record["compared"]["record_uri"])
     return await show(
         "ops/record.html",

@@ -27,7 +27,10 @@ MOST_ROWS: Final = 100
 MAX_COPY_SECONDS: Final = 20.0
 """For the requests of one form; it names the tracks that are left."""
 DELETED: Final = "deleted"
-FILTERS: Final = {**{mark.value: mark.label for mark in Mark}, DELETED: "Deleted"}
+FILTERS: Final = {
+    **{mark.value: mark.label for mark in Mark if mark is not Mark.HERE},
+    DELETED: "Deleted",
+}
 DECISIONS: Final = (Mark.HELD, Mark.REFUSED)
 """Tracks with these marks wait for their artist; a mark is derived, so that no page can be read in its order."""
 ENDED: Final = (AudioCopyState.UPLOADED, AudioCopyState.FAILED)

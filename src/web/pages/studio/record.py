@@ -2,22 +2,20 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
 
-from api.requests.parameters import TrackId
-from api.responses.mirror import TRACKS
+from api.requests.parameters import STORABLE
+from api.responses.mirror import ShownKind
 from api.responses.states import DELETE
 from api.routers.mirrors import compare_record, read_mirror
 from identity.accounts.credentials import Principal
-from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError
-from web.history_words import label_of, place_of, set_but_kept_here, text_of
-from web.pages.studio.track import WAIT_SECONDS, Problem, my_track, problem_of, to_track
+from web.ask import Ask, FormDep, OwnAsk, PageRoute, RefusedError
+from web.history_words import Titles, label_of, place_of, set_but_kept_here, text_of
+from web.pages.studio.subject import Page, Problem, StudioKind, problem_of, titled, to_subject
 from web.rendering import RenderDep
 from web.state_words import OUTCOMES, TOO_LARGE
-
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 SIDE: Final = "side."
 """Before a field's name in the form."""
@@ -25,7 +23,7 @@ KEPT: Final = 12
 FOREIGN_CHARACTERS: Final = 500
 """What a table shows of a value that may fill the whole record, three times."""
 COLUMNS: Final = ("wanted", "confirmed", "present")
-TYPES: Final = {"duration": int, "features": list, "tags": list} | dict.fromkeys(
+TYPES: Final = {"duration": int, **dict.fromkeys(("features", "tags", "items"), list)} | dict.fromkeys(
     ("labels", "supportGate", "audioBlob"), dict
 )
 """Of the fields of our record that are no texts."""
@@ -33,57 +31,73 @@ TIMES: Final = frozenset({"createdAt"})
 """The fields of a record that are times."""
 
 
-@router.get("/studio/tracks/{track_id}/pds")
-async def show_record(track_id: TrackId, ask: OwnAsk, render: RenderDep) -> Response:
-    return render("studio/record.html", **await _values(track_id, ask))
+RESOLVE: Final = ("POST", "/mirror/resolve")
 
 
-@router.post("/studio/tracks/{track_id}/decide")
-async def decide(track_id: TrackId, form: FormDep, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
-    path, key = f"/tracks/{track_id}/mirror/resolve", form.get("key")
-    decision: dict[str, Any] = {name: form[name] for name in ("cid", "keep") if form.get(name)}
-    if "keep" not in decision:
-        decision["fields"] = _sides(form)
-    try:
-        await api.send("POST", path, decision, key=key, wait_seconds=WAIT_SECONDS)
-    except RefusedError as refused:
-        values = await _values(track_id, ask, form, problem_of(refused))
-        return render("studio/record.html", refused.status, **values)
-    return to_track(track_id, "decided")
+def routes(kind: StudioKind) -> APIRouter:
+    """Return the routes of a kind for its records."""
+    router = APIRouter(prefix=kind.path, route_class=PageRoute, include_in_schema=False)
+    in_path = kind.shown.in_path
+
+    @router.get("/pds")
+    async def show_record(
+        subject_id: Annotated[int, in_path, STORABLE], ask: OwnAsk, render: RenderDep
+    ) -> Response:
+        return render("studio/record.html", **await _values(kind, subject_id, ask))
+
+    @router.post("/decide")
+    async def decide(subject_id: Annotated[int, in_path, STORABLE], form: FormDep, page: Page) -> Response:
+        decision: dict[str, Any] = {name: form[name] for name in ("cid", "keep") if form.get(name)}
+        if "keep" not in decision:
+            decision["fields"] = _sides(form)
+        try:
+            await page.send(kind, subject_id, RESOLVE, decision, key=form.get("key"))
+        except RefusedError as refused:
+            values = await _values(kind, subject_id, page.ask, form, problem_of(refused))
+            return page.render("studio/record.html", refused.status, **values)
+        return to_subject(kind, subject_id, "decided")
+
+    return router
 
 
 async def record_columns(
-    ask: Ask[Principal], track_id: int, track: Mapping[str, Any] | None
+    ask: Ask[Principal], kind: ShownKind[Any], subject_id: int, subject: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Compare a record with its PDS, for its owner or an operator; `track` is None where the operator finds it deleted.
+    """Compare a record with its PDS, for its owner or an operator; `subject` is None where the operator finds it deleted.
 
     The record three times, a row for each field, and the attempts to write it; `conflict` waits for its owner's decision.
     """
-    compared = await ask(compare_record, TRACKS, track_id)
-    mirror = await ask(read_mirror, TRACKS, track_id)
+    compared = await ask(compare_record, kind, subject_id)
+    mirror = await ask(read_mirror, kind, subject_id)
     fields: Sequence[Mapping[str, Any]] = compared["fields"]
+    titles = await titled(ask, [*fields, *(mirror["conflict"] or {"values": []})["values"]])
     agree = not compared["present"]["problem"] and not any(each["differs"] for each in fields)
     in_order = sorted(fields, key=lambda each: (not each["differs"], place_of(each["field"])))
     return {
         "compared": compared,
-        "fields": [_row(each) for each in in_order],
-        "kept_here": set_but_kept_here(track) if track is not None else "",
+        "fields": [_row(each, titles) for each in in_order],
+        "kept_here": set_but_kept_here(subject, kind) if subject is not None else "",
         "all_agree": bool(fields) and agree and mirror["conflict"] is None,
         "as_json": _as_json(compared),
         "conflict": mirror["conflict"],
+        "titles": titles,
         "attempts": [_attempt(each) for each in mirror["attempts"][:KEPT]],
     }
 
 
 async def _values(
-    track_id: int, ask: Ask[Principal], form: Mapping[str, str] | None = None, problem: Problem | None = None
+    kind: StudioKind,
+    subject_id: int,
+    ask: Ask[Principal],
+    form: Mapping[str, str] | None = None,
+    problem: Problem | None = None,
 ) -> dict[str, Any]:
-    track = await my_track(ask, track_id)
-    record = await record_columns(ask, track_id, track)
+    subject = await kind.of(ask, subject_id)
+    record = await record_columns(ask, kind.shown, subject_id, subject)
     conflict = record["conflict"] or {"values": []}
-    is_too_large = track["mirror"]["reason"] == TOO_LARGE
+    is_too_large = subject["mirror"]["reason"] == TOO_LARGE
     return {
-        "track": track,
+        "subject": subject,
         "record": record,
         "largest": _largest(record["compared"]["fields"]) if is_too_large else "",
         "choices": [
@@ -91,7 +105,7 @@ async def _values(
                 "field": name,
                 "label": label_of(name),
                 "is_time": name in TIMES,
-                **{side: _own(name, each[side]) for side in ("ours", "theirs", "agreed")},
+                **{side: _own(name, each[side], record["titles"]) for side in ("ours", "theirs", "agreed")},
                 "only_ours_because": each["only_ours_because"],
             }
             for each in sorted(conflict["values"], key=lambda each: place_of(each["field"]))
@@ -106,9 +120,11 @@ def _sides(form: Mapping[str, str]) -> dict[str, str]:
     return {name.removeprefix(SIDE): side for name, side in form.items() if name.startswith(SIDE)}
 
 
-def _row(each: Mapping[str, Any]) -> dict[str, Any]:
+def _row(each: Mapping[str, Any], titles: Titles) -> dict[str, Any]:
     name, own = each["field"], each["own"]
-    texts = {column: (_own if own else _foreign)(name, each[column]) for column in COLUMNS}
+    texts = {
+        column: _own(name, each[column], titles) if own else _foreign(each[column]) for column in COLUMNS
+    }
     facts = {"label": label_of(name), "own": own, "is_time": name in TIMES, "differs": each["differs"]}
     return {**facts, **texts}
 
@@ -128,15 +144,15 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else _json(value)
 
 
-def _own(field: str, value: Any) -> str | None:
+def _own(field: str, value: Any, titles: Titles) -> str | None:
     """Return a value of one of our fields; where another program gave it another type, as the record has it."""
     is_ours = isinstance(value, TYPES.get(field, str))
     if field == "labels":
         is_ours = is_ours and isinstance(value.get("values"), list)
-    return text_of(field, value) if value is None or is_ours else _foreign(field, value)
+    return text_of(field, value, titles) if value is None or is_ours else _foreign(value)
 
 
-def _foreign(_field: str, value: Any) -> str | None:
+def _foreign(value: Any) -> str | None:
     """Return a value of another program's field, its beginning where it is long."""
     if value is None:
         return None

@@ -1,0 +1,103 @@
+"""What pages read of lists, beside what the routes answer: those of an account, deleted ones too, and one by its address."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from pydantic import BaseModel
+
+from api.pipeline.media_request import AsOf
+from api.requests.parameters import URI, PageQuery
+from api.responses.list import (
+    ALBUMS,
+    AlbumBody,
+    AlbumRow,
+    PlaylistBody,
+    PlaylistRow,
+    ShownList,
+    list_body,
+    list_rows,
+)
+from api.routers.lists import page_of_lists, read_list
+from api.services import Services
+from application.authorization import may_see_track
+from application.errors import ListNotFoundError
+from application.subjects import past_of, require_owned
+from identity.accounts.credentials import Principal
+from projections.lists import IS_ALBUM, LIVE, it, track_list
+from projections.tracks.queries import tracks_at
+
+
+class OwnLists(BaseModel):
+    """Lists of one type, newest first."""
+
+    items: list[AlbumRow | PlaylistRow]
+    cursor: str | None
+
+
+def own_lists(
+    principal: Principal, services: Services, door: ShownList, wanted: PageQuery, *, deleted: bool = False
+) -> OwnLists:
+    rows, cursor = page_of_lists(principal, services, door, principal.did, wanted, deleted=deleted)
+    return OwnLists(items=rows, cursor=cursor)
+
+
+def own_list(
+    principal: Principal, services: Services, door: ShownList, list_id: int
+) -> AlbumBody | PlaylistBody:
+    """Return the caller's own list, a deleted one too; raises as `require_owned`."""
+    with services.database.read() as connection:
+        on = door.on(list_id)
+        made = require_owned(services.log, connection, principal.did, on, deleted_too=True)
+        return list_body(services, connection, door, made, principal.did)
+
+
+def past_list(
+    principal: Principal, services: Services, door: ShownList, list_id: int, wanted: AsOf
+) -> AlbumBody | PlaylistBody:
+    """Return the caller's own list as it was; raises as `require_owned` and `past_of`."""
+    with services.database.read() as connection:
+        on = door.on(list_id)
+        now = require_owned(services.log, connection, principal.did, on, deleted_too=True)
+        version = now.version if wanted.version is None else wanted.version
+        then = past_of(services.log, connection, now.did, on, version)
+        return list_body(services, connection, door, then, principal.did)
+
+
+def album_at(caller: Principal | None, services: Services, did: str, slug: str) -> AlbumBody | PlaylistBody:
+    """Return the album of an account with this slug, the newest of several; raises ListNotFoundError."""
+    query = sa.select(sa.func.max(it.list_id)).where(it.did == did, it.slug == slug, LIVE, IS_ALBUM)
+    with services.database.read() as connection:
+        list_id = connection.scalar(query)
+    if list_id is None:
+        raise ListNotFoundError
+    return read_list(caller, services, ALBUMS, list_id)
+
+
+def album_titled(
+    _caller: Principal | None, services: Services, did: str, title: str
+) -> AlbumRow | PlaylistRow:
+    """Return the album that the text of a track names; raises ListNotFoundError."""
+    query = sa.select(track_list).where(it.did == did, it.name == title, LIVE, IS_ALBUM)
+    with services.database.read() as connection:
+        rows = connection.execute(query.limit(1)).all()
+        for row in list_rows(services, connection, ALBUMS, rows):
+            return row
+    raise ListNotFoundError
+
+
+class TitlesBody(BaseModel):
+    titles: dict[str, str]
+
+
+def titles_at(caller: Principal | None, services: Services, uris: Sequence[str]) -> TitlesBody:
+    """Return the titles of the tracks whose records have these URIs, of those that the caller may know of."""
+    keys = {found.groups(): uri for uri in uris if (found := URI.fullmatch(uri)) is not None}
+    with services.database.read() as connection:
+        found = tracks_at(connection, list(keys))
+    return TitlesBody(
+        titles={
+            keys[key]: view.title
+            for key, view in found.items()
+            if view.deleted_at is None and may_see_track(caller, view.did, view.taken_down_at)
+        }
+    )

@@ -1,0 +1,172 @@
+"""Albums and playlists in the studio: all of them, and what the page of one has beside those of any kind: its tracks, in their order."""
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, Response
+
+from api.requests.lists import ALBUM_BYTES, DESCRIPTION_BYTES
+from api.requests.parameters import MAX_ID, STORABLE, PageQuery, number_of
+from api.responses.list import ALBUMS, PLAYLISTS, ShownList
+from api.routers.list_reads import own_list, own_lists, past_list
+from api.routers.mirrors import read_lane
+from api.routers.tracks import MyListing, list_my_tracks
+from identity.accounts.credentials import Principal
+from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError, wanted
+from web.pages.studio.subject import FLAG, Fields, Page, StudioKind, problem_of, text_or_none, to_subject
+from web.rendering import Render, RenderDep, day
+from web.state_words import WITHOUT_RECORD, lane_words, shown
+
+PAGE: Final = 50
+MOST_OFFERED: Final = 100
+"""The newest of one's own tracks, that a list may take: as many as the API returns at once."""
+ENDS_WITH_A_NUMBER: Final = re.compile(r"/([0-9]{1,19})/?$", re.ASCII)
+"""The address of a track's page."""
+OF_LISTS: Final[Fields] = {"slug": (str, str), "description": (text_or_none, str), "follow": FLAG}
+
+
+def _about(body: Mapping[str, Any]) -> str:
+    count = body["track_count"]
+    released = body.get("release_date")
+    parts = (
+        f"{count} track{'' if count == 1 else 's'}",
+        f"released {day(released)}" if released else "",
+        "private" if body.get("visibility") == "private" else "",
+    )
+    return " · ".join(filter(None, parts))
+
+
+async def _own(door: ShownList, ask: Ask[Principal], list_id: int) -> dict[str, Any]:
+    return dict(await ask(own_list, door, list_id))
+
+
+async def _offered(ask: Ask[Principal], made: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the viewer's tracks that the list may take."""
+    tracks = (await ask(list_my_tracks, MyListing(limit=MOST_OFFERED)))["items"]
+    there = {entry["track_id"] for entry in made["tracks"]}
+    return {"offered": [track for track in tracks if track["id"] not in there]}
+
+
+def _kind(door: ShownList, label: str, fields: Fields, without_record: str) -> StudioKind:
+    return StudioKind(
+        shown=door,
+        home=f"/studio{door.plural}",
+        home_label=label,
+        template="studio/list.html",
+        fields={**fields, **OF_LISTS},
+        form={"limits": {"bytes": {"name": ALBUM_BYTES, "description": DESCRIPTION_BYTES}}},
+        files={"cover": ("PATCH", "")},
+        read=partial(_own, door),
+        read_past=lambda caller, services, list_id, then: past_list(caller, services, door, list_id, then),
+        about=_about,
+        query="?confirm=true",
+        without_record=without_record,
+        beside=_offered,
+    )
+
+
+ALBUM: Final = _kind(
+    ALBUMS,
+    "Albums",
+    {"title": (str, str), "release_date": (text_or_none, str)},
+    "The album texts of its tracks made it: your PDS gets a record of it with your first change here.",
+)
+PLAYLIST: Final = _kind(
+    PLAYLISTS,
+    "Playlists",
+    {"name": (str, str), "visibility": (str, str)},
+    "It is private, so your PDS has no record of it.",
+)
+MADE: Final = ("title", "name", "visibility")
+"""What a form that makes a list says of it."""
+
+
+def routes(kind: StudioKind, door: ShownList) -> APIRouter:
+    """Return the routes of a door to lists."""
+    router = APIRouter(prefix=kind.home, route_class=PageRoute, include_in_schema=False)
+    in_path = door.in_path
+
+    @router.get("")
+    async def show_lists(
+        ask: OwnAsk, render: RenderDep, *, deleted: bool = False, cursor: str | None = None
+    ) -> Response:
+        return await _show_lists(kind, door, ask, render, deleted=deleted, cursor=cursor)
+
+    @router.post("")
+    async def make(form: FormDep, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
+        fields = {name: form[name] for name in MADE if name in form}
+        try:
+            made = (await api.send("POST", door.plural, fields, key=form.get("key"))).body
+        except RefusedError as refused:
+            return await _show_lists(kind, door, ask, render, refusal=refused)
+        return to_subject(kind, made["id"], "made")
+
+    @router.post(f"/{{{door.word}_id}}/tracks")
+    async def change_tracks(
+        subject_id: Annotated[int, in_path, STORABLE], form: FormDep, page: Page
+    ) -> Response:
+        """Move a track up or down, take it out, or add one; what is no longer there stays as it is."""
+        do, uri, key = form.get("do"), form.get("uri", ""), form.get("key")
+        if do == "add":
+            sent = page.send(kind, subject_id, ("POST", "/tracks"), _entry(form), key=key)
+            return await page.after(kind, subject_id, sent, "added")
+        if do == "remove":
+            which = f"/tracks?uri={quote(uri, safe='')}"
+            return await page.after(
+                kind, subject_id, page.send(kind, subject_id, ("DELETE", which), key=key), "removed"
+            )
+        uris = [entry["uri"] for entry in (await kind.of(page.ask, subject_id))["tracks"]]
+        at = uris.index(uri) if uri in uris else len(uris)
+        place = max(at - 1, 0) if do == "up" else min(at + 1, len(uris) - 1)
+        if place == at or uri not in uris:
+            return to_subject(kind, subject_id, "", f"#at-{at + 1}")
+        others = [each for each in uris if each != uri]
+        before = {"uri": others[place]} if place < len(others) else None
+        fields = {"uri": uri, "before": before}
+        sent = page.send(kind, subject_id, ("PATCH", "/tracks"), fields, key=key)
+        return await page.after(kind, subject_id, sent, "", f"#at-{place + 1}")
+
+    return router
+
+
+def _entry(form: Mapping[str, str]) -> dict[str, Any]:
+    """Return what to add: the track of an address, of its record or its page, or else the one that was chosen."""
+    address = form.get("address", "").strip()
+    if address.startswith("at://"):
+        return {"uri": address}
+    found = ENDS_WITH_A_NUMBER.search(address)
+    return {"track_id": number_of(found[1] if found else address or form.get("track", "")) or MAX_ID}
+
+
+async def _show_lists(
+    kind: StudioKind,
+    door: ShownList,
+    ask: Ask[Principal],
+    render: Render,
+    *,
+    deleted: bool = False,
+    cursor: str | None = None,
+    refusal: RefusedError | None = None,
+) -> Response:
+    problem = problem_of(refusal) if refusal is not None else None
+    asked = wanted(PageQuery, cursor=cursor, limit=PAGE)
+    page, lane = await ask(own_lists, door, asked, deleted=deleted), await ask(read_lane)
+    return render(
+        "studio/lists.html",
+        refusal.status if refusal is not None else HTTPStatus.OK,
+        kind=kind,
+        word=door.word,
+        lists=[
+            {**kind.named(each), "mark": shown(each["mirror"]) if each["mirror"] else WITHOUT_RECORD}
+            for each in page["items"]
+        ],
+        cursor=page["cursor"],
+        is_first_page=cursor is None,
+        deleted=deleted,
+        lane=lane_words(lane) if lane["reason"] else None,
+        problem=problem,
+    )

@@ -1,0 +1,120 @@
+"""Pages of albums and playlists for listeners: who sees them, at which address, and what is gone."""
+
+import pytest
+
+from tests.api.lists.test_albums import create
+from tests.api.world import upload
+from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+from tests.web.pages import assert_runs_only_our_files, assert_small
+
+pytestmark = ON_SQLITE
+HOSTILE = """</title><script>alert(1)</script>"'>"""
+JSON = {"Accept": "*/*"}
+
+
+@pytest.fixture
+def tracks(client, alice):
+    return [upload(client, alice, title=f"Song {seed}", seed=seed) for seed in (1, 2)]
+
+
+@pytest.fixture
+def album(world, client, alice, tracks):
+    made = create(client, alice, *tracks, title="Pressings", release_date="2026-11-30")
+    world.deliver()
+    return made
+
+
+def playlist(client, person, *tracks, **fields):
+    return create(client, person, *tracks, path="/playlists", headers=JSON, **{"name": "Mine", **fields})
+
+
+def test_an_album_shows_its_tracks_in_their_order_and_where_its_record_is(browser, album, tracks):
+    page = browser.get("/@alice.test/albums/pressings")
+    assert page.status_code == 200
+    first, second = (page.text.index(f'href="/@alice.test/{track["id"]}"') for track in tracks)
+    assert first < second
+    assert "30 November 2026" in page.text
+    assert "On the artist's PDS" in page.text
+    assert album["uri"] in page.text
+    assert_runs_only_our_files(page)
+    assert_small(page)
+
+
+@pytest.mark.parametrize("path", ["/@ALICE.TEST/albums/pressings", "/@{did}/albums/pressings"])
+@pytest.mark.usefixtures("album")
+def test_another_name_of_the_artist_leads_to_the_address_of_the_album(browser, alice, path):
+    answer = browser.get(path.format(did=alice.did), follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (302, "/@alice.test/albums/pressings")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/@bob.test/albums/pressings",
+        "/@alice.test/albums/other",
+        "/@nobody.test/albums/pressings",
+        "/@alice.test/playlists/{id}",
+        "/@alice.test/playlists/x",
+    ],
+)
+@pytest.mark.usefixtures("bob")
+def test_at_any_other_address_there_is_nothing(browser, album, path):
+    assert browser.get(path.format(id=album["id"])).status_code == 404
+
+
+@pytest.mark.usefixtures("album")
+def test_the_page_of_an_artist_has_albums_and_playlists_and_that_of_a_track_leads_to_its_album(
+    browser, client, alice, tracks
+):
+    made = playlist(client, alice)
+    page = browser.get("/@alice.test").text
+    assert 'href="/@alice.test/albums/pressings"' in page
+    assert f'href="/@alice.test/playlists/{made["id"]}"' in page
+    assert (
+        'href="/@alice.test/albums/pressings">Pressings</a>'
+        in browser.get(f"/@alice.test/{tracks[0]['id']}").text
+    )
+
+
+def test_a_private_playlist_is_nowhere_for_others(browser, sign_in, client, alice, bob):
+    made = playlist(client, alice, visibility="private")
+    here = f"/@alice.test/playlists/{made['id']}"
+    assert browser.get(here).status_code == 404
+    assert here not in browser.get("/@alice.test").text
+    assert sign_in(bob).get(here).status_code == 404
+    page = sign_in(alice).get(here)
+    assert page.status_code == 200
+    assert "Private: only you see it" in page.text
+    assert '<meta name="robots" content="noindex">' in page.text
+
+
+def test_what_is_gone_and_what_is_not_here_is_said_so(browser, client, alice, bob, tracks):
+    of_bob = upload(client, bob, title="Withdrawn", seed=9)
+    made = playlist(client, alice, tracks[0], of_bob)
+    client.delete(f"/tracks/{of_bob['id']}", headers={**bob.headers, **JSON})
+    page = browser.get(f"/@alice.test/playlists/{made['id']}").text
+    assert "This track is gone" in page
+    assert "Withdrawn" not in page
+    assert "Song 1" in page
+
+
+def test_a_shared_album_brings_its_title_and_cover_and_runs_nothing_that_it_says(browser, client, alice):
+    made = client.post(
+        "/albums",
+        data={"title": HOSTILE, "description": HOSTILE, "slug": "hostile"},
+        files={"image": samples.png()},
+        headers={**alice.headers, **JSON},
+    ).json()
+    page = browser.get("/@alice.test/albums/hostile")
+    assert "<script>alert" not in page.text
+    assert_runs_only_our_files(page)
+    assert f'<meta property="og:image" content="{made["image_url"]}?size=1200">' in page.text
+    assert '<meta property="og:type" content="music.album">' in page.text
+
+
+def test_a_deleted_album_has_no_page(browser, client, alice, album):
+    client.delete(f"/albums/{album['id']}", headers={**alice.headers, **JSON})
+    page = browser.get("/@alice.test/albums/pressings")
+    assert page.status_code == 404
+    assert "no album or playlist at this address" in page.text
