@@ -205,7 +205,8 @@ def test_a_link_that_is_shared_is_a_page_for_every_client(client, track, accept)
     """Robots that make previews, checks that a link works, curl."""
     del client.headers["Accept"]
     headers = {} if accept is None else {"Accept": accept}
-    for path in ("/", "/@alice.test", page_of(track), "/tags/x", "/docs", "/docs/tracks"):
+    album = "/@alice.test/albums/pressings"
+    for path in ("/", "/@alice.test", page_of(track), album, "/tags/x", "/docs", "/docs/tracks"):
         answer = client.get(path, headers=headers)
         assert answer.status_code == 200
         assert_runs_only_our_files(answer)

@@ -25,7 +25,7 @@ def test_with_the_keyboard_alone_a_track_is_edited_and_a_conflict_decided(page, 
         expect(page.locator("#timeline")).to_contain_text("live")
         expect(page.get_by_label("Title")).to_be_focused()
         presses(page, "Save")
-        is_told(page, "Not done yet: the track was changed in the meantime.", page.get_by_role("alert"))
+        is_told(page, "Not done yet: it was changed in the meantime.", page.get_by_role("alert"))
         expect(page.get_by_label("Title")).to_have_value("Still mine")
         presses(page, "Save")
         is_told(page, "Saved. Tags are kept here")

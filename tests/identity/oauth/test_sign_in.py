@@ -16,7 +16,7 @@ from identity.errors import (
 )
 from identity.sessions.session_store import pds_session
 from tests.identity.conftest import by
-from tests.identity.oauth.oauth_rig import Rig, ask, rig, store_tokens, stored_tokens
+from tests.identity.oauth.oauth_rig import SCOPE, Rig, ask, rig, store_tokens, stored_tokens
 from tests.identity.sessions.stored_sessions import session_row
 from tests.servers.consent import Consenter
 from tests.servers.databases import ON_SQLITE
@@ -139,6 +139,19 @@ def test_a_scope_that_the_pds_leaves_out_is_named(database, cipher, hooks, pds, 
     with pytest.raises(ScopeRefusedError, match=r"expected .*repo:fm\.plyr\.\*.*, got"):
         rig.finish(query, started.cookie)
     nothing_was_kept(database, hooks)
+
+
+def test_a_smaller_grant_leaves_the_login_before_as_it_was(database, cipher, hooks, pds, pds_account):
+    rig = Rig(database, cipher, hooks, pds)
+    rig.sign_in(pds_account)
+    before = stored_tokens(rig, pds_account.did)
+    wider = Rig(database, cipher, hooks, pds, scope=f"{SCOPE} repo:fm.plyr.*")
+    started = wider.start(pds_account.did)
+    query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
+    with pytest.raises(ScopeRefusedError):
+        wider.finish(query, started.cookie)
+    assert stored_tokens(rig, pds_account.did) == before
+    assert ask(rig, pds_account.did) == 200
 
 
 def test_a_scope_that_the_pds_refuses_fails_at_the_start(database, cipher, hooks, pds, pds_account):

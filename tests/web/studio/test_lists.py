@@ -132,6 +132,18 @@ def test_an_edit_keeps_what_was_typed_and_takes_over_what_a_program_changed(stud
     assert (now()["title"], now()["description"]) == ("Pressings, Vol. 2", "By a program")
 
 
+@pytest.mark.parametrize("word", ["album", "playlist"])
+def test_a_form_that_is_sent_as_it_came_changes_nothing(client, alice, studio, word):
+    """A field without an input would be cleared by each save."""
+    fields = {"description": "One\nTwo"} | (
+        {"release_date": "2026-11-30"} if word == "album" else {"follow": False}
+    )
+    path = f"/{word}s"
+    made = create(client, alice, path=path, headers=JSON, **fields)
+    here = f"/studio{path}/{made['id']}"
+    assert "Nothing was different" in send(studio, studio.get(here), here).text
+
+
 def test_a_title_that_another_album_has_names_that_album(client, alice, studio, here):
     other = create(client, alice, title="Taken", headers=JSON)
     page = send(studio, studio.get(here), here, title="Taken")

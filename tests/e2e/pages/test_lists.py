@@ -1,0 +1,313 @@
+"""Albums, playlists and likes in Chromium, on the real service and a real PDS."""
+
+from contextlib import ExitStack
+
+import pytest
+from playwright.sync_api import expect
+
+from demo.album import COLLECTION
+from demo.media import cover
+from demo.service import Service
+from tests.e2e.conftest import ONE_DATABASE
+from tests.e2e.eventually import eventually
+from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
+from tests.e2e.pages.keyboard import presses, tabs_to
+from tests.e2e.sign_in_pages import are_signed_in, authorizes, signs_in
+from tests.media_samples import samples
+
+pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
+TITLES = ("First Take", "Second Thoughts", "Third Floor")
+TRACKS_ALONE = "atproto repo:fm.plyr.track blob:audio/* blob:image/*"
+
+
+@pytest.fixture
+def tracks(artist):
+    found = [artist.uploads(title=title) for title in TITLES]
+    artist.agreed()
+    return found
+
+
+@pytest.fixture
+def made(artist, tracks):
+    """Makes a list of the tracks; gives its body."""
+
+    def make(word, **fields):
+        entries = [{"track_id": track["id"]} for track in tracks]
+        body = {"title" if word == "album" else "name": "Pressings", "tracks": entries, **fields}
+        answer = artist.client.http.post(f"/{word}s", json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    return make
+
+
+@pytest.fixture
+def seated(page, service, artist):
+    are_signed_in(page.context, service.url, artist.client)
+    with silent_console(page):
+        yield page
+
+
+def shown(page):
+    return page.locator("#order > li").evaluate_all("rows => rows.map(row => row.dataset.title)")
+
+
+def of(artist, made, word="album"):
+    return artist.client.http.get(f"/{word}s/{made['id']}").json()
+
+
+def is_ordered(artist, made, *titles, word="album"):
+    """Here, and at the PDS."""
+    eventually(lambda: [entry["title"] for entry in of(artist, made, word)["tracks"]] == [*titles])
+
+    def record():
+        found = artist.pds.get_record(artist.did, COLLECTION, made["uri"].rsplit("/", 1)[1])
+        return [item["subject"]["uri"] for item in found["value"]["items"]] if found else []
+
+    eventually(lambda: record() == [entry["uri"] for entry in of(artist, made, word)["tracks"]])
+
+
+def handle(page, title):
+    return page.get_by_role("button", name=f"Move {title}", exact=True)
+
+
+def drags(page, title, onto):
+    """Drag a track by its handle over the lower half of another one."""
+    here, there = (handle(page, each).bounding_box() for each in (title, onto))
+    page.mouse.move(here["x"] + 5, here["y"] + here["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(here["x"] + 5, there["y"] + there["height"], steps=8)
+    page.mouse.up()
+
+
+@pytest.mark.usefixtures("tracks")
+def test_an_album_is_made_and_ordered_by_drag_by_the_arrow_keys_and_by_buttons(seated, service, artist):
+    page = seated
+    page.goto(f"{service.url}/studio/albums")
+    assert_good_in_every_view(page, "albums-empty")
+    page.get_by_label("Title of a new album").fill("Pressings")
+    page.get_by_role("button", name="Make the album").click()
+    expect(page.locator("#done")).to_contain_text("Made. Your PDS has it as it is here.")
+    for title in TITLES:
+        page.get_by_label("One of yours").select_option(label=title)
+        page.get_by_role("button", name="Add it").click()
+        expect(page.locator("#done")).to_contain_text("The track is added.")
+    page.set_input_files(
+        "input[name=image]", {"name": "c.png", "mimeType": "image/png", "buffer": cover("teal", "gold")}
+    )
+    page.get_by_role("button", name="Set the cover").click()
+    expect(page.locator("#done")).to_contain_text("The cover is set.")
+    assert_good_in_every_view(page, "album")
+    here = page.url.split("?")[0]
+    album = artist.client.http.get(here.removeprefix(f"{service.url}/studio")).json()
+
+    drags(page, "First Take", "Third Floor")
+    assert shown(page) == ["Second Thoughts", "Third Floor", "First Take"]
+    expect(page.locator("#order-said")).to_have_text("First Take: place 3 of 3.")
+    is_ordered(artist, album, "Second Thoughts", "Third Floor", "First Take")
+    expect(page.locator("#timeline")).to_contain_text("moved a track")
+    tabs_to(page, handle(page, "First Take"))
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    expect(handle(page, "First Take")).to_be_focused()
+    is_ordered(artist, album, "First Take", "Second Thoughts", "Third Floor")
+    presses(page, "Move down First Take")
+    is_ordered(artist, album, "Second Thoughts", "First Take", "Third Floor")
+    assert page.url.split("?")[0] == here, "the page was not left"
+
+
+def test_another_order_of_an_album_by_another_program_is_decided(seated, service, artist, made):
+    page, album = seated, made("album")
+    is_ordered(artist, album, *TITLES)
+    here = f"{service.url}/studio/albums/{album['id']}"
+    page.goto(here)
+    orders_elsewhere(artist, album)
+    artist.client.http.patch(f"/albums/{album['id']}", json={"title": "Pressings, Vol. 2"})
+    expect(page.locator("#standing")).to_contain_text("Another program changed this record")
+    assert_good_in_every_view(page, "album-held")
+    page.get_by_role("link", name="See both, and decide").click()
+    assert_good_in_every_view(page, "album-decide")
+    page.get_by_role("button", name="Take theirs").click()
+    expect(page.locator("#done")).to_contain_text("Decided. ")
+    is_ordered(artist, album, "Third Floor", "Second Thoughts", "First Take")
+    page.get_by_role("link", name="Compare with my PDS").click()
+    expect(page.get_by_role("heading", name="All three agree")).to_be_visible()
+    page.goto(f"{here}/history")
+    assert_good_in_every_view(page, "album-history")
+    page.goto(f"{here}/versions/1")
+    assert_good_in_every_view(page, "album-version")
+
+
+def test_an_album_is_deleted_and_brought_back_with_the_album_of_its_tracks(
+    *, seated, service, artist, tracks, made
+):
+    page, album = seated, made("album")
+    here = f"{service.url}/studio/albums/{album['id']}"
+    page.goto(here)
+    page.get_by_text("Delete this album…").click()
+    page.get_by_role("button", name="Delete the album").click()
+    expect(page.locator("#standing")).to_contain_text("Gone from your PDS")
+    assert_good_in_every_view(page, "album-deleted")
+    page.goto(f"{service.url}/studio/albums?deleted=true")
+    assert_good_in_every_view(page, "albums-deleted")
+    page.get_by_role("link", name="Pressings").click()
+    page.get_by_role("button", name="Bring it back").click()
+    expect(page.locator("#done")).to_contain_text("The album is back.")
+    is_ordered(artist, album, *TITLES)
+    assert {artist.client.track(track["id"])["album"] for track in tracks} == {"Pressings"}
+
+
+def orders_elsewhere(artist, made):
+    rkey = made["uri"].rsplit("/", 1)[1]
+    record = artist.pds.get_record(artist.did, COLLECTION, rkey)["value"]
+    first, second, third = record["items"]
+    artist.pds.put_record(artist.did, COLLECTION, rkey, {**record, "items": [third, second, first]})
+
+
+def test_a_move_that_is_refused_is_said_and_undone_on_the_page(seated, service, made):
+    page, album = seated, made("album")
+    page.goto(f"{service.url}/studio/albums/{album['id']}")
+    page.route("**/albums/*/tracks", lambda route: route.abort(), times=1)
+    handle(page, "Third Floor").press("ArrowUp")
+    expect(page.get_by_role("alert")).to_have_text("Not moved: the connection was cut off.")
+    eventually(lambda: shown(page) == [*TITLES])
+
+
+def test_without_scripts_an_album_is_ordered_by_its_buttons(page, service, artist, made):
+    album = made("album")
+    are_signed_in(page.context, service.url, artist.client)
+    context = page.context.browser.new_context(
+        storage_state=page.context.storage_state(), java_script_enabled=False
+    )
+    plain = context.new_page()
+    plain.goto(f"{service.url}/studio/albums/{album['id']}")
+    plain.get_by_role("button", name="Move up Third Floor").click()
+    is_ordered(artist, album, "First Take", "Third Floor", "Second Thoughts")
+    plain.get_by_role("button", name="Move down First Take").click()
+    is_ordered(artist, album, "Third Floor", "First Take", "Second Thoughts")
+    plain.get_by_role("button", name="Remove Second Thoughts").click()
+    expect(plain.locator("#done")).to_contain_text("The track is taken out.")
+    is_ordered(artist, album, "Third Floor", "First Take")
+    plain.get_by_label("One of yours").select_option(label="Second Thoughts")
+    plain.get_by_role("button", name="Add it").click()
+    is_ordered(artist, album, "Third Floor", "First Take", "Second Thoughts")
+
+
+def test_a_playlist_takes_tracks_of_others_shows_what_is_gone_and_becomes_private(
+    *, seated, service, artist, new_artist, pds, made
+):
+    page, friend = seated, new_artist(pds)
+    track = friend.uploads(title="Of a friend")
+    friend.agreed()
+    playlist = made("playlist")
+    here = f"{service.url}/studio/playlists/{playlist['id']}"
+    page.goto(here)
+    page.get_by_label("Or the address of any track").fill(f"{service.url}/@{friend.did}/{track['id']}")
+    page.get_by_role("button", name="Add it").click()
+    expect(page.locator("#done")).to_contain_text("The track is added.")
+    is_ordered(artist, playlist, *TITLES, "Of a friend", word="playlist")
+    friend.client.delete(track["id"])
+    page.reload()
+    assert_good_in_every_view(page, "playlist")
+    page.get_by_role("link", name="Public page").click()
+    expect(page.get_by_text("This track is gone")).to_be_visible()
+    assert_good_in_every_view(page, "playlist-public")
+    page.goto(here)
+    page.get_by_label("Who sees it").select_option("private")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#standing")).to_contain_text("It is private, so your PDS has no record of it.")
+    eventually(
+        lambda: artist.pds.get_record(artist.did, COLLECTION, playlist["uri"].rsplit("/", 1)[1]) is None
+    )
+    page.goto(f"{service.url}/studio/playlists")
+    assert_good_in_every_view(page, "playlists")
+    page.context.clear_cookies()
+    assert page.goto(f"{service.url}/@{artist.did}/playlists/{playlist['id']}").status == 404
+
+
+def test_a_listener_finds_an_album_from_its_artist_and_from_its_tracks(page, service, artist, made):
+    album = made("album", release_date="2026-11-30", description="Recorded in one go.")
+    is_ordered(artist, album, *TITLES)
+    with silent_console(page):
+        page.goto(f"{service.url}/@{artist.did}")
+        assert_good_in_every_view(page, "artist-with-albums")
+        page.get_by_role("link", name="Pressings").last.click()
+        expect(page.get_by_role("heading", name="Pressings")).to_be_visible()
+        assert_good_in_every_view(page, "album-public")
+        page.get_by_role("link", name="Second Thoughts").click()
+        page.get_by_role("link", name="Pressings").click()
+        expect(page.get_by_role("heading", name="Pressings")).to_be_visible()
+
+
+def test_a_track_is_liked_and_the_like_is_taken_back(seated, service, new_artist, pds, artist):
+    page, friend = seated, new_artist(pds)
+    track = friend.uploads(title="Of a friend")
+    friend.agreed()
+    page.goto(f"{service.url}/studio/likes")
+    assert_good_in_every_view(page, "likes-empty")
+    page.goto(f"{service.url}/@{friend.did}/{track['id']}")
+    page.get_by_role("button", name="Like", exact=True).click()
+    expect(page.get_by_text("1 like", exact=True)).to_be_visible()
+    assert_good_in_every_view(page, "track-liked")
+    page.goto(f"{service.url}/studio/likes")
+    expect(page.locator(".row-mark")).to_contain_text("On your PDS")
+    assert_good_in_every_view(page, "likes")
+    page.get_by_role("button", name="Take back the like of Of a friend").click()
+    expect(page.get_by_role("heading", name="No likes yet")).to_be_visible()
+    eventually(lambda: artist.client.http.get("/me/likes").json()["items"] == [])
+
+
+def test_a_login_that_does_not_allow_likes_is_replaced_by_one_that_does_and_by_no_smaller_one(
+    page, pds, pds_account, tmp_path
+):
+    with ExitStack() as stack:
+        url = starts(stack, tmp_path, pds, {"MASTERTAPE_OAUTH_SCOPE": TRACKS_ALONE})
+        signs_in(page, url, pds_account)
+        authorizes(page)
+        page.wait_for_url(f"{url}/studio")
+    with ExitStack() as stack, silent_console(page):
+        url = starts(stack, tmp_path, pds, {})
+        track = uploads(page, url)
+        page.goto(f"{url}/@{pds_account.handle}/{track['id']}")
+        page.get_by_role("button", name="Like", exact=True).click()
+        page.goto(f"{url}/studio/likes")
+        expect(page.locator("#consent")).to_contain_text("Your login does not allow records of this kind yet")
+        assert_good_in_every_view(page, "likes-need-consent")
+        asks_for_consent(page, url)
+        page.get_by_role("button", name="Deny access").click()
+        expect(page.get_by_role("alert")).to_contain_text("You declined at your PDS")
+        page.goto(f"{url}/studio/tracks/{track['id']}")
+        page.get_by_label("Title").fill("Goes on")
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator("#done")).to_contain_text("Saved. Your PDS has it as it is here.")
+
+        page.goto(f"{url}/studio/pds")
+        assert_good_in_every_view(page, "pds-needs-consent")
+        asks_for_consent(page, url)
+        authorizes(page)
+        page.wait_for_url(f"{url}/studio/pds")
+        page.goto(f"{url}/studio/likes")
+        expect(page.locator(".row-mark")).to_contain_text("On your PDS")
+        expect(page.locator("#consent")).to_be_hidden()
+
+
+def starts(stack, folder, pds, env):
+    service = Service(folder / "mastertape", pds, env=env)
+    stack.callback(service.stop)
+    service.start()
+    return service.url
+
+
+def uploads(page, url):
+    sound = {"name": "a.mp3", "mimeType": "audio/mpeg", "buffer": samples.mp3(77)}
+    answer = page.context.request.post(
+        f"{url}/tracks", multipart={"title": "First Take", "file": sound}, headers={"Origin": url}
+    )
+    assert answer.status == 201, answer.text()
+    return answer.json()
+
+
+def asks_for_consent(page, url):
+    """Press the button, and go as far as the consent page of the PDS."""
+    page.get_by_role("button", name="Sign in again").click()
+    page.wait_for_url(lambda at: not at.startswith(url))
