@@ -129,7 +129,7 @@ def problem_of(refused: RefusedError, raised: Container[int] = NOT_THEIRS) -> Pr
     """Return what to show of a refusal; raises one of these statuses."""
     if refused.status in raised:
         raise refused
-    problem = {"field": "", "track_id": None, **refused.answer.problem}
+    problem = {"field": "", "track_id": None, "album_id": None, **refused.answer.problem}
     return {**problem, "field": problem["field"].partition(".")[0]}
 
 
@@ -160,12 +160,13 @@ class SubjectPage:
     ) -> Response:
         """Show what is `done` or a `problem`, and a form with other `values` than the subject has, some `overtaken`."""
         ask, subject = self.ask, await kind.of(self.ask, subject_id)
+        mark = subject["mark"].mark
         history = await ask(history_page, kind.shown, subject_id, HistoryQuery(limit=LATEST))
         rows, lane = history["items"], await ask(read_lane)
         titles = await titled(ask, (each for row in rows for each in row["changes"]))
         last = last_edit(rows, subject["version"], kind.shown)
-        is_on_pds = subject["mark"].mark is Mark.ON_PDS
-        mirror = await ask(read_mirror, kind.shown, subject_id) if is_on_pds else None
+        mirror = await ask(read_mirror, kind.shown, subject_id) if mark is Mark.ON_PDS else None
+        saving = "" if mark is Mark.HERE else what_saving_does(subject["mirror"], lane["reason"])
         is_deleted = subject["deleted_at"] is not None
         return self.render(
             kind.template,
@@ -176,7 +177,7 @@ class SubjectPage:
             last_edit=last,
             kept_here="" if is_deleted else set_but_kept_here(subject, kind.shown) or last.kept_here,
             since=mirror["last_success_at"] if mirror else None,
-            what_saving_does=what_saving_does(subject["mirror"], lane["reason"]),
+            what_saving_does=saving,
             notes=kind.notes,
             has_older=history["cursor"] is not None,
             **kind.form,
