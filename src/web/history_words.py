@@ -183,11 +183,11 @@ def uris_in(values: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _order(items: Sequence[Any], titles: Titles) -> str | None:
     named = [
-        f"“{titles.get(uri, uri)}”{f' as …{cid[-6:]}' if cid else ''}"
+        f"{titles.get(uri, uri)}{f' (…{cid[-6:]})' if cid else ''}"
         for uri, cid in map(_reference, items[:MOST_NAMED])
     ]
     more = len(items) - len(named)
-    return ", ".join([*named, *([f"and {more} more"] if more else [])]) or None
+    return " · ".join([*named, *([f"and {more} more"] if more else [])]) or None
 
 
 def _reference(item: Any) -> tuple[str, str]:

@@ -15,6 +15,11 @@ def signs_in(page: Page, service_url: str, account: PdsAccount, query: str = "")
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(lambda url: not url.startswith(service_url))
     assert [text for text in complaints if "Content Security Policy" in text] == []
+    types_the_password(page, account)
+
+
+def types_the_password(page: Page, account: PdsAccount) -> None:
+    """Go on from the sign-in page of the PDS to its consent page."""
     password = page.locator("input[type=password]")
     password.fill(account.password)
     password.press("Enter")

@@ -178,10 +178,10 @@ def test_the_timeline_names_the_tracks_that_were_added_moved_and_taken_out(studi
     page = press(studio, studio.get(here), "First Take", "remove")
     assert "made the album" in event(page, 1)
     assert seen(event(page, 6), "Tracks") == (
-        "Tracks was “Second Thoughts”, “Third Floor” → now “Third Floor”, “Second Thoughts”"
+        "Tracks was Second Thoughts · Third Floor → now Third Floor · Second Thoughts"
     )
     assert "took a track out" in event(page, 7)
-    assert seen(event(page, 7), "Tracks") == "Tracks was “First Take” → now none"
+    assert seen(event(page, 7), "Tracks") == "Tracks was First Take → now none"
 
 
 def test_a_change_is_undone_and_a_version_is_put_back_whole(studio, here, now):
@@ -207,8 +207,8 @@ def test_another_order_by_another_program_is_decided_with_titles_on_both_sides(
     assert "See both, and decide" in studio.get(here).text
     page = studio.get(f"{here}/pds")
     text = unescape(page.text)
-    assert "“First Take”, “Second Thoughts”, “Third Floor”" in text
-    assert "“Third Floor”, “Second Thoughts”, “First Take”" in text
+    assert "First Take · Second Thoughts · Third Floor" in text
+    assert "Third Floor · Second Thoughts · First Take" in text
     page = send(studio, page, f"{here}/decide", **{"side.items": "theirs"})
     assert "Decided." in page.text
     world.deliver()
