@@ -23,6 +23,7 @@ from application.authorization import may_see_track
 from application.errors import ListNotFoundError
 from application.subjects import past_of, require_owned
 from identity.accounts.credentials import Principal
+from outbox.pds.client import RecordKey
 from projections.lists import IS_ALBUM, LIVE, it, track_list
 from projections.tracks.queries import tracks_at
 
@@ -91,7 +92,8 @@ class TitlesBody(BaseModel):
 
 def titles_at(caller: Principal | None, services: Services, uris: Sequence[str]) -> TitlesBody:
     """Return the titles of the tracks whose records have these URIs, of those that the caller may know of."""
-    keys = {found.groups(): uri for uri in uris if (found := URI.fullmatch(uri)) is not None}
+    named = {uri: RecordKey.of_uri(uri) for uri in uris if URI.fullmatch(uri)}
+    keys = {(key.did, key.collection, key.rkey): uri for uri, key in named.items()}
     with services.database.read() as connection:
         found = tracks_at(connection, list(keys))
     return TitlesBody(

@@ -146,16 +146,17 @@ async def _page(
     marks = count_by_mark(lane["waiting"], lane["reason"])
     adoption, audio = await ask(read_adoption), await ask(read_migration)
     tasks, words = await _tasks(ask, lane["reason"]), lane_words(lane)
+    # in a lane that sends, nothing else is parked
+    needs_consent = not lane["reason"] and bool(lane["waiting"].get(MirrorState.PARKED))
     return render(
         "pds/pds.html",
         refusal.status if refusal else HTTPStatus.OK,
         me=me,
         leaving_waits=BY_REASON.get(me["leaving"]["waits_for"]) if me["leaving"] else None,
         lane=lane,
-        words=REST_WORKS if tasks and words is WORKS else words,
+        words=REST_WORKS if (tasks or needs_consent) and words is WORKS else words,
         tasks=tasks,
-        # in a lane that sends, nothing else is parked
-        consent=NEEDS_CONSENT if not lane["reason"] and lane["waiting"].get(MirrorState.PARKED) else None,
+        consent=NEEDS_CONSENT if needs_consent else None,
         waiting=sum(lane["waiting"].values()),
         marks={mark: count for mark, count in marks.items() if count},
         on_its_way=Mark.ON_ITS_WAY,

@@ -24,7 +24,6 @@ from web.rendering import RenderDep, artist_address, list_address, track_address
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 NEWEST: Final = 12
-SHELVES: Final = {"albums": albums_of_artist, "playlists": playlists_of_artist}
 LIKES: Final = "/studio/likes"
 TRACKS: Final = 48
 REFUSALS: Final = {
@@ -49,20 +48,20 @@ async def show_artist(artist: str, ask: PublicAsk, render: RenderDep, cursor: st
         query = f"?{urlencode({'cursor': cursor})}" if cursor else ""
         return RedirectResponse(address + query, HTTPStatus.FOUND)
     page = await ask(list_tracks, wanted(Listing, artist=found["did"], cursor=cursor, limit=TRACKS))
-    lists = {
-        name: (await ask(reader, found["did"], PageQuery(limit=TRACKS)))["items"] if cursor is None else []
-        for name, reader in SHELVES.items()
-    }
+    is_first, of_lists = cursor is None, PageQuery(limit=TRACKS)
+    albums = await ask(albums_of_artist, found["did"], of_lists) if is_first else {"items": []}
+    playlists = await ask(playlists_of_artist, found["did"], of_lists) if is_first else {"items": []}
     return render(
         "artist.html",
-        **lists,
+        albums=albums["items"],
+        playlists=playlists["items"],
         artist=found,
         address=address,
         has_handle=found["handle"] != INVALID_HANDLE,
         is_own=_is(ask.caller, found["did"]),
         tracks=page["items"],
         cursor=page["cursor"],
-        is_first_page=cursor is None,
+        is_first_page=is_first,
     )
 
 
