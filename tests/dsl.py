@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from aggregates import published
+from aggregates.comment import Comment
 from aggregates.like import Like
 from aggregates.track import Track
 from aggregates.track_list import TrackList
@@ -114,6 +115,25 @@ def a_like(like_id: int = 1, *, at: datetime = START, kind: str = "register", **
     return like
 
 
+def a_comment(comment_id: int = 1, *, at: datetime = START, kind: str = "register", **fields: Any) -> Comment:
+    """Alice comments on Bob's track 2."""
+    given = {
+        "did": ALICE,
+        "comment_id": comment_id,
+        "track_id": 2,
+        "track_uri": "at://did:plc:bobaaaaaaaaaaaaaaaaaaaaa/fm.plyr.track/3kabc",
+        "track_cid": "bafytrack",
+        "text": f"Comment {comment_id}",
+        "timestamp_ms": 1000,
+        "created_at": "2026-06-01T12:00:00.000000Z",
+        "collection": "fm.plyr.comment",
+        "rkey": f"comment{comment_id}",
+        **fields,
+    }
+    comment: Comment = getattr(Comment, kind)(at=at, **given)
+    return comment
+
+
 def an_adopted_track(track_id: int = 2, *, at: datetime = START, **fields: Any) -> Track:
     """A track that was taken over from a record, its adoption still to be saved."""
     return Track.adopt(at=at, **adopted_fields(track_id, **fields))
@@ -217,23 +237,29 @@ def event_classes() -> dict[str, type[published.PublishedEvent]]:
 
 def every_event() -> list[published.PublishedEvent]:
     """One event of each class of each kind of record, in the order in which the golden events are recorded."""
-    return [*events_of_a_track().values(), *events_of_a_like(), *events_of_lists()]
+    of_reactions = [*events_of_reactions(a_like), *events_of_reactions(a_comment)]
+    return [*events_of_a_track().values(), *of_reactions, *events_of_lists()]
 
 
-def events_of_a_like() -> list[published.PublishedEvent]:
-    """One event of each class, of the lives of two likes, which are the third and fourth of the golden events."""
-    like, now = a_like(3, track_cid=None), some_time(60)
-    like.record_subject("bafytrack", at=now)
-    like.record_missing(observed_at=now)
-    like.record_foreign_edit_withdrawn("bafyours", observed_at=now)
-    like.record_foreign_edit("bafyforeign", observed_at=now)
-    like.adopt_foreign_edit("bafyforeign", {}, at=now)
-    like.restore_record(at=now)
-    like.migrate_namespace("fm.plyr.other.like", at=now)
-    like.delete(at=now)
-    like.like_again("bafyother", at=now)
-    adopted = a_like(4, kind="adopt", cid="bafyrecord")
-    events = [*like.collect_events(), *adopted.collect_events()]
+def events_of_reactions(make: Callable[..., Like | Comment]) -> list[published.PublishedEvent]:
+    """One event of each class, of the lives of two of a kind, which have the ids of their places among the golden events."""
+    first, now = 3 if make is a_like else 6, some_time(60)
+    made = make(first, track_cid=None)
+    made.record_subject("bafytrack", at=now)
+    made.record_missing(observed_at=now)
+    made.record_foreign_edit_withdrawn("bafyours", observed_at=now)
+    made.record_foreign_edit("bafyforeign", observed_at=now)
+    made.adopt_foreign_edit("bafyforeign", {}, at=now)
+    made.restore_record(at=now)
+    made.migrate_namespace(f"fm.plyr.other.{made.TOPIC}", at=now)
+    made.delete(at=now)
+    made.undelete(track_cid="bafyother", at=now)
+    made.take_down("a claim", at=now)
+    made.lift_takedown("the claim was withdrawn", at=now)
+    if isinstance(made, Comment):
+        made.edit({"text": "new", "timestamp_ms": 2000}, at=now)
+    adopted = make(first + 1, kind="adopt", cid="bafyrecord")
+    events = [*made.collect_events(), *adopted.collect_events()]
     return [each for each in events if isinstance(each, published.PublishedEvent)]
 
 
@@ -261,6 +287,8 @@ def events_of_lists() -> list[published.PublishedEvent]:
     made.record_foreign_edit_withdrawn("bafyforeign", observed_at=now)
     made.adopt_foreign_edit("bafyforeign", {"name": "theirs", "items": (some_item("A"),)}, at=now)
     made.migrate_namespace("new.collection", at=now)
+    made.take_down("a claim", at=now)
+    made.lift_takedown("the claim was withdrawn", at=now)
     record = {"collection": LISTS, "rkey": "3kfound", "created_at": "2019-05-04T12:03:07Z"}
     made.adopt_record("bafyfound", [some_item("F"), some_item("B")], **record, at=now)
     adopted = TrackList.adopt(at=START, **list_fields(2, cid="bafyrecord"))
@@ -296,11 +324,15 @@ def events_of_a_track() -> dict[str, published.PublishedEvent]:
         step(track)
     adopted = an_adopted_track(blob=some_blob(some_audio(2)), image_url="https://elsewhere.test/cover")
     adopted.migrate_namespace(COLLECTION, at=now)
-    adopted.take_down("a claim", at=now, with_bytes=True)
+    adopted.take_down("a claim", at=now)
+    adopted.refuse_bytes(at=now)
     adopted.lift_takedown("the claim was withdrawn", at=now)
     adopted.record_blob_lost("too_large", at=now)
     adopted.record_foreign_edit("bafyforeign", observed_at=now)
     adopted.record_foreign_edit_withdrawn("bafyforeign", observed_at=now)
     adopted.set_downloads(Downloads.OFF, at=now)
+    adopted.set_comments(True, at=now)
+    adopted.hide_comment(6, hidden=True, at=now)
+    adopted.hide_comment(6, hidden=False, at=now)
     events = [*track.collect_events(), *adopted.collect_events()]
     return {type(event).__name__: event for event in events if isinstance(event, published.PublishedEvent)}

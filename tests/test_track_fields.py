@@ -70,6 +70,8 @@ def test_the_fields_that_are_said_to_stay_out_of_the_record_are_those_that_do() 
     changed = {field: a_track(**{field: value}) for field, value in others.items()}
     changed["downloads"] = a_track()
     changed["downloads"].set_downloads(Downloads.OFF, at=changed["downloads"].updated_at)
+    changed["comments"] = a_track()
+    changed["comments"].set_comments(True, at=changed["comments"].updated_at)
     assert set(changed) == set(FIELDS)
     records = {field: RECORDS.record_of(track, 7) for field, track in changed.items()}
     plain = RECORDS.record_of(a_track(), 7)

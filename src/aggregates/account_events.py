@@ -93,10 +93,10 @@ class TokenRevoked(AccountEvent):
 
 
 class ProfileUpdated(AccountEvent):
-    """The owner set the name or the bio shown here; only what changed, null means cleared."""
+    """The owner set the name or the bio shown here, or whether people may comment; only what changed, null means cleared."""
 
     TOPIC = "account.profile_updated.v1"
-    changes: dict[str, str | None]
+    changes: dict[str, str | bool | None]
 
     def assign(self, account: "Account") -> None:
         for name, value in self.changes.items():
@@ -132,6 +132,7 @@ class Left(AccountEvent):
         account.leaving_since = None
         account.connected = False
         account.display_name = account.bio = None
+        account.comments = False
         account.sessions = account.tokens = {}
 
 

@@ -209,6 +209,32 @@ class Undeleted(PublishedEvent):
         aggregate.deleted_at = None
 
 
+class TakenDown(PublishedEvent):
+    """An operator hides it from all but its owner and operators; its record stays."""
+
+    reason: str
+
+    def assign(self, aggregate: "Published", /) -> None:
+        aggregate.taken_down_at = self.timestamp
+        aggregate.takedown_reason = self.reason
+
+
+class TakedownLifted(PublishedEvent):
+    """An operator shows it again; nothing else does."""
+
+    reason: str
+
+    def assign(self, aggregate: "Published", /) -> None:
+        aggregate.taken_down_at = None
+        aggregate.takedown_reason = None
+
+
+def shared_events(cls: type["Published"]) -> dict[str, type[Aggregate.Event]]:
+    """Return the events that a kind has from its bases, by name."""
+    bases = (each for each in reversed(cls.__mro__[1:]) if issubclass(each, Published))
+    return {event.__name__: event for base in bases for event in event_classes(base)}
+
+
 _WORD: Final = re.compile("(?<!^)(?=[A-Z])")
 
 
@@ -220,7 +246,8 @@ class Published(Aggregate):
     METADATA: ClassVar[tuple[str, ...]]
     """The fields that one event sets together. Those of them that the record has, another client's edit may change."""
     SHOWN: ClassVar[tuple[str, ...]] = (
-        *("record_missing_since", "foreign_edit", "deleted_at", "created_at", "collection", "rkey"),
+        *("record_missing_since", "foreign_edit", "deleted_at", "taken_down_at", "takedown_reason"),
+        *("created_at", "collection", "rkey"),
     )
     """Every field whose changes the history shows, in order; those of METADATA come before these."""
 
@@ -236,6 +263,8 @@ class Published(Aggregate):
     NamespaceMigrated = NamespaceMigrated
     Deleted = Deleted
     Undeleted = Undeleted
+    TakenDown = TakenDown
+    TakedownLifted = TakedownLifted
     # these each kind has as its own, with the topic `kind.name.v1`
 
     did: str
@@ -251,13 +280,14 @@ class Published(Aggregate):
         self.foreign_edit: str | None = None
         self.deleted_at: datetime | None = None
         self.taken_down_at: datetime | None = None
+        self.takedown_reason: str | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         if (kind := vars(cls).get("TOPIC")) is not None:
             cls.Event = vars(cls).get("Event") or PublishedEvent  # the library would make another
             cls.SHOWN = vars(cls).get("SHOWN") or (*cls.METADATA, *Published.SHOWN)
-            for shared in event_classes(Published):
-                if (name := shared.__name__) not in vars(cls):
+            for name, shared in shared_events(cls).items():
+                if name not in vars(cls):
                     topic = f"{kind}.{_WORD.sub('_', name).lower()}.v1"
                     named = {"TOPIC": topic, "__module__": cls.__module__}
                     setattr(cls, name, type(name, (shared, cls.Event), named))
@@ -346,6 +376,18 @@ class Published(Aggregate):
         """Undelete it; a live one is no change."""
         if self.deleted_at is not None:
             self.trigger_event(self.Undeleted, timestamp=at)
+
+    # Operators decide on deleted ones too: otherwise, an undelete would lift a takedown.
+
+    def take_down(self, reason: str, *, at: datetime) -> None:
+        """Hide it from all but its owner and operators; a second time is no change."""
+        if self.taken_down_at is None:
+            self.trigger_event(self.TakenDown, reason=reason, timestamp=at)
+
+    def lift_takedown(self, reason: str, *, at: datetime) -> None:
+        """Lift a takedown; without one, no change."""
+        if self.taken_down_at is not None:
+            self.trigger_event(self.TakedownLifted, reason=reason, timestamp=at)
 
     def record_missing(self, *, observed_at: datetime) -> None:
         """Record that the record was deleted elsewhere."""

@@ -19,7 +19,7 @@ class Track(WithBlob, created_event_name="Created"):
     METADATA = METADATA
     SHOWN = (
         *("title", "artist", "album", "features", "tags", "description", "support_gate", "unlisted"),
-        *("downloads", "self_labels", "audio", "artwork", "image_url"),
+        *("downloads", "comments", "hidden_comments", "self_labels", "audio", "artwork", "image_url"),
         *("blob", "blob_requested", "blob_failure", "record_missing_since", "foreign_edit"),
         *("deleted_at", "taken_down_at", "takedown_reason", "created_at", "collection", "rkey"),
     )
@@ -35,12 +35,14 @@ class Track(WithBlob, created_event_name="Created"):
     SupportGateRemoved = events.SupportGateRemoved
     VisibilityChanged = events.VisibilityChanged
     DownloadsChanged = events.DownloadsChanged
+    CommentsChanged = events.CommentsChanged
+    CommentHidden = events.CommentHidden
+    CommentShown = events.CommentShown
     AudioReplaced = events.AudioReplaced
     BlobMigrationRequested = events.BlobMigrationRequested
     BlobMigrated = events.BlobMigrated
     BlobMigrationFailed = events.BlobMigrationFailed
     BlobLost = events.BlobLost
-    TakenDown = events.TakenDown
     BytesTakenDown = events.BytesTakenDown
     TakedownLifted = events.TakedownLifted
 
@@ -63,11 +65,13 @@ class Track(WithBlob, created_event_name="Created"):
         super().__init__()
         self.adopted = False
         self.downloads = Downloads.OPEN
+        self.comments: bool | None = None
+        """None is as the artist has set it for all tracks."""
+        self.hidden_comments: tuple[int, ...] | None = None
         self.image_url: str | None = None
         self.blob: BlobRef | None = None
         self.blob_requested = False
         self.blob_failure: str | None = None
-        self.takedown_reason: str | None = None
         self.taken_down_cids: tuple[str, ...] = ()
 
     @property
@@ -128,6 +132,19 @@ class Track(WithBlob, created_event_name="Created"):
         if downloads != self.downloads:
             self.trigger_event(Track.DownloadsChanged, downloads=downloads.value, timestamp=at)
 
+    def set_comments(self, comments: bool | None, *, at: datetime) -> None:
+        """Set whether people may comment on it, or with None that it is as for all tracks of the artist."""
+        self.require_live()
+        if comments is not self.comments:
+            self.trigger_event(Track.CommentsChanged, comments=comments, timestamp=at)
+
+    def hide_comment(self, comment_id: int, *, hidden: bool, at: datetime) -> None:
+        """Hide a comment on it, or show it again."""
+        self.require_live()
+        if (comment_id in (self.hidden_comments or ())) is not hidden:
+            event = Track.CommentHidden if hidden else Track.CommentShown
+            self.trigger_event(event, comment_id=comment_id, timestamp=at)
+
     def replace_audio(self, audio: Audio, *, at: datetime) -> None:
         """Replace the audio; the same CID is no change."""
         self.require_live()
@@ -142,20 +159,11 @@ class Track(WithBlob, created_event_name="Created"):
         if self.blob is None and not self.blob_requested:
             self.trigger_event(Track.BlobMigrationRequested, timestamp=at)
 
-    # Operators decide on deleted tracks too: otherwise, an undelete would lift a takedown.
-
-    def take_down(self, reason: str, *, at: datetime, with_bytes: bool = False) -> None:
-        """Hide the track from all but its owner, and refuse its bytes to all; a second time is no change."""
-        if self.taken_down_at is None:
-            self.trigger_event(Track.TakenDown, reason=reason, timestamp=at)
+    def refuse_bytes(self, *, at: datetime) -> None:
+        """Refuse what the track names to all accounts, until its takedown is lifted."""
         cids = {*self.taken_down_cids, *media_cids(self)}
-        if with_bytes and cids != set(self.taken_down_cids):
+        if cids != set(self.taken_down_cids):
             self.trigger_event(Track.BytesTakenDown, cids=sorted(cids), timestamp=at)
-
-    def lift_takedown(self, reason: str, *, at: datetime) -> None:
-        """Lift a takedown; without one, no change."""
-        if self.taken_down_at is not None:
-            self.trigger_event(Track.TakedownLifted, reason=reason, timestamp=at)
 
     # What the relay observed.
 

@@ -9,7 +9,7 @@ from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, Suppo
 if TYPE_CHECKING:
     from aggregates.track import Track
 
-NOT_IN_RECORD: Final = frozenset({"tags", "unlisted", "downloads"})
+NOT_IN_RECORD: Final = frozenset({"tags", "unlisted", "downloads", "comments"})
 """The fields of a track, of those that its owner sets, that stay out of the record."""
 
 
@@ -136,6 +136,37 @@ class DownloadsChanged(published.PublishedEvent):
         track.downloads = Downloads(self.downloads)
 
 
+class CommentsChanged(published.PublishedEvent):
+    """Whether people may comment on it; null is as its artist has set it for all tracks. Not part of the record."""
+
+    TOPIC = "track.comments_changed.v1"
+    comments: bool | None
+
+    def assign(self, track: "Track") -> None:
+        track.comments = self.comments
+
+
+class CommentHidden(published.PublishedEvent):
+    """The artist hides a comment on the track from all but its author and operators."""
+
+    TOPIC = "track.comment_hidden.v1"
+    comment_id: int
+
+    def assign(self, track: "Track") -> None:
+        track.hidden_comments = (*(track.hidden_comments or ()), self.comment_id)
+
+
+class CommentShown(published.PublishedEvent):
+    """The artist shows a comment again that was hidden."""
+
+    TOPIC = "track.comment_shown.v1"
+    comment_id: int
+
+    def assign(self, track: "Track") -> None:
+        left = (each for each in track.hidden_comments or () if each != self.comment_id)
+        track.hidden_comments = tuple(left) or None
+
+
 class AudioReplaced(published.PublishedEvent):
     """New audio; it drops the blob of the earlier audio on the PDS, or the request for one."""
 
@@ -203,17 +234,6 @@ class BlobLost(published.PublishedEvent):
         track.blob_failure = self.reason
 
 
-class TakenDown(published.PublishedEvent):
-    """An operator hides the track from all but its owner and admins, and its bytes from all but admins; its record stays."""
-
-    TOPIC = "track.taken_down.v1"
-    reason: str
-
-    def assign(self, track: "Track") -> None:
-        track.taken_down_at = self.timestamp
-        track.takedown_reason = self.reason
-
-
 class BytesTakenDown(published.PublishedEvent):
     """An operator refuses the bytes that the track names, whichever account uploads them, until the takedown is lifted."""
 
@@ -224,13 +244,11 @@ class BytesTakenDown(published.PublishedEvent):
         track.taken_down_cids = tuple(self.cids)
 
 
-class TakedownLifted(published.PublishedEvent):
-    """An operator makes the track visible again; nothing else does."""
+class TakedownLifted(published.TakedownLifted):
+    """Its bytes are accepted again, too."""
 
     TOPIC = "track.takedown_lifted.v1"
-    reason: str
 
-    def assign(self, track: "Track") -> None:
-        track.taken_down_at = None
-        track.takedown_reason = None
-        track.taken_down_cids = ()
+    def assign(self, aggregate: Any, /) -> None:
+        super().assign(aggregate)
+        aggregate.taken_down_cids = ()

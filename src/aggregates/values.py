@@ -19,6 +19,9 @@ TITLE_BYTES: Final = 256
 ARTIST_BYTES: Final = 256
 ALBUM_BYTES: Final = 256
 BIO_BYTES: Final = 2560
+COMMENT_BYTES: Final = 1000
+MAX_TIMESTAMP_MS: Final = 2**31 - 1
+"""24 days: an integer of PostgreSQL holds no more."""
 DESCRIPTION_BYTES: Final = 5000
 MAX_FEATURES: Final = 10
 MAX_TAGS: Final = 10
@@ -137,6 +140,20 @@ checked_artist: Final = partial(_checked_text, "artist", maximum=ARTIST_BYTES, m
 checked_album: Final = partial(_checked_optional, "album", maximum=ALBUM_BYTES)
 checked_description: Final = partial(_checked_optional, "description", maximum=DESCRIPTION_BYTES)
 checked_bio: Final = partial(_checked_optional, "bio", maximum=BIO_BYTES)
+
+
+def checked_comment(value: Any) -> str:
+    """At most 1000 bytes, with something to see."""
+    text = _checked_text("text", value if isinstance(value, str) else "", COMMENT_BYTES, minimum=1)
+    if not is_visible(text):
+        raise InvalidFieldError("text", "must have a character that can be seen")
+    return text
+
+
+def checked_timestamp_ms(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_TIMESTAMP_MS:
+        raise InvalidFieldError("timestamp_ms", f"must be a whole number from 0 to {MAX_TIMESTAMP_MS}")
+    return value
 
 
 def checked_list_name(value: str, *, field: str = "name") -> str:

@@ -12,11 +12,12 @@ from api.pipeline.concurrency import limits
 from api.pipeline.media_intake import MediaIntake
 from api.pipeline.media_request import MAX_CONCURRENT_READS_OF_ONE_CALLER
 from api.plyr import surface
-from api.responses.like import LIKES
 from api.responses.list import DOORS
 from api.responses.mirror import TRACKS, ShownKind
+from api.responses.reaction import COMMENTS, LIKES
 from api.routers import (
     auth,
+    comments,
     health,
     history,
     likes,
@@ -33,12 +34,13 @@ from api.routers.ops import accounts, deliveries, work
 from api.services import Services
 from eventstore.coordination.threads import Joint, Turns
 
-KINDS: Final[tuple[ShownKind[Any], ...]] = (TRACKS, LIKES, *DOORS)
+KINDS: Final[tuple[ShownKind[Any], ...]] = (TRACKS, LIKES, COMMENTS, *DOORS)
 ROUTERS: Final = (
     tracks.router,
     tracks.artists,
     track_writes.router,
     likes.router,
+    comments.router,
     records.router,
     *map(mirrors.mirror_routes, KINDS),
     mirrors.router,

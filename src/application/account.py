@@ -34,9 +34,9 @@ from identity.sessions.session_store import is_connected, pds_session
 from outbox.lists.items import list_follower
 from outbox.mirror.failure_causes import forget_samples
 from outbox.operations import account_deletion as removals
-from projections.likes import REACTION, reaction, track_count
 from projections.lists import live_lists
 from projections.media_references import cids_of
+from projections.reactions import REACTION, reaction, track_count
 from projections.tracks.queries import image_urls_of
 from replay.adoption import adopt
 from replay.repair.jobs import repair
@@ -55,15 +55,14 @@ def request_adoption(log: EventLog, did: str, envelope: Envelope) -> None:
     log.transact(did, envelope, work)
 
 
-def update_profile(unit: UnitOfWork, changes: Mapping[str, str | None]) -> None:
-    """Set `display_name` or `bio`; None clears, and the profile's name is shown again. Tracks keep their artist's name."""
+def update_profile(unit: UnitOfWork, changes: Mapping[str, str | bool | None]) -> None:
+    """Set `display_name`, `bio` or `comments`; None clears, and the profile's name is shown again. Tracks keep their artist's name."""
     require_staying(unit)
     stream = account_of(unit)
-    before = (stream.display_name, stream.bio)
     stream.update_profile(changes, at=unit.now)
-    if (stream.display_name, stream.bio) != before:
-        unit.save(stream)
-        set_profile(unit.connection, owner_of(unit), chosen_name=stream.display_name, bio=stream.bio)
+    if unit.save(stream):
+        shown = {"chosen_name": stream.display_name, "bio": stream.bio, "comments": stream.comments}
+        set_profile(unit.connection, owner_of(unit), **shown)
 
 
 SUBJECTS_IN_A_UNIT: Final = 25

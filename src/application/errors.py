@@ -67,6 +67,21 @@ class LikeNotFoundError(ApplicationError):
     """There is no such like, or it was taken back."""
 
 
+class CommentNotFoundError(ApplicationError):
+    """There is no such comment, or it was deleted."""
+
+
+class CommentsOffError(ApplicationError):
+    """The artist has not turned comments on this track on. Nothing was changed."""
+
+
+@dataclass(eq=False)
+class TooManyCommentsError(ApplicationError):
+    """An account may have {limit} comments on a track. Nothing was changed; edit or delete one of them."""
+
+    limit: int
+
+
 class RevisionNotFoundError(ApplicationError):
     """The track has no such earlier audio: it never had it, or has it again."""
 

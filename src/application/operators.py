@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from application.errors import JobNotFoundError, RepairChangedError
-from application.subjects import ChangeOn
+from application.subjects import A, ChangeOn
 from eventstore.coordination.commit_signals import announce
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
@@ -158,45 +158,47 @@ LIFT: Final = "lift_takedown"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Takedown(ChangeOn[Track]):
-    """The track, its owner, the reason, and whether the takedown ends, or refuses the bytes of the track to all accounts."""
+class Takedown(ChangeOn[A]):
+    """What is taken down, its owner, the reason, and whether the takedown ends, or refuses the bytes of a track to all accounts."""
 
     owner: str
     reason: str
     lift: bool = False
     with_bytes: bool = False
 
-    def make(self, subject: Track, at: datetime) -> None:
+    def make(self, subject: A, at: datetime) -> None:
         if self.lift:
             subject.lift_takedown(self.reason, at=at)
-        else:
-            subject.take_down(self.reason, at=at, with_bytes=self.with_bytes)
+            return
+        subject.take_down(self.reason, at=at)
+        if self.with_bytes and isinstance(subject, Track):
+            subject.refuse_bytes(at=at)
 
 
 def decide_takedown(
     log: EventLog,
-    command: Takedown,
+    command: Takedown[A],
     operator: Operator,
     *,
     also: Callable[[UnitOfWork], None] = lambda _unit: None,
 ) -> bool:
-    """Hide the track, or show it again; return whether that changed anything. `also` runs in the track's unit.
+    """Hide it, or show it again; return whether that changed anything. `also` runs in its owner's unit.
 
-    The track's event in its owner's stream says who and why. The operator's own stream follows in a second unit, which a
+    The event in its owner's stream says who and why. The operator's own stream follows in a second unit, which a
     crash may leave out.
     """
 
     def take_down(unit: UnitOfWork) -> bool:
-        track = unit.load(Track, command.subject.stream_id)
-        command.make(track, unit.now)
-        changed = bool(unit.save(track))
+        found = unit.load(command.aggregate, command.subject.stream_id)
+        command.make(found, unit.now)
+        changed = bool(unit.save(found))
         also(unit)
         return changed
 
     changed = log.transact(command.owner, operator.envelope, take_down)
 
     def record(unit: UnitOfWork) -> None:
-        which = {"did": command.owner, "track_id": command.id}
+        which = {"did": command.owner, f"{command.kind}_id": command.id}
         record_operation(unit, LIFT if command.lift else TAKEDOWN, which, operator, affected=int(changed))
 
     log.transact(operator.envelope.actor, operator.envelope, record)

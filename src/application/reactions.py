@@ -1,19 +1,56 @@
-"""Carries what an account does to the accounts that read of it: likes of their tracks, and which lists follow their records."""
+"""Carries what an account does to the accounts that read of it: likes and comments to tracks, lists to the records that they follow."""
 
-from typing import Final
+from datetime import timedelta
+from typing import Any, Final
 
+import sqlalchemy as sa
+
+from aggregates.comment import Comment
+from aggregates.like import Like
+from aggregates.reaction import Reaction
+from aggregates.track import Track
 from aggregates.track_list import TrackList
-from application.likes import show_like
+from application.errors import TrackNotFoundError
 from application.lists.followed import show_followed
 from application.lists.liked import request_liked_list
+from application.subjects import On, find, load_owned, new_record, owner_of
+from eventstore.change import Envelope, Via
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
 from eventstore.jobs.kinds import Job, Kind, Outcome
-from projections.likes import REACTION
+from eventstore.streams.ids import next_subject_id
+from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.accounts import accounts_of
+from outbox.views.status import Mirror, mirrors
+from projections.reactions import REACTION, carry, locked
 
 MAX_CONCURRENT: Final = 4
 FIRST_PAUSE_SECONDS: Final = 1.0
 MAX_PAUSE_SECONDS: Final = 60.0
+MAX_WAIT: Final = timedelta(minutes=10)
+"""For the record of a track; the longer it was waited for, the more rarely it is looked for."""
+WAITED: Final = "waited_seconds"
+NO_TRACK: Final = 0
+"""An id that no track has."""
+KINDS: Final[dict[str, type[Reaction]]] = {kind.TOPIC: kind for kind in (Like, Comment)}
+
+
+def shown_track(unit: UnitOfWork, on: On[Track]) -> tuple[Track, Mirror]:
+    """Return a track that may be reacted to, whoever has it, and its mirror; raises TrackNotFoundError."""
+    track = find(unit.log, unit.connection, on)
+    if track is None or not track.is_public:
+        raise TrackNotFoundError
+    return track, mirrors(unit.connection, track.did, on.kind, [on.id])[on.id]
+
+
+def new_reaction(unit: UnitOfWork, track_id: int, mirror: Mirror, collection: str) -> dict[str, Any]:
+    """Return what each new reaction begins with, beside its id: the track as its record is now, and its own place."""
+    subject = {"track_id": track_id, "track_uri": mirror.record_uri, "track_cid": mirror.record_cid}
+    return {**subject, **new_record(unit, collection)}
+
+
+def new_id(unit: UnitOfWork) -> int:
+    return next_subject_id(unit.connection, owner_of(unit))
 
 
 def reaction_kind(log: EventLog, threads: Threads) -> Kind:
@@ -32,10 +69,40 @@ def reaction_kind(log: EventLog, threads: Threads) -> Kind:
 
 
 def carry_over(log: EventLog, job: Job) -> Outcome:
-    # a job of an older version names no kind
-    *kind, subject_id, version = job.subject.split("/")
-    if kind == [TrackList.TOPIC]:
-        show_followed(log, job, int(subject_id), int(version))
+    kind, number, by = job.subject.split("/")
+    if kind == TrackList.TOPIC:
+        show_followed(log, job, int(number), int(by))
         return Outcome.DONE
-    request_liked_list(log, job.account)
-    return show_like(log, job, int(subject_id))
+    if kind == Like.TOPIC:
+        request_liked_list(log, job.account)
+    return show_reaction(log, job, On(KINDS[kind], int(number)))
+
+
+def show_reaction(log: EventLog, job: Job, on: On[Reaction]) -> Outcome:
+    """Have the track show and count the reaction as it is now, and the reaction name the track's record once there is one."""
+
+    def show(connection: sa.Connection) -> tuple[str | None, str | None]:
+        """Return whose reaction waits for the CID of the track's record, and that, if it is known."""
+        found = find(log, connection, on)
+        made: Any = locked(connection, on.kind, found.did, on.id) if found is not None else None
+        track = find(log, connection, On(Track, made.track_id or NO_TRACK)) if made is not None else None
+        if track is None or not accounts_of(connection, [track.did]):
+            return None, None
+        carry(connection, track.did, on.kind, made)
+        mirror = mirrors(connection, track.did, Track.TOPIC, [track.track_id])[track.track_id]
+        waits = made.deleted_at is None and made.track_cid is None
+        return made.did if waits else None, mirror.record_cid
+
+    def name(unit: UnitOfWork) -> None:
+        made = load_owned(unit, on, deleted_too=True)
+        made.record_subject(cid or "", at=unit.now)
+        unit.save(made)
+
+    did, cid = log.transact_without_events(show)
+    if did is not None and cid is None:
+        seconds = 2 * (job.progress or {}).get(WAITED, 1)
+        job.progress, job.again_after = {WAITED: seconds}, min(timedelta(seconds=seconds), MAX_WAIT)
+        return Outcome.LATER
+    if did is not None:
+        log.transact(did, Envelope("relay", Via.RELAY, f"{on.kind}:{on.id}:{job.epoch}"), name)
+    return Outcome.DONE

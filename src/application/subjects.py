@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import sqlalchemy as sa
 
+from aggregates.comment import Comment
 from aggregates.like import Like
 from aggregates.published import Published, Subject
 from aggregates.track import Track
@@ -15,6 +16,7 @@ from aggregates.track_list import TrackList
 from aggregates.values import tid_of
 from application.errors import (
     ApplicationError,
+    CommentNotFoundError,
     LeavingError,
     LikeNotFoundError,
     ListNotFoundError,
@@ -41,6 +43,7 @@ A = TypeVar("A", bound=Published)
 NOT_FOUND: Final[dict[str, type[ApplicationError]]] = {
     Track.TOPIC: TrackNotFoundError,
     Like.TOPIC: LikeNotFoundError,
+    Comment.TOPIC: CommentNotFoundError,
     TrackList.TOPIC: ListNotFoundError,
 }
 

@@ -51,13 +51,13 @@ def changes_between(before: Published | None, after: Published | None) -> list[d
         and (was := _shown(earlier[field])) != (now := _shown(later[field]))
     )
     return [
-        {"field": field, **(_differing(was, now) if field == ITEMS else {"before": was, "after": now})}
+        {"field": field, **(_differing(was, now) if field in LONG else {"before": was, "after": now})}
         for field, was, now in differ
     ]
 
 
 def _differing(before: list[Any] | None, after: list[Any] | None) -> dict[str, Any]:
-    """Show of an order of many items the part that differs, without what both begin and end with."""
+    """Show of a long list the part that differs, without what both begin and end with."""
     was, now = before or [], after or []
     begin = len(list(takewhile(bool, map(eq, was, now))))
     rest = min(len(was), len(now)) - begin
@@ -66,7 +66,7 @@ def _differing(before: list[Any] | None, after: list[Any] | None) -> dict[str, A
     return dict(zip(("before", "after"), shown, strict=True))
 
 
-ITEMS: Final = "items"
+LONG: Final = frozenset({"items", "hidden_comments"})
 VERSION: Final = 3
 
 history = sa.Table(

@@ -13,7 +13,7 @@ from eventstore.jobs import queue
 from eventstore.projection import Into, ProjectedTable, write_rows
 from eventstore.schema import Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns
-from projections.likes import carried
+from projections.reactions import carried
 from projections.tracks.table import normalized
 
 track_list: Final = sa.Table(

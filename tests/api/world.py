@@ -165,7 +165,7 @@ class World(HasRows):
         return asyncio.run(self.relay.run_once())
 
     def carry(self):
-        """Have tracks show the likes that were made or taken back, and lists follow likes and tracks."""
+        """Have tracks show the likes and comments that were made or taken back, and lists follow likes and tracks."""
         return asyncio.run(self.carriers.run_once())
 
     def repair(self):
@@ -202,11 +202,14 @@ def upload(client, person, *, title="Song", seed=1, image=None, **fields):
 
 
 def upload_with_all(client, person, **fields):
-    """Upload a track that its artist likes, and make an album and a playlist without it: the answer has the ids of all."""
+    """Upload a track that its artist likes and comments on, and make an album and a playlist without it: the answer has the ids of all."""
     track, bodies = upload(client, person, **fields), {"album": {"title": "A"}, "playlist": {"name": "A"}}
     made = {
         kind: client.post(f"/{kind}s", json=body, headers=person.headers) for kind, body in bodies.items()
     }
+    client.patch(f"/tracks/{track['id']}", json={"comments": True}, headers=person.headers)
+    said = {"text": "A", "timestamp_ms": 1}
+    made["comment"] = client.post(f"/tracks/{track['id']}/comments", json=said, headers=person.headers)
     made["like"] = client.put(f"/tracks/{track['id']}/like", headers=person.headers)
     of_peer = client.post("/plyr/albums", json=bodies["album"], headers=person.headers).json()
     ids = {f"{kind}_id": answer.json()["id"] for kind, answer in made.items()}
@@ -216,7 +219,7 @@ def upload_with_all(client, person, **fields):
 
 def ids_of(track):
     """The names in paths of what `upload_with_all` has made."""
-    names = ("like_id", "album_id", "playlist_id", "album_uuid", "rkey")
+    names = ("like_id", "comment_id", "album_id", "playlist_id", "album_uuid", "rkey")
     return {"track_id": track["id"], **{name: track[name] for name in names}}
 
 

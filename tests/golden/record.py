@@ -16,12 +16,19 @@ def main() -> None:
     for event in every_event():
         stored = CODEC.encode(event)
         if stored.topic not in known:
-            known.append(stored.topic)
+            known.insert(_place(known, stored.topic), stored.topic)
             (EVENTS / f"{stored.topic}.json").write_bytes(stored.state + b"\n")
     TOPICS.write_text("\n".join(known) + "\n")
     earlier = golden_changes() if CHANGES.exists() else {}
     CHANGES.write_text(json.dumps({**changes_of(known), **earlier}, indent=1, ensure_ascii=False) + "\n")
     accounts.record()
+
+
+def _place(known: list[str], topic: str) -> int:
+    """After the last one of its kind, in whose life it then is."""
+    kind = topic.partition(".")[0]
+    of_kind = [place for place, each in enumerate(known) if each.partition(".")[0] == kind]
+    return of_kind[-1] + 1 if of_kind else len(known)
 
 
 def changes_of(tape: list[str]) -> dict[str, list[dict[str, Any]]]:

@@ -22,6 +22,8 @@ BEGINNINGS = (
     "like.adopted.v1",
     "list.created.v1",
     "list.adopted.v1",
+    "comment.created.v1",
+    "comment.adopted.v1",
 )
 """The topics that a life begins with."""
 

@@ -12,7 +12,7 @@ from eventstore.event_log import EventLog
 from eventstore.schema import projection_state, stored_event
 from eventstore.streams.snapshots import aggregate_snapshot
 from eventstore.unit_of_work import UnitOfWork
-from projections.likes import reaction, track_count
+from projections.reactions import reaction, track_count
 from service.schema.tables import READ_MODELS
 from tests.dsl import ALICE, Step, a_track
 

@@ -18,7 +18,7 @@ from application.authorization import may_see_track, require_shown
 from application.likes import like_track, unlike_track
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import accounts_of
-from projections.likes import like_count, like_page, reaction_page
+from projections.reactions import count_at, like_page, reaction_page
 from projections.tracks.queries import track_by_id, tracks_of
 from projections.tracks.table import TrackView
 
@@ -43,7 +43,7 @@ def list_likes(track_id: PeerTrackId, reader: Reader) -> Response:
     with reader.services.database.read() as connection:
         track = require_shown(reader.caller, track_by_id(connection, track_id))
         rows = reaction_page(connection, track.did, Like.TOPIC, track_id, before=None, limit=MAX_LIKED)
-        count = like_count(connection, track.did, track_id)
+        count = count_at(connection, Like.TOPIC, track.did, track_id)
         accounts = accounts_of(connection, {row.author for row in rows})
     users = [
         {

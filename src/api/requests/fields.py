@@ -22,6 +22,7 @@ from aggregates.values import (
     ALBUM_BYTES,
     ARTIST_BYTES,
     BIO_BYTES,
+    COMMENT_BYTES,
     DESCRIPTION_BYTES,
     GATE_TYPES,
     MAX_FEATURES,
@@ -35,12 +36,14 @@ from aggregates.values import (
     SupportGate,
     checked_album,
     checked_bio,
+    checked_comment,
     checked_description,
     checked_display_name,
     checked_features,
     checked_self_labels,
     checked_support_gate,
     checked_tags,
+    checked_timestamp_ms,
     checked_title,
     is_visible,
 )
@@ -140,6 +143,9 @@ class EditFields(TrackFields):
     model_config = ConfigDict(json_schema_extra=without_defaults)
 
     remove_image: Flag = Field(False, description="whether to remove the cover; it wins over `image`")
+    comments: Flag | None = Field(
+        None, description="whether people may comment on it; empty is as the artist has set it for all tracks"
+    )
 
 
 async def features_of(names: tuple[str, ...], artists: FeaturedArtists, artist: str) -> tuple[Feature, ...]:
@@ -162,6 +168,33 @@ class ProfileFields(BaseModel):
     bio: Annotated[str | None, AfterValidator(checked_bio)] = Field(
         None, description=f"at most {BIO_BYTES} bytes; empty clears"
     )
+    comments: Flag = Field(False, description="whether people may comment on tracks that say nothing else")
+
+
+CommentText = Annotated[
+    str, AfterValidator(checked_comment), Field(description=f"1 to {COMMENT_BYTES} bytes")
+]
+TimestampMs = Annotated[
+    int,
+    AfterValidator(checked_timestamp_ms),
+    Strict(),
+    Structured,
+    Field(description="the place in the audio, in milliseconds"),
+]
+
+
+class CommentFields(BaseModel):
+    text: CommentText
+    timestamp_ms: TimestampMs
+
+
+class EditCommentFields(BaseModel):
+    """What is absent stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra=without_defaults)
+
+    text: CommentText = ""
+    timestamp_ms: TimestampMs = 0
 
 
 MAX_NAME_LENGTH: Final = 100

@@ -23,7 +23,7 @@ from outbox.mirror.tables import target
 from outbox.tracks.record import RecordUrls
 from outbox.views.status import IS_SHOWN, MIRROR_COLUMNS, TARGETS_AT_WORK, Mirror, mirrors, mirrors_in
 from projections.history import history
-from projections.likes import IS_LIVE, likes, track_count
+from projections.reactions import IS_LIVE, likes, track_count
 from projections.tracks.queries import IS_TRACK_IN_BUCKET
 from projections.tracks.table import TrackView, tracks
 
@@ -73,6 +73,7 @@ class TrackBody(BaseModel):
     downloads: str = Field(
         description="who may download the audio, of those who may play it: open, ask, supporters or off"
     )
+    comments: bool = Field(description="whether people may comment on it")
     self_labels: list[str]
     file_id: str
     file_type: str
@@ -131,6 +132,7 @@ def track_body(
         atproto_record_cid=mirror.record_cid,
         is_liked=beside.is_liked,
         like_count=beside.like_count,
+        comments=beside.has_comments,
         comment_count=beside.comment_count,
         mirror=mirror,
     )
@@ -173,13 +175,16 @@ def _beside(
     counted = sa.and_(track_count.c.did == tracks.c.did, track_count.c.track_id == tracks.c.track_id)
     targets = TARGETS_AT_WORK.join(tracks, same).outerjoin(track_count, counted)
     liked = (likes.c.did == sa.bindparam("viewer"), likes.c.track_id == tracks.c.track_id, IS_LIVE)
+    has_comments = sa.func.coalesce(tracks.c.comments, account.c.comments, sa.false())
+    counted_comments = sa.case((has_comments, track_count.c.comments))
     counts = (
         sa.func.coalesce(each, sa.literal_column("0")).label(name)
-        for name, each in (("like_count", track_count.c.likes), ("comment_count", track_count.c.comments))
+        for name, each in (("like_count", track_count.c.likes), ("comment_count", counted_comments))
     )
     return (
         sa.select(
             *(*columns, *MIRROR_COLUMNS, account.c.handle, blob_since.label("blob_since"), *counts),
+            has_comments.label("has_comments"),
             sa.exists().where(*liked).label("is_liked"),
         )
         .select_from(targets.outerjoin(account, account.c.did == tracks.c.did))

@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from aggregates.account import Account
+from aggregates.comment import Comment
 from aggregates.errors import InvalidFieldError
 from aggregates.like import Like
 from aggregates.published import Published, Subject, event_classes
@@ -210,7 +211,9 @@ def read_diff(
 
 
 TYPES: Final = tuple(
-    dict.fromkeys(each.__name__ for kind in (Track, Like, TrackList, Account) for each in event_classes(kind))
+    dict.fromkeys(
+        each.__name__ for kind in (Track, Like, Comment, TrackList, Account) for each in event_classes(kind)
+    )
 )
 
 

@@ -15,7 +15,7 @@ from api.json_response import Page, body_from, cut
 from api.openapi import errors
 from api.pipeline.command_request import Command, CommandRequest, Respond, UseCase
 from api.requests.parameters import PageQuery, StrictRoute, TrackId, cursor_of, page_length
-from api.responses.like import LikeBody, LikedListBody, saved_like, saved_liked_list
+from api.responses.reaction import LikeBody, LikedListBody, saved_like, saved_liked_list
 from api.responses.track import MirrorBody, TrackBody, track_bodies
 from api.services import Services
 from application.authorization import may_see_track, require_shown
@@ -25,7 +25,7 @@ from identity.accounts.accounts import accounts_of
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
 from outbox.views.status import mirrors
-from projections.likes import like_page, reaction_page
+from projections.reactions import like_page, reaction_page
 from projections.tracks.queries import track_by_id, tracks_of
 
 router = APIRouter(tags=["likes"], route_class=StrictRoute)

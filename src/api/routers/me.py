@@ -45,6 +45,7 @@ class MeBody(BaseModel):
     handle: str
     display_name: str = Field(description="the name set here, else that of the profile on the PDS")
     bio: str | None
+    comments: bool = Field(description="whether people may comment on tracks that say nothing else")
     pds_url: str | None
     scope: str
     operator: bool
@@ -66,6 +67,7 @@ def read_me(principal: SignedIn, services: ServicesDep) -> MeBody:
         principal,
         display_name=account.name if account is not None else principal.handle,
         bio=account.bio if account is not None else None,
+        comments=account is not None and account.comments,
         pds_url=account.pds_url if account is not None else None,
         leaving=leaving,
     )
@@ -73,7 +75,7 @@ def read_me(principal: SignedIn, services: ServicesDep) -> MeBody:
 
 @router.patch("/me", response_model=MeBody, openapi_extra=fields_of(ProfileFields))
 async def edit_me(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
-    """Set the name and the bio shown here: an empty one is cleared, an absent one is left unchanged.
+    """Set the name and the bio shown here, and whether people may comment: an empty one is cleared, an absent one is left unchanged.
 
     New tracks have the name as their artist; existing ones keep theirs.
     """

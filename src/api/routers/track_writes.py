@@ -179,6 +179,7 @@ async def edit_command(request: CommandRequest, track_id: int, body: Body) -> Ed
         given.get("unlisted"),
         given.get("downloads"),
         artwork,
+        given.get("comments", KEEP),
     )
 
 

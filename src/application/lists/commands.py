@@ -122,6 +122,7 @@ KEPT_BECAUSE: Final = {
     "record_missing_since": _OF_PDS,
     "foreign_edit": _OF_PDS,
     "deleted_at": "an undelete brings a deleted list back",
+    **dict.fromkeys(("taken_down_at", "takedown_reason"), "an operator decides it"),
 }
 """Why each of the other fields that history shows cannot be reverted."""
 

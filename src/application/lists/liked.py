@@ -21,8 +21,8 @@ from outbox.conflicts.conflicts import conflict_of, keep_ours
 from outbox.lists.newest import items_of
 from outbox.mirror.lanes import hold_lane
 from outbox.record.kind import RecordKind
-from projections.likes import like_page
 from projections.lists import liked_list
+from projections.reactions import like_page
 
 NAME: Final = "Liked Tracks"
 LIKED_LIST: Final = "liked_list"

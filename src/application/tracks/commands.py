@@ -93,6 +93,7 @@ class EditTrack(ChangeOn[Track]):
     unlisted: bool | None = None
     downloads: Downloads | None = None
     artwork: Artwork | Keep | None = KEEP
+    comments: bool | Keep | None = KEEP
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -106,6 +107,8 @@ class EditTrack(ChangeOn[Track]):
             subject.set_unlisted(self.unlisted, at=at)
         if self.downloads is not None:
             subject.set_downloads(self.downloads, at=at)
+        if self.comments is not KEEP:
+            subject.set_comments(self.comments, at=at)
         if isinstance(self.artwork, Artwork):
             subject.replace_artwork(self.artwork, at=at)
         elif self.artwork is None:

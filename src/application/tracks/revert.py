@@ -43,7 +43,7 @@ def kept_audio(connection: sa.Connection, cid: str, grace: timedelta) -> KeptAud
     return KeptAudio(is_kept=True, until=max([touched_at, *times]) + grace)
 
 
-FIELDS: Final = (*METADATA, "artwork", "support_gate", "unlisted", "downloads", "audio")
+FIELDS: Final = (*METADATA, "artwork", "support_gate", "unlisted", "downloads", "comments", "audio")
 """The fields that can be reverted."""
 _OF_UPLOAD: Final = "it stays as the upload has set it"
 _OF_RECORD: Final = "it is part of the record's address"
@@ -61,6 +61,7 @@ KEPT_BECAUSE: Final = {
     "record_missing_since": _OF_PDS,
     "foreign_edit": _OF_PDS,
     "deleted_at": "an undelete brings a deleted track back",
+    "hidden_comments": "each is shown again by itself: DELETE /comments/{id}/hidden",
     "taken_down_at": _OF_OPERATOR,
     "takedown_reason": _OF_OPERATOR,
 }
@@ -90,6 +91,8 @@ class Revert(ChangeOn[Track]):
             subject.set_unlisted(past.unlisted, at=at)
         if "downloads" in fields:
             subject.set_downloads(past.downloads, at=at)
+        if "comments" in fields:
+            subject.set_comments(past.comments, at=at)
         if "audio" in fields:
             subject.replace_audio(past.audio, at=at)
             if past.blob is not None and subject.support_gate is None:

@@ -27,6 +27,7 @@ account = sa.Table(
     sa.Column("leaving_since", UtcDateTime),
     sa.Column("chosen_name", sa.Text),
     sa.Column("bio", sa.Text),
+    sa.Column("comments", sa.Boolean, nullable=False, server_default=sa.text("false")),
 )
 
 
@@ -55,6 +56,8 @@ class Account:
     """When it requested its deletion."""
     chosen_name: str | None = None
     bio: str | None = None
+    comments: bool = False
+    """Whether people may comment on its tracks that say nothing else."""
 
     @classmethod
     def of(cls, row: Any) -> "Account":
@@ -116,7 +119,7 @@ class Accounts:
         *,
         did: str,
         handle: str,
-        **known: str | None,
+        **known: str | bool | None,
     ) -> Account:
         """Write the columns that a sign-in has just verified; another account that had this handle loses it."""
         now = self._database.now(connection)
@@ -146,9 +149,11 @@ def accounts_of(connection: sa.Connection, dids: Collection[str]) -> dict[str, A
     return {row.did: Account.of(row) for row in rows}
 
 
-def set_profile(connection: sa.Connection, did: str, *, chosen_name: str | None, bio: str | None) -> None:
+def set_profile(
+    connection: sa.Connection, did: str, *, chosen_name: str | None, bio: str | None, comments: bool
+) -> None:
     of_account = sa.update(account).where(account.c.did == did)
-    connection.execute(of_account.values(chosen_name=chosen_name, bio=bio))
+    connection.execute(of_account.values(chosen_name=chosen_name, bio=bio, comments=comments))
 
 
 def request_deletion(connection: sa.Connection, did: str, at: datetime) -> None:

@@ -269,11 +269,10 @@ def rebuild(
                 rows[table.live.name] += write_difference(connection, table, scopes[table])
             made = [{"name": each.name, "fingerprint": each.fingerprint} for each in projections]
             write_rows(connection, projection_state, made)
-    for each in projections:
-        if isinstance(each, Carried):
-            # apart: commands wait for the log's lock, and not for this
-            with log.database.write() as connection:
-                each.carry_all(connection)
+    for carry_all in dict.fromkeys(each.carry_all for each in projections if isinstance(each, Carried)):
+        # apart: commands wait for the log's lock, and not for this
+        with log.database.write() as connection:
+            carry_all(connection)
     return rows
 
 

@@ -32,6 +32,7 @@ class TrackView:
     support_gate: SupportGate | None
     unlisted: bool
     downloads: Downloads
+    comments: bool | None
     self_labels: tuple[str, ...]
     audio: Audio
     artwork: Artwork | None
@@ -115,6 +116,7 @@ tracks = sa.Table(
     sa.Column("support_gate", Json),
     sa.Column("unlisted", sa.Boolean, nullable=False),
     sa.Column("downloads", sa.Text),  # none is open
+    sa.Column("comments", sa.Boolean),  # none is as the account has it
     sa.Column("self_labels", Json, nullable=False),
     sa.Column("audio_cid", sa.Text, nullable=False),
     sa.Column("audio_size", sa.BigInteger, nullable=False),

@@ -5,13 +5,15 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from aggregates.comment import Comment
+from aggregates.like import Like
 from eventstore.projection import Projection
 from eventstore.schema import metadata
 from eventstore.streams.buckets import BUCKET
 from projections.history import History
-from projections.likes import Likes
 from projections.lists import Lists
 from projections.media_references import MediaReferences
+from projections.reactions import HiddenComments, Reactions
 from projections.tracks.search import SEARCH_INDEX
 from projections.tracks.table import Tracks, TrackTags
 
@@ -41,7 +43,9 @@ MODULES: Final = [
 READ_MODELS: Final[tuple[Projection, ...]] = (
     Tracks(),
     TrackTags(),
-    Likes(),
+    Reactions(Like),
+    Reactions(Comment),
+    HiddenComments(),
     Lists(),
     History(),
     MediaReferences(),

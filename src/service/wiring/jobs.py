@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Final
 
-from aggregates.like import Like
 from aggregates.track import Track
 from aggregates.track_list import TrackList
 from application.account import deletion_kind
@@ -16,12 +15,13 @@ from outbox.blobs.worker import Uploads
 from outbox.lists.references import references_kinds
 from outbox.mirror.hosts import PacedPds
 from outbox.probes.jobs import Probes
+from outbox.reactions.record import ReactionRecords
 from outbox.repo.reads import RepoReads
 from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption
 from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.adoption.intake import Intake
-from replay.adoption.like import LikeIntake
 from replay.adoption.list import ListIntake
+from replay.adoption.reaction import ReactionIntake
 from replay.derived import DerivedMedia
 from replay.repair.worker import RepairJobs
 from service.config.settings import Settings
@@ -99,7 +99,11 @@ def adoptions_of(parts: "Container") -> Adoption:
                 store_threads,
                 settings.max_upload_bytes,
             ),
-            LikeIntake(parts.kinds[Like.TOPIC], parts.database),
+            *(
+                ReactionIntake(each, parts.database)
+                for each in parts.kinds
+                if isinstance(each, ReactionRecords)
+            ),
             ListIntake(parts.kinds[TrackList.TOPIC]),
         ],
         threads,

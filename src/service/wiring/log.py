@@ -7,8 +7,8 @@ from sqlalchemy.engine import make_url
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import detect_on_connect
-from outbox.likes.record import LikeRecords
 from outbox.lists.record import ListRecords
+from outbox.reactions.record import CommentRecords, LikeRecords
 from outbox.record.kind import RecordKinds
 from outbox.tracks.record import RecordUrls, TrackRecords
 from service.config.settings import Settings
@@ -45,5 +45,6 @@ def record_kinds(settings: Settings, urls: RecordUrls) -> RecordKinds:
     return RecordKinds(
         TrackRecords(urls, settings.collection, settings.old_collection),
         LikeRecords(f"{settings.namespace}.like"),
+        CommentRecords(f"{settings.namespace}.comment"),
         ListRecords(f"{settings.namespace}.list", f"{settings.old_namespace}.list"),
     )

@@ -20,6 +20,8 @@ ALLOWED = {
     "DELETE /auth/tokens",
     "DELETE /tracks/{track_id}",
     "POST /tracks/{track_id}/mirror/retry",
+    "DELETE /comments/{comment_id}",
+    "POST /comments/{comment_id}/mirror/retry",
     "DELETE /albums/{album_id}",
     "POST /albums/{album_id}/mirror/retry",
     "DELETE /playlists/{playlist_id}",

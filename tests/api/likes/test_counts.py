@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import delete, select
 
-from projections.likes import carry, likes, reaction, track_count
+from projections.reactions import carry, likes, locked, reaction, track_count
 from projections.rebuild.rebuild import rebuild
 from tests.api.account_deletion.deletion import leave, long_since
 from tests.api.likes.test_like import like, read, seen
@@ -28,8 +28,8 @@ def likers(client, track):
 
 def test_a_like_that_is_carried_twice_counts_once(client, world, alice, bob, track):
     with world.database.write() as connection:
-        [row] = connection.execute(select(likes)).all()
-        carry(connection, alice.did, row)
+        [like_id] = connection.scalars(select(likes.c.like_id))
+        carry(connection, alice.did, "like", locked(connection, "like", bob.did, like_id))
     assert seen(client, bob, track) == (True, 1, 0)
     assert likers(client, track) == [bob.did]
 

@@ -12,7 +12,7 @@ from api.pipeline import idempotent_request
 from eventstore.idempotency import idempotency, running_request
 from tests.api.auth.route_table import ROUTES, Who, of
 from tests.api.ops.requests import cannot_be_made, read
-from tests.api.world import refusal, until, upload
+from tests.api.world import ids_of, refusal, until, upload, upload_with_all
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
@@ -235,6 +235,7 @@ OTHER_BODIES = {
     "/playlists": {"name": "other"},
     "/me/migrate-to-pds": {"retry_failed": True},
     "PATCH /me": {"bio": "other"},
+    "/tracks/{track_id}/comments": {"text": "other", "timestamp_ms": 1},
     **{
         path: {"reason": "other"}
         for path in (
@@ -242,6 +243,7 @@ OTHER_BODIES = {
             "/ops/hosts",
             "/ops/failures",
             "/ops/tracks/{track_id}/takedown",
+            "/ops/comments/{comment_id}/takedown",
             "/ops/accounts/{did}/tokens/end",
             "/ops/repairs",
             "/ops/repairs/{repair_id}",
@@ -256,9 +258,9 @@ OF_AN_ACCOUNT = ("/ops/lanes", "/ops/hosts", "/ops/failures", "/ops/repairs")
 @ON_SQLITE
 @pytest.mark.parametrize("route", KEYED)
 def test_commands_without_a_track_happen_once_too(client, world, route, admin):
-    track = upload(client, admin, seed=3)
+    track = upload_with_all(client, admin, seed=3)
     method, path = route.split(" ")
-    names = {"track_id": track["id"], "did": world.sign_in("bob").did}
+    names = {**ids_of(track), "did": world.sign_in("bob").did}
     if "{repair_id}" in path:
         started = {"did": admin.did, "reason": "r"}
         names["repair_id"] = client.post("/ops/repairs", json=started, headers=admin.headers).json()["id"]

@@ -15,7 +15,7 @@ from outbox.lists.newest import ReferenceState, status_of
 from outbox.lists.references import ELSEWHERE, FOLLOWERS, FOREIGN_REFERENCE_SECONDS, OWN
 from outbox.mirror.tables import mirror_target
 from outbox.relay.result import Outcome
-from projections.likes import REACTION
+from projections.reactions import REACTION
 from projections.rebuild.rebuild import rebuild
 from tests.dsl import BOB, COLLECTION, a_list
 from tests.outbox.lists.test_references import ReferenceRig, uri_of

@@ -1,27 +1,28 @@
-"""A rig for each kind of record: what a test does to a track, it does to a remark and a list too."""
+"""A rig for each kind of record: what a test does to a track, it does to a comment and a list too."""
 
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from aggregates.comment import Comment
 from aggregates.track_list import TrackList
 from devpds.server import DevPds
-from tests.dsl import a_list, some_item
+from tests.dsl import a_comment, a_list, some_item
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on, rig_on
-from tests.remarks import Remark, a_remark
+from tests.remarks import A_RECORD
 from tests.servers.atproto import PdsAccount
 
 
-class RemarksRig(Rig):
-    OF = Remark
+class CommentsRig(Rig):
+    OF = Comment
     TEXT = "text"
 
-    def upload(self, track_id: int = 1, **_: Any) -> Remark:  # type: ignore[override]
-        return self.saves(a_remark(track_id, did=self.did))
+    def upload(self, track_id: int = 1, **_: Any) -> Comment:  # type: ignore[override]
+        return self.saves(a_comment(track_id, did=self.did, track_cid=A_RECORD["cid"]))
 
-    def edit(self, track_id: int = 1, **changes: Any) -> Remark:  # type: ignore[override]
-        return self.command(track_id, lambda remark: remark.reword(changes["title"], at=self.clock()))
+    def edit(self, track_id: int = 1, **changes: Any) -> Comment:  # type: ignore[override]
+        return self.command(track_id, lambda it: it.edit({"text": changes["title"]}, at=self.clock()))
 
 
 class ListsRig(Rig):
@@ -35,7 +36,7 @@ class ListsRig(Rig):
         return self.command(track_id, lambda it: it.edit({"name": changes["title"]}, at=self.clock()))
 
 
-KINDS = pytest.fixture(params=[Rig, RemarksRig, ListsRig], ids=["tracks", "remarks", "lists"])
+KINDS = pytest.fixture(params=[Rig, CommentsRig, ListsRig], ids=["tracks", "comments", "lists"])
 
 
 @KINDS

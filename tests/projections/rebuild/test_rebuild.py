@@ -65,6 +65,8 @@ def test_a_rebuild_counts_the_rows_that_it_repaired(log: EventLog) -> None:
         "tracks": 3,
         "track_tags": 3,
         "likes": 0,
+        "comments": 0,
+        "hidden_comment": 0,
         "track_list": 0,
         "history": 2,
         "media_references": 1,

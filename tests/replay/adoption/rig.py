@@ -17,13 +17,13 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from identity.resolution.address_policy import AddressPolicy
-from outbox.likes.record import LikeRecords
 from outbox.lists.items import ListItems
 from outbox.lists.record import ListRecords
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.targets import MirrorTargets
 from outbox.operations.operators import Operator
 from outbox.pds.client import Pds
+from outbox.reactions.record import CommentRecords, LikeRecords
 from outbox.record.dag_cbor import record_cid
 from outbox.repo.reads import RepoReads
 from outbox.tracks.record import RecordUrls, TrackRecords
@@ -32,8 +32,8 @@ from projections.tracks.queries import track_page
 from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption, Turn
 from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.adoption.intake import Intake
-from replay.adoption.like import LikeIntake
 from replay.adoption.list import ListIntake
+from replay.adoption.reaction import ReactionIntake
 from replay.adoption.record import Progress
 from replay.reconcile.verify import Repo
 from service.schema.tables import READ_MODELS
@@ -143,7 +143,8 @@ def adoption_on(
                 threads,
                 max_audio_bytes=100_000,
             ),
-            LikeIntake(LikeRecords(), media.database),
+            ReactionIntake(LikeRecords(), media.database),
+            ReactionIntake(CommentRecords(), media.database),
             ListIntake(ListRecords()),
         ],
         threads,

@@ -18,7 +18,7 @@ from outbox.pds.verdict import DEFAULT_PAUSE
 from outbox.record.dag_cbor import record_cid
 from outbox.tracks.record import RecordUrls, TrackRecords
 from outbox.views.status import mirrors
-from projections.likes import likes
+from projections.reactions import comments, likes
 from replay.adoption.record import read_record
 from replay.errors import PdsBusyError, PdsTroubleError
 from storage.cid import cid_of
@@ -85,6 +85,25 @@ async def test_records_of_a_kind_without_bytes_are_adopted_beside_tracks_or_refu
         ).all()
     assert rows == [(track, own["uri"]), (None, A_RECORD["uri"])]
     assert len({each.id for each in known.values()}) == 3
+
+
+async def test_comments_are_adopted_several_of_a_track_and_refused_where_their_text_is_none(
+    rig: AdoptRig,
+) -> None:
+    own = {"uri": rig.internet.record(1), "cid": A_RECORD["cid"]}
+    await rig.adopts()
+    made_at = "2019-05-04T12:03:07.5+02:00"
+    for key, text in (("one", "One"), ("two", "Two"), ("wrong", ""), ("none", None)):
+        rig.internet.records["fm.plyr.comment", key] = {
+            "$type": "fm.plyr.comment", "subject": own, "createdAt": made_at, "updatedAt": made_at,
+            "text": text, "timestampMs": 61_000,
+        }  # fmt: skip
+    progress = await rig.adopts()
+    assert (counts(progress), {each["field"] for each in progress.problems}) == ((5, 1, 2, 2), {"text"})
+    with rig.database.read() as connection:
+        texts = select(comments.c.text, comments.c.timestamp_ms, comments.c.created_at)
+        rows = connection.execute(texts.order_by(comments.c.text)).all()
+    assert rows == [("One", 61_000, made_at), ("Two", 61_000, made_at)]
 
 
 async def test_a_list_of_more_than_is_kept_is_adopted_in_several_runs(

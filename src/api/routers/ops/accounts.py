@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from aggregates.comment import Comment
 from aggregates.track import Track
 from aggregates.values import Audio
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
@@ -18,14 +19,15 @@ from api.middleware.http_layer import over_http
 from api.openapi import errors, operation
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.pipeline.media_intake import PublicCopy
-from api.requests.parameters import DRY_RUN, Name, StrictRoute, TrackId
+from api.requests.parameters import DRY_RUN, CommentId, Name, StrictRoute, TrackId
 from api.responses.ops.deliveries import LaneOfAccountBody, lane_of_account
 from api.responses.ops.repairs import Reason
 from api.routers.auth import TokensBody, token_row
 from api.services import Services
 from application import operators as use_cases
-from application.errors import TrackNotFoundError
+from application.errors import CommentNotFoundError, TrackNotFoundError
 from application.operators import Takedown
+from application.subjects import On, find
 from application.tracks.commands import published_by
 from eventstore.idempotency import CommandResult
 from outbox.operations.operators import Operator
@@ -105,26 +107,36 @@ def _usable(services: Services, did: str, only: str | None) -> Sequence[Any]:
     return services.credentials.issued_to(did, only)
 
 
-class TakedownBody(BaseModel):
-    """The reason to hide a track, or with `lift` to show it again; with `dry_run` nothing changes."""
+class HideBody(BaseModel):
+    """The reason to hide it, or with `lift` to show it again; with `dry_run` nothing changes."""
 
     reason: Reason
-    lift: bool = Field(False, description="whether to show the track again")
+    lift: bool = Field(False, description="whether to show it again")
+    dry_run: bool = DRY_RUN
+
+
+class TakedownBody(HideBody):
     bytes: bool = Field(
         default=False,
         description="whether to refuse its audio and cover from now on, to all accounts and until the takedown is lifted; "
         "tracks that have them already keep them",
     )
-    dry_run: bool = DRY_RUN
 
 
-class TakenDownBody(BaseModel):
-    """Whether the track changed, or would, and since when it is hidden."""
+class HiddenBody(BaseModel):
+    """Whether it changed, or would, and since when it is hidden."""
 
-    track_id: int
     taken_down_at: datetime | None
     affected: int
     dry_run: bool
+
+
+class TakenDownBody(HiddenBody):
+    track_id: int
+
+
+class CommentTakenDownBody(HiddenBody):
+    comment_id: int
 
 
 @router.post("/ops/tracks/{track_id}/takedown", **operation(TakedownBody, TakenDownBody))
@@ -155,7 +167,38 @@ async def decide_takedown(
     return await request.perform(TakedownBody, decide)
 
 
-async def _decide(services: Services, command: Takedown, operator: Operator) -> bool:
+@router.post("/ops/comments/{comment_id}/takedown", **operation(HideBody, CommentTakenDownBody))
+async def decide_comment(
+    comment_id: CommentId, admin: Admin, services: ServicesDep, request: Idempotent
+) -> Response:
+    """Hide a comment from all but its author and operators, or lift that; its record stays. Only this lifts it."""
+
+    def comment() -> Comment:
+        with services.database.read() as connection:
+            found = find(services.log, connection, On(Comment, comment_id))
+        if found is None:
+            raise CommentNotFoundError
+        return found
+
+    def decide(wanted: HideBody) -> CommandResult:
+        before = comment()
+        command = Takedown(Comment, comment_id, owner=before.did, reason=wanted.reason, lift=wanted.lift)
+        if wanted.dry_run:
+            changed = (before.taken_down_at is not None) is wanted.lift
+        else:
+            operator = Operator(over_http(admin.did), wanted.reason)
+            changed = use_cases.decide_takedown(services.log, command, operator)
+            services.wake()
+        at, affected, dry_run = comment().taken_down_at, int(changed), wanted.dry_run
+        body = CommentTakenDownBody(
+            comment_id=comment_id, taken_down_at=at, affected=affected, dry_run=dry_run
+        )
+        return result_of(body)
+
+    return await request.perform(HideBody, decide)
+
+
+async def _decide(services: Services, command: Takedown[Track], operator: Operator) -> bool:
     """Lifting makes the audio public again: its copy has to be there before the commit."""
     decide = partial(use_cases.decide_takedown, services.log, command, operator)
     audio = await run_in_threadpool(_published_by, services, command) if command.lift else None
@@ -165,7 +208,7 @@ async def _decide(services: Services, command: Takedown, operator: Operator) -> 
         return await run_in_threadpool(decide, also=public_copy.require_kept)
 
 
-def _would_change(services: Services, command: Takedown, track: TrackView) -> bool:
+def _would_change(services: Services, command: Takedown[Track], track: TrackView) -> bool:
     if (track.taken_down_at is not None) is command.lift:
         return True
     cids = {track.audio.cid, *((track.artwork.cid,) if track.artwork else ())}
@@ -173,7 +216,7 @@ def _would_change(services: Services, command: Takedown, track: TrackView) -> bo
         return command.with_bytes and not command.lift and taken_down(connection, cids) != cids
 
 
-def _published_by(services: Services, command: Takedown) -> Audio | None:
+def _published_by(services: Services, command: Takedown[Track]) -> Audio | None:
     with services.database.read() as connection:
         return published_by(services.log, connection, command)
 

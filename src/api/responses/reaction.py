@@ -1,0 +1,149 @@
+"""A like or a comment as JSON, for the account whose it is, and comments as their track shows them."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import BaseModel, Field
+
+from aggregates.comment import Comment
+from aggregates.like import Like
+from aggregates.published import Published, Subject
+from aggregates.reaction import Reaction
+from aggregates.track_list import TrackList
+from api.json_response import body_from
+from api.pipeline.command_request import Respond
+from api.responses.mirror import AnyComparisonBody, AnyMirrorBody, ShownKind
+from api.responses.reader import SubjectReader
+from api.responses.track import MirrorBody
+from eventstore.idempotency import CommandResult
+from identity.accounts.accounts import Account
+from identity.errors import INVALID_HANDLE
+from outbox.pds.client import RecordKey
+from outbox.views.status import Mirror
+
+
+class AnyReactionBody(BaseModel):
+    """A like or a comment."""
+
+    id: int
+    version: int
+    did: str
+    track_id: int | None
+    created_at: str
+    uri: str
+
+
+class LikeBody(AnyReactionBody):
+    """A like. `uri` and `cid` are those of its own record, without a CID until the PDS has confirmed it; `mirror` says how far it is."""
+
+    cid: str | None
+    mirror: MirrorBody
+
+
+class AnyCommentBody(AnyReactionBody):
+    text: str
+    timestamp_ms: int
+    edited_at: datetime | None
+
+
+class CommentBody(AnyCommentBody):
+    """A comment. `uri` and `cid` are those of its own record, without a CID until the PDS has confirmed it; `mirror` says how far it is."""
+
+    cid: str | None
+    mirror: MirrorBody
+
+
+class CommentRow(AnyCommentBody):
+    """A comment as its track shows it."""
+
+    handle: str = Field(description="`handle.invalid` while the DID document does not confirm one")
+    hidden_by: str | None = Field(
+        description="of one that its author and operators alone see: `artist` or `operator`"
+    )
+    reason: str | None = Field(description="the operator's")
+
+
+class LikedListBody(BaseModel):
+    """The list of likes. `uri` and `cid` are those of its record, and `mirror` says how far that is, or its removal."""
+
+    id: int
+    version: int
+    did: str
+    name: str
+    track_count: int
+    created_at: str
+    uri: str
+    cid: str | None
+    mirror: MirrorBody
+
+
+class LikeMirrorBody(AnyMirrorBody):
+    """The mirror of a like's record; attempts newest first."""
+
+    like_id: int
+
+
+class LikeComparisonBody(AnyComparisonBody):
+    """What the log wants of a like's record, what the PDS confirmed last, and what it has now; differing fields are marked."""
+
+    like_id: int
+
+
+class CommentMirrorBody(AnyMirrorBody):
+    """The mirror of a comment's record; attempts newest first."""
+
+    comment_id: int
+
+
+class CommentComparisonBody(AnyComparisonBody):
+    """What the log wants of a comment's record, what the PDS confirmed last, and what it has now; differing fields are marked."""
+
+    comment_id: int
+
+
+LIKES: Final = ShownKind(Like, LikeMirrorBody, LikeComparisonBody)
+COMMENTS: Final = ShownKind(Comment, CommentMirrorBody, CommentComparisonBody)
+
+
+def saved(kind: type[Reaction], body: type[LikeBody] | type[CommentBody], status: int = 200) -> Respond:
+    """Return what answers a command on a reaction."""
+
+    def show(reader: SubjectReader, subject: Subject) -> CommandResult:
+        result = _saved(body, *reader.state(kind, subject))
+        if status != 200:  # noqa: PLR2004
+            result.headers["Location"] = f"/{subject.kind}s/{subject.id}/mirror"
+        return replace(result, status=status)
+
+    return show
+
+
+def saved_liked_list(reader: SubjectReader, subject: Subject) -> CommandResult:
+    made, mirror = reader.state(TrackList, subject)
+    return _saved(LikedListBody, made, mirror, track_count=len(made.items))
+
+
+def _saved(body: type[BaseModel], subject: Published, mirror: Mirror, **more: Any) -> CommandResult:
+    version = subject.visible_version
+    of_record = {"uri": mirror.record_uri, "cid": mirror.record_cid, "mirror": mirror}
+    shown = body_from(body, subject, id=subject.subject_id, version=version, **of_record, **more)
+    return CommandResult(200, shown, {"ETag": f'"{version}"'})
+
+
+saved_like: Final = saved(Like, LikeBody)
+created_comment: Final = saved(Comment, CommentBody, 201)
+saved_comment: Final = saved(Comment, CommentBody)
+
+
+def comment_row(row: Any, author: Account | None) -> CommentRow:
+    by = "operator" if row.taken_down_at is not None else "artist" if row.is_hidden else None
+    return body_from(
+        CommentRow,
+        row,
+        id=row.comment_id,
+        version=row.visible_version,
+        uri=RecordKey(row.did, row.collection, row.rkey).uri,
+        handle=author.handle if author is not None else INVALID_HANDLE,
+        hidden_by=by,
+        reason=row.takedown_reason,
+    )

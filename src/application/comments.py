@@ -1,0 +1,66 @@
+"""Comments on tracks: by their authors, and hidden by the artist."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from aggregates.comment import Comment
+from aggregates.track import Track
+from application.errors import CommentNotFoundError, CommentsOffError, TooManyCommentsError
+from application.reactions import NO_TRACK, new_id, new_reaction, shown_track
+from application.subjects import On, find, load_owned, owner_of
+from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.accounts import accounts_of
+from projections.reactions import number_of
+from projections.tracks.table import TrackView
+
+MAX_COMMENTS: Final = 20
+"""Of one account at one track."""
+
+
+def are_on(connection: sa.Connection, track: Track | TrackView) -> bool:
+    """Whether people may comment on the track: its own value goes before its artist's."""
+    artist = accounts_of(connection, [track.did]).get(track.did)
+    return artist is not None and (artist.comments if track.comments is None else track.comments)
+
+
+def comment_on_track(
+    unit: UnitOfWork, on: On[Track], collection: str, *, text: str, timestamp_ms: int
+) -> Comment:
+    """Comment on the track as its record is now. Raises TrackNotFoundError, CommentsOffError and TooManyCommentsError."""
+    track, mirror = shown_track(unit, on)
+    if not are_on(unit.connection, track):
+        raise CommentsOffError
+    if number_of(unit.connection, Comment.TOPIC, owner_of(unit), on.id) >= MAX_COMMENTS:
+        raise TooManyCommentsError(MAX_COMMENTS)
+    begun = new_reaction(unit, on.id, mirror, collection)
+    said = {"text": text, "timestamp_ms": timestamp_ms}
+    comment = Comment.register(at=unit.now, comment_id=new_id(unit), **begun, **said)
+    unit.save(comment)
+    return comment
+
+
+def edit_comment(unit: UnitOfWork, on: On[Comment], changes: Mapping[str, Any]) -> Comment:
+    comment = load_owned(unit, on)
+    comment.edit(changes, at=unit.now)
+    unit.save(comment)
+    return comment
+
+
+def delete_comment(unit: UnitOfWork, on: On[Comment]) -> Comment:
+    comment = load_owned(unit, on)
+    comment.delete(at=unit.now)
+    unit.save(comment)
+    return comment
+
+
+def hide_comment(unit: UnitOfWork, comment_id: int, *, hidden: bool) -> Track:
+    """Hide a comment on a track of the account, or show it again. Raises CommentNotFoundError, and as `load_owned` of the track."""
+    comment = find(unit.log, unit.connection, On(Comment, comment_id))
+    if comment is None or not comment.is_public:
+        raise CommentNotFoundError
+    track = load_owned(unit, On(Track, comment.track_id or NO_TRACK))
+    track.hide_comment(comment_id, hidden=hidden, at=unit.now)
+    unit.save(track)
+    return track

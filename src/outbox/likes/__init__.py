@@ -1,1 +1,0 @@
-"""Likes as a kind of record."""

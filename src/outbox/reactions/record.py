@@ -1,0 +1,62 @@
+"""Maps a like's and a comment's state to its record, and a record to the fields of either."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from aggregates.comment import Comment
+from aggregates.errors import InvalidFieldError
+from aggregates.like import Like
+from aggregates.values import checked_comment, checked_timestamp_ms
+from outbox.record.dag_cbor import Record
+from outbox.record.kind import GENERATION, RecordKind, known_lexicons
+
+
+class ReactionRecords(RecordKind):
+    is_optional = True
+    own_fields = frozenset({"$type", "subject", "createdAt", GENERATION})
+    lexicon_id: ClassVar[str]
+
+    def __init__(self, collection: str | None = None) -> None:
+        super().__init__(known_lexicons()[self.lexicon_id], collection)
+
+    def record_of(self, state: Any, generation: int) -> Record:
+        return {
+            "$type": state.collection,
+            "subject": {"uri": state.track_uri, "cid": state.track_cid},
+            "createdAt": state.created_at,
+            GENERATION: generation,
+        }
+
+    def fields_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a reaction that a record states; raises InvalidFieldError."""
+        match record:
+            case {"subject": {"uri": str(uri), "cid": str(cid)}, "createdAt": str(created_at)}:
+                own = {field: read(record.get(name)) for name, (field, read) in self.adoptable.items()}
+                return {"track_uri": uri, "track_cid": cid, "created_at": created_at, **own}
+        raise InvalidFieldError("subject", "must be a record, with `createdAt` beside it")
+
+    def take_back(self, state: Any, record: Record, *, at: datetime) -> None:
+        """Nothing: a reaction has nothing that must not wait."""
+
+
+class LikeRecords(ReactionRecords):
+    aggregate = Like
+    lexicon_id = "fm.plyr.like"
+
+
+class CommentRecords(ReactionRecords):
+    aggregate = Comment
+    lexicon_id = "fm.plyr.comment"
+    own_fields = ReactionRecords.own_fields | {"text", "timestampMs"}
+    adoptable: ClassVar = {
+        "text": ("text", checked_comment),
+        "timestampMs": ("timestamp_ms", checked_timestamp_ms),
+    }
+
+    def record_of(self, state: Any, generation: int) -> Record:
+        # the time of an edit is no content: that of another client stays until the next edit here
+        edited_at = state.edited_at.astimezone(UTC) if state.edited_at is not None else None
+        edited = {"updatedAt": f"{edited_at:%Y-%m-%dT%H:%M:%S.%fZ}"} if edited_at is not None else {}
+        own = {"text": state.text, "timestampMs": state.timestamp_ms}
+        return {**super().record_of(state, generation), **own, **edited}

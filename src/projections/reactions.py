@@ -1,0 +1,285 @@
+"""`likes` and `comments`: what each account says of tracks, and what others read of that at a track: `reaction`, and `track_count`.
+
+A like or a comment belongs to its account, the other two to the track's owner, as `hidden_comment` does. They follow within seconds,
+by jobs: no unit of work writes rows of two accounts, which may be kept in different places.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from aggregates.comment import Comment
+from aggregates.like import Like
+from aggregates.published import Published, Subject
+from aggregates.reaction import Reaction
+from aggregates.track import Track
+from eventstore.append import key_of, upsert
+from eventstore.change import Change, changes_of
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Wanted
+from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows, write_rows
+from eventstore.schema import Position, UtcDateTime, metadata
+from eventstore.streams.buckets import account_columns
+from projections.tracks.table import tracks
+
+VERSION: Final = 1
+REACTION: Final = "reaction"
+"""The kind of the jobs that carry a change to accounts that read of it; a subject is its kind, its id, and what has changed it."""
+
+
+def carried(change: Change, subject: Published) -> Wanted:
+    """Return the job that carries this change of a subject."""
+    return Wanted(REACTION, f"{Subject.of(subject)}/{change.version}", change.did)
+
+
+def _reactions(kind: type[Reaction], name: str, *own: sa.schema.SchemaItem) -> sa.Table:
+    key = f"{kind.TOPIC}_id"
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column(key, Position, primary_key=True, autoincrement=False),
+        *account_columns(),
+        sa.Column("track_id", Position),
+        sa.Column("track_uri", sa.Text, nullable=False),
+        sa.Column("track_cid", sa.Text),
+        sa.Column("created_at", sa.Text, nullable=False),
+        sa.Column("deleted_at", UtcDateTime),
+        sa.Column("collection", sa.Text, nullable=False),
+        sa.Column("rkey", sa.Text, nullable=False),
+        sa.Index(f"ix_{name}_did_track_id", "did", "track_id"),
+        *own,
+    )
+
+
+likes: Final = _reactions(Like, "likes", sa.Index("ix_likes_did_like_id", "did", "like_id"))
+comments: Final = _reactions(
+    Comment,
+    "comments",
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("timestamp_ms", sa.Integer, nullable=False),
+    sa.Column("edited_at", UtcDateTime),
+    sa.Column("taken_down_at", UtcDateTime),
+    sa.Column("takedown_reason", sa.Text),
+    sa.Column("visible_version", sa.Integer, nullable=False),
+    sa.Index("ix_comments_track_id_comment_id", "track_id", "comment_id"),
+)
+IS_LIVE: Final = likes.c.deleted_at.is_(None)
+IS_SAID: Final = comments.c.deleted_at.is_(None)
+SHOWN: Final = {
+    Like.TOPIC: (likes, likes.c.like_id, IS_LIVE),
+    Comment.TOPIC: (comments, comments.c.comment_id, IS_SAID & comments.c.taken_down_at.is_(None)),
+}
+"""By kind: its table, the id, and which others may see unless the track's owner hides it. `track_count` counts by the table's name."""
+
+reaction = sa.Table(
+    "reaction",
+    metadata,
+    sa.Column("track_id", Position, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("subject_id", Position, primary_key=True, autoincrement=False),
+    *account_columns(),
+    sa.Column("author", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Text, nullable=False),
+)
+track_count = sa.Table(
+    "track_count",
+    metadata,
+    sa.Column("track_id", Position, primary_key=True, autoincrement=False),
+    *account_columns(),
+    sa.Column("likes", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("comments", sa.Integer, nullable=False, server_default=sa.text("0")),
+)
+hidden_comment = sa.Table(
+    "hidden_comment",
+    metadata,
+    sa.Column("track_id", Position, primary_key=True, autoincrement=False),
+    sa.Column("comment_id", Position, primary_key=True, autoincrement=False),
+    *account_columns(),
+)
+
+
+class Reactions:
+    """What each account says of tracks, in the table of one kind."""
+
+    def __init__(self, kind: type[Reaction]) -> None:
+        self._kind: Final = kind
+        self._table: Final = SHOWN[kind.TOPIC][0]
+        self.name: Final = self._table.name
+        self.tables: Final = (ProjectedTable(self._table),)
+        self.fingerprint: Final = fingerprint(VERSION, self._table)
+
+    def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
+        """Write the reactions; of the live table, have what others read follow."""
+        latest: dict[int, Reaction] = {}
+        wanted = []
+        for change, before, made in changes_of(self._kind, changes):
+            latest[made.subject_id] = made
+            if before is None or before.is_public != made.is_public:
+                wanted.append(carried(change, made))
+        names = [column.key for column in self._table.columns if column.key != "bucket"]
+        rows = [{name: getattr(made, name) for name in names} for made in latest.values()]
+        write_rows(connection, into(self._table), rows)
+        if wanted and into(self._table) is self._table:
+            queue.request(connection, wanted, changes[-1].recorded_at)
+
+    @staticmethod
+    def carry_all(connection: sa.Connection) -> None:
+        recount(connection)
+
+
+class HiddenComments:
+    """Which comments the owner of each track hides."""
+
+    name = "hidden_comment"
+    tables = (ProjectedTable(hidden_comment),)
+    fingerprint = fingerprint(VERSION, hidden_comment)
+
+    def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
+        table, wanted = into(hidden_comment), []
+        for change, before, track in changes_of(Track, changes):
+            were, are = before.hidden_comments if before is not None else None, track.hidden_comments
+            for comment_id in {*(were or ())} ^ {*(are or ())}:
+                key = {"track_id": track.track_id, "comment_id": comment_id, "did": track.did}
+                if comment_id in (are or ()):
+                    insert_rows(connection, table, [key])
+                else:
+                    connection.execute(sa.delete(table).where(*_is(table, key)))
+                by = f"{track.track_id}-{change.version}"
+                wanted.append(Wanted(REACTION, f"{Comment.TOPIC}/{comment_id}/{by}", change.did))
+        if wanted and table is hidden_comment:
+            queue.request(connection, wanted, changes[-1].recorded_at)
+
+
+def _is(table: sa.Table, key: dict[str, Any]) -> list[sa.ColumnElement[bool]]:
+    return [table.c[name] == value for name, value in key.items()]
+
+
+def like_of(connection: sa.Connection, did: str, track_id: int) -> sa.Row[Any] | None:
+    """Return the account's like of the track, or the newest one that was taken back."""
+    found = sa.select(likes).where(likes.c.did == did, likes.c.track_id == track_id)
+    newest = found.order_by(likes.c.deleted_at.is_not(None), likes.c.like_id.desc()).limit(1)
+    return connection.execute(newest).one_or_none()
+
+
+def number_of(connection: sa.Connection, kind: str, did: str, track_id: int) -> int:
+    """Return how many live ones of a kind the account has at the track."""
+    table, subject_id, _ = SHOWN[kind]
+    of = table.c
+    live = sa.select(sa.func.count(subject_id)).where(of.did == did, of.track_id == track_id)
+    return connection.scalar(live.where(of.deleted_at.is_(None))) or 0
+
+
+def like_page(connection: sa.Connection, did: str, before: int | None, limit: int) -> Sequence[sa.Row[Any]]:
+    """Return what the account likes, newest first."""
+    query = sa.select(likes).where(likes.c.did == did, IS_LIVE).order_by(likes.c.like_id.desc()).limit(limit)
+    return connection.execute(query if before is None else query.where(likes.c.like_id < before)).all()
+
+
+def reaction_page(
+    connection: sa.Connection, did: str, kind: str, track_id: int, *, before: int | None, limit: int
+) -> Sequence[sa.Row[Any]]:
+    """Return the reactions of a kind to a track of the account, newest first."""
+    of = reaction.c
+    query = sa.select(reaction).where(of.did == did, of.track_id == track_id, of.kind == kind)
+    query = query.order_by(of.subject_id.desc()).limit(limit)
+    return connection.execute(query if before is None else query.where(of.subject_id < before)).all()
+
+
+class Others(Enum):
+    """Which comments of others an account sees at a track."""
+
+    NONE = "comments are off"
+    SHOWN = "neither hidden nor taken down"
+    ALL = "for operators"
+
+
+def comment_page(
+    connection: sa.Connection,
+    owner: str,
+    track_id: int,
+    viewer: str | None,
+    *,
+    others: Others,
+    before: int | None,
+    limit: int,
+) -> Sequence[sa.Row[Any]]:
+    """Return the comments on a track, newest first: all of the viewer's own, and those of others; `is_hidden` says which are hidden."""
+    of, carried = comments.c, reaction.c
+    is_hidden = _is_hidden(sa.literal(owner), sa.literal(track_id), of.comment_id)
+    query = sa.select(comments, is_hidden.label("is_hidden")).where(of.track_id == track_id, IS_SAID)
+    if others is not Others.ALL:
+        known = sa.select(carried.subject_id).where(
+            carried.did == owner, carried.track_id == track_id, carried.kind == Comment.TOPIC
+        )
+        is_shown = of.comment_id.in_(known) & of.taken_down_at.is_(None) & ~is_hidden
+        own = of.did == (viewer or "")
+        query = query.where(own if others is Others.NONE else is_shown | own)
+    query = query.order_by(of.comment_id.desc()).limit(limit)
+    return connection.execute(query if before is None else query.where(of.comment_id < before)).all()
+
+
+def _is_hidden(
+    owner: sa.ColumnElement[str], track_id: sa.ColumnElement[int], subject_id: sa.ColumnElement[int]
+) -> sa.Exists:
+    of = hidden_comment.c  # of no like: an id is of one subject, whatever its kind
+    return sa.exists().where(of.did == owner, of.track_id == track_id, of.comment_id == subject_id)
+
+
+def is_hidden(connection: sa.Connection, owner: str, track_id: int, comment_id: int) -> bool:
+    found = _is_hidden(sa.literal(owner), sa.literal(track_id), sa.literal(comment_id))
+    return bool(connection.scalar(sa.select(sa.literal(1)).where(found)))
+
+
+def count_at(connection: sa.Connection, kind: str, did: str, track_id: int) -> int:
+    """Return how many reactions of a kind others see at a track of the account."""
+    of = track_count.c
+    number = sa.select(of[SHOWN[kind][0].name]).where(of.did == did, of.track_id == track_id)
+    return connection.scalar(number) or 0
+
+
+def recount(connection: sa.Connection) -> None:
+    """Make the reactions to all tracks, and their numbers, anew."""
+    if connection.dialect.name == "postgresql":  # a job that adds one waits
+        connection.execute(sa.text("lock table reaction in exclusive mode"))
+    connection.execute(sa.delete(reaction))
+    connection.execute(sa.delete(track_count))
+    of, track = reaction.c, (tracks.c.track_id, tracks.c.did, tracks.c.bucket)
+    into = ["track_id", "did", "bucket", "kind", "subject_id", "author", "created_at"]
+    for kind, (table, subject_id, is_public) in SHOWN.items():
+        shown = sa.select(*track, sa.literal(kind), subject_id, table.c.did, table.c.created_at)
+        shown = shown.join(table, table.c.track_id == tracks.c.track_id)
+        shown = shown.where(is_public, ~_is_hidden(tracks.c.did, tracks.c.track_id, subject_id))
+        connection.execute(sa.insert(reaction).from_select(into, shown))
+    key = (of.track_id, of.did, of.bucket)
+    numbers = (sa.func.count(sa.case((of.kind == kind, 1))) for kind in SHOWN)
+    names = [table.name for table, _, _ in SHOWN.values()]
+    counted = sa.select(*key, *numbers).group_by(*key)
+    connection.execute(sa.insert(track_count).from_select([*into[:3], *names], counted))
+
+
+def locked(connection: sa.Connection, kind: str, did: str, subject_id: int) -> Any:
+    """Return a reaction with its id, and whether others may see it; until the transaction ends, it stays as it is. None where there is none."""
+    table, key, is_public = SHOWN[kind]
+    found = sa.select(table, key.label("subject_id"), is_public.label("is_public"))
+    return connection.execute(
+        found.where(table.c.did == did, key == subject_id).with_for_update()
+    ).one_or_none()
+
+
+def carry(connection: sa.Connection, owner: str, kind: str, made: Any) -> None:
+    """Have the track of this owner show the locked reaction, or no longer, and count it once."""
+    shown = {"track_id": made.track_id, "kind": kind, "subject_id": made.subject_id, "did": owner}
+    if made.is_public and not is_hidden(connection, owner, made.track_id, made.subject_id):
+        row = {**shown, "author": made.did, "created_at": made.created_at}
+        insert = upsert(connection, reaction).on_conflict_do_nothing().returning(reaction.c.subject_id)
+        changed = len(connection.execute(insert, row).all())
+    else:
+        changed = -connection.execute(sa.delete(reaction).where(*_is(reaction, shown))).rowcount
+    if changed:
+        name, count = SHOWN[kind][0].name, upsert(connection, track_count)
+        more = {name: track_count.c[name] + count.excluded[name]}
+        key = key_of(connection.dialect.name, track_count)
+        count = count.on_conflict_do_update(index_elements=key, set_=more)
+        connection.execute(count, {"track_id": made.track_id, "did": owner, name: changed})
