@@ -10,6 +10,7 @@ import pytest
 from aggregates import published
 from aggregates.comment import Comment
 from aggregates.like import Like
+from aggregates.profile import Profile
 from aggregates.track import Track
 from aggregates.track_list import TrackList
 from aggregates.values import (
@@ -134,6 +135,21 @@ def a_comment(comment_id: int = 1, *, at: datetime = START, kind: str = "registe
     return comment
 
 
+def a_profile(profile_id: int = 1, *, at: datetime = START, kind: str = "register", **fields: Any) -> Profile:
+    given = {
+        "did": ALICE,
+        "profile_id": profile_id,
+        "bio": None,
+        "avatar_url": None,
+        "created_at": "2026-06-01T12:00:00.000000Z",
+        "collection": "fm.plyr.actor.profile",
+        "rkey": "self",
+        **fields,
+    }
+    profile: Profile = getattr(Profile, kind)(at=at, **given)
+    return profile
+
+
 def an_adopted_track(track_id: int = 2, *, at: datetime = START, **fields: Any) -> Track:
     """A track that was taken over from a record, its adoption still to be saved."""
     return Track.adopt(at=at, **adopted_fields(track_id, **fields))
@@ -238,7 +254,12 @@ def event_classes() -> dict[str, type[published.PublishedEvent]]:
 def every_event() -> list[published.PublishedEvent]:
     """One event of each class of each kind of record, in the order in which the golden events are recorded."""
     of_reactions = [*events_of_reactions(a_like), *events_of_reactions(a_comment)]
-    return [*events_of_a_track().values(), *of_reactions, *events_of_lists()]
+    return [
+        *events_of_a_track().values(),
+        *of_reactions,
+        *events_of_lists(),
+        *events_of_a_profile(),
+    ]
 
 
 def events_of_reactions(make: Callable[..., Like | Comment]) -> list[published.PublishedEvent]:
@@ -259,6 +280,27 @@ def events_of_reactions(make: Callable[..., Like | Comment]) -> list[published.P
     if isinstance(made, Comment):
         made.edit({"text": "new", "timestamp_ms": 2000}, at=now)
     adopted = make(first + 1, kind="adopt", cid="bafyrecord")
+    events = [*made.collect_events(), *adopted.collect_events()]
+    return [each for each in events if isinstance(each, published.PublishedEvent)]
+
+
+def events_of_a_profile() -> list[published.PublishedEvent]:
+    """One event of each class, of the lives of two profiles, which are the last of the golden events."""
+    now, made = some_time(60), a_profile(8)
+    made.edit({"bio": "new"}, at=now)
+    made.set_avatar(some_artwork(), at=now)
+    made.set_avatar(None, at=now)
+    made.record_missing(observed_at=now)
+    made.record_foreign_edit_withdrawn("bafyours", observed_at=now)
+    made.record_foreign_edit("bafyforeign", observed_at=now)
+    made.adopt_foreign_edit("bafyforeign", {"bio": "theirs"}, at=now)
+    made.restore_record(at=now)
+    made.migrate_namespace("fm.plyr.other.profile", at=now)
+    made.take_down("a claim", at=now)
+    made.lift_takedown("the claim was withdrawn", at=now)
+    made.delete(at=now)
+    made.undelete(at=now)
+    adopted = a_profile(9, kind="adopt", cid="bafyrecord", bio="theirs", avatar_url="https://pictures.test/a")
     events = [*made.collect_events(), *adopted.collect_events()]
     return [each for each in events if isinstance(each, published.PublishedEvent)]
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from aggregates import published, reaction
-from aggregates.published import Published, assign_fields
+from aggregates.published import Published
 from aggregates.reaction import Reaction
 
 
@@ -23,22 +23,12 @@ class Created(reaction.Created):
     rkey: str
 
 
-class Adopted(reaction.Adopted, Created):
+class Adopted(published.Adopted, Created):
     TOPIC = "comment.adopted.v1"
 
 
-class Edited(published.PublishedEvent):
-    """Only what changed."""
-
+class Edited(published.Edited):
     TOPIC = "comment.edited.v1"
-    changes: dict[str, Any]
-
-    def touches_record(self) -> bool:
-        return True
-
-    def assign(self, comment: "Comment") -> None:
-        assign_fields(comment, self.changes)
-        comment.edited_at = self.timestamp
 
 
 class Comment(Reaction, created_event_name="Created"):

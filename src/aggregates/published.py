@@ -104,6 +104,30 @@ class Created(PublishedEvent, Aggregate.Created):
         assign_fields(aggregate, {field: value for field, value in vars(self).items() if field in known})
 
 
+class Adopted(Created):
+    """It was adopted from a record with `cid` that is on its account's PDS already."""
+
+    RECREATES_RECORD = False
+    cid: str
+
+    def touches_record(self) -> bool:
+        return False
+
+    def sets_generation(self) -> bool:
+        return True
+
+
+class Edited(PublishedEvent):
+    """Its owner edited fields of METADATA, all of which are in the record: only what changed, null means removed."""
+
+    TOUCHES_RECORD = True
+    changes: dict[str, Any]
+
+    def assign(self, aggregate: Any, /) -> None:
+        assign_fields(aggregate, self.changes)
+        aggregate.edited_at = self.timestamp
+
+
 @cache
 def declared(aggregate: type["Published"]) -> frozenset[str]:
     """Return the names of the fields that the classes of an aggregate declare."""

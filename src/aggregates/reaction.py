@@ -14,19 +14,6 @@ class Created(published.Created):
         return vars(self)["track_cid"] is not None
 
 
-class Adopted(published.Created):
-    """The reaction was adopted from a record with `cid` that is on its account's PDS already."""
-
-    RECREATES_RECORD = False
-    cid: str
-
-    def touches_record(self) -> bool:
-        return False
-
-    def sets_generation(self) -> bool:
-        return True
-
-
 class SubjectKnown(published.PublishedEvent):
     """The track has a record now, so that the reaction can name it."""
 
@@ -53,7 +40,7 @@ class Undeleted(published.Undeleted):
 
 
 class Reaction(Published):
-    """Each kind has its own Created and Adopted, from those above."""
+    """Each kind has its own Created, from that above, and Adopted."""
 
     SubjectKnown = SubjectKnown
     Undeleted = Undeleted

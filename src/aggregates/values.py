@@ -19,6 +19,7 @@ TITLE_BYTES: Final = 256
 ARTIST_BYTES: Final = 256
 ALBUM_BYTES: Final = 256
 BIO_BYTES: Final = 2560
+BIO_GRAPHEMES: Final = 256
 COMMENT_BYTES: Final = 1000
 MAX_TIMESTAMP_MS: Final = 2**31 - 1
 """24 days: an integer of PostgreSQL holds no more."""
@@ -139,7 +140,14 @@ checked_title: Final = partial(_checked_text, "title", maximum=TITLE_BYTES, mini
 checked_artist: Final = partial(_checked_text, "artist", maximum=ARTIST_BYTES, minimum=1)
 checked_album: Final = partial(_checked_optional, "album", maximum=ALBUM_BYTES)
 checked_description: Final = partial(_checked_optional, "description", maximum=DESCRIPTION_BYTES)
-checked_bio: Final = partial(_checked_optional, "bio", maximum=BIO_BYTES)
+
+
+def checked_bio(value: str | None) -> str | None:
+    """At most 2560 bytes and 256 graphemes; empty is none."""
+    bio = _checked_optional("bio", value, BIO_BYTES)
+    if bio is not None and graphemes(bio) > BIO_GRAPHEMES:
+        raise InvalidFieldError("bio", f"at most {BIO_GRAPHEMES} characters")
+    return bio
 
 
 def checked_comment(value: Any) -> str:

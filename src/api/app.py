@@ -1,5 +1,6 @@
 """Makes the HTTP application from its services."""
 
+from functools import partial
 from typing import Any, Final
 
 from fastapi import Depends
@@ -14,7 +15,8 @@ from api.pipeline.media_request import MAX_CONCURRENT_READS_OF_ONE_CALLER
 from api.plyr import surface
 from api.responses.list import DOORS
 from api.responses.mirror import TRACKS, ShownKind
-from api.responses.reaction import COMMENTS, LIKES
+from api.responses.profile import PROFILES, ProfileBody, saved_profile
+from api.responses.reaction import COMMENTS, LIKES, CommentBody, saved_comment
 from api.routers import (
     auth,
     comments,
@@ -26,6 +28,7 @@ from api.routers import (
     media,
     mirrors,
     oauth,
+    profile,
     records,
     track_writes,
     tracks,
@@ -34,7 +37,7 @@ from api.routers.ops import accounts, deliveries, work
 from api.services import Services
 from eventstore.coordination.threads import Joint, Turns
 
-KINDS: Final[tuple[ShownKind[Any], ...]] = (TRACKS, LIKES, COMMENTS, *DOORS)
+KINDS: Final[tuple[ShownKind[Any], ...]] = (TRACKS, LIKES, COMMENTS, PROFILES, *DOORS)
 ROUTERS: Final = (
     tracks.router,
     tracks.artists,
@@ -42,6 +45,9 @@ ROUTERS: Final = (
     likes.router,
     comments.router,
     records.router,
+    records.restore_routes(COMMENTS, CommentBody, saved_comment),
+    records.restore_routes(PROFILES, ProfileBody, saved_profile),
+    *(records.restore_routes(door, door.body, partial(lists.shown_list, door)) for door in DOORS),
     *map(mirrors.mirror_routes, KINDS),
     mirrors.router,
     *map(history.history_routes, KINDS),
@@ -52,6 +58,7 @@ ROUTERS: Final = (
     media.router,
     media.of_tracks,
     me.router,
+    profile.router,
     deliveries.router,
     accounts.router,
     work.router,

@@ -84,6 +84,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     application.TrackNotFoundError: Reply(404, "track_not_found"),
     application.LikeNotFoundError: Reply(404, "not_found"),
     application.CommentNotFoundError: Reply(404, "comment_not_found"),
+    application.ProfileNotFoundError: Reply(404, "not_found"),
     application.CommentsOffError: Reply(403, "comments_off"),
     application.TooManyCommentsError: Reply(409, "too_many_comments", ("limit",)),
     application.VersionNotFoundError: Reply(404, "version_not_found"),

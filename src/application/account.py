@@ -1,4 +1,4 @@
-"""What an account asks for itself: a profile, an adoption, its deletion.
+"""What an account asks for itself: an adoption, its deletion.
 
 A deletion removes first every record of ours on the PDS, then the login, then what is stored of the account here:
 1. request: record it, delete what has a record, of every kind, let the relay remove the records
@@ -6,7 +6,7 @@ A deletion removes first every record of ours on the PDS, then the login, then w
 3. erase: one unit, once nothing is left to remove
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -28,7 +28,7 @@ from eventstore.restore_detection import is_restored
 from eventstore.streams.ids import peer_track
 from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.accounts import accounts
-from identity.accounts.accounts import account, set_profile
+from identity.accounts.accounts import account
 from identity.accounts.credentials import credential, record_ends, revoke_usable
 from identity.sessions.session_store import is_connected, pds_session
 from outbox.lists.items import list_follower
@@ -53,16 +53,6 @@ def request_adoption(log: EventLog, did: str, envelope: Envelope) -> None:
         adopt.request(unit.connection, did, envelope, unit.now)
 
     log.transact(did, envelope, work)
-
-
-def update_profile(unit: UnitOfWork, changes: Mapping[str, str | bool | None]) -> None:
-    """Set `display_name`, `bio` or `comments`; None clears, and the profile's name is shown again. Tracks keep their artist's name."""
-    require_staying(unit)
-    stream = account_of(unit)
-    stream.update_profile(changes, at=unit.now)
-    if unit.save(stream):
-        shown = {"chosen_name": stream.display_name, "bio": stream.bio, "comments": stream.comments}
-        set_profile(unit.connection, owner_of(unit), **shown)
 
 
 SUBJECTS_IN_A_UNIT: Final = 25

@@ -71,6 +71,10 @@ class CommentNotFoundError(ApplicationError):
     """There is no such comment, or it was deleted."""
 
 
+class ProfileNotFoundError(ApplicationError):
+    """There is no such profile: its owner has not saved one here, or it was deleted with its account."""
+
+
 class CommentsOffError(ApplicationError):
     """The artist has not turned comments on this track on. Nothing was changed."""
 

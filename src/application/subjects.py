@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from aggregates.comment import Comment
 from aggregates.like import Like
+from aggregates.profile import Profile
 from aggregates.published import Published, Subject
 from aggregates.track import Track
 from aggregates.track_list import TrackList
@@ -21,6 +22,7 @@ from application.errors import (
     LikeNotFoundError,
     ListNotFoundError,
     NotOwnerError,
+    ProfileNotFoundError,
     TrackNotFoundError,
     VersionMismatchError,
     VersionNotFoundError,
@@ -44,6 +46,7 @@ NOT_FOUND: Final[dict[str, type[ApplicationError]]] = {
     Track.TOPIC: TrackNotFoundError,
     Like.TOPIC: LikeNotFoundError,
     Comment.TOPIC: CommentNotFoundError,
+    Profile.TOPIC: ProfileNotFoundError,
     TrackList.TOPIC: ListNotFoundError,
 }
 

@@ -1,4 +1,4 @@
-"""`media_references`: the bytes (CIDs) that each track or list names, and since when it no longer does; the sweep reads it.
+"""`media_references`: the bytes (CIDs) that each track, list or profile names, and since when it no longer does; the sweep reads it.
 
 The bytes of a deleted account are released without a grace period.
 """
@@ -10,6 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.account import Account
+from aggregates.profile import Profile
 from aggregates.published import Published
 from aggregates.track import Track, media_cids
 from aggregates.track_list import TrackList
@@ -25,7 +26,7 @@ LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 media_references = sa.Table(
     "media_references",
     metadata,
-    sa.Column("track_id", Position, primary_key=True, autoincrement=False),  # or that of a list
+    sa.Column("track_id", Position, primary_key=True, autoincrement=False),  # or that of a list or a profile
     sa.Column("cid", sa.Text, primary_key=True),
     *account_columns(),
     sa.Column("released_at", UtcDateTime),
@@ -93,6 +94,7 @@ def was_named_by(connection: sa.Connection, did: str, cid: str) -> bool:
 def _live_cids(subject: Published | None) -> frozenset[str]:
     if subject is None or subject.deleted_at is not None:
         return frozenset()
-    if isinstance(subject, TrackList):
-        return frozenset(subject.artwork.cids if subject.artwork is not None else ())
+    if isinstance(subject, TrackList | Profile):
+        image = subject.avatar if isinstance(subject, Profile) else subject.artwork
+        return frozenset(image.cids if image is not None else ())
     return frozenset(media_cids(subject) if isinstance(subject, Track) else ())

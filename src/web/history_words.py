@@ -214,10 +214,12 @@ def _audio(value: Any) -> str | None:
 _TEXTS: Final[Mapping[str, Callable[[Any], str | None]]] = {
     "audio": _audio,
     **dict.fromkeys(("artwork", "image_url"), lambda value: None if value is None else "a cover"),
+    **dict.fromkeys(("avatar", "avatar_url"), lambda value: None if value is None else "a picture"),
     **dict.fromkeys(("support_gate", "supportGate"), lambda value: "supporters" if value else "everyone"),
     **dict.fromkeys(("blob", "audioBlob"), lambda value: "there" if value else None),
     "unlisted": lambda value: "left out" if value else "shown",
     "downloads": lambda value: DOWNLOADS[value or "open"],
+    "comments": lambda value: "on" if value else "off",
     "labels": lambda value: ", ".join(
         map(_item, value["values"] if isinstance(value, Mapping) else value or [])
     ),

@@ -16,6 +16,7 @@ def test_an_artist_is_read_by_handle_and_by_did(client, alice):
         "handle": "alice.test",
         "display_name": "DJ Alice",
         "bio": "Plays records.",
+        "avatar_url": None,
         "pds_url": "https://pds.example.com",
     }
     assert client.get(f"/artists/{alice.did}").json() == by_handle.json()

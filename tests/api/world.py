@@ -202,7 +202,7 @@ def upload(client, person, *, title="Song", seed=1, image=None, **fields):
 
 
 def upload_with_all(client, person, **fields):
-    """Upload a track that its artist likes and comments on, and make an album and a playlist without it: the answer has the ids of all."""
+    """Upload a track that its artist likes and comments on, save a profile, and make an album and a playlist without it: the answer has the ids of all."""
     track, bodies = upload(client, person, **fields), {"album": {"title": "A"}, "playlist": {"name": "A"}}
     made = {
         kind: client.post(f"/{kind}s", json=body, headers=person.headers) for kind, body in bodies.items()
@@ -212,14 +212,15 @@ def upload_with_all(client, person, **fields):
     made["comment"] = client.post(f"/tracks/{track['id']}/comments", json=said, headers=person.headers)
     made["like"] = client.put(f"/tracks/{track['id']}/like", headers=person.headers)
     of_peer = client.post("/plyr/albums", json=bodies["album"], headers=person.headers).json()
+    profile = client.patch("/me", json={"bio": "A"}, headers=person.headers).json()["profile"]
     ids = {f"{kind}_id": answer.json()["id"] for kind, answer in made.items()}
     rkey = made["playlist"].json()["uri"].rpartition("/")[2]
-    return {**track, **ids, "album_uuid": of_peer["id"], "rkey": rkey}
+    return {**track, **ids, "profile_id": profile["id"], "album_uuid": of_peer["id"], "rkey": rkey}
 
 
 def ids_of(track):
     """The names in paths of what `upload_with_all` has made."""
-    names = ("like_id", "comment_id", "album_id", "playlist_id", "album_uuid", "rkey")
+    names = ("like_id", "comment_id", "profile_id", "album_id", "playlist_id", "album_uuid", "rkey")
     return {"track_id": track["id"], **{name: track[name] for name in names}}
 
 

@@ -24,6 +24,8 @@ BEGINNINGS = (
     "list.adopted.v1",
     "comment.created.v1",
     "comment.adopted.v1",
+    "profile.created.v1",
+    "profile.adopted.v1",
 )
 """The topics that a life begins with."""
 

@@ -14,6 +14,7 @@ from identity.accounts.accounts import account
 from identity.accounts.credentials import credential
 from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import pds_session
+from projections.profiles import profiles
 from tests.identity.sessions.fake_pds import FakePds
 from tests.identity.sessions.session_rig import new_sessions, store_session
 
@@ -39,7 +40,7 @@ def clock():
 @pytest.fixture
 def database(database_url, clock):
     database = Database(database_url, clock=clock)
-    tables = [account, credential, pds_session, stored_event, aggregate_snapshot]
+    tables = [account, credential, pds_session, stored_event, aggregate_snapshot, profiles]
     metadata.create_all(database.engine, tables=tables)
     yield database
     database.close()

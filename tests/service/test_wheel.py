@@ -80,7 +80,7 @@ def test_wheel_has_the_lexicon(site: Path, tmp_path: Path) -> None:
     )
     assert (
         python(site, code, data=tmp_path)
-        == "com.atproto.repo.strongRef fm.plyr.comment fm.plyr.like fm.plyr.list fm.plyr.track"
+        == "com.atproto.repo.strongRef fm.plyr.actor.profile fm.plyr.comment fm.plyr.like fm.plyr.list fm.plyr.track"
     )
 
 

@@ -42,6 +42,7 @@ from eventstore.errors import ThreadsBusyError
 from eventstore.untrusted import whole_number
 from identity.accounts.credentials import Principal
 from projections.lists import covers_named
+from projections.profiles import avatars_named
 from projections.tracks.queries import live_tracks_naming, track_by_id
 from projections.tracks.table import TrackView
 from storage.artwork import RENDITION_SIZES
@@ -340,15 +341,15 @@ class MediaRequest:
         return [view for view in views if view.taken_down_at is None]
 
     def _covers(self, cid: str) -> list[tuple[Artwork, bool]]:
-        """Return the covers of tracks and lists with these bytes that the caller may see, and whether all may."""
+        """Return the covers of tracks and lists, and the pictures of profiles, with these bytes that the caller may see, and whether all may."""
         views = self._naming(cid)
         found = [(view.artwork, view.taken_down_at is None) for view in views if view.artwork is not None]
         if CID.fullmatch(cid) is None:
             return found
         with self.services.database.read() as connection:
-            of_lists = covers_named(connection, cid)
+            others = covers_named(connection, cid) + avatars_named(connection, cid)
         did = self.caller.did if self.caller is not None else None
-        return found + [(cover, public) for cover, owner, public in of_lists if public or owner == did]
+        return found + [(cover, public) for cover, owner, public in others if public or owner == did]
 
     async def _bytes(self, cid: str, mime: str, caching: str) -> Response:
         request = self.request

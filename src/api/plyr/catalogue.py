@@ -23,9 +23,11 @@ from api.plyr.reading import ROUTER, Reader
 from api.plyr.track import album_bodies
 from api.requests.body import fields_as
 from api.requests.fields import ProfileFields
+from api.responses.profile import artists_as
+from api.routers.profile import beginning_of_bio
 from api.routers.tracks import artist_of
 from api.services import Services
-from application.account import update_profile
+from application.profile import update_profile
 from eventstore.streams.ids import peer_ids_of
 from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account
@@ -49,15 +51,15 @@ class ArtistResponse(BaseModel):
     handle: str
     display_name: str
     bio: str | None
-    avatar_url: None = None
+    avatar_url: str | None
     support_url: None = None
     show_liked_on_profile: bool = False
     created_at: datetime
     updated_at: datetime
 
-    @classmethod
-    def of(cls, account: Account) -> "ArtistResponse":
-        return cls.model_validate({**vars(account), "display_name": account.name})
+
+def _artist(services: Services, name: str) -> ArtistResponse:
+    return artists_as(ArtistResponse, services, [artist_of(services, name)])[0]
 
 
 @router.get("/auth/me")
@@ -74,20 +76,20 @@ def read_caller(principal: SignedIn) -> Response:
 
 @router.get("/artists/me")
 def read_own_profile(principal: SignedIn, services: ServicesDep) -> ArtistResponse:
-    return ArtistResponse.of(artist_of(services, principal.did))
+    return _artist(services, principal.did)
 
 
 @router.get("/artists/by-handle/{name}")
 @router.get("/artists/{name}")
 def read_artist(name: str, _: OptionalCaller, services: ServicesDep) -> ArtistResponse:
-    return ArtistResponse.of(artist_of(services, name))
+    return _artist(services, name)
 
 
 NOT_HELD: Final = ("avatar_url", "support_url", "show_liked_on_profile")
 """What a profile has at the peer and not here; only the value that every profile has here is accepted."""
 
 
-@router.put("/artists/me", openapi_extra=names(*ProfileFields.model_fields, *NOT_HELD))
+@router.put("/artists/me", openapi_extra=names("display_name", "bio", *NOT_HELD))
 async def edit_profile(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     did = principal.did
     async with request.begin() as attempt:
@@ -96,10 +98,11 @@ async def edit_profile(principal: Writer, services: ServicesDep, request: Idempo
                 if attempt.body.fields.get(field) not in (None, "", False):
                     raise InvalidFieldError(field, "must not be sent: a profile has none here")
             changes = fields_as(ProfileFields, attempt.body).model_dump(exclude_unset=True)
-            edit = partial(update_profile, changes=changes)
+            beginning = await beginning_of_bio(services, did, changes)
+            edit = partial(update_profile, changes=changes, beginning=beginning)
             await attempt.run(services.log.transact, did, over_http(did), edit)
-            artist = await run_in_threadpool(artist_of, services, did)
-            await attempt.finish(result_of(ArtistResponse.of(artist)))
+            services.wake()
+            await attempt.finish(result_of(await run_in_threadpool(_artist, services, did)))
     return response_of(attempt.result)
 
 

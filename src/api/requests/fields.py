@@ -22,6 +22,7 @@ from aggregates.values import (
     ALBUM_BYTES,
     ARTIST_BYTES,
     BIO_BYTES,
+    BIO_GRAPHEMES,
     COMMENT_BYTES,
     DESCRIPTION_BYTES,
     GATE_TYPES,
@@ -166,7 +167,7 @@ class ProfileFields(BaseModel):
         None, description=f"at most {ARTIST_BYTES} bytes; empty shows the profile's again"
     )
     bio: Annotated[str | None, AfterValidator(checked_bio)] = Field(
-        None, description=f"at most {BIO_BYTES} bytes; empty clears"
+        None, description=f"at most {BIO_GRAPHEMES} characters, in {BIO_BYTES} bytes; empty clears"
     )
     comments: Flag = Field(False, description="whether people may comment on tracks that say nothing else")
 

@@ -19,10 +19,8 @@ from api.requests.fields import CommentFields, EditCommentFields
 from api.requests.parameters import CommentId, PageQuery, StrictRoute, TrackId, cursor_of, page_length
 from api.responses.reaction import CommentBody, CommentRow, comment_row, created_comment, saved_comment
 from api.responses.reader import SubjectReader
-from api.routers.records import answer_repair
 from application.authorization import require_shown
 from application.comments import are_on, comment_on_track, delete_comment, edit_comment, hide_comment
-from application.records import restore_record
 from eventstore.idempotency import CommandResult
 from identity.accounts.accounts import accounts_of
 from projections.reactions import Others, comment_page
@@ -88,12 +86,6 @@ async def delete(comment_id: CommentId, request: Command) -> Response:
     """Delete a comment and its record."""
     on = request.on(Comment, comment_id)
     return await request.answer(partial(delete_comment, on=on), saved_comment, on=on)
-
-
-@router.post("/comments/{comment_id}/restore-record", response_model=CommentBody)
-async def restore(comment_id: CommentId, request: Command) -> Response:
-    """Bring back a record that was deleted elsewhere: same key, same content."""
-    return await answer_repair(request.on(Comment, comment_id), request, restore_record, saved_comment)
 
 
 class HiddenCommentBody(BaseModel):

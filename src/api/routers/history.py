@@ -17,6 +17,7 @@ from aggregates.account import Account
 from aggregates.comment import Comment
 from aggregates.errors import InvalidFieldError
 from aggregates.like import Like
+from aggregates.profile import Profile
 from aggregates.published import Published, Subject, event_classes
 from aggregates.track import Track
 from aggregates.track_list import TrackList
@@ -212,7 +213,9 @@ def read_diff(
 
 TYPES: Final = tuple(
     dict.fromkeys(
-        each.__name__ for kind in (Track, Like, Comment, TrackList, Account) for each in event_classes(kind)
+        each.__name__
+        for kind in (Track, Like, Comment, Profile, TrackList, Account)
+        for each in event_classes(kind)
     )
 )
 

@@ -68,7 +68,7 @@ from application.lists.commands import (
     require_revertible,
     undelete_list,
 )
-from application.records import change_namespace, restore_record
+from application.records import change_namespace
 from application.subjects import find, past_of
 from eventstore.idempotency import CommandResult
 from eventstore.unit_of_work import UnitOfWork
@@ -159,11 +159,6 @@ def list_routes(door: ShownList) -> APIRouter:
     async def undelete(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
         """Undelete a list, with the same record key; a live one is left unchanged."""
         return await _undelete(request, door, subject_id)
-
-    @router.post(f"{one}/restore-record", response_model=door.body)
-    async def restore(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
-        """Bring back a record that was deleted elsewhere: same key, same content."""
-        return await answer_repair(door.on(subject_id, request.versions), request, restore_record, show)
 
     @router.post(f"{one}/migrate-namespace", response_model=door.body)
     async def migrate(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:

@@ -19,10 +19,13 @@ from api.pipeline.idempotent_request import Attempt, Idempotent, result_of
 from api.requests.body import fields_as
 from api.requests.fields import ProfileFields
 from api.requests.parameters import StrictRoute
+from api.responses.profile import ProfileBody, own_profile
 from api.responses.progress import HERE, LeavingBody, leaving_body
+from api.routers.profile import beginning_of_bio
 from api.services import Services
-from application.account import deletion_requested_at, request_deletion, update_profile
+from application.account import deletion_requested_at, request_deletion
 from application.errors import LeavingError, NotAuthenticatedError
+from application.profile import update_profile
 from identity.accounts.accounts import AccountState
 from replay.dump import account_lines
 from replay.reconcile.verify import repos_of
@@ -45,6 +48,10 @@ class MeBody(BaseModel):
     handle: str
     display_name: str = Field(description="the name set here, else that of the profile on the PDS")
     bio: str | None
+    avatar_url: str | None
+    profile: ProfileBody | None = Field(
+        description="with its record, once it was saved here or adopted: until then the bio is kept here alone"
+    )
     comments: bool = Field(description="whether people may comment on tracks that say nothing else")
     pds_url: str | None
     scope: str
@@ -62,11 +69,14 @@ def read_me(principal: SignedIn, services: ServicesDep) -> MeBody:
         account = services.accounts.get(principal.did)
         since = account.leaving_since if account is not None else None
         leaving = leaving_body(services.database, connection, principal.did, since) if since else None
+        profile = own_profile(services, connection, principal.did)
     return body_from(
         MeBody,
         principal,
         display_name=account.name if account is not None else principal.handle,
-        bio=account.bio if account is not None else None,
+        bio=profile.bio if profile is not None else account.bio if account is not None else None,
+        avatar_url=profile.avatar_url if profile is not None else None,
+        profile=profile,
         comments=account is not None and account.comments,
         pds_url=account.pds_url if account is not None else None,
         leaving=leaving,
@@ -77,14 +87,16 @@ def read_me(principal: SignedIn, services: ServicesDep) -> MeBody:
 async def edit_me(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """Set the name and the bio shown here, and whether people may comment: an empty one is cleared, an absent one is left unchanged.
 
-    New tracks have the name as their artist; existing ones keep theirs.
+    New tracks have the name as their artist; existing ones keep theirs. The bio is that of the profile's record, which is adopted where the PDS has one.
     """
     did = principal.did
     async with request.begin() as attempt:
         if not attempt.is_repetition:
             changes = fields_as(ProfileFields, attempt.body).model_dump(exclude_unset=True)
-            by = over_http(did)
-            await attempt.run(services.log.transact, did, by, partial(update_profile, changes=changes))
+            beginning = await beginning_of_bio(services, did, changes)
+            edit = partial(update_profile, changes=changes, beginning=beginning)
+            await attempt.run(services.log.transact, did, over_http(did), edit)
+            services.wake()
             await attempt.finish(result_of(await run_in_threadpool(read_me, principal, services)))
     return response_of(attempt.result)
 

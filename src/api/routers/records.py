@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Response
@@ -23,7 +23,8 @@ from api.pipeline.media_request import CallerReads, Reads
 from api.pipeline.pds import blob_limit, look, place_of
 from api.requests.body import fields_as
 from api.requests.fields import Flag
-from api.requests.parameters import StrictRoute, TrackId, WaitPreference
+from api.requests.parameters import STORABLE, StrictRoute, TrackId, WaitPreference
+from api.responses.mirror import ShownKind
 from api.responses.progress import AdoptionBody, MigrationBody, adoption_body, migration_report
 from api.responses.reader import SubjectReader
 from api.responses.track import MirrorBody, TrackBody, is_on_pds, mirror_of, track_now
@@ -216,6 +217,18 @@ async def answer_repair(
     # a PDS that did not answer just now will not have the record in a moment
     waits = on_pds is not OnPds.UNKNOWN or request.preferred_wait_seconds is not None
     return await attempt.response(waits=waits, for_all=in_old_alone)
+
+
+def restore_routes(kind: ShownKind[Any], body: type[BaseModel], show: Respond) -> APIRouter:
+    """Return the route of a kind whose records are restored and answered as they are."""
+    router = APIRouter(prefix=kind.path, tags=["records"], route_class=StrictRoute)
+
+    @router.post("/restore-record", response_model=body)
+    async def restore(subject_id: Annotated[int, kind.in_path, STORABLE], request: Command) -> Response:
+        """Bring back a record that was deleted elsewhere: same key, same content."""
+        return await answer_repair(kind.on(subject_id, request.versions), request, restore_record, show)
+
+    return router
 
 
 @router.post("/tracks/{track_id}/migrate-to-pds", **accepted(MigratedBody, MigratingBody))

@@ -25,6 +25,7 @@ from api.requests.parameters import (
     cursor_of,
     page_length,
 )
+from api.responses.profile import artists_as
 from api.responses.track import TrackBody, one_track, past_track_body, track_bodies
 from api.services import Services
 from application.authorization import may_have_bytes, may_see_track
@@ -273,11 +274,8 @@ class ArtistBody(BaseModel):
     handle: str = Field(description="`handle.invalid` while the DID document does not confirm one")
     display_name: str = Field(description="the name set here, else that of the profile on the PDS")
     bio: str | None
+    avatar_url: str | None
     pds_url: str
-
-    @classmethod
-    def of(cls, account: Account) -> "ArtistBody":
-        return body_from(cls, account, display_name=account.name)
 
 
 class ArtistsBody(BaseModel):
@@ -298,7 +296,7 @@ def list_artists(
     if len(wanted.did) > MAX_ARTISTS:
         raise InvalidFieldError("did", f"may be there {MAX_ARTISTS} times")
     found = services.accounts.of_dids([did for did in wanted.did if is_storable(did)])
-    return ArtistsBody(items=[ArtistBody.of(account) for account in found])
+    return ArtistsBody(items=artists_as(ArtistBody, services, found))
 
 
 @artists.get("/artists/{artist}")
@@ -308,7 +306,7 @@ def read_artist(
     artist: Annotated[str, Path(description="a handle or a DID")],
 ) -> ArtistBody:
     """Read an artist who has signed in here."""
-    return ArtistBody.of(artist_of(services, artist))
+    return artists_as(ArtistBody, services, [artist_of(services, artist)])[0]
 
 
 def artist_of(services: Services, name: str) -> Account:

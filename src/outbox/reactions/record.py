@@ -1,7 +1,7 @@
 """Maps a like's and a comment's state to its record, and a record to the fields of either."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar
 
 from aggregates.comment import Comment
@@ -9,7 +9,7 @@ from aggregates.errors import InvalidFieldError
 from aggregates.like import Like
 from aggregates.values import checked_comment, checked_timestamp_ms
 from outbox.record.dag_cbor import Record
-from outbox.record.kind import GENERATION, RecordKind, known_lexicons
+from outbox.record.kind import GENERATION, RecordKind, edited, known_lexicons
 
 
 class ReactionRecords(RecordKind):
@@ -29,11 +29,11 @@ class ReactionRecords(RecordKind):
         }
 
     def fields_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields of a reaction that a record states; raises InvalidFieldError."""
         match record:
             case {"subject": {"uri": str(uri), "cid": str(cid)}, "createdAt": str(created_at)}:
                 own = {field: read(record.get(name)) for name, (field, read) in self.adoptable.items()}
-                return {"track_uri": uri, "track_cid": cid, "created_at": created_at, **own}
+                subject = {"track_id": None, "track_uri": uri, "track_cid": cid}
+                return {**subject, "created_at": created_at, **own}
         raise InvalidFieldError("subject", "must be a record, with `createdAt` beside it")
 
     def take_back(self, state: Any, record: Record, *, at: datetime) -> None:
@@ -55,8 +55,5 @@ class CommentRecords(ReactionRecords):
     }
 
     def record_of(self, state: Any, generation: int) -> Record:
-        # the time of an edit is no content: that of another client stays until the next edit here
-        edited_at = state.edited_at.astimezone(UTC) if state.edited_at is not None else None
-        edited = {"updatedAt": f"{edited_at:%Y-%m-%dT%H:%M:%S.%fZ}"} if edited_at is not None else {}
         own = {"text": state.text, "timestampMs": state.timestamp_ms}
-        return {**super().record_of(state, generation), **own, **edited}
+        return {**super().record_of(state, generation), **own, **edited(state.edited_at)}

@@ -7,7 +7,7 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
@@ -183,6 +183,11 @@ GENERATION: Final = "mastertapeGen"
 """The field of each record of ours that names its generation."""
 
 
+def edited(at: datetime | None) -> Record:
+    """Return the field that says when the owner edited the record here: no content, so that of another client stays until the next edit."""
+    return {} if at is None else {"updatedAt": f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"}
+
+
 class RecordKind(ABC):
     """One kind of record; `name` is stored with each of them."""
 
@@ -193,6 +198,8 @@ class RecordKind(ABC):
     """Those of them that name an address of this service."""
     is_optional: ClassVar[bool] = False
     """Whether a login may do without the kind: then its records alone wait for their owner's consent."""
+    only_key: ClassVar[str | None] = None
+    """The key of its record, of a kind of which an account has one alone."""
     blob_field: ClassVar[str | None] = None
     """That of them that names a blob."""
     adoptable: ClassVar[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {}
@@ -223,6 +230,10 @@ class RecordKind(ABC):
     @abstractmethod
     def take_back(self, state: Any, record: Record, *, at: datetime) -> None:
         """Set what a restored log has lost, the record names, and must not wait for its owner to decide on the rest."""
+
+    def fields_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what Adopted has of a record; raises InvalidFieldError."""
+        raise NotImplementedError
 
     def may_take_over(self, base: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:  # noqa: ARG002
         """Whether another client has changed the record `base` to `theirs` in a way that its owner need not decide about."""

@@ -288,13 +288,21 @@ class Turn:
 
     def _make(self, unit: UnitOfWork, key: RecordKey, remote: Remote, adoptee: Adoptee) -> bool:
         """Make the record's subject, and return True; False where another run has made it."""
-        connection, did = unit.connection, key.did
-        if not self.is_wanted(connection):
+        if not self.is_wanted(unit.connection):
             raise LeaseLostError
-        if is_taken(connection, key):
-            return False
-        [change] = unit.save(adoptee.subject(unit))
-        found = remote.cid or "", remote.body or {}
-        acknowledge_as_found(connection, key, change.position, found, unit.now)
-        set_lane_host(connection, did, self.repo.host)
-        return True
+        return adopt_record(unit, key, remote, self.repo.host, adoptee.subject) is not None
+
+
+def adopt_record(
+    unit: UnitOfWork, key: RecordKey, remote: Remote, host: str, make: Callable[[UnitOfWork], Published]
+) -> Published | None:
+    """Make the subject of a record, as it is on the PDS; None where it has one."""
+    connection = unit.connection
+    if is_taken(connection, key):
+        return None
+    subject = make(unit)
+    [change] = unit.save(subject)
+    found = remote.cid or "", remote.body or {}
+    acknowledge_as_found(connection, key, change.position, found, unit.now)
+    set_lane_host(connection, key.did, host)
+    return subject

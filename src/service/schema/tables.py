@@ -13,6 +13,7 @@ from eventstore.streams.buckets import BUCKET
 from projections.history import History
 from projections.lists import Lists
 from projections.media_references import MediaReferences
+from projections.profiles import Profiles
 from projections.reactions import HiddenComments, Reactions
 from projections.tracks.search import SEARCH_INDEX
 from projections.tracks.table import Tracks, TrackTags
@@ -47,6 +48,7 @@ READ_MODELS: Final[tuple[Projection, ...]] = (
     Reactions(Comment),
     HiddenComments(),
     Lists(),
+    Profiles(),
     History(),
     MediaReferences(),
 )

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
+from aggregates.profile import Profile
 from aggregates.track import Track
 from aggregates.track_list import TrackList
 from application.account import deletion_kind
@@ -21,7 +22,7 @@ from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption
 from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.adoption.intake import Intake
 from replay.adoption.list import ListIntake
-from replay.adoption.reaction import ReactionIntake
+from replay.adoption.plain import PlainIntake, ReactionIntake
 from replay.derived import DerivedMedia
 from replay.repair.worker import RepairJobs
 from service.config.settings import Settings
@@ -105,6 +106,7 @@ def adoptions_of(parts: "Container") -> Adoption:
                 if isinstance(each, ReactionRecords)
             ),
             ListIntake(parts.kinds[TrackList.TOPIC]),
+            PlainIntake(parts.kinds[Profile.TOPIC]),
         ],
         threads,
         host_of=parts.resolver.pds_of,

@@ -8,6 +8,7 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import detect_on_connect
 from outbox.lists.record import ListRecords
+from outbox.profiles.record import ProfileRecords
 from outbox.reactions.record import CommentRecords, LikeRecords
 from outbox.record.kind import RecordKinds
 from outbox.tracks.record import RecordUrls, TrackRecords
@@ -46,5 +47,6 @@ def record_kinds(settings: Settings, urls: RecordUrls) -> RecordKinds:
         TrackRecords(urls, settings.collection, settings.old_collection),
         LikeRecords(f"{settings.namespace}.like"),
         CommentRecords(f"{settings.namespace}.comment"),
+        ProfileRecords(urls.artwork, f"{settings.namespace}.actor.profile"),
         ListRecords(f"{settings.namespace}.list", f"{settings.old_namespace}.list"),
     )

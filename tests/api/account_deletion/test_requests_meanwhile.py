@@ -22,6 +22,7 @@ ALLOWED = {
     "POST /tracks/{track_id}/mirror/retry",
     "DELETE /comments/{comment_id}",
     "POST /comments/{comment_id}/mirror/retry",
+    "POST /profiles/{profile_id}/mirror/retry",
     "DELETE /albums/{album_id}",
     "POST /albums/{album_id}/mirror/retry",
     "DELETE /playlists/{playlist_id}",

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from tests.media_samples import samples
+
 OPERATION = {"json": {"action": "pause", "did": "did:plc:" + "a" * 24}}
 SONG = {"files": {"file": b"not looked at"}, "data": {"title": "t"}}
 
@@ -78,6 +80,14 @@ ROUTES = {
     "POST /comments/{comment_id}/mirror/retry": TRACK,
     "POST /comments/{comment_id}/mirror/resolve": Row(Who.TRACK, {"json": {"keep": "ours"}}),
     "GET /comments/{comment_id}/history": TRACK,
+    "PUT /me/avatar": Row(Who.OWN, {"files": {"image": samples.png()}}),
+    "DELETE /me/avatar": THING,
+    "POST /profiles/{profile_id}/restore-record": TRACK,
+    "GET /profiles/{profile_id}/mirror": TRACK,
+    "GET /profiles/{profile_id}/mirror/compare": TRACK,
+    "POST /profiles/{profile_id}/mirror/retry": TRACK,
+    "POST /profiles/{profile_id}/mirror/resolve": Row(Who.TRACK, {"json": {"keep": "ours"}}),
+    "GET /profiles/{profile_id}/history": TRACK,
     "POST /albums": Row(Who.OWN, {"json": {"title": "x"}}),
     "GET /albums/{album_id}": OPEN,
     "PATCH /albums/{album_id}": Row(Who.TRACK, {"json": {"title": "x"}}),
@@ -185,6 +195,7 @@ THINGS = {
     "track_id": 99,
     "like_id": 99,
     "comment_id": 99,
+    "profile_id": 99,
     "album_id": 99,
     "playlist_id": 99,
     "token_id": "0" * 16,

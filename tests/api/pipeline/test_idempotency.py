@@ -287,7 +287,9 @@ def test_commands_without_a_track_happen_once_too(client, world, route, admin):
         assert (again.status_code, again.json()) == (first.status_code, first.json())
     assert world.state() == before
     other = (
-        ask(data={"title": "other"})
+        ask(files={"image": samples.png(color="red")})
+        if path == "/me/avatar"
+        else ask(data={"title": "other"})
         if "files" in asked
         else ask(json=OTHER_BODIES.get(path if method == "POST" else route, {"x": 1}))
     )

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from aggregates.account import Account
-from application.account import update_profile
+from application.profile import update_profile
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts, account
 from identity.accounts.credentials import Credentials, Scope, credential

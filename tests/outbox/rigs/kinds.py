@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from aggregates.comment import Comment
+from aggregates.profile import Profile
 from aggregates.track_list import TrackList
 from devpds.server import DevPds
-from tests.dsl import a_comment, a_list, some_item
+from tests.dsl import a_comment, a_list, a_profile, some_item
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on, rig_on
 from tests.remarks import A_RECORD
 from tests.servers.atproto import PdsAccount
@@ -25,6 +26,17 @@ class CommentsRig(Rig):
         return self.command(track_id, lambda it: it.edit({"text": changes["title"]}, at=self.clock()))
 
 
+class ProfilesRig(Rig):
+    OF = Profile
+    TEXT = "bio"
+
+    def upload(self, track_id: int = 1, **_: Any) -> Profile:  # type: ignore[override]
+        return self.saves(a_profile(track_id, did=self.did, bio="Words", rkey=f"self{track_id}"))
+
+    def edit(self, track_id: int = 1, **changes: Any) -> Profile:  # type: ignore[override]
+        return self.command(track_id, lambda it: it.edit({"bio": changes["title"]}, at=self.clock()))
+
+
 class ListsRig(Rig):
     OF = TrackList
     TEXT = "name"
@@ -36,7 +48,9 @@ class ListsRig(Rig):
         return self.command(track_id, lambda it: it.edit({"name": changes["title"]}, at=self.clock()))
 
 
-KINDS = pytest.fixture(params=[Rig, CommentsRig, ListsRig], ids=["tracks", "comments", "lists"])
+KINDS = pytest.fixture(
+    params=[Rig, CommentsRig, ProfilesRig, ListsRig], ids=["tracks", "comments", "profiles", "lists"]
+)
 
 
 @KINDS

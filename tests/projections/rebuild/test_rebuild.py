@@ -67,6 +67,7 @@ def test_a_rebuild_counts_the_rows_that_it_repaired(log: EventLog) -> None:
         "likes": 0,
         "comments": 0,
         "hidden_comment": 0,
+        "profiles": 0,
         "track_list": 0,
         "history": 2,
         "media_references": 1,

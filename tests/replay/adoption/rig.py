@@ -23,6 +23,7 @@ from outbox.mirror.hosts import Hosts
 from outbox.mirror.targets import MirrorTargets
 from outbox.operations.operators import Operator
 from outbox.pds.client import Pds
+from outbox.profiles.record import ProfileRecords
 from outbox.reactions.record import CommentRecords, LikeRecords
 from outbox.record.dag_cbor import record_cid
 from outbox.repo.reads import RepoReads
@@ -33,7 +34,7 @@ from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption, Turn
 from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.adoption.intake import Intake
 from replay.adoption.list import ListIntake
-from replay.adoption.reaction import ReactionIntake
+from replay.adoption.plain import PlainIntake, ReactionIntake
 from replay.adoption.record import Progress
 from replay.reconcile.verify import Repo
 from service.schema.tables import READ_MODELS
@@ -146,6 +147,7 @@ def adoption_on(
             ReactionIntake(LikeRecords(), media.database),
             ReactionIntake(CommentRecords(), media.database),
             ListIntake(ListRecords()),
+            PlainIntake(ProfileRecords(RecordUrls(SERVICE).artwork)),
         ],
         threads,
         host_of=host_of,

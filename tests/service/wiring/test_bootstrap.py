@@ -48,11 +48,11 @@ def test_parts_that_are_switched_off_are_not_built(
     [
         (
             {},
-            f"repo:app.relay.track repo:fm.plyr.like repo:fm.plyr.comment repo:fm.plyr.list repo:app.relay.list repo:{REMARKS} blob:audio/*",
+            f"repo:app.relay.track repo:fm.plyr.like repo:fm.plyr.comment repo:fm.plyr.actor.profile repo:fm.plyr.list repo:app.relay.list repo:{REMARKS} blob:audio/*",
         ),
         (
             {"collection": "a.b.track", "old_collection": "a.c.track"},
-            "repo:a.b.track repo:a.c.track repo:a.b.like repo:a.b.comment repo:a.b.list repo:a.c.list",
+            "repo:a.b.track repo:a.c.track repo:a.b.like repo:a.b.comment repo:a.b.actor.profile repo:a.b.list repo:a.c.list",
         ),
         ({"oauth_scope": "atproto transition:generic"}, "atproto transition:generic"),
     ],

@@ -1,0 +1,99 @@
+"""A profile as JSON: for its owner, with its record's mirror; and what others are shown of it."""
+
+from collections.abc import Collection
+from typing import Final, TypeVar
+
+import sqlalchemy as sa
+from pydantic import BaseModel
+
+from aggregates.profile import Profile
+from aggregates.published import Subject
+from api.json_response import body_from
+from api.pipeline.idempotent_request import result_of
+from api.responses.mirror import AnyComparisonBody, AnyMirrorBody, ShownKind
+from api.responses.reader import SubjectReader
+from api.responses.track import MirrorBody
+from api.services import Services
+from application.subjects import On, find
+from eventstore.idempotency import CommandResult
+from identity.accounts.accounts import Account
+from outbox.views.status import Mirror, mirrors
+from projections.profiles import profiles_of
+
+
+class ProfileBody(BaseModel):
+    """A profile. `uri` and `cid` are those of its record, without a CID until the PDS has confirmed it; `mirror` says how far it is."""
+
+    id: int
+    version: int
+    did: str
+    bio: str | None
+    avatar_url: str | None
+    created_at: str
+    uri: str
+    cid: str | None
+    mirror: MirrorBody
+
+
+class ProfileMirrorBody(AnyMirrorBody):
+    """The mirror of a profile's record; attempts newest first."""
+
+    profile_id: int
+
+
+class ProfileComparisonBody(AnyComparisonBody):
+    """What the log wants of a profile's record, what the PDS confirmed last, and what it has now; differing fields are marked."""
+
+    profile_id: int
+
+
+PROFILES: Final = ShownKind(Profile, ProfileMirrorBody, ProfileComparisonBody)
+
+
+def saved_profile(reader: SubjectReader, subject: Subject) -> CommandResult:
+    body = _body(reader.services, *reader.state(Profile, subject))
+    return result_of(body, ETag=f'"{body.version}"')
+
+
+def own_profile(services: Services, connection: sa.Connection, did: str) -> ProfileBody | None:
+    """Return the profile of an account; None before one is saved here, or adopted."""
+    row = profiles_of(connection, [did]).get(did)
+    profile = find(services.log, connection, On(Profile, row.profile_id)) if row is not None else None
+    if profile is None:
+        return None
+    return _body(
+        services, profile, mirrors(connection, did, Profile.TOPIC, [profile.profile_id])[profile.profile_id]
+    )
+
+
+def _body(services: Services, made: Profile, mirror: Mirror) -> ProfileBody:
+    return body_from(
+        ProfileBody,
+        made,
+        id=made.profile_id,
+        version=made.visible_version,
+        avatar_url=services.urls.artwork(made.avatar.cid) if made.avatar is not None else made.avatar_url,
+        uri=mirror.record_uri,
+        cid=mirror.record_cid,
+        mirror=mirror,
+    )
+
+
+B = TypeVar("B", bound=BaseModel)
+
+
+def artists_as(body: type[B], services: Services, accounts: Collection[Account]) -> list[B]:
+    """Return accounts as artists, with what their profiles say, or before there is one the bio that was set here."""
+    with services.database.read() as connection:
+        found = profiles_of(connection, [account.did for account in accounts])
+
+    def said_by(account: Account) -> dict[str, str | None]:
+        row = found.get(account.did)
+        if row is None:
+            return {"bio": account.bio, "avatar_url": None}
+        avatar_url = services.urls.artwork(row.avatar_cid) if row.avatar_cid else row.avatar_url
+        return {"bio": row.bio, "avatar_url": avatar_url}
+
+    return [
+        body.model_validate({**vars(each), "display_name": each.name, **said_by(each)}) for each in accounts
+    ]

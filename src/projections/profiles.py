@@ -1,0 +1,73 @@
+"""`profiles`: what each account says of itself now. Before its owner has saved one, or it was adopted, an account has none."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from aggregates.profile import Profile
+from aggregates.values import Artwork
+from eventstore.change import Change, changes_of
+from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
+from eventstore.schema import Position, UtcDateTime, metadata
+from eventstore.streams.buckets import account_columns
+
+VERSION: Final = 1
+_OF_AVATAR: Final = ("cid", "mime", "size", "thumbnail_cid")
+
+profiles: Final = sa.Table(
+    "profiles",
+    metadata,
+    sa.Column("profile_id", Position, primary_key=True, autoincrement=False),
+    *account_columns(),
+    sa.Column("bio", sa.Text),
+    sa.Column("avatar_cid", sa.Text),
+    sa.Column("avatar_mime", sa.Text),
+    sa.Column("avatar_size", sa.BigInteger),
+    sa.Column("avatar_thumbnail_cid", sa.Text),
+    sa.Column("avatar_url", sa.Text),  # of a picture that is elsewhere
+    sa.Column("deleted_at", UtcDateTime),
+    sa.Index("ix_profiles_did", "did"),
+    sa.Index("ix_profiles_avatar_cid", "avatar_cid"),
+    sa.Index("ix_profiles_avatar_thumbnail_cid", "avatar_thumbnail_cid"),
+)
+it: Final = profiles.c
+LIVE: Final = it.deleted_at.is_(None)
+MAX_PROFILES_NAMING: Final = 100
+"""The same bytes, of those looked at for a reader of them."""
+
+
+class Profiles:
+    """The newest state of each profile."""
+
+    name: Final = "profiles"
+    fingerprint: Final = fingerprint(VERSION, profiles)
+    tables: Final = (ProjectedTable(profiles),)
+
+    def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
+        latest = {made.profile_id: made for _, _, made in changes_of(Profile, changes)}
+        write_rows(connection, into(profiles), [_row(made) for made in latest.values()])
+
+
+def _row(made: Profile) -> dict[str, Any]:
+    plain = {name: getattr(made, name) for name in ("profile_id", "did", "bio", "avatar_url", "deleted_at")}
+    return plain | {f"avatar_{name}": getattr(made.avatar, name, None) for name in _OF_AVATAR}
+
+
+def profile_of(connection: sa.Connection, did: str) -> sa.Row[Any] | None:
+    """Return the account's profile, even one that went with its account, before that signed in again."""
+    return connection.execute(sa.select(profiles).where(it.did == did)).one_or_none()
+
+
+def profiles_of(connection: sa.Connection, dids: Collection[str]) -> dict[str, sa.Row[Any]]:
+    """Return the live profiles of these accounts, by DID."""
+    found = connection.execute(sa.select(profiles).where(LIVE, it.did.in_(dids)))
+    return {row.did: row for row in found}
+
+
+def avatars_named(connection: sa.Connection, cid: str) -> list[tuple[Artwork, str, bool]]:
+    """Return the pictures of live profiles that are, or whose thumbnail is, these bytes, as `covers_named` does."""
+    columns = (it.avatar_cid, it.avatar_mime, it.avatar_size, it.avatar_thumbnail_cid)
+    names = sa.or_(it.avatar_cid == cid, it.avatar_thumbnail_cid == cid)
+    query = sa.select(*columns, it.did).where(LIVE, names).limit(MAX_PROFILES_NAMING)
+    return [(Artwork(*row[:4]), row[4], True) for row in connection.execute(query)]
