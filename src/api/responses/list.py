@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from aggregates.track_list import TrackList
 from aggregates.values import ListType
 from api.json_response import body_from
-from api.responses.mirror import AnyComparisonBody, AnyMirrorBody, ShownKind
+from api.responses.mirror import ShownKind, bodies_of
 from api.responses.track import MirrorBody
 from api.services import Services
 from application.lists.albums import places_of
@@ -108,32 +108,6 @@ class PlaylistBody(AnyPlaylistBody):
     tracks: list[EntryBody]
 
 
-class AlbumMirrorBody(AnyMirrorBody):
-    """An album's mirror; attempts newest first."""
-
-    album_id: int
-    references: ReferencesBody
-
-
-class PlaylistMirrorBody(AnyMirrorBody):
-    """A playlist's mirror; attempts newest first."""
-
-    playlist_id: int
-    references: ReferencesBody
-
-
-class AlbumComparisonBody(AnyComparisonBody):
-    """What the log wants of an album's record, what the PDS confirmed last, and what it has now."""
-
-    album_id: int
-
-
-class PlaylistComparisonBody(AnyComparisonBody):
-    """What the log wants of a playlist's record, what the PDS confirmed last, and what it has now."""
-
-    playlist_id: int
-
-
 @dataclass(frozen=True, kw_only=True)
 class ShownList(ShownKind[TrackList]):
     """A door to lists of one type."""
@@ -161,8 +135,7 @@ KEPT_HERE: Final = frozenset({"description", "release_date", "artwork", "image_u
 
 ALBUMS: Final = ShownList(
     TrackList,
-    AlbumMirrorBody,
-    AlbumComparisonBody,
+    *bodies_of("album", references=(ReferencesBody, ...)),
     KEPT_BECAUSE,
     KEPT_HERE,
     list_type=ListType.ALBUM,
@@ -171,8 +144,7 @@ ALBUMS: Final = ShownList(
 )
 PLAYLISTS: Final = ShownList(
     TrackList,
-    PlaylistMirrorBody,
-    PlaylistComparisonBody,
+    *bodies_of("playlist", references=(ReferencesBody, ...)),
     KEPT_BECAUSE,
     KEPT_HERE,
     list_type=ListType.PLAYLIST,

@@ -7,7 +7,7 @@ from typing import Any, Final, Generic
 
 import sqlalchemy as sa
 from fastapi import Path
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from aggregates.published import Published
 from aggregates.track import Track
@@ -232,6 +232,18 @@ class ComparisonBody(AnyComparisonBody):
     """What the log wants of a record, what the PDS confirmed last, and what it has now; differing fields are marked."""
 
     track_id: int
+
+
+def bodies_of(word: str, **beside: Any) -> tuple[type[AnyMirrorBody], type[AnyComparisonBody]]:
+    """Return the bodies of a kind's mirror and comparison, which name its id; `beside` is what its mirror has, too."""
+    key: dict[str, Any] = {f"{word}_id": (int, ...)}
+    record = f"a {word}'s record"
+    mirror = f"The mirror of {record}; attempts newest first."
+    comparison = f"What the log wants of {record}, what the PDS confirmed last, and what it has now; differing fields are marked."
+    return (
+        create_model(f"{word.title()}MirrorBody", __base__=AnyMirrorBody, __doc__=mirror, **key, **beside),
+        create_model(f"{word.title()}ComparisonBody", __base__=AnyComparisonBody, __doc__=comparison, **key),
+    )
 
 
 def comparison_body(

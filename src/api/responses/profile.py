@@ -9,8 +9,7 @@ from pydantic import BaseModel
 from aggregates.profile import Profile
 from aggregates.published import Subject
 from api.json_response import body_from
-from api.pipeline.idempotent_request import result_of
-from api.responses.mirror import AnyComparisonBody, AnyMirrorBody, ShownKind
+from api.responses.mirror import ShownKind, bodies_of
 from api.responses.reader import SubjectReader
 from api.responses.track import MirrorBody
 from api.services import Services
@@ -35,24 +34,12 @@ class ProfileBody(BaseModel):
     mirror: MirrorBody
 
 
-class ProfileMirrorBody(AnyMirrorBody):
-    """The mirror of a profile's record; attempts newest first."""
-
-    profile_id: int
-
-
-class ProfileComparisonBody(AnyComparisonBody):
-    """What the log wants of a profile's record, what the PDS confirmed last, and what it has now; differing fields are marked."""
-
-    profile_id: int
-
-
-PROFILES: Final = ShownKind(Profile, ProfileMirrorBody, ProfileComparisonBody)
+PROFILES: Final = ShownKind(Profile, *bodies_of("profile"))
 
 
 def saved_profile(reader: SubjectReader, subject: Subject) -> CommandResult:
     body = _body(reader.services, *reader.state(Profile, subject))
-    return result_of(body, ETag=f'"{body.version}"')
+    return CommandResult(200, body, {"ETag": f'"{body.version}"'})
 
 
 def own_profile(services: Services, connection: sa.Connection, did: str) -> ProfileBody | None:

@@ -1,5 +1,6 @@
 """A like or a comment as JSON, for the account whose it is, and comments as their track shows them."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -12,8 +13,7 @@ from aggregates.published import Published, Subject
 from aggregates.reaction import Reaction
 from aggregates.track_list import TrackList
 from api.json_response import body_from
-from api.pipeline.command_request import Respond
-from api.responses.mirror import AnyComparisonBody, AnyMirrorBody, ShownKind
+from api.responses.mirror import ShownKind, bodies_of
 from api.responses.reader import SubjectReader
 from api.responses.track import MirrorBody
 from eventstore.idempotency import CommandResult
@@ -78,35 +78,13 @@ class LikedListBody(BaseModel):
     mirror: MirrorBody
 
 
-class LikeMirrorBody(AnyMirrorBody):
-    """The mirror of a like's record; attempts newest first."""
-
-    like_id: int
+LIKES: Final = ShownKind(Like, *bodies_of("like"))
+COMMENTS: Final = ShownKind(Comment, *bodies_of("comment"))
 
 
-class LikeComparisonBody(AnyComparisonBody):
-    """What the log wants of a like's record, what the PDS confirmed last, and what it has now; differing fields are marked."""
-
-    like_id: int
-
-
-class CommentMirrorBody(AnyMirrorBody):
-    """The mirror of a comment's record; attempts newest first."""
-
-    comment_id: int
-
-
-class CommentComparisonBody(AnyComparisonBody):
-    """What the log wants of a comment's record, what the PDS confirmed last, and what it has now; differing fields are marked."""
-
-    comment_id: int
-
-
-LIKES: Final = ShownKind(Like, LikeMirrorBody, LikeComparisonBody)
-COMMENTS: Final = ShownKind(Comment, CommentMirrorBody, CommentComparisonBody)
-
-
-def saved(kind: type[Reaction], body: type[LikeBody] | type[CommentBody], status: int = 200) -> Respond:
+def saved(
+    kind: type[Reaction], body: type[LikeBody] | type[CommentBody], status: int = 200
+) -> Callable[[SubjectReader, Subject], CommandResult]:
     """Return what answers a command on a reaction."""
 
     def show(reader: SubjectReader, subject: Subject) -> CommandResult:
