@@ -28,7 +28,13 @@ class Adopted(published.Adopted, Created):
 
 
 class Edited(published.Edited):
+    """While the track has no record, which a CID would name, the comment has none either."""
+
     TOPIC = "comment.edited.v1"
+    track_cid: str | None
+
+    def touches_record(self) -> bool:
+        return self.track_cid is not None
 
 
 class Comment(Reaction, created_event_name="Created"):
@@ -53,4 +59,4 @@ class Comment(Reaction, created_event_name="Created"):
         """Set the given fields of METADATA, checked values, where they differ."""
         self.require_live()
         if stored := self.stored_changes(changes):
-            self.trigger_event(Comment.Edited, changes=stored, timestamp=at)
+            self.trigger_event(Comment.Edited, changes=stored, track_cid=self.track_cid, timestamp=at)

@@ -57,6 +57,11 @@ class Reaction(Published):
         if self.deleted_at is None and self.track_cid is None:
             self.trigger_event(self.SubjectKnown, track_cid=cid, timestamp=at)
 
+    def restore_record(self, *, at: datetime) -> None:
+        """Have the record written again; none that waits for that of its track."""
+        if self.track_cid is not None:
+            super().restore_record(at=at)
+
     def undelete(self, *, at: datetime, track_cid: str | None = None) -> None:
         """Undelete it, as of the same version of the track, or of this one where none was known; a live one is no change."""
         if self.deleted_at is not None:

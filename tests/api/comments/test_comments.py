@@ -98,7 +98,8 @@ def test_a_comment_waits_for_the_record_of_its_track_and_is_written_then(client,
     comment = say(client, bob, track).json()
     assert (comment["mirror"]["state"], comment["mirror"]["reason"]) == ("pending", "subject")
     world.carry()
-    change(client, bob, comment, json={"text": "Later"})
+    assert change(client, bob, comment, json={"text": "Later"}).json()["mirror"]["reason"] == "subject"
+    assert change(client, bob, comment, "POST", "/restore-record").json()["mirror"]["reason"] == "subject"
     world.deliver()
     assert comment["uri"] not in world.pds.records
     make_due(world)
