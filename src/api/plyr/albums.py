@@ -28,6 +28,7 @@ from api.routers.lists import answer_list, answer_new_list, creation_of, edit_of
 from api.routers.tracks import artist_of
 from api.services import Services
 from application.errors import ListNotFoundError
+from application.lists.albums import unseen_counts
 from application.lists.commands import (
     CreateList,
     EditList,
@@ -64,7 +65,7 @@ def _metadata(services: Services, connection: sa.Connection, ours: Any) -> Json:
     [album] = albums_where(connection, it.did == ours.owner_did, it.list_id == ours.id)
     artist = accounts_of(connection, [ours.owner_did]).get(ours.owner_did)
     return {
-        **_row(services, album),
+        **_row(services, album, ours.track_count),
         "description": ours.description,
         "artist": ours.owner_handle if artist is None else artist.name,
         "artist_handle": ours.owner_handle,
@@ -73,9 +74,9 @@ def _metadata(services: Services, connection: sa.Connection, ours: Any) -> Json:
     }
 
 
-def _row(services: Services, album: Any) -> Json:
+def _row(services: Services, album: Any, track_count: int) -> Json:
     shown = album_body(album, services.urls).model_dump(exclude={"thumbnail_url"})
-    return {**shown, "track_count": album.track_count, "total_plays": 0}
+    return {**shown, "track_count": track_count, "total_plays": 0}
 
 
 def shown_album(reader: SubjectReader, subject: Subject) -> CommandResult:
@@ -88,9 +89,11 @@ def list_albums(artist: str, services: ServicesDep, _: OptionalCaller) -> Respon
     """List the albums of an artist that have tracks, by their titles."""
     did = artist_of(services, artist).did
     with services.database.read() as connection:
-        albums = albums_where(connection, it.did == did, it.track_count > 0)
+        albums, unseen = albums_where(connection, it.did == did), unseen_counts(connection, did)
     albums = sorted(albums, key=lambda album: (album.name or "").casefold())
-    return AsciiJsonResponse({"albums": [_row(services, album) for album in albums]})
+    counts = {album.list_id: album.track_count - unseen.get(album.list_id, 0) for album in albums}
+    rows = [_row(services, album, counts[album.list_id]) for album in albums if counts[album.list_id]]
+    return AsciiJsonResponse({"albums": rows})
 
 
 @router.get("/albums/{artist}/{slug}")

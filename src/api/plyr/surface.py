@@ -77,7 +77,11 @@ OWN_TRACKS: Final = {
 """What an artist can do with own tracks only: how it is asked for, and the peer's words for it."""
 WORDS_BELOW: Final[dict[str, dict[str, str]]] = {
     "/tracks/{track_id}/revisions": {"not_found": "revision not found"},
-    "/albums": {"list_not_found": "album not found", "not_in_list": "track is not in this album"},
+    "/albums": {
+        "list_not_found": "album not found",
+        "not_in_list": "track is not in this album",
+        "too_many_tracks": "this album has more tracks than are deleted with it at once",
+    },
     "/lists/playlists": {
         "not_owner": "not playlist owner",
         "list_not_found": "playlist not found",

@@ -14,7 +14,7 @@ from api.json_response import body_from
 from api.responses.mirror import ShownKind, bodies_of
 from api.responses.track import MirrorBody
 from api.services import Services
-from application.lists.albums import places_of
+from application.lists.albums import places_of, unseen_counts
 from application.lists.commands import KEPT_BECAUSE, OnList
 from identity.accounts.accounts import accounts_of
 from identity.errors import INVALID_HANDLE
@@ -172,9 +172,18 @@ def list_rows(
 ) -> list[AlbumRow | PlaylistRow]:
     """Return the bodies of rows of `track_list`, which are of one account."""
     handles = _handles(connection, rows)
-    found = mirrors(connection, rows[0].did, TrackList.TOPIC, [row.list_id for row in rows]) if rows else {}
+    if not rows:
+        return []
+    did = rows[0].did
+    found = mirrors(connection, did, TrackList.TOPIC, [row.list_id for row in rows])
+    unseen = unseen_counts(connection, did)
     return [
-        body_from(door.row, row, **_shown(services, row, found[row.list_id], handles[row.did]))
+        body_from(
+            door.row,
+            row,
+            **_shown(services, row, found[row.list_id], handles[did]),
+            track_count=row.track_count - unseen.get(row.list_id, 0),
+        )
         for row in rows
     ]
 

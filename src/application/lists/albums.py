@@ -23,8 +23,9 @@ from outbox.mirror.lanes import hold_lane
 from outbox.pds.client import RecordKey
 from projections.lists import IS_ALBUM, LIVE, album_titled, free_slug, it
 from projections.tracks.queries import tracks_at
-from projections.tracks.table import TrackView
+from projections.tracks.table import TrackView, tracks
 
+_of_track: Final = tracks.c
 MAX_TRACKS_AT_ONCE: Final = 100
 """Whose album text one unit changes: the account's other commands wait for it."""
 
@@ -229,6 +230,20 @@ def refresh(unit: UnitOfWork, made: TrackList) -> None:
     """Refer to the newest records: those of a list without a record are not kept up."""
     hold_lane(unit.connection, made.did)
     made.refresh_references(references_of(unit.connection, made), at=unit.now)
+
+
+_URI: Final = "at://" + _of_track.did + "/" + _of_track.collection + "/" + _of_track.rkey
+IS_OF_TRACK: Final = (list_item.c.did == _of_track.did, list_item.c.uri == _URI)
+"""Whether an item refers to a track of the account that has the list."""
+
+
+def unseen_counts(connection: sa.Connection, did: str) -> dict[int, int]:
+    """Return how many tracks that an account has deleted each of its lists has: they are shown in none."""
+    number = sa.func.count().label("number")
+    unseen = sa.select(list_item.c.list_id, number).join(tracks, sa.and_(*IS_OF_TRACK))
+    these = (list_item.c.did == did, _of_track.deleted_at.is_not(None))
+    rows = connection.execute(unseen.where(*these).group_by(list_item.c.list_id))
+    return {row.list_id: row.number for row in rows}
 
 
 def uri_of(track: Track | TrackView) -> str:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from aggregates.track import Track
 from aggregates.track_list import TrackList
-from application.lists.albums import follow_album_text, take_out_of_others, uri_of
+from application.lists.albums import IS_OF_TRACK, follow_album_text, take_out_of_others, uri_of
 from application.subjects import owner_of
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
@@ -32,8 +32,6 @@ FIRST_PAUSE_SECONDS: Final = 60.0
 MAX_PAUSE_SECONDS: Final = 3600.0
 
 _of_track: Final = tracks.c
-_URI: Final = "at://" + _of_track.did + "/" + _of_track.collection + "/" + _of_track.rkey
-_IS_IN: Final = (list_item.c.did == _of_track.did, list_item.c.uri == _URI)
 _IS_OF_ALBUM: Final = (list_item.c.did == it.did, list_item.c.list_id == it.list_id, IS_ALBUM, LIVE)
 
 
@@ -84,7 +82,7 @@ def _bring_some(unit: UnitOfWork, job: Job) -> bool:
 _OF_ACCOUNT: Final = (_of_track.did == sa.bindparam("did"), IS_LIVE_TRACK)
 _OTHERWISE: Final = (
     sa.select(_of_track.track_id, it.list_id, it.name)
-    .select_from(tracks.join(list_item, sa.and_(*_IS_IN)).join(track_list, sa.and_(*_IS_OF_ALBUM)))
+    .select_from(tracks.join(list_item, sa.and_(*IS_OF_TRACK)).join(track_list, sa.and_(*_IS_OF_ALBUM)))
     .where(*_OF_ACCOUNT, _of_track.album.is_distinct_from(it.name))
     .order_by(_of_track.track_id, it.list_id)
     .limit(TRACKS_IN_A_UNIT)
@@ -93,7 +91,7 @@ _OTHERWISE: Final = (
 _ALONE: Final = (
     sa.select(_of_track.track_id)
     .where(*_OF_ACCOUNT, _of_track.album.is_not(None))
-    .where(~sa.exists().where(*_IS_IN, *_IS_OF_ALBUM))
+    .where(~sa.exists().where(*IS_OF_TRACK, *_IS_OF_ALBUM))
     .order_by(_of_track.track_id)
     .limit(TRACKS_IN_A_UNIT)
 )

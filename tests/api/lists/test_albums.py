@@ -312,6 +312,8 @@ def test_a_deleted_track_is_in_no_list_of_its_owner(world, client, alice, tracks
     world.deliver()
     client.delete(f"/tracks/{tracks[1]['id']}", headers=alice.headers)
     assert ids(read(client, album)) == [tracks[0]["id"], tracks[2]["id"]]
+    [row] = client.get(f"/artists/{alice.did}/albums").json()["items"]
+    assert row["track_count"] == read(client, album)["track_count"] == 2
     client.post(f"/tracks/{tracks[1]['id']}/undelete", headers=alice.headers)
     assert ids(read(client, album)) == [track["id"] for track in tracks]
     world.deliver()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from application.lists import albums
 from tests.api.plyr.writing import both, refused, uploaded
 from tests.api.world import upload
 from tests.media_samples import samples
@@ -155,6 +156,25 @@ def test_a_deleted_album_leaves_its_tracks_or_takes_them_along(client, world, al
     assert both(client.delete(path, headers=alice.headers)) == (404, "list_not_found", "album not found")
     assert refused(client.get("/plyr/albums/alice.test/blue-train")) == (404, "list_not_found")
     assert client.get("/plyr/albums/alice.test").json() == {"albums": []}
+
+
+def test_a_deleted_track_is_not_counted(client, alice, filled):
+    _, tracks = filled
+    client.delete(f"/plyr/tracks/{tracks[0]['id']}", headers=alice.headers)
+    assert titles(client) == ["t2", "t3"]
+    [listed] = client.get("/plyr/albums/alice.test").json()["albums"]
+    assert listed["track_count"] == read(client)["metadata"]["track_count"] == 2
+
+
+def test_more_tracks_than_a_unit_deletes_are_not_deleted_with_their_album(client, alice, filled, monkeypatch):
+    album, _ = filled
+    monkeypatch.setattr(albums, "MAX_TRACKS_AT_ONCE", 2)
+    path = f"/plyr/albums/{album['id']}"
+    status, code, said = both(client.delete(f"{path}?cascade=true", headers=alice.headers))
+    assert (status, code) == (409, "too_many_tracks")
+    assert "confirm" not in said
+    assert client.patch(f"{path}?title=Later", headers=alice.headers).json()["title"] == "Later"
+    assert client.delete(path, headers=alice.headers).status_code == 200
 
 
 def test_a_list_is_found_by_the_uri_of_its_record(client, alice, bob, filled):
