@@ -34,14 +34,12 @@ _IS_NEWEST: Final = sa.and_(
     ~target.former, *(_named[name] == target[name] for name in ("did", "kind", "subject_id"))
 )
 _REFERS_OTHERWISE: Final = sa.and_(
-    _IS_NEWEST,
     _item.did == _named.did,
     _item.uri == _NAME,
     _item.written,
     sa.case((_named.former, _CID.is_not(None)), else_=_item.cid.is_distinct_from(_CID)),
 )
-FOLLOWED_OTHERWISE: Final = sa.and_(
-    _IS_NEWEST,
+_FOLLOWS_ANOTHER: Final = sa.and_(
     _follower.did == _named.did,
     _follower.uri == _NAME,
     _CID.is_not(None),
@@ -50,17 +48,18 @@ FOLLOWED_OTHERWISE: Final = sa.and_(
 _PLACE: Final = ("did", "collection", "rkey")
 _STALE: Final = (
     sa.select(_item.list_id, _item.uri, target.collection, target.rkey, _CID.label("cid"))
-    .where(_REFERS_OTHERWISE)
+    .where(_IS_NEWEST, _REFERS_OTHERWISE)
     .order_by(_item.list_id)
 )
-_EXISTS: Final = " or ".join(
-    f"exists (select 1 from mirror_target named, {table} where {condition})"  # noqa: S608
-    for table, condition in (
-        (name, each.compile(compile_kwargs={"literal_binds": True}))
-        for name, each in ((list_item.name, _REFERS_OTHERWISE), (list_follower.name, FOLLOWED_OTHERWISE))
-    )
+_TEXTS: Final = [
+    str(each.compile(compile_kwargs={"literal_binds": True}))
+    for each in (_IS_NEWEST, _REFERS_OTHERWISE, _FOLLOWS_ANOTHER)
+]
+_EXISTS: Final = (
+    "exists (select 1 from mirror_target named where {} and ("
+    "exists (select 1 from list_item where {}) or exists (select 1 from list_follower where {})))"
 )
-IS_STALE: Final = sa.literal_column(_EXISTS, sa.Boolean).label("is_stale")
+IS_STALE: Final = sa.literal_column(_EXISTS.format(*_TEXTS), sa.Boolean).label("is_stale")
 """Whether lists refer to a record otherwise. As text: of what SQLite returns, SQLAlchemy leaves out the tables."""
 _NEWEST: Final = sa.select(
     *(_named[name].label(f"named_{name}") for name in (*_PLACE, "former")),
@@ -148,7 +147,7 @@ def followers_to_tell(connection: sa.Connection, did: str, *, at_most: int) -> l
 
 
 _TO_TELL: Final = sa.select(_follower.uri, _follower.list_id, _follower.author, _CID.label("cid")).where(
-    FOLLOWED_OTHERWISE
+    _IS_NEWEST, _FOLLOWS_ANOTHER
 )
 
 
