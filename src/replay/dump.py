@@ -124,10 +124,14 @@ PAGE_BYTES: Final = 8 * 2**20
 
 @dataclass(frozen=True)
 class ExportedTable:
-    """A table whose rows are exported; `reset` has the values that an import gives to columns that are not."""
+    """A table whose rows are exported.
+
+    `reset` has the values that an import gives to columns that are not, `added` those of columns that older schemas have not.
+    """
 
     table: sa.Table
     reset: Mapping[str, Any] = field(default_factory=dict)
+    added: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -153,7 +157,7 @@ class ExportedTable:
 
     def from_row(self, row: Row) -> dict[str, Any]:
         """Return the values of what to_row wrote; raises ValueError for a row of another table or version."""
-        columns = self.columns
+        columns, row = self.columns, {**self.added, **row}
         if row.keys() != columns.keys():
             names = ", ".join(sorted(row.keys() ^ columns.keys()))
             msg = f"a row of {self.kind} has other columns in this version: {names}"
@@ -168,7 +172,7 @@ class ExportedTable:
 LOG: Final = ExportedTable(stored_event)
 EXPORTED: Final = (
     LOG,
-    ExportedTable(account),
+    ExportedTable(account, added={"comments": False}),
     ExportedTable(peer_track),
     ExportedTable(media, {"reserved_at": None}),
     ExportedTable(pds_host),
