@@ -41,7 +41,7 @@ def test_what_an_artist_writes_stays_text():
     )
 
 
-@pytest.mark.parametrize("path", ["", "/", "/@alice.test", "/@did:plc:abc/7", "/tags/tape%20loops?cursor=3", "/docs", "/docs/tracks#a"])  # fmt: skip
+@pytest.mark.parametrize("path", ["", "/", "/@alice.test", "/@did:plc:abc/7", "/@alice.test/albums/a-b", "/@alice.test/playlists/7", "/tags/tape%20loops?cursor=3", "/docs", "/docs/tracks#a"])  # fmt: skip
 def test_a_link_to_a_public_page_of_ours_stays(path):
     assert linked(OURS + path) == [OURS + path]
 
@@ -58,6 +58,7 @@ def test_a_link_to_a_public_page_of_ours_stays(path):
         f"{OURS}/@alice/../auth/login",
         f"{OURS}/@alice/%2e%2e/auth/login",
         f"{OURS}/tags/../auth/login",
+        f"{OURS}/@alice/albums/../../auth/login",
         f"{OURS}:443/auth/login",
         "http://tape.example.org/auth/login",
         "https://TAPE.example.org/auth/login",

@@ -160,6 +160,28 @@ def orders_elsewhere(artist, made):
     artist.pds.put_record(artist.did, COLLECTION, rkey, {**record, "items": [third, second, first]})
 
 
+def test_a_track_is_dragged_with_a_finger(page, service, artist, made):
+    album = made("album")
+    are_signed_in(page.context, service.url, artist.client)
+    phone = page.context.browser.new_context(
+        storage_state=page.context.storage_state(), has_touch=True, viewport={"width": 390, "height": 700}
+    ).new_page()
+    phone.goto(f"{service.url}/studio/albums/{album['id']}")
+    handle(phone, "First Take").scroll_into_view_if_needed()
+    here, there = (handle(phone, each).bounding_box() for each in ("First Take", "Third Floor"))
+    finger, x = phone.context.new_cdp_session(phone), here["x"] + 5
+    touches(finger, "touchStart", {"x": x, "y": here["y"] + 5})
+    for share in range(1, 9):
+        touches(finger, "touchMove", {"x": x, "y": here["y"] + (there["y"] + 40 - here["y"]) * share / 8})
+    touches(finger, "touchEnd")
+    assert shown(phone) == ["Second Thoughts", "Third Floor", "First Take"]
+    is_ordered(artist, album, "Second Thoughts", "Third Floor", "First Take")
+
+
+def touches(finger, kind, *points):
+    finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [*points]})
+
+
 def test_a_move_that_is_refused_is_said_and_undone_on_the_page(seated, service, made):
     page, album = seated, made("album")
     page.goto(f"{service.url}/studio/albums/{album['id']}")

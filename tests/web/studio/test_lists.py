@@ -93,6 +93,7 @@ def test_an_album_is_made_and_its_tracks_are_chosen_among_those_of_its_artist(wo
     ("title", "do", "order"),
     [
         ("Second Thoughts", "up", [1, 0, 2]),
+        ("First Take", "down", [1, 0, 2]),
         ("Second Thoughts", "down", [0, 2, 1]),
         ("First Take", "up", [0, 1, 2]),
         ("Third Floor", "down", [0, 1, 2]),
