@@ -2,6 +2,7 @@
 
 import pytest
 
+from projections.media_references import named
 from tests.api.likes.test_like import read
 from tests.api.test_profile import edit, me
 from tests.api.world import refusal
@@ -130,6 +131,9 @@ def test_a_picture_is_served_and_named_by_the_record(client, world, alice):
     assert read(client, None, f"/artists/{alice.did}")["avatar_url"] == address
     found = client.get(address.removeprefix("http://127.0.0.1:8000"))
     assert (found.status_code, found.headers["content-type"]) == (200, "image/png")
+    with world.database.read() as connection:
+        [cid] = named(connection, [address.rpartition("/")[2]], world.database.now(connection))
+    assert address.endswith(cid)
 
     again = set_picture(client, alice, samples.png())
     assert again.json()["version"] == answer.json()["version"]

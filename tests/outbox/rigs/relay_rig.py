@@ -29,6 +29,8 @@ from outbox.mirror.requeue import retry
 from outbox.mirror.targets import MirrorTargets
 from outbox.pds.client import Pds
 from outbox.probes.jobs import Probes
+from outbox.profiles.record import ProfileRecords
+from outbox.reactions.record import CommentRecords
 from outbox.record.kind import RecordKinds
 from outbox.relay.claim import claim
 from outbox.relay.delivery import Delivery
@@ -227,7 +229,8 @@ class Rig(HasRows):
 
     def has_addresses(self, urls: RecordUrls) -> None:
         tracks = TrackRecords(urls, COLLECTION, OLD_COLLECTION)
-        self.kinds = RecordKinds(tracks, RemarkRecords(), ListRecords(LISTS))
+        others = (CommentRecords(), ProfileRecords(urls.artwork), ListRecords(LISTS))
+        self.kinds = RecordKinds(tracks, RemarkRecords(), *others)
         api = Pds(self.wire, self.wire.http)
         self.delivery = Delivery(self.log, self.hosts, api)
         self.relay = self.another_relay("relay-1")
