@@ -38,8 +38,8 @@ def upgrade(url: str) -> None:
         database.close()
 
 
-def upgrade_database(database: Database) -> None:
-    """Upgrade an open database unless it is current. Appends wait meanwhile, but not while rows are given their buckets.
+def upgrade_database(database: Database, to: str = "head") -> None:
+    """Upgrade an open database, unless it is current, to the newest schema or to a revision. Appends wait meanwhile, but not while rows are given their buckets.
 
     Raises OutdatedSchemaError for a database of a newer version.
     """
@@ -49,8 +49,9 @@ def upgrade_database(database: Database) -> None:
         raise OutdatedSchemaError(revision)
     if revision is not None:
         _upgrade_to(database, buckets.FROM)
+    if revision_of(database) == buckets.FROM:
         buckets.fill(database)
-    _upgrade_to(database, "head")
+    _upgrade_to(database, to)
 
 
 def _upgrade_to(database: Database, revision: str) -> None:
