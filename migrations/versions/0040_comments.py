@@ -52,6 +52,11 @@ def upgrade() -> None:
         "update projection_state set fingerprint = 'ab23e55db000db84' where fingerprint = 'd34522e2e00b62ad'"
     )
     connection.execute(sa.text(built_before))  # no track says anything of comments yet
+    connection.execute(
+        sa.text(
+            "update job set subject = 'like/' || subject where kind = 'reaction' and subject like '%/%' and subject not like '%/%/%'"
+        )
+    )
     for name, fingerprint in FINGERPRINTS.items():
         built = sa.text(
             "insert into projection_state (name, fingerprint) select :name, :fingerprint"

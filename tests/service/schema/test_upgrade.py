@@ -30,7 +30,7 @@ from eventstore.streams.buckets import BUCKET, BUCKETS, bucket_of
 from eventstore.streams.ids import boundary_of, bucket_of_older, next_subject_id
 from service.cli.main import main
 from service.schema import buckets
-from service.schema.migrate import newest
+from service.schema.migrate import newest, upgrade_database
 from storage.cid import cid_of
 from storage.disk import DiskStore
 from tests.servers.databases import KINDS, migrate, revision
@@ -347,3 +347,20 @@ def test_an_upgrade_requests_albums_of_the_texts_that_tracks_have(
         jobs = connection.execute(text("select account, state from job where kind = 'album_texts'")).all()
     assert dids
     assert sorted(jobs) == [(did, "waiting") for did in sorted(dids)]
+
+
+def test_likes_that_wait_for_a_record_of_their_track_go_on_waiting(
+    url: str, settings: dict[str, object]
+) -> None:
+    waiting = "kind, subject, account, bucket, due, actor, via, request_id, requested_at"
+    values = f"'reaction', '12/3', '{AN_OWNER}', {bucket_of(AN_OWNER)}, :at, 'relay', 'job', 'r', :at"
+    with closing(Database(url)) as database:
+        upgrade_database(database, "0039")
+        with database.write() as connection:
+            at = connection.scalar(text("select max(recorded_at) from stored_event"))
+            connection.execute(text(f"insert into job ({waiting}) values ({values})"), {"at": at})  # noqa: S608
+    assert typed(settings, "migrate").exit_code == 0
+    with closing(Database(url)) as database, database.read() as connection:
+        subjects = connection.scalars(text("select subject from job where kind = 'reaction'")).all()
+    assert "like/12/3" in subjects
+    assert "12/3" not in subjects
