@@ -267,6 +267,8 @@ def test_commands_without_a_track_happen_once_too(client, world, route, admin):
     if "{job_id}" in path:
         cannot_be_made(world, "bafy")
         names["job_id"] = read(client, admin, "/ops/jobs")["items"][0]["id"]
+    if route == "DELETE /me/likes/record":
+        client.put(path, headers=admin.headers)
     asked = {"headers": {**admin.headers, **KEY}, **ROUTES[route].body}
 
     def ask(**more):
