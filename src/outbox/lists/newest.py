@@ -1,6 +1,6 @@
-"""What lists are to refer to: their own account's records as their PDS has them, or none, and those of other accounts at their newest.
+"""What lists are to refer to: their own account's tracks as their PDS has them, or none, and those of other accounts at their newest.
 
-A record of another account that is gone stays in a list as it was; so does one that no account here has.
+A track of another account that is gone stays in a list as it was; so does what no account here has, or what is no track.
 """
 
 from collections import defaultdict
@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from aggregates.published import Subject
+from aggregates.track import Track
 from aggregates.track_list import TrackList
 from aggregates.values import ListItem
 from eventstore.database import pages
@@ -31,7 +32,9 @@ _NAME: Final = "at://" + _named.did + "/" + _named.collection + "/" + _named.rke
 _CID: Final = sa.case((target.desired_op != DELETE, target.observed_cid))
 """By which a list refers to a record: none where its PDS has, or is to have, no such record."""
 _IS_NEWEST: Final = sa.and_(
-    ~target.former, *(_named[name] == target[name] for name in ("did", "kind", "subject_id"))
+    ~target.former,
+    target.kind == sa.literal_column(f"'{Track.TOPIC}'"),  # lists that follow lists would never end
+    *(_named[name] == target[name] for name in ("did", "kind", "subject_id")),
 )
 _REFERS_OTHERWISE: Final = sa.and_(
     _item.did == _named.did,

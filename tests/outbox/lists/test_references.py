@@ -24,6 +24,7 @@ from outbox.lists.references import (
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_target
 from outbox.pds.client import RecordKey
+from outbox.record.dag_cbor import record_cid
 from outbox.relay.result import Outcome
 from service.observability.subscribers import PROJECTIONS
 from tests.dsl import COLLECTION, a_list
@@ -200,6 +201,20 @@ async def test_lists_without_a_record_and_deleted_ones_are_left_alone(rig: Refer
     rig.edit(title="Edited")
     assert await rig.relay_once() == {Outcome.DELIVERED: 1}
     assert [rig.loaded(each.list_id).version for each in (private, deleted)] == [1, 2]
+
+
+async def test_lists_in_lists_are_not_followed(rig: ReferenceRig) -> None:
+    made = await rig.with_lists(lists=2)
+    uris = [RecordKey(rig.did, each.collection, each.rkey).uri for each in made]
+    cids = [record_cid(rig.remote(each) or {}) for each in made]
+    for each in made:
+        for uri, cid in zip(uris, cids, strict=True):
+            item = ListItem(uri, cid)
+            rig.command(each.list_id, lambda it, item=item: it.add(item, at=rig.clock()), of=TrackList)
+    assert await rig.relay_once() == {Outcome.DELIVERED: 2}
+    assert await rig.relay_once() == {}
+    for each in made:
+        assert [item["cid"] for item in rig.written(each)[1:]] == cids, "those of then"
 
 
 async def test_three_lists_go_at_once_and_the_others_by_a_job(rig: ReferenceRig) -> None:
