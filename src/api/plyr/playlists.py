@@ -19,6 +19,7 @@ from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
 from api.openapi import names
 from api.pipeline.command_request import Command, CommandRequest
+from api.pipeline.list_entries import known_entries
 from api.plyr.reading import ROUTER, Json, PeerReader, Reader, says
 from api.requests.body import Body, fields_as
 from api.requests.fields import Flag, Structured
@@ -32,14 +33,13 @@ from api.responses.list import (
     list_rows,
 )
 from api.responses.reader import SubjectReader
+from api.routers.list_reads import lists_of
 from api.routers.lists import (
     answer_list,
     answer_new_list,
     creation_of,
     edit_of,
-    known_entries,
     list_of,
-    lists_of,
     read_list,
 )
 from api.routers.records import DEFAULT_WAIT_SECONDS

@@ -1,14 +1,20 @@
-"""What pages read of lists, beside what the routes answer: those of an account, deleted ones too, and one by its address."""
+"""Reads of lists: those of an artist; and what pages read beside what the routes answer, deleted ones too, and one by its address."""
 
 from collections.abc import Sequence
+from typing import Annotated, Any
 
 import sqlalchemy as sa
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 
+from aggregates.values import Visibility
+from api.auth.authentication import OptionalCaller, ServicesDep
+from api.json_response import Page, cut
 from api.pipeline.media_request import AsOf
-from api.requests.parameters import URI, PageQuery
+from api.requests.parameters import URI, PageQuery, StrictRoute, cursor_of, page_length
 from api.responses.list import (
     ALBUMS,
+    PLAYLISTS,
     AlbumBody,
     AlbumRow,
     PlaylistBody,
@@ -17,7 +23,8 @@ from api.responses.list import (
     list_body,
     list_rows,
 )
-from api.routers.lists import page_of_lists, read_list
+from api.routers.lists import read_list
+from api.routers.tracks import artist_of
 from api.services import Services
 from application.authorization import may_see_track
 from application.errors import ListNotFoundError
@@ -103,3 +110,64 @@ def titles_at(caller: Principal | None, services: Services, uris: Sequence[str])
             if view.deleted_at is None and may_see_track(caller, view.did, view.taken_down_at)
         }
     )
+
+
+Artist = Annotated[str, Path(description="a handle or a DID")]
+router = APIRouter(tags=["artists"], route_class=StrictRoute)
+
+
+@router.get("/artists/{artist}/albums")
+def albums_of_artist(
+    caller: OptionalCaller, services: ServicesDep, artist: Artist, wanted: Annotated[PageQuery, Query()]
+) -> Page[AlbumRow]:
+    """List the albums of an artist, newest first."""
+    did = artist_of(services, artist).did
+    rows, cursor = page_of_lists(caller, services, ALBUMS, did, wanted)
+    return Page[AlbumRow](items=rows, cursor=cursor)
+
+
+@router.get("/artists/{artist}/playlists")
+def playlists_of_artist(
+    caller: OptionalCaller, services: ServicesDep, artist: Artist, wanted: Annotated[PageQuery, Query()]
+) -> Page[PlaylistRow]:
+    """List the playlists of an artist, newest first; private ones are for their owner alone."""
+    did = artist_of(services, artist).did
+    rows, cursor = page_of_lists(caller, services, PLAYLISTS, did, wanted)
+    return Page[PlaylistRow](items=rows, cursor=cursor)
+
+
+def page_of_lists(
+    caller: Principal | None,
+    services: Services,
+    door: ShownList,
+    did: str,
+    wanted: PageQuery,
+    *,
+    deleted: bool = False,
+) -> tuple[Any, str | None]:
+    """Return rows of an account's lists of a type that the caller may know of, newest first, and the next cursor."""
+    before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
+    with services.database.read() as connection:
+        found = lists_of(connection, caller, door, did, before=before, limit=limit + 1, deleted=deleted)
+        rows, cursor = cut(found, limit, lambda row: row.list_id)
+        return list_rows(services, connection, door, rows), cursor
+
+
+def lists_of(
+    connection: sa.Connection,
+    caller: Principal | None,
+    door: ShownList,
+    did: str,
+    *,
+    before: int | None = None,
+    limit: int,
+    deleted: bool = False,
+) -> Sequence[Any]:
+    """Return rows of the lists of an account that the caller may know of, newest first."""
+    these = [it.did == did, ~LIVE if deleted else LIVE, it.list_type == door.list_type.value]
+    if caller is None or caller.did != did:
+        these.append(it.visibility == Visibility.PUBLIC.value)
+    if before is not None:
+        these.append(it.list_id < before)
+    query = sa.select(track_list).where(*these).order_by(it.list_id.desc()).limit(limit)
+    return connection.execute(query).all()

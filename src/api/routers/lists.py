@@ -1,24 +1,22 @@
 """Albums and playlists: two doors to lists of tracks."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated, Any, Final
 
-import sqlalchemy as sa
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, Strict
 from starlette.concurrency import run_in_threadpool
 
-from aggregates.errors import InvalidFieldError
 from aggregates.published import Subject
 from aggregates.track_list import TrackList
 from aggregates.values import Artwork, ListType, Visibility
 from api.auth.authentication import OptionalCaller, ServicesDep
-from api.json_response import AsciiJsonResponse, Page, cut
+from api.json_response import AsciiJsonResponse
 from api.openapi import IMAGE_FILE, errors, fields_of
 from api.pipeline.command_request import Command, CommandRequest, Respond, UseCase
 from api.pipeline.idempotent_request import result_of
+from api.pipeline.list_entries import known_entries
 from api.requests.body import Body, fields_as
 from api.requests.fields import Structured, Texts
 from api.requests.lists import (
@@ -31,22 +29,18 @@ from api.requests.lists import (
     OrderFields,
     checked_entry,
 )
-from api.requests.parameters import STORABLE, PageQuery, StrictRoute, cursor_of, page_length
+from api.requests.parameters import STORABLE, StrictRoute
 from api.responses.list import (
     ALBUMS,
     PLAYLISTS,
     AlbumBody,
-    AlbumRow,
     PlaylistBody,
-    PlaylistRow,
     ShownList,
     list_body,
-    list_rows,
 )
 from api.responses.reader import SubjectReader
 from api.routers.records import answer_repair
 from api.routers.track_writes import artwork_of, refuse_image_as_text
-from api.routers.tracks import artist_of
 from api.services import Services
 from application.errors import ListNotFoundError, VersionRequiredError
 from application.lists.commands import (
@@ -55,7 +49,6 @@ from application.lists.commands import (
     ChangeItems,
     CreateList,
     EditList,
-    Entry,
     MoveItem,
     RemoveItem,
     Reorder,
@@ -73,18 +66,12 @@ from application.subjects import find, past_of
 from eventstore.idempotency import CommandResult
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import Principal
-from identity.errors import IdentityError
-from outbox.pds.client import RecordKey
-from projections.lists import LIVE, it, track_list
-from projections.tracks.queries import tracks_at
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
 from storage.media import Reserved
 
 CONFIRM: Final[bool] = Query(
     False, description="whether the album text of more than 100 tracks may follow in the background"
 )
-MAX_RECORDS_READ: Final = 20
-"""Of other services, in one request."""
 NEW: Final[dict[ListType, type[BaseModel]]] = {
     ListType.ALBUM: NewAlbumFields,
     ListType.PLAYLIST: NewPlaylistFields,
@@ -363,97 +350,3 @@ async def _removal(
     _request: CommandRequest, _body: Body, of: dict[str, Any], *, wanted: EntryQuery
 ) -> RemoveItem:
     return RemoveItem(**of, entry=checked_entry(wanted.track_id, wanted.uri, "track_id"))
-
-
-async def known_entries(
-    request: CommandRequest, entries: Sequence[Entry], list_id: int | None = None
-) -> list[Entry]:
-    """Return the entries; of records that no account here has, and that the list has not yet, with the CID that their PDS says."""
-    services = request.services
-
-    def unknown() -> set[str]:
-        uris = {entry.uri for entry in entries if entry.uri is not None}
-        with services.database.read() as connection:
-            made = find(services.log, connection, PLAYLISTS.on(list_id)) if list_id is not None else None
-            uris -= {item.uri for item in made.items} if made is not None else set()
-            keys = {(key.did, key.collection, key.rkey): key.uri for key in map(RecordKey.of_uri, uris)}
-            found = tracks_at(connection, list(keys))
-        return {uri for key, uri in keys.items() if key not in found}
-
-    new = await run_in_threadpool(unknown)
-    if len(new) > MAX_RECORDS_READ:
-        from_elsewhere = f"at most {MAX_RECORDS_READ} records that are not here in one request"
-        raise InvalidFieldError("tracks", from_elsewhere)
-    cids = {uri: await _read(services, RecordKey.of_uri(uri)) for uri in sorted(new)}
-    return [replace(entry, cid=cids.get(entry.uri or "")) for entry in entries]
-
-
-async def _read(services: Services, key: RecordKey) -> str | None:
-    """Return the CID of a record at its account's PDS; None where that does not say."""
-    try:
-        host = await services.resolver.pds_of(key.did)
-    except IdentityError:
-        return None
-    present = await services.record_reads.read(host or "", key, None)
-    return present.remote.cid if present.remote is not None else None
-
-
-Artist = Annotated[str, Path(description="a handle or a DID")]
-of_artists = APIRouter(tags=["artists"], route_class=StrictRoute)
-
-
-@of_artists.get("/artists/{artist}/albums")
-def albums_of_artist(
-    caller: OptionalCaller, services: ServicesDep, artist: Artist, wanted: Annotated[PageQuery, Query()]
-) -> Page[AlbumRow]:
-    """List the albums of an artist, newest first."""
-    did = artist_of(services, artist).did
-    rows, cursor = page_of_lists(caller, services, ALBUMS, did, wanted)
-    return Page[AlbumRow](items=rows, cursor=cursor)
-
-
-@of_artists.get("/artists/{artist}/playlists")
-def playlists_of_artist(
-    caller: OptionalCaller, services: ServicesDep, artist: Artist, wanted: Annotated[PageQuery, Query()]
-) -> Page[PlaylistRow]:
-    """List the playlists of an artist, newest first; private ones are for their owner alone."""
-    did = artist_of(services, artist).did
-    rows, cursor = page_of_lists(caller, services, PLAYLISTS, did, wanted)
-    return Page[PlaylistRow](items=rows, cursor=cursor)
-
-
-def page_of_lists(
-    caller: Principal | None,
-    services: Services,
-    door: ShownList,
-    did: str,
-    wanted: PageQuery,
-    *,
-    deleted: bool = False,
-) -> tuple[Any, str | None]:
-    """Return rows of an account's lists of a type that the caller may know of, newest first, and the next cursor."""
-    before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
-    with services.database.read() as connection:
-        found = lists_of(connection, caller, door, did, before=before, limit=limit + 1, deleted=deleted)
-        rows, cursor = cut(found, limit, lambda row: row.list_id)
-        return list_rows(services, connection, door, rows), cursor
-
-
-def lists_of(
-    connection: sa.Connection,
-    caller: Principal | None,
-    door: ShownList,
-    did: str,
-    *,
-    before: int | None = None,
-    limit: int,
-    deleted: bool = False,
-) -> Sequence[Any]:
-    """Return rows of the lists of an account that the caller may know of, newest first."""
-    these = [it.did == did, ~LIVE if deleted else LIVE, it.list_type == door.list_type.value]
-    if caller is None or caller.did != did:
-        these.append(it.visibility == Visibility.PUBLIC.value)
-    if before is not None:
-        these.append(it.list_id < before)
-    query = sa.select(track_list).where(*these).order_by(it.list_id.desc()).limit(limit)
-    return connection.execute(query).all()

@@ -13,8 +13,8 @@ from api.pipeline.media_request import ForMedia, MediaRequest
 from api.requests.parameters import PageQuery, number_of
 from api.responses.list import ALBUMS, PLAYLISTS
 from api.routers.likes import offers_likes
-from api.routers.list_reads import album_at, album_titled
-from api.routers.lists import albums_of_artist, playlists_of_artist, read_list
+from api.routers.list_reads import album_at, album_titled, albums_of_artist, playlists_of_artist
+from api.routers.lists import read_list
 from api.routers.tracks import Listing, Wanted, list_artists, list_tracks, live_track, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE

@@ -2,6 +2,7 @@
 
 import pytest
 
+from api.pipeline import list_entries
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -195,6 +196,22 @@ def test_history_and_mirror_are_as_those_of_tracks(world, client, alice, bob, tr
         404,
         "list_not_found",
     )
+
+
+def test_an_album_is_ordered_that_has_records_which_are_not_here(world, client, alice, tracks, monkeypatch):
+    album = create(client, alice, *tracks)
+    world.deliver()
+    record = world.pds.records[album["uri"]]
+    added = record["items"][0]["subject"] | {"uri": f"at://{alice.did}/fm.plyr.track/3kelsewhere"}
+    world.pds.records[album["uri"]] = {**record, "items": [*record["items"], {"subject": added}]}
+    client.patch(f"/albums/{album['id']}", json={"title": "Ours"}, headers=alice.headers)
+    world.deliver()
+    album = read(client, album)
+    monkeypatch.setattr(list_entries, "MAX_RECORDS_READ", 0)
+    wanted = {"tracks": [{"uri": entry["uri"]} for entry in album["tracks"][::-1]]}
+    current = {**alice.headers, "If-Match": f'"{album["version"]}"'}
+    ordered = client.put(f"/albums/{album['id']}/tracks", json=wanted, headers=current).json()
+    assert ordered["tracks"][0]["uri"] == added["uri"]
 
 
 def test_another_clients_order_is_decided_by_field(world, client, alice, tracks):

@@ -1,9 +1,11 @@
 """Playlists over HTTP: tracks of anybody, public ones with a record, private ones without."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 import pytest
 
+from api.pipeline import list_entries
 from identity.errors import UnknownIdentityError
 from tests.api.lists.test_albums import create, ids, read
 from tests.api.world import did_of, refusal, upload
@@ -99,6 +101,36 @@ def test_a_record_that_is_not_here_is_read_from_its_pds(world, client, alice):
         assert refusal(answer) == (409, "record_not_read")
     left = client.delete(path, params={"uri": ELSEWHERE}, headers=alice.headers).json()
     assert left["tracks"] == []
+
+
+@dataclass
+class Meeting(Directory):
+    """Answers when two are asked for at a time."""
+
+    both: asyncio.Barrier = field(default_factory=lambda: asyncio.Barrier(2))
+
+    async def pds_of(self, did):
+        await self.both.wait()
+        return await super().pds_of(did)
+
+
+def test_records_that_are_not_here_are_read_side_by_side(world, alice):
+    elsewhere = [ELSEWHERE, f"{ELSEWHERE}z"]
+    for uri in elsewhere:
+        world.pds.records[uri] = {"$type": "fm.plyr.track"}
+    with world.serve(resolver=Meeting()) as client:
+        entries = [{"uri": uri} for uri in elsewhere]
+        made = client.post("/playlists", json={"name": "List", "tracks": entries}, headers=alice.headers)
+    assert [each["uri"] for each in made.json()["tracks"]] == elsewhere
+
+
+def test_records_that_are_not_read_in_time_are_refused(world, alice, monkeypatch):
+    monkeypatch.setattr(list_entries, "READS_TIMEOUT_SECONDS", 0.1)
+    with world.serve(resolver=Meeting()) as client:
+        answer = client.post(
+            "/playlists", json={"name": "List", "tracks": [{"uri": ELSEWHERE}]}, headers=alice.headers
+        )
+    assert refusal(answer) == (409, "record_not_read")
 
 
 def test_a_track_of_another_artist_that_is_deleted_is_shown_as_gone(world, client, alice, bob):
