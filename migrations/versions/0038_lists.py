@@ -30,6 +30,8 @@ JOB_TURN = sa.table(
     sa.column("account", sa.Text),
     sa.column("served_at", UtcDateTime),
 )
+ROWS = 1000
+"""Of all accounts, so many at a time."""
 IS_LIVE_ALBUM = "deleted_at IS NULL AND list_type = 'album'"
 
 
@@ -66,7 +68,8 @@ def upgrade() -> None:
     )
     where = {"sqlite_where": sa.text(IS_LIVE_ALBUM), "postgresql_where": sa.text(IS_LIVE_ALBUM)}
     op.create_index("uq_track_list_did_name", "track_list", ["did", "name"], unique=True, **where)
-    for columns in (["did", "list_id"], ["did", "slug"], ["artwork_cid"], ["artwork_thumbnail_cid"]):
+    of_account = (["did", each] for each in ("list_id", "first_name", "slug"))
+    for columns in (*of_account, ["artwork_cid"], ["artwork_thumbnail_cid"]):
         op.create_index(f"ix_track_list_{'_'.join(columns)}", "track_list", columns)
     op.create_table(
         "list_item",
@@ -78,7 +81,7 @@ def upgrade() -> None:
         sa.Column("written", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("list_id", "uri", name=op.f("pk_list_item")),
     )
-    op.create_index("ix_list_item_uri", "list_item", ["uri"])
+    op.create_index("ix_list_item_did_uri", "list_item", ["did", "uri"])
     if op.get_bind().dialect.name == "postgresql":
         for table in ("track_list", "list_item"):
             add_bucket_to_keys(op.get_bind(), table)
@@ -87,22 +90,13 @@ def upgrade() -> None:
         " (select 'track_list' as name union all select 'list_item') made where exists (select 1 from stored_event)"
     )
     with_texts = "select distinct did from tracks where album is not null and deleted_at is null"
-    dids = op.get_bind().scalars(sa.text(with_texts)).all()
     now, kind = datetime.now(UTC), "album_texts"
-    jobs = [
-        {
-            "kind": kind,
-            "subject": did,
-            "account": did,
-            "bucket": bucket_of(did),
-            "due": PAST,
-            "requested_at": now,
-            "actor": did,
-            "via": "job",
-            "request_id": kind,
-        }
-        for did in dids
-    ]
-    op.bulk_insert(JOB, jobs)
+    job = {"kind": kind, "due": PAST, "requested_at": now, "via": "job", "request_id": kind}
     turn = {"kind": kind, "served_at": now}
-    op.bulk_insert(JOB_TURN, [{**turn, "account": did, "bucket": bucket_of(did)} for did in dids])
+    found = op.get_bind().execute(sa.text(with_texts), execution_options={"yield_per": ROWS}).scalars()
+    for dids in found.partitions():
+        places = [{"account": did, "bucket": bucket_of(did)} for did in dids]
+        op.bulk_insert(
+            JOB, [{**job, **each, "subject": each["account"], "actor": each["account"]} for each in places]
+        )
+        op.bulk_insert(JOB_TURN, [{**turn, **each} for each in places])

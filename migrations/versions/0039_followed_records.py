@@ -22,7 +22,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("uri", "list_id", name=op.f("pk_list_follower")),
     )
     op.create_index("ix_list_follower_did", "list_follower", ["did"])
-    is_postgresql = op.get_bind().dialect.name == "postgresql"
-    op.create_index("ix_list_item_did", "list_item", ["did", *(["bucket"] if is_postgresql else [])])
-    if is_postgresql:
+    if op.get_bind().dialect.name == "postgresql":
         add_bucket_to_keys(op.get_bind(), "list_follower")

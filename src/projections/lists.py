@@ -45,6 +45,7 @@ track_list: Final = sa.Table(
     sa.Column("visible_version", sa.Integer, nullable=False),
     sa.UniqueConstraint("did", "collection", "rkey"),
     sa.Index("ix_track_list_did_list_id", "did", "list_id"),
+    sa.Index("ix_track_list_did_first_name", "did", "first_name"),
     sa.Index("ix_track_list_artwork_cid", "artwork_cid"),
     sa.Index("ix_track_list_artwork_thumbnail_cid", "artwork_thumbnail_cid"),
 )

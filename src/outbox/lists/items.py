@@ -31,8 +31,7 @@ list_item: Final = sa.Table(
     sa.Column("cid", sa.Text),
     # whether the list has a record, where the CID is to be that of the newest one
     sa.Column("written", sa.Boolean, nullable=False),
-    sa.Index("ix_list_item_uri", "uri"),
-    sa.Index("ix_list_item_did", "did"),
+    sa.Index("ix_list_item_did_uri", "did", "uri"),
 )
 list_follower: Final = sa.Table(
     "list_follower",
