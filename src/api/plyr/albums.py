@@ -89,7 +89,8 @@ def list_albums(artist: str, services: ServicesDep, _: OptionalCaller) -> Respon
     """List the albums of an artist that have tracks, by their titles."""
     did = artist_of(services, artist).did
     with services.database.read() as connection:
-        albums, unseen = albums_where(connection, it.did == did), unseen_counts(connection, did)
+        albums = albums_where(connection, it.did == did)
+        unseen = unseen_counts(connection, did, [album.list_id for album in albums])
     albums = sorted(albums, key=lambda album: (album.name or "").casefold())
     counts = {album.list_id: album.track_count - unseen.get(album.list_id, 0) for album in albums}
     rows = [_row(services, album, counts[album.list_id]) for album in albums if counts[album.list_id]]

@@ -175,8 +175,9 @@ def list_rows(
     if not rows:
         return []
     did = rows[0].did
-    found = mirrors(connection, did, TrackList.TOPIC, [row.list_id for row in rows])
-    unseen = unseen_counts(connection, did)
+    list_ids = [row.list_id for row in rows]
+    found = mirrors(connection, did, TrackList.TOPIC, list_ids)
+    unseen = unseen_counts(connection, did, list_ids)
     return [
         body_from(
             door.row,

@@ -237,11 +237,12 @@ IS_OF_TRACK: Final = (list_item.c.did == _of_track.did, list_item.c.uri == _URI)
 """Whether an item refers to a track of the account that has the list."""
 
 
-def unseen_counts(connection: sa.Connection, did: str) -> dict[int, int]:
-    """Return how many tracks that an account has deleted each of its lists has: they are shown in none."""
+def unseen_counts(connection: sa.Connection, did: str, list_ids: Collection[int]) -> dict[int, int]:
+    """Return how many tracks that an account has deleted each of these lists of its own has: they are shown in none."""
     number = sa.func.count().label("number")
     unseen = sa.select(list_item.c.list_id, number).join(tracks, sa.and_(*IS_OF_TRACK))
-    these = (list_item.c.did == did, _of_track.deleted_at.is_not(None))
+    of_lists = (list_item.c.did == did, list_item.c.list_id.in_(list_ids))
+    these = (*of_lists, _of_track.deleted_at.is_not(None))
     rows = connection.execute(unseen.where(*these).group_by(list_item.c.list_id))
     return {row.list_id: row.number for row in rows}
 
