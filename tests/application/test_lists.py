@@ -521,6 +521,27 @@ def test_the_texts_of_many_tracks_follow_in_the_background(
     assert (alice.texts(1, 2, 3), alice.albums()) == (["New"] * 3, {"New": [1, 2, 3]})
 
 
+def test_the_texts_of_many_tracks_that_come_and_go_follow_in_the_background(
+    alice: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2, 3):
+        alice.uploads(number, album="Texts")
+    first = alice.creates("First")
+    monkeypatch.setattr(albums, "MAX_TRACKS_AT_ONCE", 2)
+    second = alice.creates("Second", *of(3, 2, 1))
+    assert (alice.texts(1, 2, 3), alice.albums()) == (["Texts"] * 3, {"First": [], "Second": [3, 2, 1]})
+    bring_together(alice)
+    assert (alice.texts(1, 2, 3), alice.albums()) == (["Second"] * 3, {"First": [], "Second": [3, 2, 1]})
+
+    alice.orders(first.list_id, *of(1, 3, 2))
+    bring_together(alice)
+    assert (alice.texts(1, 2, 3), alice.albums()) == (["First"] * 3, {"First": [1, 3, 2], "Second": []})
+    alice.orders(first.list_id)
+    bring_together(alice)
+    assert (alice.texts(1, 2, 3), alice.albums()) == ([None] * 3, {"First": [], "Second": []})
+    assert alice.loaded(second.list_id).items == ()
+
+
 def test_the_texts_follow_what_another_client_did_to_an_album(alice: Account) -> None:
     for number in (1, 2, 3):
         alice.uploads(number)

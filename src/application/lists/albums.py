@@ -38,9 +38,9 @@ def follow_album_text(unit: UnitOfWork, track: Track, before: str | None) -> Non
     if track.album == before:
         return
     uri = uri_of(track)
-    left = [made for made in _albums_with(unit, uri) if made.name != track.album]
+    left = [made for made in _albums_with(unit, {uri}) if made.name != track.album]
     for made in left:
-        _take_out(made, uri, unit.now)
+        _take_out(made, {uri}, unit.now)
     save(unit, *left)
     if track.album is not None:
         _enter(unit, uri, track.album, track.collection)
@@ -114,37 +114,45 @@ def _begins_record(made: TrackList) -> bool:
 def _followers(
     unit: UnitOfWork, made: TrackList, before: Collection[ListItem], *, title: str | None
 ) -> list[TrackList | Track]:
-    """Return the tracks that have come into an album, or left it when it had this title, with their new texts, and the albums that they leave."""
+    """Return the tracks that have come into an album, or left it when it had this title, with their new texts, and the albums that they leave.
+
+    The texts of too many are left to a job.
+    """
     if made.list_type != ListType.ALBUM:
         return []
     earlier, now = {item.uri for item in before}, {item.uri for item in made.items}
-    others: dict[int, TrackList] = {}
-    for uri in now - earlier:
-        for other in _albums_with(unit, uri):
-            if other.list_id != made.list_id:
-                _take_out(others.setdefault(other.list_id, other), uri, unit.now)
+    if earlier == now:
+        return []
+    others = [other for other in _albums_with(unit, now - earlier) if other.list_id != made.list_id]
+    for other in others:
+        _take_out(other, now - earlier, unit.now)
     moved = [item for item in (*before, *made.items) if item.uri in earlier ^ now]
     views = [view for view in tracks_of(unit, moved).values() if view.did == made.did]
-    tracks = _load_tracks(unit, [view for view in views if view.deleted_at is None])
+    live = [view for view in views if view.deleted_at is None]
+    if len(live) > MAX_TRACKS_AT_ONCE and title == made.name:
+        request_album_texts(unit.connection, made.did, unit.now)
+        return [*others]
+    tracks = _load_tracks(unit, live)
     for track in tracks:
         is_in = uri_of(track) in now
         if is_in or track.album == title:
             track.update_metadata({"album": made.name if is_in else None}, at=unit.now)
-    return [*others.values(), *tracks]
+    return [*others, *tracks]
 
 
-def _take_out(made: TrackList, uri: str, at: datetime) -> None:
-    """Take a track out of an album; one that texts made is deleted with its last track."""
-    made.remove(uri, at=at)
+def _take_out(made: TrackList, uris: Collection[str], at: datetime) -> None:
+    """Take tracks out of an album; one that texts made is deleted with its last track."""
+    for uri in [item.uri for item in made.items if item.uri in uris]:
+        made.remove(uri, at=at)
     if not (made.items or made.record_requested):
         made.delete(at=at)
 
 
 def take_out_of_others(unit: UnitOfWork, uri: str, *, but: int) -> None:
     """Take a track out of the albums that it is in, except one."""
-    others = [made for made in _albums_with(unit, uri) if made.list_id != but]
+    others = [made for made in _albums_with(unit, {uri}) if made.list_id != but]
     for made in others:
-        _take_out(made, uri, unit.now)
+        _take_out(made, {uri}, unit.now)
     save(unit, *others)
 
 
@@ -189,11 +197,11 @@ def _load_tracks(unit: UnitOfWork, views: Iterable[TrackView]) -> list[Track]:
     return unit.load_all(Track, [Track.create_id(view.track_id) for view in views])
 
 
-def _albums_with(unit: UnitOfWork, uri: str) -> list[TrackList]:
-    """Load the live albums of the account that have this item."""
+def _albums_with(unit: UnitOfWork, uris: Collection[str]) -> list[TrackList]:
+    """Load the live albums of the account that have one of these items."""
     is_of_list = sa.and_(list_item.c.did == it.did, list_item.c.list_id == it.list_id)
-    these = (it.did == owner_of(unit), IS_ALBUM, LIVE, list_item.c.uri == uri)
-    ids = unit.connection.scalars(sa.select(it.list_id).join(list_item, is_of_list).where(*these))
+    these = (it.did == owner_of(unit), IS_ALBUM, LIVE, list_item.c.uri.in_(uris))
+    ids = unit.connection.scalars(sa.select(it.list_id).join(list_item, is_of_list).where(*these).distinct())
     return unit.load_all(TrackList, [TrackList.create_id(each) for each in ids])
 
 
