@@ -10,7 +10,7 @@ from aggregates.values import ListItem
 from eventstore.change import of_class
 from eventstore.event_log import EventLog
 from eventstore.jobs.kinds import Job
-from outbox.lists.items import set_followers
+from outbox.lists.items import list_follower, set_followers
 from outbox.lists.references import tell_followers_of
 from outbox.mirror.lanes import hold_lane
 from outbox.pds.client import RecordKey
@@ -37,6 +37,8 @@ def show_followed(log: EventLog, job: Job, list_id: int, version: int) -> None:
             lock_list(connection, did, list_id)
             hold_lane(connection, owner)
             set_followers(connection, owner, uris, list_id=list_id, author=did)
-            tell_followers_of(connection, owner, log.database.now(connection))
+            of = list_follower.c
+            these = (of.list_id == list_id, of.uri.in_(uris))
+            tell_followers_of(connection, owner, log.database.now(connection), *these)
 
         log.transact_without_events(show)

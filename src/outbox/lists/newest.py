@@ -143,9 +143,11 @@ def stale_references_elsewhere(
 _ITEMS: Final = sa.select(_item.list_id, _item.uri, _item.cid).where(_item.written).order_by(_item.list_id)
 
 
-def followers_to_tell(connection: sa.Connection, did: str, *, at_most: int) -> list[Any]:
+def followers_to_tell(
+    connection: sa.Connection, did: str, *which: sa.ColumnElement[bool], at_most: int
+) -> list[Any]:
     """Return lists of other accounts that follow records of the account, and were not told of the newest: URI, CID, list and its account."""
-    query = _TO_TELL.where(_follower.did == did, target.did == did).limit(at_most)
+    query = _TO_TELL.where(_follower.did == did, target.did == did, *which).limit(at_most)
     return list(connection.execute(query))
 
 

@@ -6,7 +6,7 @@
 4. a job at each of these refreshes such a list, all its stale references together, at most once in FOREIGN_REFERENCE_SECONDS.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,6 +32,7 @@ from outbox.lists.newest import (
 )
 from outbox.mirror.lanes import hold_lane
 from outbox.mirror.requeue import queue_as_backfill
+from outbox.mirror.tables import target
 
 MAX_LISTS_AT_ONCE: Final = 3
 MAX_ITEMS_AT_ONCE: Final = 800
@@ -74,7 +75,7 @@ def lists_left_behind(connection: sa.Connection, did: str, now: datetime) -> set
     return {list_id for stale, before in each for list_id in stale(connection, did, before=before)}
 
 
-def refresh_at_once(unit: UnitOfWork, did: str, subjects: Iterable[Subject]) -> None:
+def refresh_at_once(unit: UnitOfWork, did: str, subjects: Collection[Subject]) -> None:
     """Refresh some of the lists that refer to these subjects, whose records have changed, and request jobs for the others."""
     stale = stale_references(unit.connection, did, subjects)
     some = [*stale][:MAX_LISTS_AT_ONCE]
@@ -87,12 +88,14 @@ def refresh_at_once(unit: UnitOfWork, did: str, subjects: Iterable[Subject]) -> 
     unit.save(*chosen)
     if stale:
         request(unit.connection, REFERENCES, did, unit.now)
-    tell_followers_of(unit.connection, did, unit.now)
+    tell_followers_of(unit.connection, did, unit.now, target.subject_id.in_([each.id for each in subjects]))
 
 
-def tell_followers_of(connection: sa.Connection, did: str, now: datetime) -> None:
-    """Request that lists of other accounts hear of the account's newest records, if any were not told; its lane is held."""
-    if followers_to_tell(connection, did, at_most=1):
+def tell_followers_of(
+    connection: sa.Connection, did: str, now: datetime, *which: sa.ColumnElement[bool]
+) -> None:
+    """Request that lists of other accounts hear of the account's newest records, if some of these were not told; its lane is held."""
+    if followers_to_tell(connection, did, *which, at_most=1):
         request(connection, FOLLOWERS, did, now)
 
 
