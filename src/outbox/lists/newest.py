@@ -15,7 +15,7 @@ from aggregates.published import Subject
 from aggregates.track import Track
 from aggregates.track_list import TrackList
 from aggregates.values import ListItem
-from eventstore.database import pages
+from eventstore.database import MAX_ITEMS_PER_QUERY, pages
 from outbox.lists.items import list_follower, list_item
 from outbox.mirror.tables import mirror_target, target
 from outbox.mirror.targets import DELETE
@@ -128,19 +128,24 @@ def stale_references_elsewhere(
 ) -> dict[int, References]:
     """Return what an account's lists have to refer to otherwise of the records of other accounts, as `stale_references` does."""
     is_own = _item.uri.startswith(f"at://{did}/", autoescape=True)
-    items = connection.execute(_ITEMS.where(_item.did == did, ~is_own)).all()
-    newest = newest_of(connection, did, {item.uri for item in items})
     found: dict[int, dict[str, ListItem]] = defaultdict(dict)
-    for item in items:
-        now = newest.get(item.uri)
-        if now is None or now.item == ListItem(item.uri, item.cid):
-            continue
-        if before is None or (now.since is not None and now.since < before):
-            found[item.list_id][item.uri] = now.item
+    for items in connection.execute(_ITEMS.where(_item.did == did, ~is_own)).partitions():
+        newest = newest_of(connection, did, {item.uri for item in items})
+        for item in items:
+            now = newest.get(item.uri)
+            if now is None or now.item == ListItem(item.uri, item.cid):
+                continue
+            if before is None or (now.since is not None and now.since < before):
+                found[item.list_id][item.uri] = now.item
     return dict(found)
 
 
-_ITEMS: Final = sa.select(_item.list_id, _item.uri, _item.cid).where(_item.written).order_by(_item.list_id)
+_ITEMS: Final = (
+    sa.select(_item.list_id, _item.uri, _item.cid)
+    .where(_item.written)
+    .order_by(_item.list_id)
+    .execution_options(yield_per=MAX_ITEMS_PER_QUERY)
+)
 
 
 def followers_to_tell(
