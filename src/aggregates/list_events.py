@@ -42,16 +42,8 @@ class Created(published.Created):
         track_list.first_name = self.name
 
 
-class Adopted(Created):
-    """The list was adopted from a record with `cid` that is on its account's PDS already."""
-
+class Adopted(published.Adopted, Created):
     TOPIC = "list.adopted.v1"
-    TOUCHES_RECORD = False
-    RECREATES_RECORD = False
-    cid: str
-
-    def sets_generation(self) -> bool:
-        return True
 
 
 class RecordAdopted(published.PublishedEvent):
