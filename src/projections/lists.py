@@ -129,6 +129,12 @@ def album_titled(connection: sa.Connection, did: str, title: str) -> int | None:
     return connection.scalar(sa.select(it.list_id).where(it.did == did, it.name == title, LIVE, IS_ALBUM))
 
 
+def album_at(connection: sa.Connection, did: str, slug: str) -> int | None:
+    """Return the id of the live album of an account with this slug, the newest of several."""
+    these = sa.select(it.list_id).where(it.did == did, it.slug == slug, LIVE, IS_ALBUM)
+    return connection.scalar(these.order_by(it.list_id.desc()).limit(1))
+
+
 _older: Final = track_list.alias("older").c
 _HAS_ITS_NAME: Final = sa.exists().where(
     *(_older.did == it.did, _older.list_type == it.list_type, _older.first_name == it.first_name),

@@ -24,6 +24,7 @@ from api.requests.fields import Structured
 from api.requests.parameters import NO_TRACK, TrackId, subject_at
 from api.responses.list import ALBUMS, DOORS, PLAYLISTS, ShownList
 from api.responses.reader import SubjectReader
+from api.routers import list_reads
 from api.routers.lists import answer_list, answer_new_list, creation_of, edit_of, list_of, read_list
 from api.routers.tracks import artist_of
 from api.services import Services
@@ -42,7 +43,6 @@ from application.subjects import On, find, owner_of
 from eventstore.idempotency import CommandResult
 from eventstore.streams.ids import track_id_of
 from eventstore.unit_of_work import UnitOfWork
-from eventstore.untrusted import is_storable
 from identity.accounts.accounts import accounts_of
 from outbox.pds.client import RecordKey
 from projections.lists import albums_where, it
@@ -102,18 +102,12 @@ async def read_album(artist: str, slug: str, reader: Reader) -> Response:
     services = reader.services
 
     def read() -> tuple[Json, Any]:
-        did = artist_of(services, artist).did
+        ours = list_reads.read_album(reader.caller, services, artist_of(services, artist).did, slug)
         with services.database.read() as connection:
-            ours = read_list(reader.caller, services, ALBUMS, _with_slug(connection, did, slug))
             return _metadata(services, connection, ours), ours
 
     metadata, ours = await run_in_threadpool(read)
     return AsciiJsonResponse({"metadata": metadata, "tracks": await tracks_in(ours, reader)})
-
-
-def _with_slug(connection: sa.Connection, did: str, slug: str) -> int:
-    rows = albums_where(connection, it.did == did, it.slug == slug) if is_storable(slug) else ()
-    return next((row.list_id for row in rows), NO_TRACK)
 
 
 def find_or_make(unit: UnitOfWork, command: CreateList, reserved: Reserved) -> TrackList:

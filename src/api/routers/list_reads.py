@@ -11,7 +11,7 @@ from aggregates.values import Visibility
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import Page, cut
 from api.pipeline.media_request import AsOf
-from api.requests.parameters import URI, PageQuery, StrictRoute, cursor_of, page_length
+from api.requests.parameters import NO_TRACK, URI, PageQuery, StrictRoute, cursor_of, page_length
 from api.responses.list import (
     ALBUMS,
     PLAYLISTS,
@@ -29,9 +29,10 @@ from api.services import Services
 from application.authorization import may_see_track
 from application.errors import ListNotFoundError
 from application.subjects import past_of, require_owned
+from eventstore.untrusted import is_storable
 from identity.accounts.credentials import Principal
 from outbox.pds.client import RecordKey
-from projections.lists import IS_ALBUM, LIVE, it, track_list
+from projections.lists import IS_ALBUM, LIVE, album_at, it, track_list
 from projections.tracks.queries import tracks_at
 
 
@@ -71,14 +72,11 @@ def past_list(
         return list_body(services, connection, door, then, principal.did)
 
 
-def album_at(caller: Principal | None, services: Services, did: str, slug: str) -> AlbumBody | PlaylistBody:
-    """Return the album of an account with this slug, the newest of several; raises ListNotFoundError."""
-    query = sa.select(sa.func.max(it.list_id)).where(it.did == did, it.slug == slug, LIVE, IS_ALBUM)
+def read_album(caller: Principal | None, services: Services, did: str, slug: str) -> AlbumBody | PlaylistBody:
+    """Return the album of an account with this slug; raises ListNotFoundError."""
     with services.database.read() as connection:
-        list_id = connection.scalar(query)
-    if list_id is None:
-        raise ListNotFoundError
-    return read_list(caller, services, ALBUMS, list_id)
+        list_id = album_at(connection, did, slug) if is_storable(slug) else None
+    return read_list(caller, services, ALBUMS, list_id or NO_TRACK)
 
 
 def album_titled(

@@ -13,7 +13,7 @@ from api.pipeline.media_request import ForMedia, MediaRequest
 from api.requests.parameters import PageQuery, number_of
 from api.responses.list import ALBUMS, PLAYLISTS
 from api.routers.likes import offers_likes
-from api.routers.list_reads import album_at, album_titled, albums_of_artist, playlists_of_artist
+from api.routers.list_reads import album_titled, albums_of_artist, playlists_of_artist, read_album
 from api.routers.lists import read_list
 from api.routers.tracks import Listing, Wanted, list_artists, list_tracks, live_track, read_artist
 from identity.accounts.credentials import Principal
@@ -118,7 +118,7 @@ async def like(artist: str, track_id: int, form: FormDep, api: ApiDep) -> Respon
 @router.get("/@{artist}/albums/{slug}")
 async def show_album(artist: str, slug: str, ask: PublicAsk, render: RenderDep) -> Response:
     found = await ask(read_artist, artist)
-    return await _show_list(artist, await ask(album_at, found["did"], slug), ask, render)
+    return await _show_list(artist, await ask(read_album, found["did"], slug), ask, render)
 
 
 @router.get("/@{artist}/playlists/{list_id}")
