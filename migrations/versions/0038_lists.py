@@ -14,6 +14,11 @@ from eventstore.streams.buckets import add_bucket_to_keys, bucket_of
 revision = "0038"
 down_revision = "0037"
 
+FINGERPRINTS = {"track_list": "320a78ccb7cf5be5", "list_item": "765d24ae05770fc7"}
+BUILT = sa.text(
+    "insert into projection_state (name, fingerprint) select :name, :fingerprint"
+    " where exists (select 1 from stored_event)"
+)
 PAST = datetime(1970, 1, 1, tzinfo=UTC)
 TEXTS = ("kind", "subject", "account", "actor", "via", "request_id")
 TIMES = ("due", "requested_at")
@@ -85,10 +90,8 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         for table in ("track_list", "list_item"):
             add_bucket_to_keys(op.get_bind(), table)
-    op.execute(
-        "insert into projection_state (name, fingerprint) select name, name || '-1' from"
-        " (select 'track_list' as name union all select 'list_item') made where exists (select 1 from stored_event)"
-    )
+    for name, fingerprint in FINGERPRINTS.items():
+        op.get_bind().execute(BUILT, {"name": name, "fingerprint": fingerprint})
     with_texts = "select distinct did from tracks where album is not null and deleted_at is null"
     now, kind = datetime.now(UTC), "album_texts"
     job = {"kind": kind, "due": PAST, "requested_at": now, "via": "job", "request_id": kind}

@@ -10,11 +10,13 @@ from aggregates.track_list import TrackList
 from aggregates.values import Artwork, ListType, Visibility, slug_of
 from eventstore.change import Change, changes_of
 from eventstore.jobs import queue
-from eventstore.projection import Into, ProjectedTable, write_rows
+from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
 from eventstore.schema import Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns
 from projections.reactions import carried
 from projections.tracks.table import normalized
+
+VERSION: Final = 1
 
 track_list: Final = sa.Table(
     "track_list",
@@ -85,7 +87,7 @@ class Lists:
     """The newest state of each album and playlist; jobs carry to other accounts which of their records it follows."""
 
     name: Final = "track_list"
-    fingerprint: Final = "track_list-1"
+    fingerprint: Final = fingerprint(VERSION, track_list)
     tables: Final = (ProjectedTable(track_list),)
 
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:

@@ -16,10 +16,12 @@ from aggregates.values import ListType
 from eventstore.change import Change, Envelope, Via, changes_of
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
-from eventstore.projection import Into, ProjectedTable, write_rows
+from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
 from eventstore.schema import Position, metadata
 from eventstore.streams.buckets import account_columns, bucket_of
 from outbox.pds.client import RecordKey
+
+VERSION: Final = 1
 
 list_item: Final = sa.Table(
     "list_item",
@@ -62,7 +64,7 @@ class ListItems:
     """Which records each live list refers to; what another client changed of an album, the texts of its tracks follow."""
 
     name: Final = "list_item"
-    fingerprint: Final = "list_item-1"
+    fingerprint: Final = fingerprint(VERSION, list_item)
     tables: Final = (ProjectedTable(list_item),)
 
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
