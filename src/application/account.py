@@ -139,7 +139,6 @@ def deletion_kind(log: EventLog, disconnect: Disconnect, threads: Threads) -> Ki
     return Kind(
         DELETION,
         work,
-        lambda _error: None,
         max_concurrent=MAX_CONCURRENT_DELETIONS,
         max_per_host=MAX_CONCURRENT_DELETIONS_OF_A_HOST,
         first_pause_seconds=LOOK_AGAIN_AFTER.total_seconds(),

@@ -60,7 +60,6 @@ def reaction_kind(log: EventLog, threads: Threads) -> Kind:
     return Kind(
         REACTION,
         work,
-        lambda _error: None,
         max_concurrent=MAX_CONCURRENT,
         max_per_account=MAX_CONCURRENT,
         first_pause_seconds=FIRST_PAUSE_SECONDS,

@@ -200,7 +200,7 @@ class DerivedMedia:
             Kind(
                 kind,
                 work,
-                judge,
+                judge=judge,
                 max_concurrent=MAX_CONCURRENT[kind],
                 max_per_host=1,
                 first_pause_seconds=FIRST_PAUSE_SECONDS,

@@ -83,7 +83,6 @@ def liked_list_kind(log: EventLog, threads: Threads) -> Kind:
     return Kind(
         LIKED_LIST,
         work,
-        lambda _error: None,
         max_concurrent=MAX_CONCURRENT_JOBS,
         first_pause_seconds=DEBOUNCE.total_seconds(),
         max_pause_seconds=MAX_PAUSE_SECONDS,

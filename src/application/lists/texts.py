@@ -43,7 +43,6 @@ def album_texts_kind(log: EventLog, threads: Threads) -> Kind:
     return Kind(
         ALBUM_TEXTS,
         work,
-        lambda _error: None,
         max_concurrent=MAX_CONCURRENT_JOBS,
         first_pause_seconds=FIRST_PAUSE_SECONDS,
         max_pause_seconds=MAX_PAUSE_SECONDS,

@@ -78,11 +78,11 @@ class Kind:
 
     name: str
     work: Callable[[Job], Awaitable[Outcome]]
-    judge: Callable[[Exception], Failure | None]
-    """Says what an error means; None for one that is not expected."""
     max_concurrent: int
     first_pause_seconds: float
     max_pause_seconds: float
+    judge: Callable[[Exception], Failure | None] = lambda _error: None
+    """Says what an error means; None for one that is not expected."""
     max_attempts: int | None = None
     max_per_account: int | None = 1
     max_per_host: int | None = None

@@ -48,7 +48,6 @@ def upload_kind(work: Callable[[Job], Awaitable[Outcome]]) -> Kind:
     return Kind(
         UPLOAD,
         work,
-        lambda _error: None,
         max_concurrent=MAX_CONCURRENT_UPLOADS,
         first_pause_seconds=1.0,
         max_pause_seconds=MAX_LOST_PAUSE_SECONDS,

@@ -117,7 +117,6 @@ def references_kinds(log: EventLog, threads: Threads) -> list[Kind]:
         return Kind(
             name,
             work,
-            lambda _error: None,
             max_concurrent=MAX_CONCURRENT_JOBS,
             first_pause_seconds=REFERENCE_SECONDS / 10,
             max_pause_seconds=MAX_PAUSE_SECONDS,

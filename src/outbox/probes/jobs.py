@@ -136,7 +136,6 @@ class Probes:
         return Kind(
             PROBE,
             self._work,
-            lambda _error: None,
             max_concurrent=MAX_CONCURRENT_PROBES,
             max_per_host=MAX_CONCURRENT_PROBES_OF_HOST,
             first_pause_seconds=FIRST_PAUSE_SECONDS,

@@ -110,7 +110,7 @@ class Adoption:
         return Kind(
             ADOPTION,
             self.work,
-            judge,
+            judge=judge,
             max_concurrent=MAX_CONCURRENT_ADOPTIONS,
             max_per_host=MAX_CONCURRENT_ADOPTIONS_OF_HOST,
             first_pause_seconds=FIRST_PAUSE_SECONDS,

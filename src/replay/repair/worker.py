@@ -61,7 +61,7 @@ class RepairJobs:
         return Kind(
             jobs.REPAIR,
             self.work,
-            judge,
+            judge=judge,
             max_concurrent=MAX_CONCURRENT_REPAIRS,
             first_pause_seconds=FIRST_PAUSE_SECONDS,
             max_pause_seconds=MAX_PAUSE_SECONDS,

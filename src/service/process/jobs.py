@@ -99,7 +99,7 @@ def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:
     return Kind(
         PERIODIC,
         work,
-        judge,
+        judge=judge,
         max_concurrent=len(jobs),
         first_pause_seconds=FIRST_PAUSE_SECONDS,
         max_pause_seconds=MAX_PAUSE_SECONDS,

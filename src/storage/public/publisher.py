@@ -129,7 +129,7 @@ class Publisher:
         return Kind(
             action,
             self._work,
-            judge,
+            judge=judge,
             max_concurrent=MAX_CONCURRENT[action],
             max_per_account=MAX_PER_ACCOUNT,
             first_pause_seconds=FIRST_PAUSE_SECONDS,

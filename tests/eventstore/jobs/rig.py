@@ -39,7 +39,7 @@ def kind(work: Callable[[Job], Any] = nothing, **options: Any) -> Kind:
     first = Kind(
         KIND,
         work,
-        judge,
+        judge=judge,
         max_concurrent=10,
         first_pause_seconds=10,
         max_pause_seconds=1000,

@@ -37,7 +37,6 @@ RECORD = RecordKey(ALICE, "fm.plyr.track", "3kplan2222222")
 A_KIND = Kind(
     REPAIR,
     AsyncMock(),
-    lambda _: None,
     max_concurrent=1,
     first_pause_seconds=1.0,
     max_pause_seconds=1.0,

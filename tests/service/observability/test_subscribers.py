@@ -42,7 +42,7 @@ def a_kind(name: str) -> Kind:
     async def work(_job: Any) -> Outcome:
         return Outcome.DONE
 
-    return Kind(name, work, lambda _: None, max_concurrent=1, first_pause_seconds=1, max_pause_seconds=1)
+    return Kind(name, work, max_concurrent=1, first_pause_seconds=1, max_pause_seconds=1)
 
 
 @ON_SQLITE
