@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from aggregates.errors import InvalidFieldError
 from aggregates.published import Published, Subject
 from eventstore.unit_of_work import UnitOfWork
+from outbox.lists.references import refresh_at_once
 from outbox.mirror.due import is_open
-from outbox.mirror.lanes import enter_host
+from outbox.mirror.lanes import enter_host, hold_lane
 from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import PAST, lane, mirror_lane, mirror_target, target
@@ -131,13 +132,16 @@ def keep_theirs(
 ) -> None:
     """Adopt those of their changed fields that can be adopted, or only `fields`, by their names in the record.
 
-    A write follows if the record still differs: what only we changed stays, and so does what is not adopted.
+    A write follows if the record still differs: what only we changed stays, and so does what is not adopted. Else the lists
+    that refer to it follow now.
     """
     kind = conflict.kind
     subject.adopt_foreign_edit(conflict.cid, adoptable(conflict, fields), at=unit.now)
     if kind.own_part(kind.record_of(subject, 0)) == kind.own_part(conflict.theirs or {}):
         unit.save(subject)
+        hold_lane(unit.connection, subject.did)
         acknowledge(unit.connection, conflict, unit.now)
+        refresh_at_once(unit, subject.did, [Subject.of(subject)])
     else:
         keep_ours(unit, subject, conflict)
 

@@ -15,6 +15,7 @@ from application.reactions import reaction_kind
 from eventstore.coordination.threads import Threads
 from eventstore.jobs.table import job
 from eventstore.jobs.worker import Worker
+from outbox.conflicts.conflicts import conflict_of, keep_theirs
 from outbox.lists import references
 from outbox.lists.references import (
     REFERENCE_SECONDS,
@@ -156,6 +157,20 @@ async def test_a_list_follows_another_clients_field_in_a_track(rig: ReferenceRig
     await rig.relay_once()
     foreign_put(rig, track, note="theirs")
     await verified(rig)
+    assert rig.written(made) == [{"uri": uri_of(track), "cid": rig.cid(track)}]
+
+
+async def test_a_list_follows_a_track_as_another_client_wrote_it(rig: ReferenceRig) -> None:
+    [made] = await rig.with_lists()
+    track = rig.edit(title="Edited")
+    await rig.relay_once()
+    foreign_put(rig, track, title="Theirs")
+    assert (await verified(rig))[Outcome.HELD] == 1
+    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
+        conflict = conflict_of(unit.connection, rig.did, rig.kinds[Track.TOPIC], 1)
+        assert conflict is not None
+        keep_theirs(unit, unit.load(Track, Track.create_id(1)), conflict)
+    await rig.relay_once()
     assert rig.written(made) == [{"uri": uri_of(track), "cid": rig.cid(track)}]
 
 
