@@ -18,6 +18,7 @@ from api.responses.mirror import TRACKS, ShownKind
 from api.responses.profile import PROFILES, ProfileBody, saved_profile
 from api.responses.reaction import COMMENTS, LIKES, CommentBody, saved_comment
 from api.routers import (
+    audit,
     auth,
     comments,
     health,
@@ -55,7 +56,7 @@ ROUTERS: Final = (
     *map(lists.list_routes, DOORS),
     *map(lists.item_routes, DOORS),
     list_reads.router,
-    history.router,
+    audit.router,
     media.router,
     media.of_tracks,
     me.router,

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Response
 from api.auth.authentication import operator
 from api.responses.ops.work import MOST_COUNTED, ReadModelState
 from api.responses.states import ADOPTION, PERIODIC, JobState, MirrorReason, MirrorState
-from api.routers.history import AuditQuery, audit_entries
+from api.routers.audit import AuditQuery, audit_entries
 from api.routers.ops.deliveries import FailuresQuery, HostsQuery, read_failures, read_hosts
 from api.routers.ops.work import JobsQuery, read_jobs, read_overview, read_work
 from web.ask import OperatorAsk, PageRoute, wanted

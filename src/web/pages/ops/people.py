@@ -15,7 +15,8 @@ from api.auth.authentication import operator
 from api.requests.parameters import TrackId, number_of, track_at
 from api.responses.mirror import TRACKS
 from api.responses.states import MirrorState
-from api.routers.history import TYPES, AuditQuery, HistoryQuery, audit_entries, history_page
+from api.routers.audit import TYPES, AuditQuery, audit_entries
+from api.routers.history import HistoryQuery, history_page
 from api.routers.mirrors import read_mirror
 from api.routers.ops.accounts import AccountDid, read_tokens_of
 from api.routers.ops.deliveries import FailuresQuery, read_failures
