@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aggregates import published
+from aggregates import published, published_events
 from aggregates.comment import Comment
 from aggregates.like import Like
 from aggregates.profile import Profile
@@ -31,7 +31,7 @@ COLLECTION, OLD_COLLECTION = "fm.plyr.track", "app.relay.track"
 LISTS = "fm.plyr.list"
 
 Step = Callable[[Track], None]
-Fact = tuple[type[published.PublishedEvent], dict[str, Any]]
+Fact = tuple[type[published_events.PublishedEvent], dict[str, Any]]
 
 
 def some_time(seconds: float = 0) -> datetime:
@@ -189,7 +189,7 @@ def a_list(list_id: int = 1, *, at: datetime = START, **fields: Any) -> TrackLis
     return TrackList.register(at=at, **list_fields(list_id, **fields))
 
 
-def fact(event: type[published.PublishedEvent], **fields: Any) -> Fact:
+def fact(event: type[published_events.PublishedEvent], **fields: Any) -> Fact:
     return event, fields
 
 
@@ -208,7 +208,7 @@ class Outcome:
     past: tuple[Any, ...]
     steps: tuple[Step, ...]
 
-    def then(self, *facts: Fact | type[published.PublishedEvent]) -> Track:
+    def then(self, *facts: Fact | type[published_events.PublishedEvent]) -> Track:
         """Assert exactly these events, and that replaying all gives the same state; return the track."""
         self._act()
         events = self.track.collect_events()
@@ -247,11 +247,11 @@ def own_fields(event: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(event).items() if name not in library}
 
 
-def event_classes() -> dict[str, type[published.PublishedEvent]]:
+def event_classes() -> dict[str, type[published_events.PublishedEvent]]:
     return {each.__name__: each for each in published.event_classes(Track)}
 
 
-def every_event() -> list[published.PublishedEvent]:
+def every_event() -> list[published_events.PublishedEvent]:
     """One event of each class of each kind of record, in the order in which the golden events are recorded."""
     of_reactions = [*events_of_reactions(a_like), *events_of_reactions(a_comment)]
     return [
@@ -262,7 +262,7 @@ def every_event() -> list[published.PublishedEvent]:
     ]
 
 
-def events_of_reactions(make: Callable[..., Like | Comment]) -> list[published.PublishedEvent]:
+def events_of_reactions(make: Callable[..., Like | Comment]) -> list[published_events.PublishedEvent]:
     """One event of each class, of the lives of two of a kind, which have the ids of their places among the golden events."""
     first, now = 3 if make is a_like else 6, some_time(60)
     made = make(first, track_cid=None)
@@ -281,10 +281,10 @@ def events_of_reactions(make: Callable[..., Like | Comment]) -> list[published.P
         made.edit({"text": "new", "timestamp_ms": 2000}, at=now)
     adopted = make(first + 1, kind="adopt", cid="bafyrecord")
     events = [*made.collect_events(), *adopted.collect_events()]
-    return [each for each in events if isinstance(each, published.PublishedEvent)]
+    return [each for each in events if isinstance(each, published_events.PublishedEvent)]
 
 
-def events_of_a_profile() -> list[published.PublishedEvent]:
+def events_of_a_profile() -> list[published_events.PublishedEvent]:
     """One event of each class, of the lives of two profiles, which are the last of the golden events."""
     now, made = some_time(60), a_profile(8)
     made.edit({"bio": "new"}, at=now)
@@ -302,10 +302,10 @@ def events_of_a_profile() -> list[published.PublishedEvent]:
     made.undelete(at=now)
     adopted = a_profile(9, kind="adopt", cid="bafyrecord", bio="theirs", avatar_url="https://pictures.test/a")
     events = [*made.collect_events(), *adopted.collect_events()]
-    return [each for each in events if isinstance(each, published.PublishedEvent)]
+    return [each for each in events if isinstance(each, published_events.PublishedEvent)]
 
 
-def events_of_lists() -> list[published.PublishedEvent]:
+def events_of_lists() -> list[published_events.PublishedEvent]:
     """One event of each class, of the lives of two lists."""
     now, references = some_time(60), {some_item("b").uri: some_item("B")}
     made = a_list(items=(some_item("A"), some_item("b")), record_requested=False)
@@ -335,10 +335,10 @@ def events_of_lists() -> list[published.PublishedEvent]:
     made.adopt_record("bafyfound", [some_item("F"), some_item("B")], **record, at=now)
     adopted = TrackList.adopt(at=START, **list_fields(2, cid="bafyrecord"))
     events = [*made.collect_events(), *adopted.collect_events()]
-    return [each for each in events if isinstance(each, published.PublishedEvent)]
+    return [each for each in events if isinstance(each, published_events.PublishedEvent)]
 
 
-def events_of_a_track() -> dict[str, published.PublishedEvent]:
+def events_of_a_track() -> dict[str, published_events.PublishedEvent]:
     """One event of each class, of the lives of two tracks: one that was uploaded, one that was taken over."""
     now = some_time(60)
     steps: tuple[Step, ...] = (
@@ -377,4 +377,6 @@ def events_of_a_track() -> dict[str, published.PublishedEvent]:
     adopted.hide_comment(6, hidden=True, at=now)
     adopted.hide_comment(6, hidden=False, at=now)
     events = [*track.collect_events(), *adopted.collect_events()]
-    return {type(event).__name__: event for event in events if isinstance(event, published.PublishedEvent)}
+    return {
+        type(event).__name__: event for event in events if isinstance(event, published_events.PublishedEvent)
+    }

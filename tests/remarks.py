@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from aggregates import published
+from aggregates import published_events
 from aggregates.errors import InvalidFieldError
 from aggregates.published import Published
 from outbox.record.dag_cbor import Record
@@ -44,7 +44,7 @@ DOCUMENT = {
 }
 
 
-class Created(published.Created):
+class Created(published_events.Created):
     TOPIC = "remark.created.v1"
     did: str
     remark_id: int
@@ -55,7 +55,7 @@ class Created(published.Created):
     rkey: str
 
 
-class Reworded(published.PublishedEvent):
+class Reworded(published_events.PublishedEvent):
     TOPIC = "remark.reworded.v1"
     TOUCHES_RECORD = True
     text: str

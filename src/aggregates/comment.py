@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from aggregates import published, reaction
+from aggregates import published_events, reaction
 from aggregates.published import Published
 from aggregates.reaction import Reaction
 
@@ -23,11 +23,11 @@ class Created(reaction.Created):
     rkey: str
 
 
-class Adopted(published.Adopted, Created):
+class Adopted(published_events.Adopted, Created):
     TOPIC = "comment.adopted.v1"
 
 
-class Edited(published.Edited):
+class Edited(published_events.Edited):
     """While the track has no record, which a CID would name, the comment has none either."""
 
     TOPIC = "comment.edited.v1"

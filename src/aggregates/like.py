@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from aggregates import published, reaction
+from aggregates import published_events, reaction
 from aggregates.published import Published
 from aggregates.reaction import Reaction
 
@@ -19,7 +19,7 @@ class Created(reaction.Created):
     rkey: str
 
 
-class Adopted(published.Adopted, Created):
+class Adopted(published_events.Adopted, Created):
     TOPIC = "like.adopted.v1"
 
 

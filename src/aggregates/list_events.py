@@ -5,9 +5,9 @@ A list may have 500 items, so that an event names those that it changes, and ord
 
 from typing import TYPE_CHECKING, Any, Final
 
-from aggregates import published
+from aggregates import published_events
 from aggregates.list_order import Arrangement
-from aggregates.published import assign_fields
+from aggregates.published_events import assign_fields
 from aggregates.values import Artwork, ListItem
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ IN_RECORD: Final = frozenset({"name", "items"})
 """The fields that are in the record, of those that are edited together."""
 
 
-class Created(published.Created):
+class Created(published_events.Created):
     """Its owner made the list; or, with `record_requested` false, the album text of a track did."""
 
     TOPIC = "list.created.v1"
@@ -42,11 +42,11 @@ class Created(published.Created):
         track_list.first_name = self.name
 
 
-class Adopted(published.Adopted, Created):
+class Adopted(published_events.Adopted, Created):
     TOPIC = "list.adopted.v1"
 
 
-class RecordAdopted(published.PublishedEvent):
+class RecordAdopted(published_events.PublishedEvent):
     """An album that texts of tracks had made got a record with `cid`, which is on its account's PDS already."""
 
     TOPIC = "list.record_adopted.v1"
@@ -67,7 +67,7 @@ class RecordAdopted(published.PublishedEvent):
         track_list.items = Arrangement(self.added, self.order).of(track_list.items)
 
 
-class Edited(published.PublishedEvent):
+class Edited(published_events.PublishedEvent):
     """Only what changed; null means removed."""
 
     TOPIC = "list.edited.v1"
@@ -80,7 +80,7 @@ class Edited(published.PublishedEvent):
         assign_fields(track_list, self.changes)
 
 
-class RecordRequested(published.PublishedEvent):
+class RecordRequested(published_events.PublishedEvent):
     """The owner saved an album that texts of tracks had made: it has a record from now on, in this collection."""
 
     TOPIC = "list.record_requested.v1"
@@ -93,7 +93,7 @@ class RecordRequested(published.PublishedEvent):
         track_list.collection = self.collection
 
 
-class VisibilityChanged(published.PublishedEvent):
+class VisibilityChanged(published_events.PublishedEvent):
     """Shown to all, with a record; or private, without one."""
 
     TOPIC = "list.visibility_changed.v1"
@@ -105,7 +105,7 @@ class VisibilityChanged(published.PublishedEvent):
         track_list.visibility = self.visibility
 
 
-class ArtworkReplaced(published.PublishedEvent):
+class ArtworkReplaced(published_events.PublishedEvent):
     """A cover was set, for the first time or in place of another; it is not part of the record."""
 
     TOPIC = "list.artwork_replaced.v1"
@@ -115,7 +115,7 @@ class ArtworkReplaced(published.PublishedEvent):
         track_list.artwork = self.artwork
 
 
-class ArtworkRemoved(published.PublishedEvent):
+class ArtworkRemoved(published_events.PublishedEvent):
     """The cover was removed; its bytes stay until the sweep."""
 
     TOPIC = "list.artwork_removed.v1"
@@ -124,7 +124,7 @@ class ArtworkRemoved(published.PublishedEvent):
         track_list.artwork = None
 
 
-class ItemAdded(published.PublishedEvent):
+class ItemAdded(published_events.PublishedEvent):
     """An item was put at a place."""
 
     TOPIC = "list.item_added.v1"
@@ -137,7 +137,7 @@ class ItemAdded(published.PublishedEvent):
         track_list.items = (*items[: self.place], self.item, *items[self.place :])
 
 
-class ItemRemoved(published.PublishedEvent):
+class ItemRemoved(published_events.PublishedEvent):
     """The item at a place was taken out."""
 
     TOPIC = "list.item_removed.v1"
@@ -150,7 +150,7 @@ class ItemRemoved(published.PublishedEvent):
         track_list.items = (*items[: self.place], *items[self.place + 1 :])
 
 
-class ItemMoved(published.PublishedEvent):
+class ItemMoved(published_events.PublishedEvent):
     """The item at a place was taken out and put at another; `new_place` is that among the others."""
 
     TOPIC = "list.item_moved.v1"
@@ -165,7 +165,7 @@ class ItemMoved(published.PublishedEvent):
         track_list.items = tuple(others)
 
 
-class Reordered(published.PublishedEvent):
+class Reordered(published_events.PublishedEvent):
     """The owner set all entries and their order: `order` names places, those of `added` behind all that were there."""
 
     TOPIC = "list.reordered.v1"
@@ -177,7 +177,7 @@ class Reordered(published.PublishedEvent):
         track_list.items = Arrangement(self.added, self.order).of(track_list.items)
 
 
-class ItemsTakenOver(published.PublishedEvent):
+class ItemsTakenOver(published_events.PublishedEvent):
     """Another client added items to the record, or removed some, and nothing else of ours; the list has them so from now on."""
 
     TOPIC = "list.items_taken_over.v1"
@@ -194,7 +194,7 @@ class ItemsTakenOver(published.PublishedEvent):
         track_list.foreign_edit = None
 
 
-class ReferencesRefreshed(published.PublishedEvent):
+class ReferencesRefreshed(published_events.PublishedEvent):
     """Records that the list refers to have other CIDs now, or none, or other URIs; by the URIs that they had."""
 
     TOPIC = "list.references_refreshed.v1"

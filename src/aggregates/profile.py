@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from aggregates import published
+from aggregates import published_events
 from aggregates.published import Published
 from aggregates.values import Artwork
 
 
-class Created(published.Created):
+class Created(published_events.Created):
     TOPIC = "profile.created.v1"
     did: str
     profile_id: int
@@ -20,17 +20,17 @@ class Created(published.Created):
     rkey: str
 
 
-class Adopted(published.Adopted, Created):
+class Adopted(published_events.Adopted, Created):
     """`avatar_url` is the address that the record names."""
 
     TOPIC = "profile.adopted.v1"
 
 
-class Edited(published.Edited):
+class Edited(published_events.Edited):
     TOPIC = "profile.edited.v1"
 
 
-class AvatarReplaced(published.PublishedEvent):
+class AvatarReplaced(published_events.PublishedEvent):
     """A picture was set, for the first time or in place of another."""
 
     TOPIC = "profile.avatar_replaced.v1"
@@ -41,7 +41,7 @@ class AvatarReplaced(published.PublishedEvent):
         profile.avatar, profile.avatar_url = self.avatar, None
 
 
-class AvatarRemoved(published.PublishedEvent):
+class AvatarRemoved(published_events.PublishedEvent):
     """The picture was removed; its bytes stay until the sweep."""
 
     TOPIC = "profile.avatar_removed.v1"

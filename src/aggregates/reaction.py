@@ -3,18 +3,18 @@
 from datetime import datetime
 from typing import Any
 
-from aggregates import published
+from aggregates import published_events
 from aggregates.published import Published
 
 
-class Created(published.Created):
+class Created(published_events.Created):
     """Without a CID, which is so while the track has no record, the reaction has none either."""
 
     def touches_record(self) -> bool:
         return vars(self)["track_cid"] is not None
 
 
-class SubjectKnown(published.PublishedEvent):
+class SubjectKnown(published_events.PublishedEvent):
     """The track has a record now, so that the reaction can name it."""
 
     TOUCHES_RECORD = True
@@ -26,7 +26,7 @@ class SubjectKnown(published.PublishedEvent):
         reaction.track_cid = self.track_cid
 
 
-class Undeleted(published.Undeleted):
+class Undeleted(published_events.Undeleted):
     """It is back; the CID stays, where there was one."""
 
     track_cid: str | None

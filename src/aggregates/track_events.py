@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from aggregates import published
-from aggregates.published import assign_fields
+from aggregates import published_events
+from aggregates.published_events import assign_fields
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ NOT_IN_RECORD: Final = frozenset({"tags", "unlisted", "downloads", "comments"})
 """The fields of a track, of those that its owner sets, that stay out of the record."""
 
 
-class Created(published.Created):
+class Created(published_events.Created):
     """The artist uploaded the track."""
 
     TOPIC = "track.registered.v1"
@@ -59,7 +59,7 @@ class Adopted(Created):
         track.image_url = self.image_url
 
 
-class MetadataUpdated(published.PublishedEvent):
+class MetadataUpdated(published_events.PublishedEvent):
     """Only what changed; null means removed."""
 
     TOPIC = "track.metadata_updated.v1"
@@ -72,7 +72,7 @@ class MetadataUpdated(published.PublishedEvent):
         assign_fields(track, self.changes)
 
 
-class ArtworkReplaced(published.PublishedEvent):
+class ArtworkReplaced(published_events.PublishedEvent):
     """A cover was set, for the first time or in place of another."""
 
     TOPIC = "track.artwork_replaced.v1"
@@ -84,7 +84,7 @@ class ArtworkReplaced(published.PublishedEvent):
         track.image_url = None
 
 
-class ArtworkRemoved(published.PublishedEvent):
+class ArtworkRemoved(published_events.PublishedEvent):
     """The cover was removed; its bytes stay until the sweep."""
 
     TOPIC = "track.artwork_removed.v1"
@@ -95,7 +95,7 @@ class ArtworkRemoved(published.PublishedEvent):
         track.image_url = None
 
 
-class SupportGateSet(published.PublishedEvent):
+class SupportGateSet(published_events.PublishedEvent):
     """From now on for supporters only: the record names the gated URL and no blob."""
 
     TOPIC = "track.support_gate_set.v1"
@@ -106,7 +106,7 @@ class SupportGateSet(published.PublishedEvent):
         track.support_gate = self.gate
 
 
-class SupportGateRemoved(published.PublishedEvent):
+class SupportGateRemoved(published_events.PublishedEvent):
     """Open to everyone again."""
 
     TOPIC = "track.support_gate_removed.v1"
@@ -116,7 +116,7 @@ class SupportGateRemoved(published.PublishedEvent):
         track.support_gate = None
 
 
-class VisibilityChanged(published.PublishedEvent):
+class VisibilityChanged(published_events.PublishedEvent):
     """Shown in lists or not; not part of the record."""
 
     TOPIC = "track.visibility_changed.v1"
@@ -126,7 +126,7 @@ class VisibilityChanged(published.PublishedEvent):
         track.unlisted = self.unlisted
 
 
-class DownloadsChanged(published.PublishedEvent):
+class DownloadsChanged(published_events.PublishedEvent):
     """Who may download the audio as a file: open, ask, supporters or off; not part of the record."""
 
     TOPIC = "track.downloads_changed.v1"
@@ -136,7 +136,7 @@ class DownloadsChanged(published.PublishedEvent):
         track.downloads = Downloads(self.downloads)
 
 
-class CommentsChanged(published.PublishedEvent):
+class CommentsChanged(published_events.PublishedEvent):
     """Whether people may comment on it; null is as its artist has set it for all tracks. Not part of the record."""
 
     TOPIC = "track.comments_changed.v1"
@@ -146,7 +146,7 @@ class CommentsChanged(published.PublishedEvent):
         track.comments = self.comments
 
 
-class CommentHidden(published.PublishedEvent):
+class CommentHidden(published_events.PublishedEvent):
     """The artist hides a comment on the track from all but its author and operators."""
 
     TOPIC = "track.comment_hidden.v1"
@@ -156,7 +156,7 @@ class CommentHidden(published.PublishedEvent):
         track.hidden_comments = (*(track.hidden_comments or ()), self.comment_id)
 
 
-class CommentShown(published.PublishedEvent):
+class CommentShown(published_events.PublishedEvent):
     """The artist shows a comment again that was hidden."""
 
     TOPIC = "track.comment_shown.v1"
@@ -167,7 +167,7 @@ class CommentShown(published.PublishedEvent):
         track.hidden_comments = tuple(left) or None
 
 
-class AudioReplaced(published.PublishedEvent):
+class AudioReplaced(published_events.PublishedEvent):
     """New audio; it drops the blob of the earlier audio on the PDS, or the request for one."""
 
     TOPIC = "track.audio_replaced.v1"
@@ -182,7 +182,7 @@ class AudioReplaced(published.PublishedEvent):
         track.blob_failure = None
 
 
-class BlobMigrationRequested(published.PublishedEvent):
+class BlobMigrationRequested(published_events.PublishedEvent):
     """The artist wants the audio on the PDS too."""
 
     TOPIC = "track.blob_migration_requested.v1"
@@ -192,7 +192,7 @@ class BlobMigrationRequested(published.PublishedEvent):
         track.blob_failure = None
 
 
-class BlobMigrated(published.PublishedEvent):
+class BlobMigrated(published_events.PublishedEvent):
     """The PDS holds the audio and returned a reference, which the record names from now on."""
 
     TOPIC = "track.blob_migrated.v1"
@@ -207,7 +207,7 @@ class BlobMigrated(published.PublishedEvent):
         track.blob_failure = None
 
 
-class BlobMigrationFailed(published.PublishedEvent):
+class BlobMigrationFailed(published_events.PublishedEvent):
     """The PDS refused the audio; `final` says that retrying cannot help."""
 
     TOPIC = "track.blob_migration_failed.v1"
@@ -220,7 +220,7 @@ class BlobMigrationFailed(published.PublishedEvent):
         track.blob_requested = track.blob_requested and not self.final
 
 
-class BlobLost(published.PublishedEvent):
+class BlobLost(published_events.PublishedEvent):
     """The PDS has lost the audio and refuses to take it again; the record names no blob from now on."""
 
     TOPIC = "track.blob_lost.v1"
@@ -234,7 +234,7 @@ class BlobLost(published.PublishedEvent):
         track.blob_failure = self.reason
 
 
-class BytesTakenDown(published.PublishedEvent):
+class BytesTakenDown(published_events.PublishedEvent):
     """An operator refuses the bytes that the track names, whichever account uploads them, until the takedown is lifted."""
 
     TOPIC = "track.bytes_taken_down.v1"
@@ -244,7 +244,7 @@ class BytesTakenDown(published.PublishedEvent):
         track.taken_down_cids = tuple(self.cids)
 
 
-class TakedownLifted(published.TakedownLifted):
+class TakedownLifted(published_events.TakedownLifted):
     """Its bytes are accepted again, too."""
 
     TOPIC = "track.takedown_lifted.v1"

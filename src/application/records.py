@@ -6,14 +6,12 @@ from enum import Enum, StrEnum
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError, UndecidedForeignEditError
-from aggregates.published import (
+from aggregates.published import Published, Subject, event_classes
+from aggregates.published_events import (
     ForeignEditObserved,
     ForeignEditWithdrawn,
-    Published,
     PublishedEvent,
     RecordMissing,
-    Subject,
-    event_classes,
 )
 from aggregates.track import Track
 from application.errors import (

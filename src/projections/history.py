@@ -12,7 +12,8 @@ from eventsourcing.domain import Aggregate
 
 from aggregates.account import Account
 from aggregates.account_events import AccountEvent, ProfileUpdated
-from aggregates.published import Published, PublishedEvent, has_record
+from aggregates.published import Published, has_record
+from aggregates.published_events import PublishedEvent
 from aggregates.track import Track
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, ListItem, SupportGate
 from eventstore.change import Change

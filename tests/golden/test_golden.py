@@ -7,7 +7,8 @@ import pytest
 from eventsourcing.persistence import Mapper, StoredEvent
 from eventsourcing.utils import get_topic, resolve_topic
 
-from aggregates.published import PublishedEvent, event_classes
+from aggregates.published import event_classes
+from aggregates.published_events import PublishedEvent
 from aggregates.track import Track
 from eventstore.streams.codec import json_transcoder
 from outbox.tracks.record import RecordUrls

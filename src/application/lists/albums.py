@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.published import Published, PublishedEvent
+from aggregates.published import Published
+from aggregates.published_events import PublishedEvent
 from aggregates.track import Track
 from aggregates.track_list import TrackList
 from aggregates.values import ListItem, ListType, Visibility

@@ -9,17 +9,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import Insert
 
-from aggregates.published import (
-    Created,
-    Deleted,
-    NamespaceMigrated,
-    Published,
-    PublishedEvent,
-    Subject,
-    Undeleted,
-    WithBlob,
-    has_record,
-)
+from aggregates.published import Published, Subject, WithBlob, has_record
+from aggregates.published_events import Created, Deleted, NamespaceMigrated, PublishedEvent, Undeleted
 from eventstore.append import insert_of, key_of
 from eventstore.change import Change, changes_of
 from eventstore.coordination.commit_signals import awaited

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from eventsourcing.utils import get_topic
 from sqlalchemy.exc import SQLAlchemyError
 
-from aggregates.published import Published, PublishedEvent, RecordRestored, Subject
+from aggregates.published import Published, Subject
+from aggregates.published_events import PublishedEvent, RecordRestored
 from eventstore.change import RecordedEvent, StreamState, of_class
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, among

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.published import PublishedEvent, WithBlob
+from aggregates.published import WithBlob
+from aggregates.published_events import PublishedEvent
 from eventstore.coordination.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from eventstore.database import Database
 from eventstore.event_log import EventLog
