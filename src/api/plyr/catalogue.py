@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import partial
 from typing import Annotated, Any, Final
 from zlib import crc32
 
@@ -16,18 +15,14 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn, Writer
 from api.json_response import AsciiJsonResponse, response_of
-from api.middleware.http_layer import over_http
 from api.openapi import names
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.plyr.reading import ROUTER, Reader
 from api.plyr.track import album_bodies
-from api.requests.body import fields_as
-from api.requests.fields import ProfileFields
 from api.responses.profile import artists_as
-from api.routers.profile import beginning_of_bio
+from api.routers.profile import save_profile
 from api.routers.tracks import artist_of
 from api.services import Services
-from application.profile import update_profile
 from eventstore.streams.ids import peer_ids_of
 from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account
@@ -97,11 +92,7 @@ async def edit_profile(principal: Writer, services: ServicesDep, request: Idempo
             for field in NOT_HELD:
                 if attempt.body.fields.get(field) not in (None, "", False):
                     raise InvalidFieldError(field, "must not be sent: a profile has none here")
-            changes = fields_as(ProfileFields, attempt.body).model_dump(exclude_unset=True)
-            beginning = await beginning_of_bio(services, did, changes)
-            edit = partial(update_profile, changes=changes, beginning=beginning)
-            await attempt.run(services.log.transact, did, over_http(did), edit)
-            services.wake()
+            await save_profile(services, did, attempt)
             await attempt.finish(result_of(await run_in_threadpool(_artist, services, did)))
     return response_of(attempt.result)
 

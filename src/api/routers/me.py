@@ -1,7 +1,6 @@
 """The caller's own account: its profile, its export, a comparison with its PDS, and its deletion."""
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import Final
 
 from fastapi import APIRouter, Response
@@ -16,16 +15,14 @@ from api.middleware.http_layer import over_http
 from api.openapi import fields_of
 from api.pipeline.concurrency import NDJSON, Export
 from api.pipeline.idempotent_request import Attempt, Idempotent, result_of
-from api.requests.body import fields_as
 from api.requests.fields import ProfileFields
 from api.requests.parameters import StrictRoute
 from api.responses.profile import ProfileBody, own_profile
 from api.responses.progress import HERE, LeavingBody, leaving_body
-from api.routers.profile import beginning_of_bio
+from api.routers.profile import save_profile
 from api.services import Services
 from application.account import deletion_requested_at, request_deletion
 from application.errors import LeavingError, NotAuthenticatedError
-from application.profile import update_profile
 from identity.accounts.accounts import AccountState
 from replay.dump import account_lines
 from replay.reconcile.verify import repos_of
@@ -89,14 +86,9 @@ async def edit_me(principal: Writer, services: ServicesDep, request: Idempotent)
 
     New tracks have the name as their artist; existing ones keep theirs. The bio is that of the profile's record, which is adopted where the PDS has one.
     """
-    did = principal.did
     async with request.begin() as attempt:
         if not attempt.is_repetition:
-            changes = fields_as(ProfileFields, attempt.body).model_dump(exclude_unset=True)
-            beginning = await beginning_of_bio(services, did, changes)
-            edit = partial(update_profile, changes=changes, beginning=beginning)
-            await attempt.run(services.log.transact, did, over_http(did), edit)
-            services.wake()
+            await save_profile(services, principal.did, attempt)
             await attempt.finish(result_of(await run_in_threadpool(read_me, principal, services)))
     return response_of(attempt.result)
 

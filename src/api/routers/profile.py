@@ -1,6 +1,6 @@
 """The picture of the caller's profile, and where a first edit of the profile begins."""
 
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -11,12 +11,16 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.errors import InvalidFieldError
 from aggregates.profile import Profile
 from api.errors import NotOfferedError
+from api.middleware.http_layer import over_http
 from api.openapi import IMAGE_FILE, errors, multipart
 from api.pipeline.command_request import Command, CommandRequest
+from api.pipeline.idempotent_request import Attempt
+from api.requests.body import fields_as
+from api.requests.fields import ProfileFields
 from api.requests.parameters import StrictRoute
 from api.responses.profile import ProfileBody, saved_profile
 from api.services import Services
-from application.profile import Beginning, set_avatar
+from application.profile import Beginning, set_avatar, update_profile
 from outbox.pds.client import RecordKey
 from projections.profiles import profile_of
 from replay.adoption.plain import PlainIntake
@@ -62,14 +66,16 @@ async def _answer(request: CommandRequest, files: dict[str, int]) -> Response:
     return await attempt.response()
 
 
-async def beginning_of_bio(services: Services, did: str, changes: Mapping[str, object]) -> Beginning | None:
-    """Return where the profile begins whose bio is set; None also where no login may write one: it is kept here then."""
-    if changes.get("bio") is None:  # a form sends an empty one of a profile that was never shown
-        return None
-    try:
-        return await beginning_of(services, did)
-    except NotOfferedError:
-        return None
+async def save_profile(services: Services, did: str, attempt: Attempt) -> None:
+    """Set what the body says of the account; with a first bio begins its profile, unless no login may write one."""
+    changes = fields_as(ProfileFields, attempt.body).model_dump(exclude_unset=True)
+    beginning: Beginning | None = None
+    if changes.get("bio") is not None:  # a form sends an empty one of a profile that was never shown
+        with suppress(NotOfferedError):
+            beginning = await beginning_of(services, did)
+    edit = partial(update_profile, changes=changes, beginning=beginning)
+    await attempt.run(services.log.transact, did, over_http(did), edit)
+    services.wake()
 
 
 async def beginning_of(services: Services, did: str) -> Beginning | None:

@@ -166,10 +166,9 @@ class DeliveryTask:
     def check(self) -> str | None:
         """Return why the record must not be sent; None if it may."""
         try:
-            if (body := self.body) is not None and self.encoded is not None:
+            if (body := self.body) is not None and (data := self.encoded) is not None:
                 self.kind.lexicon.check(body)
-                size = len(self.encoded)
-                return f"record: at most {MAX_RECORD_BYTES} bytes" if size > MAX_RECORD_BYTES else None
+                return f"record: at most {MAX_RECORD_BYTES} bytes" if len(data) > MAX_RECORD_BYTES else None
         except (LexiconError, UnencodableError) as error:
             return str(error)
         return None
