@@ -167,7 +167,7 @@ def playlists_named(connection: sa.Connection, part: str, *, limit: int) -> list
 def free_slug(connection: sa.Connection, did: str, name: str) -> str:
     """Return a slug for a list of this name that no other live list of the account has."""
     slug = slug_of(name)
-    begins = (it.slug >= slug, it.slug < slug + "\U0010ffff")
-    taken = set(connection.scalars(sa.select(it.slug).where(it.did == did, LIVE, *begins)))
+    begins = it.slug.startswith(slug, autoescape=True)
+    taken = set(connection.scalars(sa.select(it.slug).where(it.did == did, LIVE, begins)))
     numbered = (slug if number == 1 else f"{slug}-{number}" for number in count(1))
     return next(each for each in numbered if each not in taken)
