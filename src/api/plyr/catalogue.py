@@ -25,7 +25,7 @@ from api.routers.tracks import artist_of
 from api.services import Services
 from eventstore.streams.ids import peer_ids_of
 from eventstore.untrusted import is_storable
-from identity.accounts.accounts import Account
+from identity.accounts.accounts import Account, handle_in
 from identity.errors import INVALID_HANDLE
 from projections.lists import playlists_named
 from projections.tracks.queries import (
@@ -160,7 +160,7 @@ class _Finder:
                 "type": "track",
                 "id": ids[view.track_id],
                 "title": view.title,
-                "artist_handle": _handle(accounts, view.did),
+                "artist_handle": handle_in(accounts, view.did),
                 "artist_display_name": view.artist,
                 "image_url": self.services.urls.artwork(view.artwork.cid) if view.artwork else view.image_url,
                 "relevance": self._relevance(view.title),
@@ -194,7 +194,7 @@ class _Finder:
             {
                 "type": "album",
                 **bodies[album.did, album.title].model_dump(include={"id", "title", "slug", "image_url"}),
-                "artist_handle": _handle(accounts, album.did),
+                "artist_handle": handle_in(accounts, album.did),
                 "artist_display_name": album.artist,
                 "relevance": self._relevance(album.title),
             }
@@ -222,7 +222,7 @@ class _Finder:
                 "type": "playlist",
                 "id": str(each.list_id),
                 "name": each.name,
-                "owner_handle": _handle(accounts, each.did),
+                "owner_handle": handle_in(accounts, each.did),
                 "owner_display_name": accounts[each.did].name if each.did in accounts else INVALID_HANDLE,
                 "image_url": self.services.urls.artwork(each.artwork_cid) if each.artwork_cid else None,
                 "track_count": each.track_count,
@@ -239,10 +239,6 @@ class _Finder:
 
     def _accounts(self, dids: Iterable[str]) -> dict[str, Account]:
         return {account.did: account for account in self.services.accounts.of_dids(list(set(dids)))}
-
-
-def _handle(accounts: dict[str, Account], did: str) -> str:
-    return accounts[did].handle if did in accounts else INVALID_HANDLE
 
 
 FINDS: Final[dict[Kind, Callable[[_Finder], list[Result]]]] = {

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -16,11 +17,11 @@ from api.responses.track import MirrorBody
 from api.services import Services
 from application.lists.albums import places_of, unseen_counts
 from application.lists.commands import KEPT_BECAUSE, OnList
-from identity.accounts.accounts import accounts_of
-from identity.errors import INVALID_HANDLE
+from identity.accounts.accounts import accounts_of, handle_in
 from outbox.lists.newest import status_of
 from outbox.mirror.targets import PUT
 from outbox.views.status import mirrors
+from projections.lists import row_of
 from projections.tracks.queries import tracks_at
 from projections.tracks.table import TrackView
 
@@ -161,7 +162,8 @@ def list_body(
 ) -> AlbumBody | PlaylistBody:
     entries = _entries(connection, made, viewer)
     mirror = mirrors(connection, made.did, made.TOPIC, [made.list_id])[made.list_id]
-    shown = _shown(services, made, mirror, _handles(connection, [made])[made.did])
+    row = SimpleNamespace(**row_of(made))
+    shown = _shown(services, row, mirror, handle_in(accounts_of(connection, [made.did]), made.did))
     if shown["mirror"] is not None:
         shown["mirror"] = body_from(ListMirrorBody, mirror, **door.beside(connection, made))
     return body_from(door.body, made, **shown, tracks=entries, track_count=len(entries))
@@ -171,10 +173,10 @@ def list_rows(
     services: Services, connection: sa.Connection, door: ShownList, rows: Sequence[Any]
 ) -> list[AlbumRow | PlaylistRow]:
     """Return the bodies of rows of `track_list`, which are of one account."""
-    handles = _handles(connection, rows)
     if not rows:
         return []
     did = rows[0].did
+    handle = handle_in(accounts_of(connection, [did]), did)
     list_ids = [row.list_id for row in rows]
     found = mirrors(connection, did, TrackList.TOPIC, list_ids)
     unseen = unseen_counts(connection, did, list_ids)
@@ -182,26 +184,16 @@ def list_rows(
         body_from(
             door.row,
             row,
-            **_shown(services, row, found[row.list_id], handles[did]),
+            **_shown(services, row, found[row.list_id], handle),
             track_count=row.track_count - unseen.get(row.list_id, 0),
         )
         for row in rows
     ]
 
 
-def _handles(connection: sa.Connection, lists: Sequence[Any]) -> dict[str, str]:
-    dids = {made.did for made in lists}
-    known = accounts_of(connection, dids)
-    return {did: known[did].handle if did in known else INVALID_HANDLE for did in dids}
-
-
 def _shown(services: Services, made: Any, mirror: Any, handle: str) -> dict[str, Any]:
-    """Return what a list and a row of one do not have by the names of the body."""
-    cid, thumbnail = (
-        (made.artwork.cid, made.artwork.thumbnail_cid)
-        if getattr(made, "artwork", None)
-        else (getattr(made, "artwork_cid", None), getattr(made, "artwork_thumbnail_cid", None))
-    )
+    """Return what a row of a list does not have by the names of the body."""
+    cid, thumbnail = made.artwork_cid, made.artwork_thumbnail_cid
     is_written = bool(mirror.record_uri) and mirror.desired_op == PUT
     return {
         "id": made.list_id,

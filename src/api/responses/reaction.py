@@ -1,6 +1,6 @@
 """A like or a comment as JSON, for the account whose it is, and comments as their track shows them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -17,8 +17,7 @@ from api.responses.mirror import ShownKind, bodies_of
 from api.responses.reader import SubjectReader
 from api.responses.track import MirrorBody
 from eventstore.idempotency import CommandResult
-from identity.accounts.accounts import Account
-from identity.errors import INVALID_HANDLE
+from identity.accounts.accounts import Account, handle_in
 from outbox.pds.client import RecordKey
 from outbox.views.status import Mirror
 
@@ -113,7 +112,7 @@ created_comment: Final = saved(Comment, CommentBody, 201)
 saved_comment: Final = saved(Comment, CommentBody)
 
 
-def comment_row(row: Any, author: Account | None) -> CommentRow:
+def comment_row(row: Any, authors: Mapping[str, Account]) -> CommentRow:
     by = "operator" if row.taken_down_at is not None else "artist" if row.is_hidden else None
     return body_from(
         CommentRow,
@@ -121,7 +120,7 @@ def comment_row(row: Any, author: Account | None) -> CommentRow:
         id=row.comment_id,
         version=row.visible_version,
         uri=RecordKey(row.did, row.collection, row.rkey).uri,
-        handle=author.handle if author is not None else INVALID_HANDLE,
+        handle=handle_in(authors, row.did),
         hidden_by=by,
         reason=row.takedown_reason,
     )

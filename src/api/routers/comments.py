@@ -47,7 +47,7 @@ def list_comments(
         found = comment_page(connection, *of_track, others=others, before=before, limit=limit + 1)
         rows, cursor = cut(found, limit, lambda row: row.comment_id)
         authors = accounts_of(connection, {row.did for row in rows})
-    return Page[CommentRow](items=[comment_row(row, authors.get(row.did)) for row in rows], cursor=cursor)
+    return Page[CommentRow](items=[comment_row(row, authors) for row in rows], cursor=cursor)
 
 
 @router.post(

@@ -21,9 +21,8 @@ from api.services import Services
 from application.authorization import may_see_track, require_shown
 from application.likes import like_track, unlike_track
 from application.lists.liked import turn_off, turn_on
-from identity.accounts.accounts import accounts_of
+from identity.accounts.accounts import accounts_of, handle_in
 from identity.accounts.credentials import Principal
-from identity.errors import INVALID_HANDLE
 from outbox.views.status import mirrors
 from projections.reactions import like_page, reaction_page
 from projections.tracks.queries import track_by_id, tracks_of
@@ -90,13 +89,7 @@ def list_likes(
         rows, cursor = cut(found, limit, lambda row: row.subject_id)
         accounts = accounts_of(connection, {row.author for row in rows})
     items = [
-        body_from(
-            LikerBody,
-            row,
-            did=row.author,
-            handle=accounts[row.author].handle if row.author in accounts else INVALID_HANDLE,
-        )
-        for row in rows
+        body_from(LikerBody, row, did=row.author, handle=handle_in(accounts, row.author)) for row in rows
     ]
     return Page[LikerBody](items=items, cursor=cursor)
 

@@ -1,6 +1,6 @@
 """The accounts that have signed in here: handle, PDS and display name as of their newest sign-in."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -147,6 +147,11 @@ def accounts_of(connection: sa.Connection, dids: Collection[str]) -> dict[str, A
     """Return those of the accounts that are here, also those that have requested their deletion, by DID."""
     rows = connection.execute(sa.select(account).where(account.c.did.in_(dids)))
     return {row.did: Account.of(row) for row in rows}
+
+
+def handle_in(known: Mapping[str, Account], did: str) -> str:
+    """Return the handle of an account; INVALID_HANDLE of one that is not among these."""
+    return known[did].handle if did in known else INVALID_HANDLE
 
 
 def set_profile(
