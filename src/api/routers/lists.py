@@ -14,7 +14,7 @@ from aggregates.values import Artwork, ListType, Visibility
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import AsciiJsonResponse
 from api.openapi import IMAGE_FILE, errors, fields_of
-from api.pipeline.command_request import Command, CommandRequest, Respond, UseCase
+from api.pipeline.command_request import Command, CommandRequest, Respond
 from api.pipeline.idempotent_request import result_of
 from api.pipeline.list_entries import known_entries
 from api.requests.body import Body, fields_as
@@ -32,7 +32,6 @@ from api.requests.lists import (
 from api.requests.parameters import STORABLE, StrictRoute
 from api.responses.list import (
     ALBUMS,
-    PLAYLISTS,
     AlbumBody,
     PlaylistBody,
     ShownList,
@@ -50,6 +49,7 @@ from application.lists.commands import (
     CreateList,
     EditList,
     MoveItem,
+    OnList,
     RemoveItem,
     Reorder,
     RevertList,
@@ -145,7 +145,11 @@ def list_routes(door: ShownList) -> APIRouter:
     @router.post(f"{one}/undelete", response_model=door.body)
     async def undelete(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
         """Undelete a list, with the same record key; a live one is left unchanged."""
-        return await _undelete(request, door, subject_id)
+        on = door.on(subject_id, request.versions)
+        async with request.begin(on=on, allow_deleted=True) as attempt:
+            if not attempt.is_repetition:
+                await attempt.commit(partial(undelete_list, on=on, reserved=attempt.reserved), show)
+        return await attempt.response()
 
     @router.post(f"{one}/migrate-namespace", response_model=door.body)
     async def migrate(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
@@ -228,15 +232,6 @@ def read_list(
         return list_body(services, connection, door, made, viewer)
 
 
-async def _undelete(request: CommandRequest, door: ShownList, subject_id: int) -> Response:
-    on = door.on(subject_id, request.versions)
-    async with request.begin(on=on, allow_deleted=True) as attempt:
-        if not attempt.is_repetition:
-            use_case = partial(undelete_list, on=on, reserved=attempt.reserved)
-            await attempt.commit(use_case, partial(shown_list, door))
-    return await attempt.response()
-
-
 async def answer_new_list(
     request: CommandRequest,
     parse: Callable[[CommandRequest, Body], Awaitable[CreateList]],
@@ -271,18 +266,14 @@ async def answer_list(
             of = {**vars(on), "collection": request.services.collection_of(TrackList.TOPIC)}
             command = await parse(request, attempt.body, of)
             named = cids_in(command.artwork) if isinstance(command, EditList) else ()
-            use_case = _use_case(command, attempt.reserved)
-            await attempt.commit(use_case, show or partial(shown_list, door), named)
+
+            def change(unit: UnitOfWork) -> TrackList:
+                if isinstance(command, EditList | RevertList):
+                    return edit_list(unit, command, attempt.reserved)
+                return change_items(unit, command)
+
+            await attempt.commit(change, show or partial(shown_list, door), named)
     return await attempt.response()
-
-
-def _use_case(command: EditList | RevertList | ChangeItems, reserved: Reserved) -> UseCase:
-    def run(unit: UnitOfWork) -> TrackList:
-        if isinstance(command, EditList | RevertList):
-            return edit_list(unit, command, reserved)
-        return change_items(unit, command)
-
-    return run
 
 
 async def creation_of(request: CommandRequest, body: Body, *, door: ShownList) -> CreateList:
@@ -320,7 +311,7 @@ async def _reversion(request: CommandRequest, body: Body, of: dict[str, Any]) ->
     fields = wanted.fields if "fields" in wanted.model_fields_set else FIELDS
     require_revertible(fields)
     services, did = request.services, request.principal.did
-    on = ALBUMS.on(of["id"]) if of["list_type"] == ListType.ALBUM else PLAYLISTS.on(of["id"])
+    on = OnList(TrackList, of["id"], list_type=of["list_type"])
 
     def past() -> TrackList:
         with services.database.read() as connection:
