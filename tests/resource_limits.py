@@ -7,7 +7,7 @@ from typing import Final
 
 from api.middleware import http_layer
 from api.middleware.rate_limits import RateLimits
-from api.pipeline import concurrency, media_intake, media_request, pds
+from api.pipeline import concurrency, list_entries, media_intake, media_request, pds
 from api.routers.ops import deliveries
 from application import account
 from eventstore import untrusted
@@ -82,7 +82,7 @@ without one: {REQUESTS}. `./dev bench neighbours` shows the latencies beside eac
 | HTTP connections of sign-ins | sign-ins | {SIGN_INS} an address | {bootstrap.MAX_SIGN_IN_CONNECTIONS_OF_A_HOST}, but for the PLC directory | {address_policy.MAX_CONNECTIONS} | 10 to 30 s a request; 503 after {seconds(address_policy.MAX_TURN_WAIT_SECONDS)} | `tests/neighbours/test_typed_names.py`, `tests/api/middleware/test_rate_limits.py` |
 | HTTP connections of requests | names, checks, comparisons, adoptions, covers | {REQUESTS} | {bootstrap.MAX_REQUEST_CONNECTIONS_OF_A_HOST}, but for the PLC directory | {address_policy.MAX_CONNECTIONS} | each has limits of its own below; no response after {seconds(address_policy.MAX_TURN_WAIT_SECONDS)} | `tests/neighbours/test_typed_names.py` |
 | lookups of typed names | `features` | {resolver.MAX_LOOKUPS_OF_AN_ACCOUNT} | {resolver.MAX_REQUESTS_TO_A_HOST} | {resolver.MAX_REQUESTS}; each name once for an account | {seconds(resolver.LOOKUP_TIMEOUT_SECONDS)}; the name has no answer in time | `tests/identity/resolution/test_featured_artists.py` |
-| checks before a command | restoring, copying and moving a record | {pds.MAX_CHECKS_OF_AN_ACCOUNT} | - | - | {seconds(pds.READ_TIMEOUT_SECONDS)}; the PDS counts as silent | `tests/neighbours/test_typed_names.py::test_checks_at_a_silent_pds_take_the_turns_of_their_account` |
+| checks before a command | restoring, copying and moving a record; up to {list_entries.MAX_RECORDS_READ} records that a list is to have | {pds.MAX_CHECKS_OF_AN_ACCOUNT} | - | - | {seconds(pds.READ_TIMEOUT_SECONDS)}, the records {seconds(list_entries.READS_TIMEOUT_SECONDS)} together; the PDS counts as silent | `tests/neighbours/test_typed_names.py::test_checks_at_a_silent_pds_take_the_turns_of_their_account`, `tests/api/lists/test_playlists.py::test_records_that_are_not_read_in_time_are_refused` |
 | records that people look at | `mirror/compare` | - | {reads.MAX_CONCURRENT_READS_OF_A_HOST} | {reads.MAX_CONCURRENT_READS}; each once in {seconds(reads.FRESH_SECONDS)} | {seconds(reads.READ_TIMEOUT_SECONDS)}; the other two versions are shown, and why | `tests/api/records/test_compare.py` |
 | comparisons that artists ask for | `POST /me/verify` | 1: who asks meanwhile gets its answer | {verify.MAX_CONCURRENT_REPOS_OF_A_HOST} | {verify.MAX_CONCURRENT_REPOS} | {seconds(reads.MAX_LIST_SECONDS)} a list; 429 after {seconds(bootstrap.MAX_VERIFY_WAIT_SECONDS)} | `tests/api/test_verify.py`, `tests/neighbours/test_huge_lists.py` |
 | memory of a reply | a PDS's answer to a write, a sign-in or a refresh | - | - | 64 KB, errors {client.MAX_ERROR_BYTES // 1024} KB | the request's timeout; the outcome is unknown, the login stays | `tests/neighbours/test_huge_replies.py` |

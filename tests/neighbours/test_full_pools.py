@@ -5,8 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from api.plyr import catalogue
-from api.routers import health, me, track_writes
+from api.routers import health, profile, track_writes
 from application.subjects import owner_of
 from outbox.threads import MAX_THREADS, THREADS, in_thread
 from tests.api.world import refusal, until, upload
@@ -40,8 +39,8 @@ async def answers(client, track):
     ("path", "field", "module", "name"),
     [
         ("/tracks/{id}", "title", track_writes, "change_track"),
-        ("/me", "bio", me, "update_profile"),
-        ("/plyr/artists/me", "bio", catalogue, "update_profile"),
+        ("/me", "bio", profile, "update_profile"),
+        ("/plyr/artists/me", "bio", profile, "update_profile"),
     ],
 )
 def test_commands_of_one_account_take_one_thread_however_long_they_last(
