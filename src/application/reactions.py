@@ -36,7 +36,7 @@ KINDS: Final[dict[str, type[Reaction]]] = {kind.TOPIC: kind for kind in (Like, C
 
 
 def shown_track(unit: UnitOfWork, on: On[Track]) -> tuple[Track, Mirror]:
-    """Return a track that may be reacted to, whoever has it, and its mirror; raises TrackNotFoundError."""
+    """Return a track, of any account, that this one may like or comment on, and its mirror; raises TrackNotFoundError."""
     track = find(unit.log, unit.connection, on)
     if track is None or not track.is_public:
         raise TrackNotFoundError
