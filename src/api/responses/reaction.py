@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
@@ -82,13 +83,13 @@ COMMENTS: Final = ShownKind(Comment, *bodies_of("comment"))
 
 
 def saved(
-    kind: type[Reaction], body: type[LikeBody] | type[CommentBody], status: int = 200
+    kind: type[Reaction], body: type[LikeBody] | type[CommentBody], status: HTTPStatus = HTTPStatus.OK
 ) -> Callable[[SubjectReader, Subject], CommandResult]:
     """Return what answers a command on a reaction."""
 
     def show(reader: SubjectReader, subject: Subject) -> CommandResult:
         result = _saved(body, *reader.state(kind, subject))
-        if status != 200:  # noqa: PLR2004
+        if status is HTTPStatus.CREATED:
             result.headers["Location"] = f"/{subject.kind}s/{subject.id}/mirror"
         return replace(result, status=status)
 
@@ -108,7 +109,7 @@ def _saved(body: type[BaseModel], subject: Published, mirror: Mirror, **more: An
 
 
 saved_like: Final = saved(Like, LikeBody)
-created_comment: Final = saved(Comment, CommentBody, 201)
+created_comment: Final = saved(Comment, CommentBody, HTTPStatus.CREATED)
 saved_comment: Final = saved(Comment, CommentBody)
 
 
