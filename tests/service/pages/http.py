@@ -75,15 +75,21 @@ def page() -> str:
         for header in document["components"]["parameters"].values()
     )
     head = HEAD.format(headers=headers, limits=LIMITS)
-    routes = "".join(
-        route_row(method, path, route, document["components"]["schemas"])
-        for path, methods in document["paths"].items()
-        for method, route in methods.items()
-    )
-    return head + routes + ERRORS_HEAD + "".join(code_rows()) + CLIENT
+    return head + "".join(route_rows(document)) + ERRORS_HEAD + "".join(code_rows()) + CLIENT
 
 
-def route_row(method: str, path: str, route: dict[str, Any], models: dict[str, Any]) -> str:
+def route_rows(document: dict[str, Any]) -> Iterator[str]:
+    """Say what each route takes and does; those that differ in their path alone have one row."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for path, methods in document["paths"].items():
+        for method, route in methods.items():
+            what = takes_and_does(route, document["components"]["schemas"])
+            rows.setdefault((method.upper(), *what), []).append(path)
+    for (method, takes, does), paths in rows.items():
+        yield f"| {method} {', '.join(paths)} | {takes} | {does} |\n"
+
+
+def takes_and_does(route: dict[str, Any], models: dict[str, Any]) -> tuple[str, str]:
     takes = dict.fromkeys(
         f"?{each['name']}" for each in route.get("parameters", ()) if each.get("in") == "query"
     )
@@ -91,7 +97,7 @@ def route_row(method: str, path: str, route: dict[str, Any], models: dict[str, A
         model = content["schema"].get("$ref", "").rpartition("/")[2]
         takes |= dict.fromkeys(models.get(model, content["schema"]).get("properties", {}))
     does = " ".join(route.get("description", "").split()).partition(". ")[0].removesuffix(".")
-    return f"| {method.upper()} {path} | {', '.join(takes) or '-'} | {does} |\n"
+    return ", ".join(takes) or "-", does
 
 
 def code_rows() -> Iterator[str]:
