@@ -22,7 +22,7 @@ KIB: Final = 1024
 HEAD: Final = """\
 # HTTP
 
-What each route is for. A running service says at `/docs` and in `/openapi.json` all that a route does, with its fields and an example;
+What each route is for. A running service says at `/docs` and in `/openapi.json` all that a route takes and does, with an example;
 [a client](#a-client-for-any-language) can be generated from it. Request bodies may be JSON or multipart; an empty string clears a field, an absent
 field is left unchanged. Errors are `{{"detail": {{"error": code, "message": text, ...}}}}`
 everywhere: `error` is for programs, `message` for people. [ADR 19](adr/0019-error-codes.md) says why each code exists.
@@ -37,8 +37,8 @@ everywhere: `error` is for programs, `message` for people. [ADR 19](adr/0019-err
 
 <!-- generated from src/api/ by `python -m tests.service.pages.http`; a test checks that it is current -->
 
-| method and path | takes | does |
-|---|---|---|
+| method and path | does |
+|---|---|
 """
 LIMITS: Final = f"""\
 Any request may be rejected for its method (405) or its size: the URL has at most {URL_BYTES // KIB} KiB (414), headers {HEADERS_BYTES // KIB} KiB (431), fields
@@ -79,25 +79,14 @@ def page() -> str:
 
 
 def route_rows(document: dict[str, Any]) -> Iterator[str]:
-    """Say what each route takes and does; those that differ in their path alone have one row."""
-    rows: dict[tuple[str, str, str], list[str]] = {}
+    """Say what each route does; those that differ in their path alone have one row."""
+    rows: dict[tuple[str, str], list[str]] = {}
     for path, methods in document["paths"].items():
         for method, route in methods.items():
-            what = takes_and_does(route, document["components"]["schemas"])
-            rows.setdefault((method.upper(), *what), []).append(path)
-    for (method, takes, does), paths in rows.items():
-        yield f"| {method} {', '.join(paths)} | {takes} | {does} |\n"
-
-
-def takes_and_does(route: dict[str, Any], models: dict[str, Any]) -> tuple[str, str]:
-    takes = dict.fromkeys(
-        f"?{each['name']}" for each in route.get("parameters", ()) if each.get("in") == "query"
-    )
-    for content in route.get("requestBody", {}).get("content", {}).values():
-        model = content["schema"].get("$ref", "").rpartition("/")[2]
-        takes |= dict.fromkeys(models.get(model, content["schema"]).get("properties", {}))
-    does = " ".join(route.get("description", "").split()).partition(". ")[0].removesuffix(".")
-    return ", ".join(takes) or "-", does
+            does = " ".join(route.get("description", "").split()).partition(". ")[0].removesuffix(".")
+            rows.setdefault((method.upper(), does), []).append(path)
+    for (method, does), paths in rows.items():
+        yield f"| {method} {', '.join(paths)} | {does} |\n"
 
 
 def code_rows() -> Iterator[str]:
