@@ -56,14 +56,14 @@ Nothing was changed, unless the message says otherwise.
 CLIENT: Final = """
 ## A client for any language
 
-The document names credentials, headers, and an example for each request, answer and error, so that generators need no help. In Python:
+From the OpenAPI document, in Python:
 
 ```sh
 echo 'content_type_overrides: {application/x-ndjson: application/octet-stream}' >client.yaml
 openapi-python-client generate --url https://tape.example.com/openapi.json --config client.yaml
 ```
 
-Lines of JSON are bytes to it; hence the override. A test generates this client without a warning and plays the demo with it.
+Lines of JSON are bytes to it; hence the override. A test plays the demo with this client.
 """
 
 

@@ -11,14 +11,13 @@ from service.config.settings import Settings, Shown
 HEAD: Final = """\
 # Settings
 
-Read from the environment once, at startup. Every name begins with `MASTERTAPE_`; an unknown name is an error, so a typo
-cannot go unnoticed. Lists are separated by commas. An empty value counts as unset. On Kubernetes set
-`enableServiceLinks: false`: otherwise a service called `mastertape` injects variables with this prefix.
+Read from the environment once, at startup. Every name begins with `MASTERTAPE_`; an unknown name is an error. Lists are
+separated by commas. An empty value counts as unset. On Kubernetes set `enableServiceLinks: false`: otherwise a service called
+`mastertape` injects variables with this prefix.
 
 A setting may also be a file with its whole name, such as `MASTERTAPE_SECRET_KEYS`, in `/run/secrets`, where container engines mount
-secrets, or in the folder of a systemd unit's credentials (`LoadCredential=`). The environment goes first. For SECRET_KEYS,
-OAUTH_KEYS and a DATABASE_URL with a password: the environment of a process is readable by more than a file is. The S3
-credentials have a file of their own, `AWS_SHARED_CREDENTIALS_FILE`.
+secrets, or in the folder of a systemd unit's credentials (`LoadCredential=`): fewer can read it than the environment of a process,
+which goes first. The S3 credentials have a file of their own, `AWS_SHARED_CREDENTIALS_FILE`.
 
 <!-- generated from src/service/config/settings.py by `python -m tests.service.pages.settings`; a test checks that it is current -->
 
