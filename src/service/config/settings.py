@@ -189,9 +189,8 @@ class Settings(BaseSettings):
     """The OAuth scope that people are asked to grant. Use `atproto transition:generic` for PDSes without granular scopes."""
     oauth_keys: Annotated[SecretStr | None, AfterValidator(private_jwks)] = None
     """Private P-256 keys of the confidential OAuth client: a JSON list of JWKs. The first signs new logins, all are
-    published. Required when BASE_URL is https: `mastertape oauth-key` makes one. To rotate, add a key at the end,
-    move it to the front an hour later, when servers have dropped the JWKS without it, and remove the old one when
-    no login is left that began with it."""
+    published. Required when BASE_URL is https: `mastertape oauth-key` makes one; docs/security.md
+    says how to rotate them."""
     app_password_login: Annotated[bool, Shown("on when BASE_URL is loopback, else off")] = Field(
         default_factory=lambda known: is_loopback(known["base_url"])
     )
