@@ -13,11 +13,11 @@ from bench.goals import GOALS, Goal
 
 BEGINNING: Final = """# Performance
 
-Goals, not promises: each is a ratio of times to its reference, or a figure whose unit its row names. What was missed is in bold, with what bounds it
-below. The machine is shared, so only ratios mean something; each is the median of the rounds, and all arms of a bench take turns.
+Goals, not promises: each is a ratio of times to its reference, the median of the rounds, or a figure whose unit its row names. What was missed is in
+bold, with what bounds it below. The machine is shared, so only ratios mean something.
 
-To measure: `./dev bench` runs all benches, `./dev bench NAME` one, with every arm, its spread and its milliseconds. Promises that a bench keeps
-fail it when they break. This page is made by `./dev bench --json > FILE`, then `python -m bench.page FILE`.
+`./dev bench` runs all benches, `./dev bench NAME` one, with every arm, its spread and its milliseconds; a bench that keeps a promise fails when that
+breaks. This page is made by `./dev bench --json > FILE`, then `python -m bench.page FILE`.
 """
 ENDING: Final = """
 ## What does not grow
