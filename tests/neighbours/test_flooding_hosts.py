@@ -28,6 +28,8 @@ ATTEMPTS = 1500
 """Of each record that the hosts write of."""
 DELIVERIES = 10
 LOOP_WORK_SECONDS = 0.3
+ROUNDS = 4
+"""Of other work beside the floods: in one alone, what the streams cost as they begin weighs most."""
 THE_WORST = ("values", "tiny messages", "pings", "one record of ours")
 MAX_PART_OF_TIME = 2 * MAX_SHARE
 """What the floods may use, in CPU time; the machine may be busy, so that other work takes longer than its CPU time."""
@@ -88,8 +90,8 @@ async def test_other_work_costs_hardly_more_while_sixteen_hosts_flood(rig: Rig, 
     with flooding_hosts(kind, HOSTS) as hosts:
         async with asyncio.timeout(120), followed(rig.database, hosts):
             begun = time.monotonic()
-            loud = await cpu_of_other_work(rig)
+            loud = sum([await cpu_of_other_work(rig) for _ in range(ROUNDS)])
             elapsed = time.monotonic() - begun
             threads = [each.name for each in threading.enumerate() if each.name.startswith("firehose")]
-    assert loud - quiet < MAX_PART_OF_TIME * elapsed
+    assert loud - ROUNDS * quiet < MAX_PART_OF_TIME * elapsed
     assert len(threads) <= 2
