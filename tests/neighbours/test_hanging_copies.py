@@ -106,6 +106,6 @@ def test_changes_that_hang_take_a_limited_number_of_threads(
     assert rig.publish_due() == set()
     assert len(started) == 2
     go_on.set()
-    until(lambda: len(rig.copies.names) == 2)
+    until(lambda: [rig.state(name) for name in names].count(PublicCopyState.PUBLIC) == 2)
     rig.later(61)
     assert rig.publish_due() == names
