@@ -479,11 +479,17 @@ def ids_of(account: Account) -> list[int]:
 
 
 def bring_together(account: Account) -> None:
+    """Do all jobs that were requested."""
+    kind = album_texts_kind(account.log, Threads("t", 1))
+    while (job := claim(account.log.database, kind, owner="w", lease=MINUTE)) is not None:
+        texts.bring_together(account.log, job)
+    assert not rows_of_jobs(account)
+
+
+def make_albums(account: Account) -> None:
     with account.log.database.write() as connection:
         request_album_texts(connection, account.did, START)
-    job = claim(account.log.database, album_texts_kind(account.log, Threads("t", 1)), owner="w", lease=MINUTE)
-    assert job is not None
-    texts.bring_together(account.log, job)
+    bring_together(account)
 
 
 def test_texts_from_before_become_albums_without_a_record(
@@ -493,11 +499,11 @@ def test_texts_from_before_become_albums_without_a_record(
     for number, album in enumerate(("A", "B", None, "A", "B"), start=1):
         track = a_track(id_of(number), album=album)
         alice.does(lambda unit, track=track: unit.save(track))
-    bring_together(alice)
+    make_albums(alice)
     assert alice.albums() == {"A": [1, 4], "B": [2, 5]}
     assert not any(alice.loaded(each).record_requested for each in ids_of(alice))
     versions = [alice.loaded(each).version for each in ids_of(alice)]
-    bring_together(alice)
+    make_albums(alice)
     assert [alice.loaded(each).version for each in ids_of(alice)] == versions
 
 
@@ -542,45 +548,55 @@ def test_the_texts_of_many_tracks_that_come_and_go_follow_in_the_background(
     assert alice.loaded(second.list_id).items == ()
 
 
-def test_the_texts_follow_what_another_client_did_to_an_album(alice: Account) -> None:
-    for number in (1, 2, 3):
-        alice.uploads(number)
-    made = alice.creates("Album", *of(1, 2))
-    third = f"at://{ALICE}/{COLLECTION}/{a_track(id_of(3)).rkey}"
+def takes_over(account: Account, list_id: int, *numbers: int) -> None:
+    """Another client has made these the tracks of an album's record."""
+    uris = [f"at://{account.did}/{COLLECTION}/{a_track(id_of(each, account.did)).rkey}" for each in numbers]
 
     def take_over(unit: UnitOfWork) -> None:
-        album = unit.load(TrackList, TrackList.create_id(made.list_id))
-        base = [item.uri for item in album.items]
-        theirs = [album.items[0], ListItem(third, "bafythird")]
+        album = unit.load(TrackList, TrackList.create_id(list_id))
+        base, theirs = [item.uri for item in album.items], [ListItem(uri, "bafy") for uri in uris]
         album.take_over("bafy", base=base, theirs=theirs, observed_at=unit.now)
         unit.save(album)
 
-    alice.does(take_over)
-    [job] = rows_of_jobs(alice)
-    assert (job.kind, job.account) == (ALBUM_TEXTS, ALICE)
-    bring_together(alice)
-    assert alice.texts(1, 2, 3) == ["Album", None, "Album"]
-    assert alice.albums() == {"Album": [1, 3]}
-    assert not rows_of_jobs(alice)
+    account.does(take_over)
 
 
-def test_a_track_that_another_client_entered_in_a_second_album_moves_there(alice: Account) -> None:
-    alice.uploads(1)
-    alice.uploads(2)
+def test_what_another_client_did_to_an_album_changes_no_text(alice: Account) -> None:
+    for number in (1, 2, 3):
+        alice.uploads(number)
+    made = alice.creates("Album", *of(1, 2))
+    takes_over(alice, made.list_id, 1, 3)
+    make_albums(alice)
+    assert (alice.texts(1, 2, 3), alice.albums()) == (["Album", "Album", None], {"Album": [1, 3]})
+    alice.sets_text(2, None)
+    alice.sets_text(2, "Album")
+    assert alice.albums() == {"Album": [1, 3, 2]}
+
+
+def test_a_track_that_another_client_entered_in_a_second_album_is_in_both_until_its_text_changes(
+    alice: Account,
+) -> None:
+    for number in (1, 2):
+        alice.uploads(number)
     alice.creates("First", *of(1, 2))
-    second = alice.creates("Second")
-    uri = f"at://{ALICE}/{COLLECTION}/{a_track(id_of(1)).rkey}"
-
-    def take_over(unit: UnitOfWork) -> None:
-        album = unit.load(TrackList, TrackList.create_id(second.list_id))
-        album.take_over("bafy", base=[], theirs=[ListItem(uri, "bafyone")], observed_at=unit.now)
-        unit.save(album)
-
-    alice.does(take_over)
-    bring_together(alice)
+    takes_over(alice, alice.creates("Second").list_id, 1)
+    make_albums(alice)
+    assert (alice.texts(1, 2), alice.albums()) == (["First", "First"], {"First": [1, 2], "Second": [1]})
+    alice.sets_text(1, "Second")
     assert alice.albums() == {"First": [2], "Second": [1]}
-    assert alice.texts(1, 2) == ["Second", "First"]
-    assert not rows_of_jobs(alice)
+
+
+def test_the_texts_of_many_tracks_of_one_album_leave_those_of_others_alone(
+    alice: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2, 3, 4):
+        alice.uploads(number)
+    found, made = alice.creates("Found"), alice.creates("Album", *of(1, 2, 3))
+    takes_over(alice, found.list_id, 4)
+    monkeypatch.setattr(albums, "MAX_TRACKS_AT_ONCE", 2)
+    alice.edits(made.list_id, name="New", confirm=True)
+    bring_together(alice)
+    assert alice.texts(1, 2, 3, 4) == ["New", "New", "New", None]
 
 
 def rows_of_jobs(account: Account) -> list[Any]:

@@ -131,7 +131,7 @@ def _followers(
     views = [view for view in tracks_of(unit, moved).values() if view.did == made.did]
     live = [view for view in views if view.deleted_at is None]
     if len(live) > MAX_TRACKS_AT_ONCE and title == made.name:
-        request_album_texts(unit.connection, made.did, unit.now)
+        request_album_texts(unit.connection, made.did, unit.now, made.list_id)
         return [*others]
     tracks = _load_tracks(unit, live)
     for track in tracks:
@@ -189,7 +189,7 @@ def tracks_with_text(
     if len(some) > MAX_TRACKS_AT_ONCE:
         if not confirm:
             raise TooManyTracksError(len(some), MAX_TRACKS_AT_ONCE)
-        request_album_texts(unit.connection, made.did, unit.now)
+        request_album_texts(unit.connection, made.did, unit.now, made.list_id)
         return []
     return _load_tracks(unit, some)
 

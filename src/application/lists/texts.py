@@ -1,10 +1,10 @@
-"""Brings album texts and albums together where no command could.
+"""Brings album texts and albums together where no command could, by a job of an account or of one album.
 
-So it is with texts from before there were albums, with adopted records, albums that another client has changed, and those of very
-many tracks. A track in an album gets its title; one in none is put into the album that its text names, unless it was taken out of that.
+1. of an account, for texts from before there were albums and those of adopted tracks: a track in no album is put into the one that its
+   text names, unless that has a record. Such an album, and all texts, stay as they were found.
+2. of an album whose owner has changed those of very many tracks: its tracks get its title, and those that left it lose it.
 """
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
@@ -21,7 +21,7 @@ from eventstore.jobs.kinds import Job, Kind, Outcome
 from eventstore.streams.buckets import for_account
 from eventstore.unit_of_work import UnitOfWork
 from outbox.lists.items import ALBUM_TEXTS, list_item
-from projections.lists import IS_ALBUM, LIVE, it, track_list
+from projections.lists import IS_ALBUM, LIVE, it
 from projections.tracks.table import LIVE as IS_LIVE_TRACK
 from projections.tracks.table import tracks
 
@@ -55,54 +55,64 @@ def bring_together(log: EventLog, job: Job) -> None:
 
 
 def _bring_some(unit: UnitOfWork, job: Job) -> bool:
-    """Change some tracks; where none differs, end the job in this unit, so that another one can request it again."""
-    did = owner_of(unit)
-    albums = {row.track_id: row for row in unit.connection.execute(_OTHERWISE, for_account(did))}
-    renamed = unit.load_all(Track, [Track.create_id(each) for each in albums])
-    for track in renamed:
-        album = albums[track.track_id]
-        track.update_metadata({"album": album.name}, at=unit.now)
-        take_out_of_others(unit, uri_of(track), but=album.list_id)
-    unit.save(*renamed)
-    alone = unit.connection.scalars(_ALONE, for_account(did)).all() if not renamed else []
-    outside = unit.load_all(Track, [Track.create_id(each) for each in alone])
-    earlier = {title: set(_ever_in(unit, title)) for title in {track.album for track in outside}}
-    for track in outside:
-        if uri_of(track) in earlier[track.album]:
-            track.update_metadata({"album": None}, at=unit.now)
-            unit.save(track)
-        else:
-            follow_album_text(unit, track, None)
-    if not (renamed or alone):
-        queue.cancel(unit.connection, job.kind, job.account)
-    return bool(renamed or alone)
+    """Bring some together; where nothing is left, end the job in this unit, so that another one can be requested."""
+    is_of_account = job.subject == job.account
+    is_some = _fill_albums(unit) if is_of_account else _set_texts(unit, int(job.subject))
+    if not is_some:
+        queue.cancel(unit.connection, job.kind, job.subject, job.account)
+    return is_some
+
+
+def _fill_albums(unit: UnitOfWork) -> bool:
+    alone = unit.connection.scalars(_TO_FILL, for_account(owner_of(unit))).all()
+    for track in unit.load_all(Track, [Track.create_id(each) for each in alone]):
+        follow_album_text(unit, track, None)
+    return bool(alone)
+
+
+def _set_texts(unit: UnitOfWork, list_id: int) -> bool:
+    album = unit.load(TrackList, TrackList.create_id(list_id))
+    of_album = {**for_account(album.did), "list_id": list_id, "title": album.name}
+    inside = unit.connection.scalars(_OTHERWISE, of_album).all()
+    alone = unit.connection.execute(_LEFT, of_album).all() if not inside else []
+    earlier = _ever_in(unit, album) if alone else set()
+    left = [row.track_id for row in alone if uri_of(row) in earlier]
+    some = unit.load_all(Track, [Track.create_id(each) for each in (inside or left)[:TRACKS_IN_A_UNIT]])
+    for track in some:
+        track.update_metadata({"album": album.name if inside else None}, at=unit.now)
+        take_out_of_others(unit, uri_of(track), but=list_id)
+    unit.save(*some)
+    return bool(some)
 
 
 _OF_ACCOUNT: Final = (_of_track.did == sa.bindparam("did"), IS_LIVE_TRACK)
-_OTHERWISE: Final = (
-    sa.select(_of_track.track_id, it.list_id, it.name)
-    .select_from(tracks.join(list_item, sa.and_(*IS_OF_TRACK)).join(track_list, sa.and_(*_IS_OF_ALBUM)))
-    .where(*_OF_ACCOUNT, _of_track.album.is_distinct_from(it.name))
-    .order_by(_of_track.track_id, it.list_id)
-    .limit(TRACKS_IN_A_UNIT)
-)
-"""Tracks that are in an album of another name, and those albums; of several, the last one is theirs."""
-_ALONE: Final = (
+_IS_TITLED: Final = (it.did == _of_track.did, it.name == _of_track.album, IS_ALBUM, LIVE)
+_ALONE: Final = (*_OF_ACCOUNT, ~sa.exists().where(*IS_OF_TRACK, *_IS_OF_ALBUM))
+_TO_FILL: Final = (
     sa.select(_of_track.track_id)
-    .where(*_OF_ACCOUNT, _of_track.album.is_not(None))
-    .where(~sa.exists().where(*IS_OF_TRACK, *_IS_OF_ALBUM))
+    .where(*_ALONE, _of_track.album.is_not(None), ~sa.exists().where(*_IS_TITLED, it.record_requested))
     .order_by(_of_track.track_id)
     .limit(TRACKS_IN_A_UNIT)
 )
-"""Tracks whose text names an album, and that are in none."""
+_OTHERWISE: Final = (
+    sa.select(_of_track.track_id)
+    .join(list_item, sa.and_(*IS_OF_TRACK))
+    .where(*_OF_ACCOUNT, list_item.c.list_id == sa.bindparam("list_id"))
+    .where(_of_track.album.is_distinct_from(sa.bindparam("title")))
+    .order_by(_of_track.track_id)
+)
+_LEFT: Final = (
+    sa.select(_of_track.track_id, _of_track.did, _of_track.collection, _of_track.rkey)
+    .where(*_ALONE, _of_track.album == sa.bindparam("title"))
+    .order_by(_of_track.track_id)
+)
 
 
-def _ever_in(unit: UnitOfWork, title: str | None) -> Iterator[str]:
-    """Yield what the albums with this title, deleted ones too, have or had: who took it out, or deleted the album, has decided."""
-    did = owner_of(unit)
-    ids = unit.connection.scalars(sa.select(it.list_id).where(it.did == did, it.name == title, IS_ALBUM))
-    for list_id in ids.all():
-        state: TrackList | None = None
-        for each in unit.log.stream(unit.connection, did, TrackList.create_id(list_id)):
-            state = each.event.mutate(state)
-            yield from (item.uri for item in (state.items if state is not None else ()))
+def _ever_in(unit: UnitOfWork, album: TrackList) -> set[str]:
+    """Return what an album has or had: its owner has decided what became of that."""
+    state: TrackList | None = None
+    uris = set[str]()
+    for each in unit.log.stream(unit.connection, album.did, album.id):
+        state = each.event.mutate(state)
+        uris.update(item.uri for item in (state.items if state is not None else ()))
+    return uris

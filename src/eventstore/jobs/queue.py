@@ -80,9 +80,9 @@ def is_unfinished(connection: sa.Connection, kind: str, subject: str) -> bool:
     return connection.scalar(sa.select(row.id).where(*_is_of(kind, subject), IS_WAITING)) is not None
 
 
-def cancel(connection: sa.Connection, kind: str, subject: str) -> None:
+def cancel(connection: sa.Connection, kind: str, subject: str, account: str | None = None) -> None:
     """Remove the job; its worker finds its lease lost."""
-    connection.execute(sa.delete(job).where(*_is_of(kind, subject)))
+    connection.execute(sa.delete(job).where(*_is_of(kind, subject, account)))
 
 
 def due_kinds(connection: sa.Connection, kinds: Sequence[Kind], *, now: datetime, owner: str) -> set[str]:

@@ -10,9 +10,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.list_events import ItemsTakenOver
 from aggregates.track_list import TrackList
-from aggregates.values import ListType
 from eventstore.change import Change, Envelope, Via, changes_of
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
@@ -55,13 +53,16 @@ ALBUM_TEXTS: Final = "album_texts"
 """The kind of the jobs that bring albums and the texts of their tracks together (application/lists/texts.py)."""
 
 
-def request_album_texts(connection: sa.Connection, did: str, now: datetime) -> None:
-    by_itself = Envelope(did, Via.JOB, ALBUM_TEXTS)
-    queue.request(connection, [Wanted(ALBUM_TEXTS, did, did, envelope=by_itself)], now, hurry=True)
+def request_album_texts(
+    connection: sa.Connection, did: str, now: datetime, list_id: int | None = None
+) -> None:
+    """Request the job of an account, or of one of its albums."""
+    subject, by_itself = str(list_id or did), Envelope(did, Via.JOB, ALBUM_TEXTS)
+    queue.request(connection, [Wanted(ALBUM_TEXTS, subject, did, envelope=by_itself)], now, hurry=True)
 
 
 class ListItems:
-    """Which records each live list refers to; what another client changed of an album, the texts of its tracks follow."""
+    """Which records each live list refers to."""
 
     name: Final = "list_item"
     fingerprint: Final = fingerprint(VERSION, list_item)
@@ -80,9 +81,6 @@ class ListItems:
                 connection.execute(sa.delete(table).where(*of_list, table.c.uri.in_(gone)))
             rows += [row for uri, row in now.items() if was.get(uri) != row]
         write_rows(connection, table, rows)
-        if table is list_item:
-            for did in {each.did for each in changes if _is_taken_over(each)}:
-                request_album_texts(connection, did, changes[-1].recorded_at)
 
     def carry_all(self, connection: sa.Connection) -> None:
         """Make the followers of all records anew."""
@@ -91,12 +89,6 @@ class ListItems:
             followers = [_follower(row) for row in rows]
             others = [each for each in followers if each["did"] != each["author"]]
             write_rows(connection, list_follower, others)
-
-
-def _is_taken_over(change: Change) -> bool:
-    made = change.after
-    is_album = isinstance(made, TrackList) and made.list_type == ListType.ALBUM
-    return is_album and isinstance(change.event, ItemsTakenOver)
 
 
 _Rows = dict[str, dict[str, Any]]

@@ -1,5 +1,6 @@
 """Albums and playlists that a PDS has already are adopted as they are; nothing is written to it."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,6 +8,10 @@ import sqlalchemy as sa
 
 from aggregates.track_list import TrackList
 from aggregates.values import ListItem
+from application.lists.texts import album_texts_kind, bring_together
+from eventstore.coordination.threads import Threads
+from eventstore.jobs.queue import claim
+from outbox.lists.items import request_album_texts
 from outbox.mirror.tables import mirror_target
 from outbox.record.dag_cbor import record_cid
 from outbox.views.status import mirrors
@@ -92,6 +97,29 @@ async def test_an_album_that_texts_have_made_takes_the_record_of_its_title(rig: 
     there(rig, "again", first, name="Album", listType="album")
     progress = await rig.adopts()
     assert (counts(progress), progress.problems[0]["field"]) == ((4, 3, 0, 1), "name")
+
+
+def make_albums(rig: AdoptRig) -> None:
+    """Do what an adoption requests at its end."""
+    with rig.database.write() as connection:
+        request_album_texts(connection, ALICE, rig.clock())
+    kind = album_texts_kind(rig.log, Threads("texts", 1))
+    job = claim(rig.database, kind, owner="w", lease=timedelta(minutes=1))
+    assert job is not None
+    bring_together(rig.log, job)
+
+
+async def test_texts_that_name_another_album_and_the_record_of_that_stay_as_they_are(rig: AdoptRig) -> None:
+    inside = song(rig, 1, album="Other")
+    song(rig, 2, album="Album")
+    there(rig, "album", inside, name="Album", listType="album")
+    await rig.adopts()
+    make_albums(rig)
+    assert [rig.tracks()[f"Song {number}"].album for number in (1, 2)] == ["Other", "Album"]
+    assert [item.uri for item in lists(rig)["album"].items] == [inside["uri"]]
+    assert not rig.rows(
+        sa.select(mirror_target).where(mirror_target.c.desired_gen > mirror_target.c.acked_gen)
+    )
 
 
 @pytest.mark.parametrize(
