@@ -548,6 +548,27 @@ def test_the_texts_of_many_tracks_that_come_and_go_follow_in_the_background(
     assert alice.loaded(second.list_id).items == ()
 
 
+def test_the_history_of_an_album_is_read_once_for_all_that_have_left_it(
+    alice: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2, 3):
+        alice.uploads(number)
+    made = alice.creates("Album", *of(1, 2, 3))
+    monkeypatch.setattr(albums, "MAX_TRACKS_AT_ONCE", 2)
+    monkeypatch.setattr(texts, "TRACKS_IN_A_UNIT", 1)
+    alice.orders(made.list_id)
+    read, stream = list[Any](), EventLog.stream
+
+    def seen(log: EventLog, connection: sa.Connection, did: str, aggregate_id: Any, **how: Any) -> Any:
+        read.append(aggregate_id)
+        return stream(log, connection, did, aggregate_id, **how)
+
+    monkeypatch.setattr(EventLog, "stream", seen)
+    bring_together(alice)
+    assert alice.texts(1, 2, 3) == [None] * 3
+    assert read.count(made.id) == 1
+
+
 def takes_over(account: Account, list_id: int, *numbers: int) -> None:
     """Another client has made these the tracks of an album's record."""
     uris = [f"at://{account.did}/{COLLECTION}/{a_track(id_of(each, account.did)).rkey}" for each in numbers]

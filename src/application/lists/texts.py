@@ -5,8 +5,9 @@
 2. of an album whose owner has changed those of very many tracks: its tracks get its title, and those that left it lose it.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -50,15 +51,17 @@ def album_texts_kind(log: EventLog, threads: Threads) -> Kind:
 
 
 def bring_together(log: EventLog, job: Job) -> None:
-    while log.transact(job.account, job.envelope, partial(_bring_some, job=job)):
+    some: Callable[[UnitOfWork], bool] = _fill_albums
+    if job.subject != job.account:
+        list_id = int(job.subject)
+        some = partial(_set_texts, list_id=list_id, earlier=_ever_in(log, job.account, list_id))
+    while log.transact(job.account, job.envelope, partial(_bring_some, job=job, some=some)):
         pass
 
 
-def _bring_some(unit: UnitOfWork, job: Job) -> bool:
+def _bring_some(unit: UnitOfWork, job: Job, some: Callable[[UnitOfWork], bool]) -> bool:
     """Bring some together; where nothing is left, end the job in this unit, so that another one can be requested."""
-    is_of_account = job.subject == job.account
-    is_some = _fill_albums(unit) if is_of_account else _set_texts(unit, int(job.subject))
-    if not is_some:
+    if not (is_some := some(unit)):
         queue.cancel(unit.connection, job.kind, job.subject, job.account)
     return is_some
 
@@ -70,12 +73,12 @@ def _fill_albums(unit: UnitOfWork) -> bool:
     return bool(alone)
 
 
-def _set_texts(unit: UnitOfWork, list_id: int) -> bool:
+def _set_texts(unit: UnitOfWork, list_id: int, earlier: set[str]) -> bool:
     album = unit.load(TrackList, TrackList.create_id(list_id))
+    earlier.update(item.uri for item in album.items)
     of_album = {**for_account(album.did), "list_id": list_id, "title": album.name}
     inside = unit.connection.scalars(_OTHERWISE, of_album).all()
-    alone = unit.connection.execute(_LEFT, of_album).all() if not inside else []
-    earlier = _ever_in(unit, album) if alone else set()
+    alone: Sequence[Any] = unit.connection.execute(_LEFT, of_album).all() if not inside else []
     left = [row.track_id for row in alone if uri_of(row) in earlier]
     some = unit.load_all(Track, [Track.create_id(each) for each in (inside or left)[:TRACKS_IN_A_UNIT]])
     for track in some:
@@ -108,11 +111,12 @@ _LEFT: Final = (
 )
 
 
-def _ever_in(unit: UnitOfWork, album: TrackList) -> set[str]:
+def _ever_in(log: EventLog, did: str, list_id: int) -> set[str]:
     """Return what an album has or had: its owner has decided what became of that."""
     state: TrackList | None = None
     uris = set[str]()
-    for each in unit.log.stream(unit.connection, album.did, album.id):
-        state = each.event.mutate(state)
-        uris.update(item.uri for item in (state.items if state is not None else ()))
+    with log.database.read() as connection:
+        for each in log.stream(connection, did, TrackList.create_id(list_id)):
+            state = each.event.mutate(state)
+            uris.update(item.uri for item in (state.items if state is not None else ()))
     return uris
