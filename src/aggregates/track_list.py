@@ -189,12 +189,11 @@ class TrackList(Published, created_event_name="Created"):
         rkey: str,
         created_at: str,
     ) -> None:
-        """Take a record that its PDS has for the list's own, where the list has none: its items, and behind them the others."""
+        """Take a record that its PDS has for the list's own, where the list has none, and have these items."""
         self.require_live()
-        known = {item.uri for item in items}
-        added, order = arranged(self.items, [*items, *(item for item in self.items if item.uri not in known)])
+        new = {"added": [*items], "order": [len(self.items) + place for place in range(len(items))]}
         record = {"collection": collection, "rkey": rkey, "created_at": created_at}
-        self.trigger_event(TrackList.RecordAdopted, cid=cid, added=added, order=order, **record, timestamp=at)
+        self.trigger_event(TrackList.RecordAdopted, cid=cid, **new, **record, timestamp=at)
 
     # What the relay observed.
 

@@ -300,15 +300,15 @@ COMMANDS: dict[str, Step] = {
 }
 
 
-def test_a_record_that_is_found_gives_its_order_and_the_others_follow_it() -> None:
+def test_a_record_that_is_found_gives_a_list_other_items_and_cids() -> None:
     record: dict[str, Any] = {"collection": LISTS, "rkey": "3kfound", "created_at": "2019-05-04T12:03:07Z"}
     order, event = after(
         "ABc",
-        lambda it: it.adopt_record("bafyfound", items("EBA"), **record, at=NOW),
+        lambda it: it.adopt_record("bafyfound", items("EBAC"), **record, at=NOW),
         record_requested=False,
     )
-    assert order == "EBAc"
-    assert (event.added, event.touches_record(), event.sets_generation()) == (items("E"), False, True)
+    assert order == "EBAC"
+    assert (event.added, event.touches_record(), event.sets_generation()) == (items("EBAC"), False, True)
     made = a_list_of("A", record_requested=False)
     made.adopt_record("bafyfound", items("A"), **record, at=NOW)
     assert made.wants_record

@@ -6,12 +6,11 @@ from eventstore.jobs.kinds import PERIODIC
 from eventstore.jobs.table import JobState
 from identity.sessions.session_store import LoginState
 from outbox.mirror.parking import PARKING
-from outbox.mirror.states import PROBED, BreakerState, LaneState, MirrorReason, MirrorState
+from outbox.mirror.states import PROBED, BreakerState, LaneState, MirrorReason, MirrorState, UnsentOutcome
 from outbox.mirror.targets import DELETE
 from outbox.operations.operators import Action
 from outbox.pds.verdict import OUR_ERRORS
 from outbox.pds.verdict import Kind as VerdictKind
-from outbox.relay.journal import UnsentOutcome
 from outbox.views.deliveries import EventStatus
 from projections.tracks.queries import AudioCopyState
 from replay.adoption.adopt import ADOPTION

@@ -17,7 +17,8 @@ from aggregates.track_list import TrackList
 from aggregates.values import ListItem
 from eventstore.database import MAX_ITEMS_PER_QUERY, pages
 from outbox.lists.items import list_follower, list_item
-from outbox.mirror.tables import mirror_target, target
+from outbox.mirror.states import UnsentOutcome
+from outbox.mirror.tables import IS_ATTEMPT_OF_TARGET, attempt, mirror_target, target
 from outbox.mirror.targets import DELETE
 from outbox.pds.client import RecordKey
 
@@ -48,10 +49,19 @@ _FOLLOWS_ANOTHER: Final = sa.and_(
     _CID.is_not(None),
     _follower.cid.is_distinct_from(_CID),
 )
+_FOUND_CID: Final = (
+    sa.select(sa.case((attempt.outcome == UnsentOutcome.ADOPTED, attempt.request_cid), else_=""))
+    .where(IS_ATTEMPT_OF_TARGET)
+    .order_by(attempt.gen, attempt.id)
+    .limit(1)
+    .scalar_subquery()
+)
+_HAS_CHANGED: Final = target.observed_cid.is_distinct_from(_FOUND_CID)
+"""Whether a record has changed since it was adopted, if it was: what refers to an earlier one was found so."""
 _PLACE: Final = ("did", "collection", "rkey")
 _STALE: Final = (
     sa.select(_item.list_id, _item.uri, target.collection, target.rkey, _CID.label("cid"))
-    .where(_IS_NEWEST, _REFERS_OTHERWISE)
+    .where(_IS_NEWEST, _REFERS_OTHERWISE, _HAS_CHANGED)
     .order_by(_item.list_id)
 )
 _TEXTS: Final = [
@@ -66,12 +76,13 @@ IS_STALE: Final = sa.literal_column(_EXISTS.format(*_TEXTS), sa.Boolean).label("
 """Whether lists refer to a record otherwise. As text: of what SQLite returns, SQLAlchemy leaves out the tables."""
 _NEWEST: Final = sa.select(
     *(_named[name].label(f"named_{name}") for name in (*_PLACE, "former")),
-    *(target.collection, target.rkey, target.acked_at, _CID.label("cid")),
+    *(target.collection, target.rkey, _CID.label("cid")),
+    sa.case((_HAS_CHANGED, target.acked_at)).label("changed_at"),
 ).where(_IS_NEWEST)
 
 
 class Newest(NamedTuple):
-    """What to refer to, and since when its PDS has it."""
+    """What to refer to, and since when its PDS has it; None of one that is as it was adopted."""
 
     item: ListItem
     since: datetime | None
@@ -87,7 +98,7 @@ def newest_of(connection: sa.Connection, did: str, uris: Iterable[str]) -> dict[
             key = RecordKey(*row[:3])
             if key in keys and (row.cid is not None or (key.did == did and not row.named_former)):
                 uri = RecordKey(key.did, row.collection, row.rkey).uri
-                found[key.uri] = Newest(ListItem(uri, row.cid), row.acked_at)
+                found[key.uri] = Newest(ListItem(uri, row.cid), row.changed_at)
     return found
 
 
@@ -133,9 +144,9 @@ def stale_references_elsewhere(
         newest = newest_of(connection, did, {item.uri for item in items})
         for item in items:
             now = newest.get(item.uri)
-            if now is None or now.item == ListItem(item.uri, item.cid):
+            if now is None or now.since is None or now.item == ListItem(item.uri, item.cid):
                 continue
-            if before is None or (now.since is not None and now.since < before):
+            if before is None or now.since < before:
                 found[item.list_id][item.uri] = now.item
     return dict(found)
 
@@ -180,13 +191,13 @@ def status_of(connection: sa.Connection, made: TrackList) -> ReferenceStatus:
     uris = [item.uri for item in made.items] if made.wants_record else []
     newest = newest_of(connection, made.did, uris)
     changed = [
-        (made.follows(item), newest[item.uri].since)
+        (made.follows(item), since)
         for item in made.items
-        if item.uri in newest and newest[item.uri].item != item
+        if item.uri in newest and newest[item.uri].item != item and (since := newest[item.uri].since)
     ]
     if not changed:
         return ReferenceStatus(ReferenceState.CURRENT)
     is_behind = any(follows for follows, _ in changed)
-    times = [at for follows, at in changed if at is not None and follows == is_behind]
+    times = [at for follows, at in changed if follows == is_behind]
     state = ReferenceState.BEHIND if is_behind else ReferenceState.UNFOLLOWED
-    return ReferenceStatus(state, min(times, default=None))
+    return ReferenceStatus(state, min(times))

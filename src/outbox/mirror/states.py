@@ -162,3 +162,10 @@ class MirrorReason(State):
             "`POST /tracks/{id}/restore-record`; or the owner deletes the track: `DELETE /tracks/{id}`"
         ),
     )
+
+
+class UnsentOutcome(State):
+    """Outcomes of attempts that sent nothing; those that sent something end with the kind of their verdict."""
+
+    CANCELLED = "cancelled", "the record was deleted before anything was sent"
+    ADOPTED = "adopted", "another client had written what the generation says"

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from aggregates.published import Subject
 from outbox.mirror.parking import PARKED, request_probe
-from outbox.mirror.states import LaneState, MirrorReason, MirrorState, TargetState
+from outbox.mirror.states import LaneState, MirrorReason, MirrorState, TargetState, UnsentOutcome
 from outbox.mirror.tables import (
     IS_ATTEMPT_OF_TARGET,
     NEVER,
@@ -24,7 +24,6 @@ from outbox.mirror.tables import (
 from outbox.mirror.targets import DELETE, PUT, are_about, wake_lane
 from outbox.pds.verdict import Kind
 from outbox.relay.delivery import LATE_CREATE_WINDOW
-from outbox.relay.journal import UnsentOutcome
 from outbox.relay.result import CLEAN
 from outbox.views.overview import AT_WORK, lane_of
 from outbox.views.status import IS_ACKED, REASON, STATE, TARGETS_AT_WORK

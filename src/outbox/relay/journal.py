@@ -13,22 +13,14 @@ from eventstore.database import Database
 from eventstore.errors import LeaseLostError
 from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
-from eventstore.states import State
 from eventstore.streams.buckets import bucket_param
 from outbox.mirror.lanes import Lane, lock_lane
+from outbox.mirror.states import UnsentOutcome
 from outbox.mirror.tables import attempt, delivery_attempt, mirror_lane, target
 from outbox.mirror.targets import CHANGE_TARGET, PUT, of_target
 from outbox.pds.client import RecordKey
 from outbox.pds.verdict import OK, PARKS, Kind, Verdict
 from outbox.relay.delivery_task import DeliveryTask
-
-
-class UnsentOutcome(State):
-    """Outcomes of attempts that sent nothing; those that sent something end with the kind of their verdict."""
-
-    CANCELLED = "cancelled", "the record was deleted before anything was sent"
-    ADOPTED = "adopted", "another client had written what the generation says"
-
 
 ACKNOWLEDGING: Final = (Kind.DONE.value, *UnsentOutcome)
 """The outcomes that acknowledge a generation; their rows are never deleted."""

@@ -29,7 +29,7 @@ from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane, note_lim
 from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.parking import PROBE_AFTER_FAILING, clear_probe, park, request_probe
 from outbox.mirror.requeue import reverify
-from outbox.mirror.states import LaneState, MirrorReason, TargetState
+from outbox.mirror.states import LaneState, MirrorReason, TargetState, UnsentOutcome
 from outbox.mirror.tables import NEVER, PAST, blob_job, upload
 from outbox.mirror.targets import blob_row, is_about, upsert
 from outbox.pds.verdict import NO_CONNECTION, NO_CONNECTION_PAUSE, PARKS, Kind, Verdict
@@ -37,7 +37,6 @@ from outbox.relay.batch import SentBatch
 from outbox.relay.delivery import CONTENDED
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
-    UnsentOutcome,
     close_attempts,
     first_of_same_errors,
     is_fault_of_record_alone,

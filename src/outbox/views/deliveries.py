@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from eventstore.states import State
 from eventstore.streams.buckets import bucket_param, for_account
-from outbox.mirror.states import MirrorState
+from outbox.mirror.states import MirrorState, UnsentOutcome
 from outbox.mirror.tables import IS_ATTEMPT_OF_TARGET, attempt, delivery_attempt, mirror_target, target
 from outbox.pds.verdict import Kind
-from outbox.relay.journal import ACKNOWLEDGING, UnsentOutcome
+from outbox.relay.journal import ACKNOWLEDGING
 from outbox.views.status import Mirror
 
 

@@ -1,16 +1,18 @@
 """Makes an album or a playlist of a record, which brings no bytes."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track_list import TrackList
-from aggregates.values import ListType, Visibility
+from aggregates.values import ListItem, ListType, Visibility
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
+from outbox.lists.newest import newest_of
 from outbox.lists.record import ITEMS
+from outbox.mirror.lanes import hold_lane
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.kind import RecordKind
 from projections.lists import album_titled, free_slug
@@ -37,7 +39,10 @@ class AdoptableList:
     fields: Mapping[str, Any]
 
     def made(self, unit: UnitOfWork) -> TrackList:
-        """Make the list, unless the record is that of an album which texts of tracks have made; raises InvalidFieldError."""
+        """Make the list, unless the record is that of an album which texts of tracks have made; raises InvalidFieldError.
+
+        It refers to tracks as they are now: its record stays as it was found until one of them changes, or the list.
+        """
         did, name = self.key.did, self.fields["name"]
         if self.fields["list_type"] == ListType.ALBUM and name is not None:
             album_id = album_titled(unit.connection, did, name)
@@ -45,7 +50,8 @@ class AdoptableList:
                 return self._of_texts(unit.load(TrackList, TrackList.create_id(album_id)), unit)
         slug = free_slug(unit.connection, did, name or UNNAMED)
         list_id = next_subject_id(unit.connection, did)
-        return TrackList.adopt(at=unit.now, list_id=list_id, slug=slug, **self.adopted)
+        items = _at_newest(unit, did, self.fields["items"])
+        return TrackList.adopt(at=unit.now, list_id=list_id, slug=slug, **{**self.adopted, "items": items})
 
     @property
     def adopted(self) -> dict[str, Any]:
@@ -55,9 +61,19 @@ class AdoptableList:
     def _of_texts(self, album: TrackList, unit: UnitOfWork) -> TrackList:
         if album.record_requested:
             raise InvalidFieldError("name", "must be a title that no other album of the account has")
-        record = {name: self.adopted[name] for name in ("items", "collection", "rkey", "created_at")}
-        album.adopt_record(self.cid, at=unit.now, **record)
+        found = {item.uri for item in self.fields["items"]}
+        others = [item for item in album.items if item.uri not in found]
+        items = _at_newest(unit, album.did, [*self.fields["items"], *others])
+        record = {name: self.adopted[name] for name in ("collection", "rkey", "created_at")}
+        album.adopt_record(self.cid, items, at=unit.now, **record)
         return album
+
+
+def _at_newest(unit: UnitOfWork, did: str, items: Sequence[ListItem]) -> list[ListItem]:
+    hold_lane(unit.connection, did)
+    newest = newest_of(unit.connection, did, {item.uri for item in items})
+    cids = {uri: each.item.cid for uri, each in newest.items() if each.item.uri == uri}
+    return [ListItem(item.uri, cids.get(item.uri) or item.cid) for item in items]
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from eventstore.event_log import EventLog
 from eventstore.streams.buckets import for_account
 from outbox.lists.references import lists_left_behind
 from outbox.mirror.due import is_open
+from outbox.mirror.states import UnsentOutcome
 from outbox.mirror.tables import FEW_ROWS, IS_ATTEMPT_OF_TARGET, attempt, mirror_target, target
 from outbox.mirror.targets import PUT, are_about
 from outbox.pds.client import RecordKey
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery_task import DeliveryTask, read_subjects, task_of
-from outbox.relay.journal import UnsentOutcome
 from replay.reconcile.drift import DriftKind
 
 SAMPLED_RECORDS: Final = 50
