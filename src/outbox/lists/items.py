@@ -41,7 +41,7 @@ list_follower: Final = sa.Table(
     *account_columns(),
     sa.Column("author", sa.Text, nullable=False),  # the list's account
     sa.Column("cid", sa.Text),  # what the list refers to, or its account was told to
-    sa.Index("ix_list_follower_did", "did"),
+    sa.Index("ix_list_follower_did_uri", "did", "uri", "list_id"),
 )
 _item: Final = list_item.c
 _FOLLOWED: Final = sa.select(_item.uri, _item.list_id, _item.did.label("author"), _item.cid).where(

@@ -160,10 +160,20 @@ _ITEMS: Final = (
 
 
 def followers_to_tell(
-    connection: sa.Connection, did: str, *which: sa.ColumnElement[bool], at_most: int
+    connection: sa.Connection,
+    did: str,
+    *which: sa.ColumnElement[bool],
+    at_most: int,
+    after: tuple[str, int] | None = None,
 ) -> list[Any]:
-    """Return lists of other accounts that follow records of the account, and were not told of the newest: URI, CID, list and its account."""
+    """Return lists of other accounts that follow records of the account, and were not told of the newest: URI, CID, list and its account.
+
+    With `after`, those that come behind one, by URI and list, in that order.
+    """
     query = _TO_TELL.where(_follower.did == did, target.did == did, *which).limit(at_most)
+    if after is not None:
+        key = (_follower.uri, _follower.list_id)
+        query = query.where(sa.tuple_(*key) > sa.tuple_(*after)).order_by(*key)
     return list(connection.execute(query))
 
 

@@ -42,6 +42,8 @@ FOREIGN_REFERENCE_SECONDS: Final = 86_400.0
 LISTS_IN_A_UNIT: Final = 5
 """The account's other commands wait for such a unit."""
 FOLLOWERS_AT_ONCE: Final = 100
+FIRST: Final = ("", 0)
+"""Comes before each follower's URI and list."""
 MAX_CONCURRENT_JOBS: Final = 4
 MAX_PAUSE_SECONDS: Final = 3600.0
 FOLLOWERS: Final = "followers"
@@ -141,8 +143,15 @@ def refresh_behind_live(log: EventLog, job: Job, following: Following) -> timede
 
 def tell_followers(log: EventLog, job: Job) -> None:
     """Have each account whose lists follow records that have changed refresh them; one that is told twice finds nothing to do."""
-    find = partial(followers_to_tell, at_most=FOLLOWERS_AT_ONCE)
+    last = FIRST
+
+    def find(connection: sa.Connection, did: str) -> list[Any]:
+        """Return those after the last ones, and then others again: they may have changed meanwhile."""
+        after = partial(followers_to_tell, connection, did, at_most=FOLLOWERS_AT_ONCE)
+        return after(after=last) or after(after=FIRST)
+
     while some := _found_or_ended(log, job, find):
+        last = some[-1].uri, some[-1].list_id
         for author in sorted({row.author for row in some}):
             with log.database.write() as connection:
                 hold_lane(connection, author)

@@ -10,6 +10,7 @@ from aggregates.track import Track
 from aggregates.track_list import TrackList
 from aggregates.values import ListItem, Visibility
 from eventstore.jobs.table import job
+from outbox.lists import references
 from outbox.lists.items import list_follower
 from outbox.lists.newest import ReferenceState, status_of
 from outbox.lists.references import ELSEWHERE, FOLLOWERS, FOREIGN_REFERENCE_SECONDS, OWN
@@ -215,6 +216,32 @@ async def test_an_account_that_is_told_twice_does_nothing_the_second_time(rig: F
     rig.clock.advance(seconds=FOREIGN_REFERENCE_SECONDS + 1)
     await rig.settles()
     assert rig.list_of_bob().version == 3
+    assert not rig.waiting()
+
+
+async def test_a_follower_whose_record_changes_again_is_told_after_all_others(
+    rig: FollowerRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.with_followers(tracks=3)
+    uris = sorted(rig.item(number).uri for number in (1, 2, 3))
+    is_old = list_follower.c.cid == "bafyold"
+    make_old, request = sa.update(list_follower).values(cid="bafyold"), references.request
+    untold: list[list[int]] = []
+
+    def tell(connection: sa.Connection, *of: Any) -> None:
+        old = connection.scalars(sa.select(list_follower.c.uri).where(is_old)).all()
+        untold.append(sorted(uris.index(each) for each in old))
+        if len(untold) == 2:
+            connection.execute(make_old.where(list_follower.c.uri == uris[0]))
+        request(connection, *of)
+
+    with rig.database.write() as connection:
+        connection.execute(make_old)
+        request(connection, FOLLOWERS, rig.did, rig.clock())
+    monkeypatch.setattr(references, "FOLLOWERS_AT_ONCE", 1)
+    monkeypatch.setattr(references, "request", tell)
+    await rig.work()
+    assert untold == [[0, 1, 2], [1, 2], [0, 2], [0]]
     assert not rig.waiting()
 
 
