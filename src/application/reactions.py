@@ -17,12 +17,13 @@ from application.subjects import On, find, load_owned, new_record, owner_of
 from eventstore.change import Envelope, Via
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
+from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import accounts_of
 from outbox.views.status import Mirror, mirrors
-from projections.reactions import REACTION, carry, locked
+from projections.reactions import REACTION, carry, locked, waiting_at
 
 MAX_CONCURRENT: Final = 4
 FIRST_PAUSE_SECONDS: Final = 1.0
@@ -72,9 +73,21 @@ def carry_over(log: EventLog, job: Job) -> Outcome:
     if kind == TrackList.TOPIC:
         show_followed(log, job, int(number), int(by))
         return Outcome.DONE
+    if kind == Track.TOPIC:
+        wake_reactions(log, job, int(number))
+        return Outcome.DONE
     if kind == Like.TOPIC:
         request_liked_list(log, job.account)
     return show_reaction(log, job, On(KINDS[kind], int(number)))
+
+
+def wake_reactions(log: EventLog, job: Job, track_id: int) -> None:
+    """Have what waits for the record of a track that is back look for it again: it ended while the track was deleted."""
+    with log.database.read() as connection:
+        waiting = waiting_at(connection, job.account, track_id)
+    for each in waiting:
+        with log.database.write() as connection:
+            queue.request(connection, [each], log.database.now(connection), hurry=True)
 
 
 def show_reaction(log: EventLog, job: Job, on: On[Reaction]) -> Outcome:
@@ -90,7 +103,8 @@ def show_reaction(log: EventLog, job: Job, on: On[Reaction]) -> Outcome:
         carry(connection, track.did, on.kind, made)
         mirror = mirrors(connection, track.did, Track.TOPIC, [track.track_id])[track.track_id]
         waits = made.deleted_at is None and made.track_cid is None
-        return made.did if waits else None, mirror.record_cid
+        may_wait = mirror.record_cid is not None or track.deleted_at is None
+        return made.did if waits and may_wait else None, mirror.record_cid
 
     def name(unit: UnitOfWork) -> None:
         made = load_owned(unit, on, deleted_too=True)

@@ -130,7 +130,7 @@ class Reactions:
 
 
 class HiddenComments:
-    """Which comments the owner of each track hides."""
+    """Which comments the owner of each track hides; jobs carry that, and that a track is back."""
 
     name = "hidden_comment"
     tables = (ProjectedTable(hidden_comment),)
@@ -139,6 +139,8 @@ class HiddenComments:
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         table, wanted = into(hidden_comment), []
         for change, before, track in changes_of(Track, changes):
+            if before is not None and before.deleted_at is not None and track.deleted_at is None:
+                wanted.append(carried(change, track))
             were, are = before.hidden_comments if before is not None else None, track.hidden_comments
             for comment_id in {*(were or ())} ^ {*(are or ())}:
                 key = {"track_id": track.track_id, "comment_id": comment_id, "did": track.did}
@@ -266,6 +268,18 @@ def locked(connection: sa.Connection, kind: str, did: str, subject_id: int) -> A
     return connection.execute(
         found.where(table.c.did == did, key == subject_id).with_for_update()
     ).one_or_none()
+
+
+def waiting_at(connection: sa.Connection, did: str, track_id: int) -> list[Wanted]:
+    """Return jobs for the reactions to a track of the account that wait for its record."""
+    of, wanted = reaction.c, list[Wanted]()
+    for kind, (table, subject_id, _) in SHOWN.items():
+        is_of_track = (of.did == did, of.track_id == track_id, of.kind == kind)
+        waits = (table.c.track_cid.is_(None), table.c.deleted_at.is_(None))
+        these = sa.select(subject_id, table.c.did).join(reaction, of.subject_id == subject_id)
+        rows = connection.execute(these.where(*is_of_track, *waits))
+        wanted += [Wanted(REACTION, f"{kind}/{number}/{track_id}", author) for number, author in rows]
+    return wanted
 
 
 def carry(connection: sa.Connection, owner: str, kind: str, made: Any) -> None:

@@ -9,6 +9,7 @@ from aggregates.track import Track
 from eventstore.change import Envelope
 from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.jobs.table import job, job_turn
 from eventstore.schema import projection_state, stored_event
 from eventstore.streams.snapshots import aggregate_snapshot
 from eventstore.unit_of_work import UnitOfWork
@@ -22,7 +23,7 @@ Rows = dict[str, list[dict[str, Any]]]
 
 def create_tables(database: Database) -> None:
     ours = [each.live for projection in READ_MODELS for each in projection.tables]
-    of_log = [stored_event, projection_state, aggregate_snapshot, reaction, track_count]
+    of_log = [stored_event, projection_state, aggregate_snapshot, reaction, track_count, job, job_turn]
     stored_event.metadata.create_all(database.engine, tables=[*of_log, *ours])
 
 

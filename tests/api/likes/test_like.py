@@ -131,6 +131,23 @@ def test_a_like_looks_for_the_record_of_its_track_until_there_is_one(client, wor
     assert types_of(client, bob, liked) == ["SubjectKnown", "Created"]
 
 
+def test_a_like_of_a_deleted_track_waits_for_its_undelete_and_looks_for_nothing(client, world, alice, bob):
+    track = upload(client, alice)
+    liked = like(client, bob, track).json()
+    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
+    world.carry()
+    with world.database.read() as connection:
+        assert not connection.exec_driver_sql("select 1 from job where kind = 'reaction'").all()
+    client.post(f"/tracks/{track['id']}/undelete", headers=alice.headers)
+    for _ in range(3):
+        world.deliver()
+        make_due(world)
+        world.carry()
+    world.deliver()
+    assert liked["uri"] in world.pds.records
+    assert types_of(client, bob, liked) == ["SubjectKnown", "Created"]
+
+
 def test_an_edit_of_the_track_leaves_the_like_as_it_was(client, world, alice, bob):
     track = upload(client, alice)
     world.deliver()
