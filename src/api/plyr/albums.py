@@ -13,15 +13,15 @@ from aggregates.published import Subject
 from aggregates.track_list import TrackList
 from aggregates.values import slug_of
 from api.auth.authentication import OptionalCaller, ServicesDep
-from api.json_response import AsciiJsonResponse
+from api.json_response import AsciiJsonResponse, cut
 from api.openapi import names
 from api.pipeline.command_request import Command, CommandRequest
-from api.plyr.playlists import ORDER, answer_cover, answer_order, tracks_in
+from api.plyr.playlists import MAX_LISTED, ORDER, answer_cover, answer_order, tracks_in
 from api.plyr.reading import ROUTER, Json, PeerTrackId, Reader, says
 from api.plyr.track import album_body, album_with
 from api.requests.body import Body, fields_as
 from api.requests.fields import Structured
-from api.requests.parameters import NO_TRACK, TrackId, subject_at
+from api.requests.parameters import NO_TRACK, TrackId, cursor_of, subject_at
 from api.responses.list import ALBUMS, DOORS, PLAYLISTS, ShownList
 from api.responses.reader import SubjectReader
 from api.routers import list_reads
@@ -85,16 +85,20 @@ def shown_album(reader: SubjectReader, subject: Subject) -> CommandResult:
 
 
 @router.get("/albums/{artist}")
-def list_albums(artist: str, services: ServicesDep, _: OptionalCaller) -> Response:
-    """List the albums of an artist that have tracks, by their titles."""
-    did = artist_of(services, artist).did
+def list_albums(
+    artist: str, services: ServicesDep, caller: OptionalCaller, cursor: str | None = None
+) -> Response:
+    """List the albums of an artist that have tracks, by their titles; of very many, a page of the newest."""
+    did, before = artist_of(services, artist).did, cursor_of(cursor)
     with services.database.read() as connection:
-        albums = albums_where(connection, it.did == did)
-        unseen = unseen_counts(connection, did, [album.list_id for album in albums])
+        found = list_reads.lists_of(connection, caller, ALBUMS, did, before=before, limit=MAX_LISTED + 1)
+        page, more = cut([album.list_id for album in found], MAX_LISTED, lambda list_id: list_id)
+        albums = albums_where(connection, it.did == did, it.list_id.in_(page))
+        unseen = unseen_counts(connection, did, page)
     albums = sorted(albums, key=lambda album: (album.name or "").casefold())
     counts = {album.list_id: album.track_count - unseen.get(album.list_id, 0) for album in albums}
     rows = [_row(services, album, counts[album.list_id]) for album in albums if counts[album.list_id]]
-    return AsciiJsonResponse({"albums": rows})
+    return AsciiJsonResponse({"albums": rows, "next_cursor": more, "has_more": more is not None})
 
 
 @router.get("/albums/{artist}/{slug}")

@@ -143,6 +143,16 @@ def test_a_track_leaves_its_album_and_the_record(client, world, alice, filled):
     assert len(world.pds.records[done["list_uri"]]["items"]) == 2
 
 
+def test_very_many_albums_of_an_artist_come_in_pages_by_their_titles(client, alice, monkeypatch):
+    monkeypatch.setattr("api.plyr.albums.MAX_LISTED", 2)
+    for seed, title in enumerate(("B", "C", "A")):
+        upload(client, alice, seed=seed, album=title)
+    pages = [client.get("/plyr/albums/alice.test").json()]
+    pages.append(client.get("/plyr/albums/alice.test", params={"cursor": pages[0]["next_cursor"]}).json())
+    assert [[each["title"] for each in page["albums"]] for page in pages] == [["A", "C"], ["B"]]
+    assert [page["has_more"] for page in pages] == [True, False]
+
+
 @pytest.mark.parametrize("cascade", [False, True])
 def test_a_deleted_album_leaves_its_tracks_or_takes_them_along(client, world, alice, filled, cascade):
     album, tracks = filled
@@ -155,7 +165,7 @@ def test_a_deleted_album_leaves_its_tracks_or_takes_them_along(client, world, al
     assert len(world.pds.records) == (0 if cascade else 3)
     assert both(client.delete(path, headers=alice.headers)) == (404, "list_not_found", "album not found")
     assert refused(client.get("/plyr/albums/alice.test/blue-train")) == (404, "list_not_found")
-    assert client.get("/plyr/albums/alice.test").json() == {"albums": []}
+    assert client.get("/plyr/albums/alice.test").json()["albums"] == []
 
 
 def test_a_deleted_track_is_not_counted(client, alice, filled):
