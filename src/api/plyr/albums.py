@@ -94,7 +94,7 @@ def list_albums(
         found = list_reads.lists_of(connection, caller, ALBUMS, did, before=before, limit=MAX_LISTED + 1)
         page, more = cut([album.list_id for album in found], MAX_LISTED, lambda list_id: list_id)
         albums = albums_where(connection, it.did == did, it.list_id.in_(page))
-        unseen = unseen_counts(connection, did, page)
+        unseen = unseen_counts(connection, did, page, caller)
     albums = sorted(albums, key=lambda album: (album.name or "").casefold())
     counts = {album.list_id: album.track_count - unseen.get(album.list_id, 0) for album in albums}
     rows = [_row(services, album, counts[album.list_id]) for album in albums if counts[album.list_id]]

@@ -103,7 +103,7 @@ def _listed(reader: PeerReader, did: str) -> Response:
     services = reader.services
     with services.database.read() as connection:
         rows = lists_of(connection, reader.caller, PLAYLISTS, did, limit=MAX_LISTED)
-        bodies = list_rows(services, connection, PLAYLISTS, rows)
+        bodies = list_rows(services, connection, PLAYLISTS, rows, reader.caller)
     return AsciiJsonResponse([playlist_of(each) for each in bodies])
 
 

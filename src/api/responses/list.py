@@ -18,6 +18,7 @@ from api.services import Services
 from application.lists.albums import places_of, unseen_counts
 from application.lists.commands import KEPT_BECAUSE, OnList
 from identity.accounts.accounts import accounts_of, handle_in
+from identity.accounts.credentials import Principal
 from outbox.lists.newest import status_of
 from outbox.mirror.targets import PUT
 from outbox.views.status import mirrors
@@ -170,7 +171,11 @@ def list_body(
 
 
 def list_rows(
-    services: Services, connection: sa.Connection, door: ShownList, rows: Sequence[Any]
+    services: Services,
+    connection: sa.Connection,
+    door: ShownList,
+    rows: Sequence[Any],
+    caller: Principal | None,
 ) -> list[AlbumRow | PlaylistRow]:
     """Return the bodies of rows of `track_list`, which are of one account."""
     if not rows:
@@ -179,7 +184,7 @@ def list_rows(
     handle = handle_in(accounts_of(connection, [did]), did)
     list_ids = [row.list_id for row in rows]
     found = mirrors(connection, did, TrackList.TOPIC, list_ids)
-    unseen = unseen_counts(connection, did, list_ids)
+    unseen = unseen_counts(connection, did, list_ids, caller)
     return [
         body_from(
             door.row,
@@ -218,8 +223,14 @@ def _entries(connection: sa.Connection, made: TrackList, viewer: str | None) -> 
     return [
         _entry(item.uri, view, viewer)
         for item, view in zip(made.items, views, strict=True)
-        if view is None or view.deleted_at is None or view.did != made.did
+        if view is None or _is_entry(view, made.did, viewer)
     ]
+
+
+def _is_entry(view: TrackView, owner: str, viewer: str | None) -> bool:
+    if view.deleted_at is not None and view.did == owner:
+        return False
+    return not view.unlisted or viewer in {view.did, owner}
 
 
 def _entry(uri: str, view: TrackView | None, viewer: str | None) -> EntryBody:

@@ -80,13 +80,13 @@ def read_album(caller: Principal | None, services: Services, did: str, slug: str
 
 
 def album_titled(
-    _caller: Principal | None, services: Services, did: str, title: str
+    caller: Principal | None, services: Services, did: str, title: str
 ) -> AlbumRow | PlaylistRow:
     """Return the album that the text of a track names; raises ListNotFoundError."""
     query = sa.select(track_list).where(it.did == did, it.name == title, LIVE, IS_ALBUM)
     with services.database.read() as connection:
         rows = connection.execute(query.limit(1)).all()
-        for row in list_rows(services, connection, ALBUMS, rows):
+        for row in list_rows(services, connection, ALBUMS, rows, caller):
             return row
     raise ListNotFoundError
 
@@ -148,7 +148,7 @@ def page_of_lists(
     with services.database.read() as connection:
         found = lists_of(connection, caller, door, did, before=before, limit=limit + 1, deleted=deleted)
         rows, cursor = cut(found, limit, lambda row: row.list_id)
-        return list_rows(services, connection, door, rows), cursor
+        return list_rows(services, connection, door, rows, caller), cursor
 
 
 def lists_of(

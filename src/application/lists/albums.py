@@ -18,6 +18,7 @@ from application.errors import TitleTakenError, TooManyTracksError
 from application.subjects import new_record, owner_of
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.credentials import Principal
 from outbox.lists.items import list_item, request_album_texts
 from outbox.lists.newest import items_of, references_of
 from outbox.mirror.lanes import hold_lane
@@ -246,13 +247,17 @@ IS_OF_TRACK: Final = (list_item.c.did == _of_track.did, list_item.c.uri == _URI)
 """Whether an item refers to a track of the account that has the list."""
 
 
-def unseen_counts(connection: sa.Connection, did: str, list_ids: Collection[int]) -> dict[int, int]:
-    """Return how many tracks that an account has deleted each of these lists of its own has: they are shown in none."""
+def unseen_counts(
+    connection: sa.Connection, did: str, list_ids: Collection[int], caller: Principal | None
+) -> dict[int, int]:
+    """Return how many of an account's own tracks in each of these lists of its own are not shown to the caller."""
     number = sa.func.count().label("number")
     unseen = sa.select(list_item.c.list_id, number).join(tracks, sa.and_(*IS_OF_TRACK))
     of_lists = (list_item.c.did == did, list_item.c.list_id.in_(list_ids))
-    these = (*of_lists, _of_track.deleted_at.is_not(None))
-    rows = connection.execute(unseen.where(*these).group_by(list_item.c.list_id))
+    is_unseen: sa.ColumnElement[bool] = _of_track.deleted_at.is_not(None)
+    if caller is None or caller.did != did:
+        is_unseen |= _of_track.unlisted.is_(True)
+    rows = connection.execute(unseen.where(*of_lists, is_unseen).group_by(list_item.c.list_id))
     return {row.list_id: row.number for row in rows}
 
 

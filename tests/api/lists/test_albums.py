@@ -106,6 +106,26 @@ def test_the_order_takes_if_match_and_single_changes_do_not(client, alice, track
     assert refusal(gone) == (404, "not_in_list")
 
 
+def test_an_unlisted_track_is_in_lists_for_its_owner_and_the_lists_alone(world, client, alice, bob, tracks):
+    paths = ("/albums", "/playlists")
+    made = {path: create(client, alice, *tracks, path=path) for path in paths}
+    of_bob = create(client, bob, *tracks, path="/playlists")
+    client.patch(f"/tracks/{tracks[1]['id']}", json={"unlisted": True}, headers=alice.headers)
+    everything = [track["id"] for track in tracks]
+    listed = [everything[0], everything[2]]
+    for person, expected in ((alice, everything), (bob, listed), (None, listed)):
+        headers = person.headers if person else {}
+        for path in paths:
+            body = read(client, made[path], person, path)
+            [row] = client.get(f"/artists/{alice.did}{path}", headers=headers).json()["items"]
+            assert (ids(body), body["track_count"], row["track_count"]) == (expected, *[len(expected)] * 2)
+    for person, expected in ((alice, everything), (bob, everything), (None, listed)):
+        assert ids(read(client, of_bob, person, "/playlists")) == expected
+    assert client.get(f"/tracks/{tracks[1]['id']}").json()["title"] == "Song 2"
+    world.deliver()
+    assert len(world.pds.records[made["/albums"]["uri"]]["items"]) == 3
+
+
 def test_an_edit_changes_what_is_given_and_renames_the_text_of_tracks(client, alice, tracks):
     album = create(client, alice, tracks[0], description="Words")
     answer = client.patch(f"/albums/{album['id']}", json={"title": "New"}, headers=alice.headers)
