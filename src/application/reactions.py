@@ -23,7 +23,7 @@ from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import accounts_of
 from outbox.views.status import Mirror, mirrors
-from projections.reactions import REACTION, carry, locked, waiting_at
+from projections.reactions import FOUND, REACTION, carry, locked, waiting_at
 
 MAX_CONCURRENT: Final = 4
 FIRST_PAUSE_SECONDS: Final = 1.0
@@ -77,7 +77,7 @@ def carry_over(log: EventLog, job: Job) -> Outcome:
         wake_reactions(log, job, int(number))
         return Outcome.DONE
     if kind == Like.TOPIC:
-        request_liked_list(log, job.account)
+        request_liked_list(log, job.account, is_found=by == FOUND)
     return show_reaction(log, job, On(KINDS[kind], int(number)))
 
 

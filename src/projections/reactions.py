@@ -27,6 +27,8 @@ from projections.tracks.table import tracks
 VERSION: Final = 1
 REACTION: Final = "reaction"
 """The kind of the jobs that carry a change to accounts that read of it; a subject is its kind, its id, and what has changed it."""
+FOUND: Final = "found"
+"""What an adoption does."""
 
 
 def carried(change: Change, subject: Published) -> Wanted:
@@ -117,7 +119,8 @@ class Reactions:
         for change, before, made in changes_of(self._kind, changes):
             latest[made.subject_id] = made
             if before is None or before.is_public != made.is_public:
-                wanted.append(carried(change, made))
+                by = FOUND if isinstance(change.event, self._kind.Adopted) else change.version
+                wanted.append(Wanted(REACTION, f"{Subject.of(made)}/{by}", change.did))
         names = [column.key for column in self._table.columns if column.key != "bucket"]
         rows = [{name: getattr(made, name) for name in names} for made in latest.values()]
         write_rows(connection, into(self._table), rows)

@@ -1,4 +1,4 @@
-"""Makes an album or a playlist of a record, which brings no bytes."""
+"""Makes an album, a playlist or the list of likes of a record, which brings no bytes."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ from outbox.lists.record import ITEMS
 from outbox.mirror.lanes import hold_lane
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.kind import RecordKind
-from projections.lists import album_titled, free_slug
+from projections.lists import album_titled, free_slug, liked_list
 from replay.adoption.adopt import Adoptee
 from replay.adoption.record import SAMPLE_TIME, proven_body, require_writable
 
@@ -48,6 +48,8 @@ class AdoptableList:
             album_id = album_titled(unit.connection, did, name)
             if album_id is not None:
                 return self._of_texts(unit.load(TrackList, TrackList.create_id(album_id)), unit)
+        if self.fields["list_type"] == ListType.LIKED and liked_list(unit.connection, did) is not None:
+            raise InvalidFieldError("listType", "must be that of no other list of the account")
         slug = free_slug(unit.connection, did, name or UNNAMED)
         list_id = next_subject_id(unit.connection, did)
         items = _at_newest(unit, did, self.fields["items"])
@@ -78,14 +80,14 @@ def _at_newest(unit: UnitOfWork, did: str, items: Sequence[ListItem]) -> list[Li
 
 @dataclass(frozen=True)
 class ListIntake:
-    """Adopts albums and playlists. A list of likes is turned on here, and not found."""
+    """Adopts albums, playlists and the list of likes."""
 
     kind: RecordKind
 
     def read(self, key: RecordKey, remote: Remote) -> AdoptableList:
         body = proven_body(key, remote)
-        if body.get("listType") not in {ListType.ALBUM, ListType.PLAYLIST}:
-            raise InvalidFieldError("listType", f"must be {ListType.ALBUM} or {ListType.PLAYLIST}")
+        if body.get("listType") not in [*ListType]:
+            raise InvalidFieldError("listType", f"must be one of: {', '.join(ListType)}")
         if not isinstance(created_at := body.get("createdAt"), str):
             raise InvalidFieldError("createdAt", "must be a time as in RFC 3339")
         names, readers = {*body, ITEMS}, self.kind.adoptable.items()

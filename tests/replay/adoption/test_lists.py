@@ -1,4 +1,4 @@
-"""Albums and playlists that a PDS has already are adopted as they are; nothing is written to it."""
+"""Lists that a PDS has already are adopted as they are; nothing is written to it."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,11 +6,18 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from aggregates.track import Track
 from aggregates.track_list import TrackList
 from aggregates.values import ListItem
+from application.likes import unlike_track
+from application.lists.liked import LIKED_LIST
 from application.lists.texts import album_texts_kind, bring_together
+from application.reactions import reaction_kind
+from application.subjects import On
 from eventstore.coordination.threads import Threads
 from eventstore.jobs.queue import claim
+from eventstore.jobs.table import job
+from eventstore.jobs.worker import Worker
 from outbox.lists.items import request_album_texts
 from outbox.mirror.tables import mirror_target
 from outbox.record.dag_cbor import record_cid
@@ -99,14 +106,40 @@ async def test_an_album_that_texts_have_made_takes_the_record_of_its_title(rig: 
     assert (counts(progress), progress.problems[0]["field"]) == ((4, 3, 0, 1), "name")
 
 
+async def test_the_list_of_likes_is_found_once_and_stays_as_it_is_until_a_like_changes(rig: AdoptRig) -> None:
+    first = song(rig, 1)
+    await rig.adopts()
+    there(rig, "likes", A_RECORD, first, name="Liked Tracks", listType="liked")
+    rig.internet.records["fm.plyr.like", "like"] = {
+        "$type": "fm.plyr.like", "subject": first, "createdAt": CREATED,
+    }  # fmt: skip
+    assert counts(await rig.adopts()) == (3, 1, 2, 0)
+    kinds = [reaction_kind(rig.log, Threads("reactions", 1))]
+    worker = Worker(rig.database, kinds, owner="w", lease=timedelta(minutes=1))
+    await worker.run_once()
+    [found] = lists(rig).values()
+    assert (found.list_type, found.version) == ("liked", 1)
+    assert [item.uri for item in found.items] == [A_RECORD["uri"], first["uri"]]
+    assert not rig.rows(sa.select(job.c.kind))
+
+    [track] = rig.tracks().values()
+    rig.log.transact(ALICE, ARTIST, lambda unit: unlike_track(unit, On(Track, track.track_id)))
+    await worker.run_once()
+    assert [row.kind for row in rig.rows(sa.select(job.c.kind))] == [LIKED_LIST]
+
+    there(rig, "again", listType="liked")
+    progress = await rig.adopts()
+    assert (counts(progress), progress.problems[0]["field"]) == ((4, 3, 0, 1), "listType")
+
+
 def make_albums(rig: AdoptRig) -> None:
     """Do what an adoption requests at its end."""
     with rig.database.write() as connection:
         request_album_texts(connection, ALICE, rig.clock())
     kind = album_texts_kind(rig.log, Threads("texts", 1))
-    job = claim(rig.database, kind, owner="w", lease=timedelta(minutes=1))
-    assert job is not None
-    bring_together(rig.log, job)
+    claimed = claim(rig.database, kind, owner="w", lease=timedelta(minutes=1))
+    assert claimed is not None
+    bring_together(rig.log, claimed)
 
 
 async def test_texts_that_name_another_album_and_the_record_of_that_stay_as_they_are(rig: AdoptRig) -> None:
@@ -125,7 +158,7 @@ async def test_texts_that_name_another_album_and_the_record_of_that_stay_as_they
 @pytest.mark.parametrize(
     ("field", "fields"),
     [
-        ("listType", {"listType": "liked"}),
+        ("listType", {"listType": ["album"]}),
         ("listType", {}),
         ("name", {"listType": "album", "name": "x" * 65}),
         ("items", {"listType": "album", "items": [{"subject": {"uri": "https://x.test"}}]}),
