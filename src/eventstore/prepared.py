@@ -50,6 +50,9 @@ class Prepared:
         return Query(self, tuple(values.items()))
 
     def many(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        if len(rows) == 1:
+            self.start(connection, rows[0])
+            return
         compiled = self._of(connection)
         ordered = [compiled.ordered(row) for row in rows]
         execute(connection, compiled.sql_for(ordered), ordered, many=True)
@@ -143,18 +146,23 @@ class _Compiled:
         binds = {name: bind for bind, name in compiled.bind_names.items()}
         self.sql: Final = str(compiled)
         self.names: Final[Sequence[str]] = compiled.positiontup or ()
-        self._ordered: Final[list[Any]] = [None] * len(self.names)
-        self._parameters: Final[list[tuple[int, str, Process | None]]] = []
+        self._keys: Final[list[str]] = []
+        """What the values call each parameter."""
+        self._constants: Final[dict[str, Any]] = {}
+        self._processes: Final[list[tuple[int, Process]]] = []
         for at, name in enumerate(self.names):
-            process = binds[name].type.dialect_impl(dialect).bind_processor(dialect)
-            is_constant = not binds[name].required and binds[name].value is not None
-            if isinstance(bucket := binds[name].type, Bucket) and not is_constant:
-                self._parameters.append((at, bucket.of, process))
-            elif binds[name].required:
-                self._parameters.append((at, name, process))
-            else:  # a constant of the statement
-                value = binds[name].effective_value
-                self._ordered[at] = value if process is None else process(value)
+            bind, key = binds[name], name
+            process = bind.type.dialect_impl(dialect).bind_processor(dialect)
+            is_constant = not bind.required and bind.value is not None
+            if isinstance(bind.type, Bucket) and not is_constant:
+                key = bind.type.of
+            elif not bind.required:
+                value = bind.effective_value
+                self._constants[name] = value if process is None else process(value)
+                process = None
+            self._keys.append(key)
+            if process is not None:
+                self._processes.append((at, process))
         columns = list(statement.exported_columns)
         self._processors: Final = [
             column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
@@ -162,20 +170,20 @@ class _Compiled:
         fields = [column.key if isinstance(column, sa.Column) else column.name for column in columns]
         self._row: Final[Any] = namedtuple("Row", fields)  # type: ignore[misc]  # noqa: PYI024
         self._pending: dict[frozenset[int], str] = {}
+        self._is_sqlite: Final = dialect.name == "sqlite"  # which has told every position before
 
     def ordered(self, values: Mapping[str, Any]) -> list[Any]:
-        ordered = self._ordered.copy()
-        for at, name, process in self._parameters:
-            ordered[at] = values[name] if process is None else process(values[name])
+        given = {**values, **self._constants} if self._constants else values
+        ordered = [*map(given.__getitem__, self._keys)]
+        for at, process in self._processes:
+            ordered[at] = process(ordered[at])
         return ordered
 
     def sql_for(self, rows: Sequence[list[Any]]) -> str:
         """Return the statement for these rows: it reads the position itself where one is PENDING, which becomes NULL."""
-        pending = frozenset(
-            at for row in rows if PENDING in row for at, each in enumerate(row) if each is PENDING
-        )
-        if not pending:
+        if self._is_sqlite or not any(PENDING in row for row in rows):
             return self.sql
+        pending = frozenset(at for row in rows for at, each in enumerate(row) if each is PENDING)
         for row in rows:
             row[:] = [None if each is PENDING else each for each in row]
         if pending not in self._pending:

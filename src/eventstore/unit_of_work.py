@@ -228,8 +228,9 @@ class UnitOfWork:
         self._connection = connection
         rows, changes = self._unsent
         is_sqlite = self.log.database.is_sqlite
-        require_same_server(connection)
-        if is_sqlite and monotonic() > self._began_at + MAX_CLOCK_LAG.total_seconds():
+        if not is_sqlite:
+            require_same_server(connection)
+        elif monotonic() > self._began_at + MAX_CLOCK_LAG.total_seconds():
             raise StaleError  # its time has passed: it has waited for its turn
         with _under_lock(connection, commits=commits):
             locked = lock_account(connection, self._account, self._assumed_now)

@@ -10,6 +10,7 @@ from aggregates.track_list import TrackList
 from aggregates.values import Artwork, ListType, Visibility, slug_of
 from eventstore.change import Change, changes_of
 from eventstore.jobs import queue
+from eventstore.jobs.kinds import Wanted
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
 from eventstore.schema import Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns
@@ -91,14 +92,13 @@ class Lists:
     tables: Final = (ProjectedTable(track_list),)
 
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
-        latest = {made.list_id: made for _, _, made in changes_of(TrackList, changes)}
+        latest, wanted = dict[int, TrackList](), list[Wanted]()
+        for change, before, made in changes_of(TrackList, changes):
+            latest[made.list_id] = made
+            if made.followed != (before.followed if before is not None else frozenset()):
+                wanted.append(carried(change, made))
         write_rows(connection, into(track_list), [row_of(made) for made in latest.values()])
-        wanted = [
-            carried(change, after)
-            for change, before, after in changes_of(TrackList, changes)
-            if after.followed != (before.followed if before is not None else frozenset())
-        ]
-        if into(track_list) is track_list:
+        if wanted and into(track_list) is track_list:
             queue.request(connection, wanted, changes[-1].recorded_at)
 
 

@@ -108,7 +108,10 @@ class Reactions:
     def __init__(self, kind: type[Reaction]) -> None:
         self._kind: Final = kind
         self._table: Final = SHOWN[kind.TOPIC][0]
-        self.name: Final = self._table.name
+        self.name: Final = str(
+            self._table.name
+        )  # which is no plain text: SQLite takes long to see that it is one
+        self._names: Final = [column.key for column in self._table.columns if column.key != "bucket"]
         self.tables: Final = (ProjectedTable(self._table),)
         self.fingerprint: Final = fingerprint(VERSION, self._table)
 
@@ -121,8 +124,7 @@ class Reactions:
             if before is None or before.is_public != made.is_public:
                 by = FOUND if isinstance(change.event, self._kind.Adopted) else change.version
                 wanted.append(Wanted(REACTION, f"{Subject.of(made)}/{by}", change.did))
-        names = [column.key for column in self._table.columns if column.key != "bucket"]
-        rows = [{name: getattr(made, name) for name in names} for made in latest.values()]
+        rows = [{name: getattr(made, name) for name in self._names} for made in latest.values()]
         write_rows(connection, into(self._table), rows)
         if wanted and into(self._table) is self._table:
             queue.request(connection, wanted, changes[-1].recorded_at)

@@ -1,9 +1,11 @@
 """`tracks`: what each track is now, one row a track, and `track_tags`. A deleted track keeps its row, hidden by deleted_at."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, Final
 
@@ -82,19 +84,36 @@ _PLAIN_FIELDS: Final = tuple(field for field in TrackView.__dataclass_fields__ i
 _PLAIN: Final = attrgetter(*_PLAIN_FIELDS)
 
 
-def row_of(track: Track) -> dict[str, Any]:
-    return {
-        **dict(zip(_PLAIN_FIELDS, _PLAIN(track), strict=True)),
-        "features": [dict(vars(feature)) for feature in track.features],
-        "tags": list(track.tags),
-        "self_labels": list(track.self_labels),
-        "downloads": track.downloads.value if track.downloads is not Downloads.OPEN else None,
-        "support_gate": dict(vars(track.support_gate)) if track.support_gate else None,
-        **_prefixed(track.audio, "audio_", Audio),
-        **_prefixed(track.artwork, "artwork_", Artwork),
-        "blob_ref": dict(vars(track.blob)) if track.blob else None,
-        "search": normalized(SEPARATOR.join((track.title, track.artist, track.album or ""))),
+_COLUMNS: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {
+    "features": lambda features: {"features": [dict(vars(each)) for each in features]},
+    "tags": lambda tags: {"tags": list(tags)},
+    "self_labels": lambda labels: {"self_labels": list(labels)},
+    "downloads": lambda who: {"downloads": who.value if who is not Downloads.OPEN else None},
+    "support_gate": lambda gate: {"support_gate": dict(vars(gate)) if gate else None},
+    "audio": partial(_prefixed, prefix="audio_", kind=Audio),
+    "artwork": partial(_prefixed, prefix="artwork_", kind=Artwork),
+    "blob": lambda blob: {"blob_ref": dict(vars(blob)) if blob else None},
+}
+"""The columns of the fields that are not stored as they are."""
+_FIELDS: Final = tuple(TrackView.__dataclass_fields__)
+_VALUES: Final = attrgetter(*_FIELDS)
+_SEARCHED: Final = ("title", "artist", "album")
+
+
+def row_of(track: Track, before: Track | None = None) -> dict[str, Any]:
+    """Return the row of a track, or what of it differs from that of the track `before`."""
+    earlier = _VALUES(before) if before is not None else repeat(...)  # which no value equals
+    changed = {
+        field: value
+        for field, value, was in zip(_FIELDS, _VALUES(track), earlier, strict=False)
+        if value is not was and value != was
     }
+    row: dict[str, Any] = {}
+    for field, value in changed.items():
+        row |= _COLUMNS[field](value) if field in _COLUMNS else {field: value}
+    if not changed.keys().isdisjoint(_SEARCHED):
+        row["search"] = normalized(SEPARATOR.join((track.title, track.artist, track.album or "")))
+    return row
 
 
 VERSION: Final = 2
@@ -173,12 +192,13 @@ class Tracks:
         for _, _, track in changes_of(Track, changes):
             latest.pop(track.track_id, None)
             latest[track.track_id] = track
-        rows = [row_of(track) for track in latest.values()]
-        changed = None
-        if len(changes) == 1 and rows and isinstance(before := changes[0].before, Track):
-            known = row_of(before)
-            changed = tuple(name for name, value in rows[0].items() if value != known[name])
-        write_rows(connection, into(tracks), rows, changed)
+        if len(changes) == 1 and isinstance(before := changes[0].before, Track):
+            (track,) = latest.values()
+            row = row_of(track, before)
+            known = {"track_id": track.track_id, "did": track.did}
+            write_rows(connection, into(tracks), [known | row], tuple(row))
+            return
+        write_rows(connection, into(tracks), [row_of(track) for track in latest.values()])
 
 
 def normalized(text: str) -> str:
