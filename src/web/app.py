@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlencode, urlsplit
@@ -9,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import MutableHeaders
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from api.app import create_app as create_api
 from api.document import DocumentedApp
@@ -122,6 +123,12 @@ async def _then(address: str, api: Api, path: str, fields: dict[str, str]) -> Re
     return response
 
 
+async def _route(with_pages: APIRouter, api: APIRouter, scope: Scope, receive: Receive, send: Send) -> None:
+    """Hold a program's request against no route of a page: there are many of those."""
+    is_program = scope["type"] == "http" and not accepts_html(scope)
+    await (api if is_program else with_pages).app(scope, receive, send)
+
+
 PAGES: Final = (my_tracks, track, likes, docs, now, deliveries, repairs, people, actions)
 LISTS: Final = (lists.ALBUM, lists.PLAYLIST)
 ROUTERS: Final = (
@@ -138,7 +145,9 @@ ROUTERS: Final = (
 def create_app(services: Services) -> DocumentedApp:
     """Return the application. Pages come before the API's routes: at a shared address, a browser gets the page."""
     app = create_api(services, error_body)
+    api = APIRouter(routes=[*rendering.static.routes, *app.routes], redirect_slashes=False)
     app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
+    app.router.middleware_stack = partial(_route, app.router, api)
     app.state.sign_in_pages = WebSignInPages(services)
     app.state.reference = docs.Reference(app)
     app.add_exception_handler(RefusedError, refused)

@@ -17,7 +17,6 @@ from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, ImmutableMultiDict
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.routing import Match
 from starlette.types import Message, Receive, Scope
 
 from api.auth.authentication import SAFE, Authenticated, OperatorDep, OptionalCaller, ServicesDep
@@ -95,7 +94,7 @@ PUBLIC: Final = ("/@", "/tags/", "/docs/")
 
 def accepts_html(scope: Scope) -> bool:
     """Whether to answer with a page: browsers name text/html in Accept; a public page is for all that accept anything."""
-    if ACCEPTS_HTML not in scope:  # each route of a page asks
+    if ACCEPTS_HTML not in scope:
         accept = Headers(scope=scope).get("accept") or ANY
         is_public = scope["path"] in {"/", "/docs"} or scope["path"].startswith(PUBLIC)
         scope[ACCEPTS_HTML] = HTML in accept or (ANY in accept and is_public)
@@ -103,18 +102,13 @@ def accepts_html(scope: Scope) -> bool:
 
 
 class PageRoute(DeferredRoute):
-    """A route that matches only requests that accept HTML."""
+    """A route of a page, which `web.app` holds only against requests that accept HTML."""
 
     def __init__(
         self, path: str, endpoint: Callable[..., Any], *, methods: list[str], **options: Any
     ) -> None:
         methods = ["GET", "HEAD"] if methods == ["GET"] else methods
         super().__init__(path, endpoint, methods=methods, **options)
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] == "http" and not accepts_html(scope):
-            return Match.NONE, {}
-        return super().matches(scope)
 
 
 MAX_FORM_BYTES: Final = 256 * 1024
