@@ -31,8 +31,8 @@ awaited: Final[ContextVar[bool]] = ContextVar("awaited", default=False)
 """Whether a caller waits for what follows the commit that is made now."""
 POLL_SECONDS: Final = 0.25
 RECONNECT_SECONDS: Final = 1.0
-MIN_INTERVAL_SECONDS: Final = 0.002
-"""Between two announcements: one covers a whole burst of commits."""
+PAUSE_SECONDS: Final = {CHANNEL: 0.03, SETTLED: 0.002}
+"""After an announcement, since one covers a whole burst of commits: relays poll no more often, but requests wait for what was settled."""
 
 _ANNOUNCE: Final = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
 """A signal need not survive a crash. The setting ends with the statement: a pooler gives the session to other clients."""
@@ -103,7 +103,7 @@ class Announcer:
                 pending, self._pending = self._pending, set()
             for channel in pending:
                 driver.execute(_ANNOUNCE, [channel])
-            self._stopping.wait(MIN_INTERVAL_SECONDS)
+            self._stopping.wait(max(map(PAUSE_SECONDS.__getitem__, pending), default=0))
 
 
 class Listener:
