@@ -104,6 +104,13 @@ def _in_utc(value: T) -> T:
     return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
+def partial_index(
+    name: str, *columns: sa.ColumnElement[Any], where: sa.ColumnElement[bool], unique: bool = False
+) -> None:
+    """Index the rows for which a condition holds."""
+    sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
 stored_event = sa.Table(
     "stored_event",
     metadata,

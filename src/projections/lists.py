@@ -12,7 +12,7 @@ from eventstore.change import Change, changes_of
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
-from eventstore.schema import Position, UtcDateTime, metadata
+from eventstore.schema import Position, UtcDateTime, metadata, partial_index
 from eventstore.streams.buckets import account_columns
 from projections.reactions import carried
 from projections.tracks.table import normalized
@@ -55,14 +55,7 @@ track_list: Final = sa.Table(
 it: Final = track_list.c
 LIVE: Final = it.deleted_at.is_(None)
 IS_ALBUM: Final = it.list_type == sa.literal_column(f"'{ListType.ALBUM}'")
-sa.Index(
-    "uq_track_list_did_name",
-    it.did,
-    it.name,
-    unique=True,
-    sqlite_where=sa.and_(LIVE, IS_ALBUM),
-    postgresql_where=sa.and_(LIVE, IS_ALBUM),
-)
+partial_index("uq_track_list_did_name", it.did, it.name, where=sa.and_(LIVE, IS_ALBUM), unique=True)
 sa.Index("ix_track_list_did_slug", it.did, it.slug)
 MAX_SCANNED_LISTS: Final = 10_000
 """Of one search."""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from eventstore.database import Database, pages
-from eventstore.schema import UtcDateTime, metadata
+from eventstore.schema import UtcDateTime, metadata, partial_index
 from eventstore.states import State
 from storage.cid import new_key
 from storage.errors import MediaGoneError, NotReservedError, StoreUnavailableError
@@ -48,13 +48,7 @@ media = sa.Table(
     sa.Index("ix_media_state_touched_at", "state", "touched_at"),
 )
 IS_LIVE: Final = media.c.state == MediaState.LIVE
-sa.Index(
-    "uq_media_live_cid",
-    media.c.cid,
-    unique=True,
-    sqlite_where=IS_LIVE,
-    postgresql_where=IS_LIVE,
-)
+partial_index("uq_media_live_cid", media.c.cid, where=IS_LIVE, unique=True)
 
 RESERVATION_TTL: Final = timedelta(minutes=5)
 """How long after it has reserved bytes a command may name them: a small part of the grace time of the sweep, a day at least."""

@@ -14,7 +14,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.sql.functions import FunctionElement
 
-from eventstore.schema import UtcDateTime
+from eventstore.schema import UtcDateTime, partial_index
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import (
     CONCERNS_RELAY,
@@ -104,31 +104,10 @@ ORDER: Final = (CLASS, _FAILURES, target.desired_op != DELETE_LITERAL, target.de
 
 COMES_DUE: Final = target_due_at() < NEVER_LITERAL
 """True for targets that are due now or at a known time: the condition of the index that is in their order."""
-for _name, _at, _which in (
-    ("live", lane_due_at(), HAS_LIVE_WORK),
-    ("backfill", lane_backfill_at(), HAS_BACKFILL),
-):
-    sa.Index(
-        f"ix_mirror_lane_{_name}",
-        lane.host,
-        Grouping(_at),
-        lane.did,
-        sqlite_where=_which,
-        postgresql_where=_which,
-    )
-sa.Index(
-    "ix_mirror_target_next",
-    target.did,
-    *map(Grouping, ORDER[:-1]),  # PostgreSQL wants brackets around an expression
-    target.desired_gen,
-    sqlite_where=COMES_DUE,
-    postgresql_where=COMES_DUE,
-)
-sa.Index(
-    "ix_mirror_target_due",
-    target.did,
-    target.backfill,
-    Grouping(target_due_at()),
-    sqlite_where=CONCERNS_RELAY,
-    postgresql_where=CONCERNS_RELAY,
-)
+# PostgreSQL wants brackets around an expression
+_live_at, _backfill_at, _target_at = map(Grouping, (lane_due_at(), lane_backfill_at(), target_due_at()))
+_order = map(Grouping, ORDER[:-1])
+partial_index("ix_mirror_lane_live", lane.host, _live_at, lane.did, where=HAS_LIVE_WORK)
+partial_index("ix_mirror_lane_backfill", lane.host, _backfill_at, lane.did, where=HAS_BACKFILL)
+partial_index("ix_mirror_target_next", target.did, *_order, target.desired_gen, where=COMES_DUE)
+partial_index("ix_mirror_target_due", target.did, target.backfill, _target_at, where=CONCERNS_RELAY)

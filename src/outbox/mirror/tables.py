@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventstore.projection import ProjectedTable
-from eventstore.schema import Position, UtcDateTime, metadata
+from eventstore.schema import Position, UtcDateTime, metadata, partial_index
 from eventstore.streams.buckets import account_columns
 from outbox.mirror.states import LaneState, TargetState
 
@@ -105,7 +105,7 @@ HAS_BACKFILL: Final = sa.and_(_IS_READY, ~lane.paused, lane.backfill_at < NEVER_
 """Queries with one of these conditions read an index of these lanes alone, in the order of their times (due.py)."""
 WAS_LEASED: Final = lane.lease_until > PAST_LITERAL
 """True for lanes that a relay has leased, even one that died. A query with this condition reads an index of these."""
-sa.Index("ix_mirror_lane_leased", lane.host, sqlite_where=WAS_LEASED, postgresql_where=WAS_LEASED)
+partial_index("ix_mirror_lane_leased", lane.host, where=WAS_LEASED)
 
 mirror_target = sa.Table(
     "mirror_target",
@@ -144,14 +144,7 @@ mirror_target = sa.Table(
     sa.Index("ix_mirror_target_track_id", "subject_id"),
 )
 target: Final = mirror_target.c
-sa.Index(
-    "uq_mirror_target_track_id",
-    target.subject_id,
-    target.kind,
-    unique=True,
-    sqlite_where=~target.former,
-    postgresql_where=~target.former,
-)
+partial_index("uq_mirror_target_track_id", target.subject_id, target.kind, where=~target.former, unique=True)
 """A subject has one current record, and any number of former ones that are still to be deleted."""
 
 FEW_ROWS: Final[dict[str, Any]] = {"yield_per": 4}
@@ -186,7 +179,7 @@ SUBJECT: Final = target.kind + sa.literal_column("'/'") + sa.cast(target.subject
 """Names the subject of a target, to count subjects."""
 IS_OPEN_JOB: Final = sa.or_(upload.requested, upload.again)
 """True for uploads that are still to be made. A query with this condition reads an index of these alone."""
-sa.Index("ix_blob_job_open", upload.not_before, sqlite_where=IS_OPEN_JOB, postgresql_where=IS_OPEN_JOB)
+partial_index("ix_blob_job_open", upload.not_before, where=IS_OPEN_JOB)
 
 repo_scan = sa.Table(
     "repo_scan",
@@ -219,15 +212,13 @@ IS_TROUBLED: Final = sa.or_(
     target.state.in_([sa.literal_column(f"'{state}'") for state in _TROUBLED]), target.detached
 )
 """True for records that fail, or did before their newest event. A query with this condition reads an index of these."""
-sa.Index(
-    "ix_mirror_target_troubled", target.subject_id, sqlite_where=IS_TROUBLED, postgresql_where=IS_TROUBLED
-)
+partial_index("ix_mirror_target_troubled", target.subject_id, where=IS_TROUBLED)
 HAS_FAILED: Final = upload.attempts > sa.literal_column("0")
 """True for uploads that failed the last time. A query with this condition reads an index of these."""
-sa.Index("ix_blob_job_failed", upload.subject_id, sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED)
+partial_index("ix_blob_job_failed", upload.subject_id, where=HAS_FAILED)
 IS_FAILING: Final = upload.failing_since.is_not(None)
 """True for uploads that nothing has ended since they failed, refused ones too. A query with this condition reads an index of these."""
-sa.Index("ix_blob_job_failing", upload.cause, sqlite_where=IS_FAILING, postgresql_where=IS_FAILING)
+partial_index("ix_blob_job_failing", upload.cause, where=IS_FAILING)
 
 delivery_attempt = sa.Table(
     "delivery_attempt",

@@ -15,7 +15,7 @@ from aggregates.track import Track
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 from eventstore.change import Change, changes_of
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows, write_rows
-from eventstore.schema import Json, Position, UtcDateTime, metadata
+from eventstore.schema import Json, Position, UtcDateTime, metadata, partial_index
 from eventstore.streams.buckets import account_columns
 
 
@@ -166,14 +166,7 @@ tracks = sa.Table(
 LIVE: Final = tracks.c.deleted_at.is_(None)
 HAS_AUDIO_ALONE: Final = sa.and_(LIVE, ~tracks.c.adopted)
 """Adopted records may have the same audio."""
-sa.Index(
-    "uq_tracks_did_audio_cid",
-    tracks.c.did,
-    tracks.c.audio_cid,
-    unique=True,
-    sqlite_where=HAS_AUDIO_ALONE,
-    postgresql_where=HAS_AUDIO_ALONE,
-)
+partial_index("uq_tracks_did_audio_cid", tracks.c.did, tracks.c.audio_cid, where=HAS_AUDIO_ALONE, unique=True)
 sa.Index("ix_tracks_did_track_id", tracks.c.did, tracks.c.track_id)
 sa.Index("ix_tracks_audio_cid", tracks.c.audio_cid)
 sa.Index("ix_tracks_artwork_cid", tracks.c.artwork_cid)

@@ -14,7 +14,7 @@ from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Wanted
 from eventstore.jobs.table import job
-from eventstore.schema import Json, Position, UtcDateTime, metadata
+from eventstore.schema import Json, Position, UtcDateTime, metadata, partial_index
 from eventstore.states import State
 from eventstore.streams.buckets import account_columns, bucket_of
 from replay.errors import RepairNotFoundError
@@ -86,9 +86,7 @@ repair = sa.Table(
 )
 it: Final = repair.c
 IS_UNFINISHED: Final = it.ended_at.is_(None)
-sa.Index(
-    "uq_repair_unfinished", it.did, unique=True, sqlite_where=IS_UNFINISHED, postgresql_where=IS_UNFINISHED
-)
+partial_index("uq_repair_unfinished", it.did, where=IS_UNFINISHED, unique=True)
 
 Skip = Mapping[str, Any]
 
