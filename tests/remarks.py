@@ -1,6 +1,7 @@
 """A second kind of record, which lives in the tests alone: what an account remarks on another record."""
 
 from datetime import datetime
+from functools import cached_property
 from typing import Any, ClassVar
 
 from aggregates import published_events
@@ -106,12 +107,14 @@ def _text(value: Any) -> str:
 
 class RemarkRecords(RecordKind):
     aggregate = Remark
+    lexicon_id = REMARKS
     is_optional = True
     own_fields = frozenset({"$type", "text", "subject", "createdAt", GENERATION})
     adoptable: ClassVar = {"text": ("text", _text)}
 
-    def __init__(self) -> None:
-        super().__init__(Lexicon(DOCUMENT, known_lexicons()))
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        return Lexicon(DOCUMENT, known_lexicons())
 
     def record_of(self, state: Remark, generation: int) -> Record:
         return {
@@ -121,9 +124,6 @@ class RemarkRecords(RecordKind):
             "createdAt": state.created_at,
             GENERATION: generation,
         }
-
-    def take_back(self, state: Remark, record: Record, *, at: datetime) -> None:
-        """Nothing: a restored log has lost nothing of a remark that must not wait."""
 
 
 def record_kinds(settings: Settings, urls: RecordUrls) -> RecordKinds:

@@ -12,7 +12,7 @@ from aggregates.list_order import Entry, entries_of
 from aggregates.track_list import TrackList, may_take_over
 from aggregates.values import MAX_ITEMS, ListItem, checked_list_name
 from outbox.record.dag_cbor import Record
-from outbox.record.kind import FORMATS, GENERATION, RecordKind, known_lexicons
+from outbox.record.kind import FORMATS, GENERATION, RecordKind
 
 ITEMS: Final = "items"
 
@@ -44,12 +44,10 @@ def _items(value: Any) -> tuple[ListItem, ...]:
 
 class ListRecords(RecordKind):
     aggregate = TrackList
+    lexicon_id = "fm.plyr.list"
     is_optional = True
     own_fields = frozenset({"$type", "name", "listType", ITEMS, "createdAt", GENERATION})
     adoptable: ClassVar = {"name": ("name", _name), ITEMS: (ITEMS, _items)}
-
-    def __init__(self, collection: str | None = None, old_collection: str | None = None) -> None:
-        super().__init__(known_lexicons()["fm.plyr.list"], collection, old_collection)
 
     def record_of(self, state: TrackList, generation: int) -> Record:
         named = {"name": state.name} if state.name is not None else {}
@@ -61,9 +59,6 @@ class ListRecords(RecordKind):
             "createdAt": state.created_at,
             GENERATION: generation,
         }
-
-    def take_back(self, state: TrackList, record: Record, *, at: datetime) -> None:
-        """Nothing: a restored log has lost nothing of a list that must not wait."""
 
     def may_take_over(self, base: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
         """Whether only items were added or removed; all else is the owner's to decide."""

@@ -1,14 +1,13 @@
 """Maps a profile's state to its record, and a record to the fields of a profile."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from aggregates.errors import InvalidFieldError
 from aggregates.profile import Profile
 from aggregates.values import checked_bio
 from outbox.record.dag_cbor import Record
-from outbox.record.kind import FORMATS, GENERATION, RecordKind, edited, known_lexicons
+from outbox.record.kind import FORMATS, GENERATION, RecordKind, edited
 
 
 def _bio(value: Any) -> str | None:
@@ -21,6 +20,7 @@ class ProfileRecords(RecordKind):
     """`address` returns where this service serves a picture."""
 
     aggregate = Profile
+    lexicon_id = "fm.plyr.actor.profile"
     is_optional = True
     own_fields = frozenset({"$type", "bio", "avatar", "createdAt", GENERATION})
     addresses = ("avatar",)
@@ -28,7 +28,7 @@ class ProfileRecords(RecordKind):
     adoptable: ClassVar = {"bio": ("bio", _bio)}
 
     def __init__(self, address: Callable[[str], str], collection: str | None = None) -> None:
-        super().__init__(known_lexicons()["fm.plyr.actor.profile"], collection)
+        super().__init__(collection)
         self.address: Final = address
 
     def record_of(self, state: Profile, generation: int) -> Record:
@@ -48,6 +48,3 @@ class ProfileRecords(RecordKind):
         if not isinstance(created_at, str):
             raise InvalidFieldError("createdAt", "must be a time as in RFC 3339")
         return {"bio": _bio(record.get("bio")), "avatar_url": avatar_url, "created_at": created_at}
-
-    def take_back(self, state: Profile, record: Record, *, at: datetime) -> None:
-        """Nothing: a restored log has lost nothing of a profile that must not wait."""

@@ -1,7 +1,6 @@
 """Maps a like's and a comment's state to its record, and a record to the fields of either."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, ClassVar
 
 from aggregates.comment import Comment
@@ -9,16 +8,12 @@ from aggregates.errors import InvalidFieldError
 from aggregates.like import Like
 from aggregates.values import checked_comment, checked_timestamp_ms
 from outbox.record.dag_cbor import Record
-from outbox.record.kind import GENERATION, RecordKind, edited, known_lexicons
+from outbox.record.kind import GENERATION, RecordKind, edited
 
 
 class ReactionRecords(RecordKind):
     is_optional = True
     own_fields = frozenset({"$type", "subject", "createdAt", GENERATION})
-    lexicon_id: ClassVar[str]
-
-    def __init__(self, collection: str | None = None) -> None:
-        super().__init__(known_lexicons()[self.lexicon_id], collection)
 
     def record_of(self, state: Any, generation: int) -> Record:
         return {
@@ -35,9 +30,6 @@ class ReactionRecords(RecordKind):
                 subject = {"track_id": None, "track_uri": uri, "track_cid": cid}
                 return {**subject, "created_at": created_at, **own}
         raise InvalidFieldError("subject", "must be a record, with `createdAt` beside it")
-
-    def take_back(self, state: Any, record: Record, *, at: datetime) -> None:
-        """Nothing: a reaction has nothing that must not wait."""
 
 
 class LikeRecords(ReactionRecords):

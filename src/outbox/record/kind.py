@@ -8,6 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
@@ -44,7 +45,7 @@ class Lexicon:
     """
 
     def __init__(self, document: Mapping[str, Any], others: Mapping[str, "Lexicon"]) -> None:
-        self.id: Final[str] = document["id"]
+        self._id: Final[str] = document["id"]
         self._defs: Final[Mapping[str, Any]] = document["defs"]
         self._others: Final = others
         self._checks: Final[dict[str, Callable[[dict[str, Any], Any, str], None]]] = {
@@ -75,7 +76,7 @@ class Lexicon:
         if not isinstance(value, dict) or not isinstance(value.get("$type"), str):
             raise LexiconError(path, "must be an object with a $type")
         known = {
-            f"{self.id}{reference}"
+            f"{self._id}{reference}"
             if reference.startswith("#")
             else reference.removesuffix("#main"): reference
             for reference in schema["refs"]
@@ -192,6 +193,7 @@ class RecordKind(ABC):
     """One kind of record; `name` is stored with each of them."""
 
     aggregate: ClassVar[type[Published]]
+    lexicon_id: ClassVar[str]
     own_fields: ClassVar[frozenset[str]]
     """The fields that we write; others belong to other clients, and stay as they are."""
     addresses: ClassVar[Sequence[str]] = ()
@@ -205,14 +207,15 @@ class RecordKind(ABC):
     adoptable: ClassVar[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {}
     """By field of the record that its owner may take over from another client: the aggregate's field, and what checks a value."""
 
-    def __init__(
-        self, lexicon: Lexicon, collection: str | None = None, old_collection: str | None = None
-    ) -> None:
-        self.lexicon: Final = lexicon
-        self.collection: Final = collection or lexicon.id
+    def __init__(self, collection: str | None = None, old_collection: str | None = None) -> None:
+        self.collection: Final = collection or self.lexicon_id
         """That of new records."""
         self.old_collection: Final = old_collection
         """That which older records may be moved from."""
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        return known_lexicons()[self.lexicon_id]
 
     @property
     def name(self) -> str:
@@ -227,8 +230,7 @@ class RecordKind(ABC):
     def record_of(self, state: Any, generation: int) -> Record:
         """Return the record of a live subject as of `generation`, a log position; empty fields are absent."""
 
-    @abstractmethod
-    def take_back(self, state: Any, record: Record, *, at: datetime) -> None:
+    def take_back(self, state: Any, record: Record, *, at: datetime) -> None:  # noqa: B027 - most have nothing such
         """Set what a restored log has lost, the record names, and must not wait for its owner to decide on the rest."""
 
     def fields_of(self, record: Mapping[str, Any]) -> dict[str, Any]:

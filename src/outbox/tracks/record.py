@@ -23,7 +23,7 @@ from aggregates.values import (
     checked_title,
 )
 from outbox.record.dag_cbor import Record
-from outbox.record.kind import FORMATS, GENERATION, RecordKind, blob_reference, known_lexicons
+from outbox.record.kind import FORMATS, GENERATION, RecordKind, blob_reference
 
 OWN_FIELDS: Final = frozenset({
     "$type",
@@ -102,6 +102,7 @@ Texts, features and labels alone: a record never decides who may listen, and no 
 
 class TrackRecords(RecordKind):
     aggregate = Track
+    lexicon_id = "fm.plyr.track"
     own_fields = OWN_FIELDS
     addresses = ("audioUrl", "imageUrl")
     blob_field = "audioBlob"
@@ -110,7 +111,7 @@ class TrackRecords(RecordKind):
     def __init__(
         self, urls: RecordUrls, collection: str | None = None, old_collection: str | None = None
     ) -> None:
-        super().__init__(known_lexicons()["fm.plyr.track"], collection, old_collection)
+        super().__init__(collection, old_collection)
         self._urls = urls
 
     def record_of(self, state: Track, generation: int) -> Record:
