@@ -324,13 +324,21 @@ def require_same_server(connection: sa.Connection) -> None:
         raise LogBusyError
 
 
+def count_rows(
+    connection: sa.Connection, *which: sa.ColumnElement[bool], of: sa.FromClause | None = None
+) -> int:
+    """Count the rows of the conditions' tables, or `of` this one, for which all hold."""
+    query = sa.select(sa.func.count()).where(*which)
+    return connection.scalar(query if of is None else query.select_from(of)) or 0
+
+
 MAX_COUNTED: Final = 10_000
 """Screens count no more rows: what waits may be very much, and few want to know how much exactly."""
 
 
 def count_up_to_limit(connection: sa.Connection, query: sa.Select[Any]) -> int:
     """Count the rows of the query; MAX_COUNTED stands for as many or more."""
-    return connection.scalar(sa.select(sa.func.count()).select_from(query.limit(MAX_COUNTED).subquery())) or 0
+    return count_rows(connection, of=query.limit(MAX_COUNTED).subquery())
 
 
 MAX_ITEMS_PER_QUERY: Final = 500

@@ -13,6 +13,7 @@ import httpx
 import sqlalchemy as sa
 
 from eventstore.coordination.threads import Threads
+from eventstore.database import count_rows
 from identity.resolution.address_policy import AddressPolicy
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import lane, mirror_lane
@@ -58,7 +59,7 @@ def check_media(
     """Check the copies of all that tracks name, or did within the grace period; `deep` hashes every byte. Nothing is changed."""
     with storage.database.read() as connection:
         before = storage.database.now(connection) - grace
-        rows = connection.scalar(sa.select(sa.func.count()).where(IS_LIVE)) or 0
+        rows = count_rows(connection, IS_LIVE)
     done = 0
     live = sa.select(media).where(IS_LIVE)
     with ThreadPoolExecutor(MAX_CONCURRENT_REQUESTS) as pool:

@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from aggregates.track import Track
 from api.json_response import ListedUri, body_from
 from api.responses.track import BRINGS_BLOB, IS_OF_TRACK
-from eventstore.database import Database
+from eventstore.database import Database, count_rows
 from eventstore.jobs.queue import job_of
 from eventstore.jobs.table import JobState, state_of
 from identity.accounts.credentials import count_usable_tokens
 from identity.sessions.session_store import is_connected
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import mirror_target, target
+from outbox.mirror.tables import target
 from outbox.operations.account_deletion import PendingRemovals, remains
 from outbox.views.overview import lane_of
 from projections.history import history
@@ -129,27 +129,10 @@ def _saved(connection: sa.Connection, did: str) -> int:
         .where(IS_OF_TRACK, history.c.type.in_(BRINGS_BLOB))
         .scalar_subquery()
     )
-    confirmed = (
-        sa.select(sa.func.count())
-        .select_from(
-            tracks.join(
-                mirror_target,
-                sa.and_(
-                    target.did == tracks.c.did,
-                    target.subject_id == tracks.c.track_id,
-                    target.kind == Track.TOPIC,
-                    ~target.former,
-                ),
-            )
-        )
-        .where(
-            tracks.c.did == did,
-            AUDIO_COPY_STATE == AudioCopyState.UPLOADED,
-            tracks.c.record_missing_since.is_(None),
-        )
-        .where(target.acked_gen >= brought)
-    )
-    return connection.scalar(confirmed) or 0
+    same = (target.did == tracks.c.did, target.kind == Track.TOPIC, target.subject_id == tracks.c.track_id)
+    names_blob = (AUDIO_COPY_STATE == AudioCopyState.UPLOADED, tracks.c.record_missing_since.is_(None))
+    is_confirmed = (~target.former, target.acked_gen >= brought)
+    return count_rows(connection, tracks.c.did == did, *same, *names_blob, *is_confirmed)
 
 
 HERE: Final = "/me"

@@ -31,6 +31,7 @@ from api.services import Services
 from application.authorization import may_have_bytes, may_see_track
 from application.errors import TrackNotFoundError
 from application.tracks.revert import kept_audio
+from eventstore.database import count_rows
 from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account
 from identity.accounts.credentials import Principal
@@ -215,7 +216,7 @@ def own_page(
     order = (tracks.c.search, tracks.c.track_id) if by_title else (tracks.c.track_id.desc(),)
     page = sa.select(tracks).where(*found).order_by(*order).offset(offset).limit(limit)
     views = tuple(map(TrackView.from_row, connection.execute(page)))
-    return OwnPage(views, _count(connection, *found), _count(connection, *copyable))
+    return OwnPage(views, count_rows(connection, *found), count_rows(connection, *copyable))
 
 
 def without_record(connection: sa.Connection, did: str) -> tuple[TrackView, ...]:
@@ -229,10 +230,6 @@ def audio_sizes(connection: sa.Connection, did: str) -> dict[int, int]:
     """Return the bytes of each live track's audio, by track id."""
     query = sa.select(tracks.c.track_id, tracks.c.audio_size).where(LIVE, tracks.c.did == did)
     return {row.track_id: row.audio_size for row in connection.execute(query)}
-
-
-def _count(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> int:
-    return connection.scalar(sa.select(sa.func.count(tracks.c.track_id)).where(*conditions)) or 0
 
 
 def _conditions(connection: sa.Connection, did: str, wanted: MyListing) -> list[sa.ColumnElement[bool]]:

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from aggregates.account import Account
 from eventstore.change import Envelope
-from eventstore.database import Database, with_now
+from eventstore.database import Database, count_rows, with_now
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime, metadata
@@ -262,7 +262,7 @@ def revoke_all_tokens(connection: sa.Connection, now: datetime) -> None:
 
 def count_usable_tokens(connection: sa.Connection, now: datetime, did: str | None = None) -> int:
     of_account = () if did is None else (credential.c.did == did,)
-    return connection.scalar(sa.select(sa.func.count()).where(_is_usable(now), *of_account)) or 0
+    return count_rows(connection, _is_usable(now), *of_account)
 
 
 def _is_usable(now: datetime | sa.BindParameter[datetime]) -> sa.ColumnElement[bool]:

@@ -8,6 +8,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from eventstore.database import count_rows
 from eventstore.jobs.table import job
 from eventstore.restore_detection import is_restored
 from eventstore.schema import metadata
@@ -44,11 +45,11 @@ def end_leases(connection: sa.Connection) -> None:
 
 def accounts_to_observe(connection: sa.Connection) -> int:
     """Count the accounts that have records and a PDS, which deleted accounts have not."""
-    return connection.scalar(sa.select(sa.func.count()).select_from(_ON_A_PDS.subquery())) or 0
+    return count_rows(connection, of=_ON_A_PDS.subquery())
 
 
 def observed_accounts(connection: sa.Connection) -> int:
-    return connection.scalar(sa.select(sa.func.count()).select_from(observed_account)) or 0
+    return count_rows(connection, of=observed_account)
 
 
 def is_account_observed(connection: sa.Connection, did: str) -> bool:

@@ -5,6 +5,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from eventstore.database import count_rows
 from outbox.mirror.due import latest_of
 from outbox.mirror.lanes import lock_host
 from outbox.mirror.states import TargetState
@@ -101,8 +102,8 @@ def _set(connection: sa.Connection, did_or_host: str, *, paused: bool) -> int:
 
 
 def _count(connection: sa.Connection, did_or_host: str, condition: sa.ColumnElement[bool]) -> int:
-    lanes = sa.select(sa.func.count()).select_from(mirror_lane).outerjoin(pds_host, host.host == lane.host)
-    return connection.scalar(lanes.where(_whose(did_or_host), condition)) or 0
+    lanes = mirror_lane.outerjoin(pds_host, host.host == lane.host)
+    return count_rows(connection, _whose(did_or_host), condition, of=lanes)
 
 
 def _paused(did_or_host: str) -> sa.ColumnElement[bool]:

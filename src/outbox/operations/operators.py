@@ -20,7 +20,7 @@ from aggregates.errors import ServiceError
 from aggregates.published import Subject
 from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import announce
-from eventstore.database import Database
+from eventstore.database import Database, count_rows
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork, account_of
 from outbox.mirror import pausing
@@ -139,7 +139,7 @@ def count(database: Database, action: Action, selector: Selector) -> int:
             case Action.RETRY:
                 return pausing.would_retry(connection, selector.name, database.now(connection))
             case Action.PROBE:
-                return connection.scalar(sa.select(sa.func.count()).where(*parked(selector))) or 0
+                return count_rows(connection, *parked(selector))
             case Action.REDRIVE:
                 return _records(connection, RETRIABLE, *conditions(**selector.filters))
 
@@ -157,9 +157,7 @@ def progress_of(database: Database, action: Action, selector: Selector) -> tuple
                 Action.PAUSE: [lane.lease_until > database.now(connection), *of_selector(selector)],
                 Action.PROBE: parked(selector),
             }.get(action, [HAS_WORK, *of_selector(selector)])
-            return connection.scalar(
-                sa.select(sa.func.count()).select_from(mirror_lane).where(*which)
-            ) or 0, 0
+            return count_rows(connection, *which, of=mirror_lane), 0
         these = of_selector(selector)
         if selector.cause is not None:  # records keep it until they succeed, or fail for another
             these.append(sa.or_(target.cause == selector.cause, upload.cause == selector.cause))

@@ -195,9 +195,7 @@ def late_creates(
 
 def _row(lane: Lane, task: DeliveryTask, now: datetime) -> dict[str, Any]:
     return {
-        "did": task.key.did,
-        "collection": task.key.collection,
-        "rkey": task.key.rkey,
+        **vars(task.key),
         "gen": task.gen,
         "op": task.op,
         "request_cid": task.request_cid,

@@ -8,6 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.values import tag_as_stored
+from eventstore.database import count_rows
 from eventstore.prepared import Prepared, among
 from eventstore.states import State
 from eventstore.streams.buckets import bucket_param
@@ -96,8 +97,7 @@ def live_track_with_audio(connection: sa.Connection, did: str, audio_cid: str) -
 
 
 def count_in_collection(connection: sa.Connection, did: str, collection: str) -> int:
-    there = sa.select(sa.func.count()).where(LIVE, tracks.c.did == did, tracks.c.collection == collection)
-    return connection.execute(there).scalar_one()
+    return count_rows(connection, LIVE, tracks.c.did == did, tracks.c.collection == collection)
 
 
 def live_tracks_naming(connection: sa.Connection, cid: str) -> tuple[TrackView, ...]:
@@ -232,12 +232,9 @@ def tags_by_use(
 def track_count(connection: sa.Connection, viewer: str | None, tag: str) -> int:
     if not is_storable(tag):
         return 0
-    tagged = (
-        sa.select(COUNT)
-        .select_from(track_tags.join(tracks, _IS_TAG_OF_TRACK))
-        .where(track_tags.c.tag == tag_as_stored(tag), LIVE, is_shown_to(viewer))
-    )
-    return connection.scalar(tagged) or 0
+    tagged = track_tags.join(tracks, _IS_TAG_OF_TRACK)
+    is_tag = track_tags.c.tag == tag_as_stored(tag)
+    return count_rows(connection, is_tag, LIVE, is_shown_to(viewer), of=tagged)
 
 
 def albums_named(

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.database import Database
+from eventstore.database import Database, count_rows
 from eventstore.streams.buckets import bucket_of
 
 FROM: Final = "0033"
@@ -71,11 +71,7 @@ def enter_accounts(connection: sa.Connection) -> None:
 def count_without(connection: sa.Connection) -> int:
     """Count the rows that have no bucket yet."""
     tables = [_table(name, by) for name, by in TABLES.items()]
-    count = sa.func.count()
-    return sum(
-        connection.scalar(sa.select(count).select_from(each).where(each.c.bucket.is_(None))) or 0
-        for each in tables
-    )
+    return sum(count_rows(connection, each.c.bucket.is_(None)) for each in tables)
 
 
 def fill_next(database: Database, name: str, by: str, after: Any) -> Any:

@@ -32,19 +32,18 @@ _OTHERS: Final = sa.text(
 _SEQUENCE: Final = sa.text("select pg_get_serial_sequence(:table, :column)")
 
 
-@dataclass
 class NoPartitionsError(ServiceError):
     """SQLite has no partitions: they are for PostgreSQL."""
 
 
-@dataclass
+@dataclass(eq=False)
 class DatabaseInUseError(ServiceError):
     """{connections} other connections use the database: end its processes, and run this again; it goes on where it was."""
 
     connections: int
 
 
-@dataclass
+@dataclass(eq=False)
 class OtherPartsError(ServiceError):
     """{table} has {parts} parts: for another number, export and import into an empty database that has it. Nothing was changed."""
 

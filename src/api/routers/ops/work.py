@@ -5,7 +5,6 @@ from importlib.metadata import version
 from operator import attrgetter, itemgetter
 from typing import Annotated
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
@@ -39,6 +38,7 @@ from api.responses.ops.repairs import (
 from api.responses.ops.work import WaitRow, WorkBody, oldest_pending, wait_rows, work_body
 from api.services import Services
 from application.operators import apply_repair, cancel_repair, retry_job, start_repair
+from eventstore.database import count_rows
 from eventstore.idempotency import CommandResult
 from eventstore.jobs import queue
 from eventstore.jobs.table import JobState
@@ -92,16 +92,12 @@ def read_overview(_operator: OperatorDep, services: ServicesDep) -> OverviewBody
             records=by_state(unfinished, "records"),
             accounts=by_state(unfinished, "accounts"),
             waits=wait_rows(connection, unfinished),
-            ready_accounts=_count(connection, lane.state == LaneState.READY, ~lane.paused),
-            failing_hosts=_count(connection, NEEDS_LOOK),
+            ready_accounts=count_rows(connection, lane.state == LaneState.READY, ~lane.paused),
+            failing_hosts=count_rows(connection, NEEDS_LOOK),
             oldest_pending_at=min(oldest_pending(connection).values(), default=None),
             failures=failures_by_hour(connection, now),
             release=ReleaseBody(version=version("mastertape"), started_at=services.started_at),
         )
-
-
-def _count(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> int:
-    return connection.scalar(sa.select(sa.func.count()).where(*conditions)) or 0
 
 
 @router.get("/ops/work")
