@@ -91,7 +91,6 @@ class Account(Aggregate, created_event_name="Created"):
     def issue_token(
         self, token_id: str, *, name: str, scope: str, expires_at: datetime | None, at: datetime
     ) -> None:
-        """Record a new token for programs."""
         self.trigger_event(
             Account.TokenIssued,
             token_id=token_id,

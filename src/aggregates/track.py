@@ -121,7 +121,6 @@ class Track(WithBlob, created_event_name="Created"):
             self.trigger_event(Track.SupportGateSet, gate=gate, timestamp=at)
 
     def set_unlisted(self, unlisted: bool, *, at: datetime) -> None:
-        """Hide the track from lists, or show it."""
         self.require_live()
         if unlisted != self.unlisted:
             self.trigger_event(Track.VisibilityChanged, unlisted=unlisted, timestamp=at)
@@ -139,7 +138,6 @@ class Track(WithBlob, created_event_name="Created"):
             self.trigger_event(Track.CommentsChanged, comments=comments, timestamp=at)
 
     def hide_comment(self, comment_id: int, *, hidden: bool, at: datetime) -> None:
-        """Hide a comment on it, or show it again."""
         self.require_live()
         if (comment_id in (self.hidden_comments or ())) is not hidden:
             event = Track.CommentHidden if hidden else Track.CommentShown

@@ -222,7 +222,6 @@ def checked_display_name(value: str | None) -> str | None:
 
 
 def is_visible(text: str) -> bool:
-    """Whether there is something to see in it."""
     return any(unicodedata.category(each) not in INVISIBLE and each not in BLANK_LETTERS for each in text)
 
 
@@ -267,7 +266,6 @@ def checked_self_labels(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def checked_support_gate(kind: str) -> SupportGate:
-    """Check that the gate is one of a known type."""
     if kind not in GATE_TYPES:
         raise InvalidFieldError("support_gate", f"type must be one of: {', '.join(GATE_TYPES)}")
     return SupportGate(type=kind)

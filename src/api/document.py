@@ -71,7 +71,6 @@ class DocumentedApp(FastAPI):
 
     @cached_property
     def document(self) -> bytes:
-        """The document as it is sent."""
         return json.dumps(self.openapi(), separators=(",", ":")).encode()
 
 

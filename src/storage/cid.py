@@ -50,7 +50,6 @@ def cid_of_key(key: str) -> str:
 
 
 def is_key(name: str) -> bool:
-    """Whether this is a key of ours, and not some other file in the store."""
     return _KEY.fullmatch(name) is not None
 
 

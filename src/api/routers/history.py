@@ -99,7 +99,6 @@ class HistoryQuery(PageQuery):
 
 
 def history_routes(kind: ShownKind[A]) -> APIRouter:
-    """Return the routes of a kind for the histories of its subjects."""
     router = APIRouter(prefix=kind.path, tags=["history"], route_class=StrictRoute)
 
     @router.get(

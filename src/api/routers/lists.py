@@ -95,7 +95,6 @@ class EntryQuery(BaseModel):
 
 
 def list_routes(door: ShownList) -> APIRouter:
-    """Return the routes of a door to lists."""
     router = APIRouter(prefix=door.plural, tags=["lists"], route_class=StrictRoute)
     one, image = f"/{{{door.word}_id}}", {"image": IMAGE_FILE}
     show = partial(shown_list, door)
@@ -171,7 +170,6 @@ def list_routes(door: ShownList) -> APIRouter:
 
 
 def item_routes(door: ShownList) -> APIRouter:
-    """Return the routes of a door to the tracks of lists."""
     path = f"{door.plural}/{{{door.word}_id}}/tracks"
     router = APIRouter(prefix=path, tags=["lists"], route_class=StrictRoute)
 
@@ -205,7 +203,6 @@ def item_routes(door: ShownList) -> APIRouter:
 
 
 def list_of(door: ShownList, reader: SubjectReader, subject: Subject) -> AlbumBody | PlaylistBody:
-    """Return the list of a command, for its owner."""
     made = find(reader.services.log, reader.connection, door.on(subject.id))
     assert made is not None  # noqa: S101 - the command was about it
     return list_body(reader.services, reader.connection, door, made, made.did)

@@ -52,7 +52,6 @@ class ResolveFields(BaseModel):
 
 
 def mirror_routes(kind: ShownKind[A]) -> APIRouter:
-    """Return the routes of a kind for the mirrors of its records."""
     router = APIRouter(prefix=f"{kind.path}/mirror", tags=["mirror"], route_class=StrictRoute)
 
     def show(reader: SubjectReader, subject: Subject) -> CommandResult:

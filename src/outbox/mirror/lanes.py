@@ -113,7 +113,6 @@ def release_after_error(database: Database, lane: Lane) -> None:
 def back_off(
     connection: sa.Connection, did: str, now: datetime, *, error: str, at_least: timedelta = timedelta()
 ) -> None:
-    """Delay the whole lane, for longer after each failure."""
     failures = connection.scalar(sa.select(mirror_lane.c.failures).where(mirror_lane.c.did == did)) or 0
     not_before = now + max(backoff(failures), at_least)
     change_lane(connection, did, failures=failures + 1, not_before=not_before)

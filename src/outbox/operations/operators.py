@@ -103,7 +103,6 @@ class Selector:
 
     @classmethod
     def named(cls, did_or_host: str) -> Self:
-        """Return the selector of the account or the host of this name."""
         return cls(did=did_or_host) if did_or_host.startswith("did:") else cls(host=did_or_host)
 
     @property
@@ -208,7 +207,6 @@ def perform(
 def record_operation(
     unit: UnitOfWork, action: str, which: Mapping[str, Any], operator: Operator, *, affected: int
 ) -> None:
-    """Record an operator's operation in the stream of the unit's account."""
     account = account_of(unit)
     account.record_operator_action(action, which, affected=affected, reason=operator.reason, at=unit.now)
     unit.save(account)

@@ -52,7 +52,6 @@ def recovered(
 def recover_now(
     log: EventLog, settings: Settings, *, nothing_lost: bool, if_noticed: bool, revoke_tokens: bool
 ) -> Recovery:
-    """Recover from a restore, and record who did it."""
     detect_restore(log, settings)
     found = recover(log, if_noticed=if_noticed, nothing_lost=nothing_lost, revoke_tokens=revoke_tokens)
     if found.because is not None:

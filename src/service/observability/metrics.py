@@ -235,7 +235,6 @@ class Metrics(RelayMetrics):
         )
 
     def watch_disks(self, free: Callable[[], Mapping[Path, int]]) -> None:
-        """Add the free bytes of the disk of each folder."""
         self._add_gauge(
             "disk_free_bytes",
             "Free space on the disk of a folder of the service.",
@@ -292,7 +291,6 @@ class Metrics(RelayMetrics):
         self._fenced.inc()
 
     def scanned(self, scanned: Scanned) -> None:
-        """Count the repos of a scan, and the drifts it found."""
         for result, repos in scanned.repos.items():
             self._scans.labels(result).inc(repos)
         for kind, records in scanned.drifts.items():

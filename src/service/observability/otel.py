@@ -59,7 +59,6 @@ class Tracer(Tracing):
         self._tracer: Final = provider.get_tracer(NAME)
 
     def watch(self, engine: sa.Engine, clients: Iterable[httpx.AsyncClient]) -> None:
-        """Trace statements on this engine, and requests of these clients."""
         SQLAlchemyInstrumentor().instrument(
             engine=engine,
             tracer_provider=self._provider,

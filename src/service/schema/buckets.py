@@ -69,7 +69,6 @@ def enter_accounts(connection: sa.Connection) -> None:
 
 
 def count_without(connection: sa.Connection) -> int:
-    """Count the rows that have no bucket yet."""
     tables = [_table(name, by) for name, by in TABLES.items()]
     return sum(count_rows(connection, each.c.bucket.is_(None)) for each in tables)
 

@@ -220,7 +220,6 @@ def build(
 
 
 def media_threads() -> MediaThreads:
-    """Make a pool for each kind of work on media."""
     patience = intake.MAX_INTAKE_WAIT_SECONDS
     return MediaThreads(
         reads=Threads(

@@ -42,7 +42,6 @@ def record_urls(settings: Settings, store: MediaStore) -> RecordUrls:
 
 
 def record_kinds(settings: Settings, urls: RecordUrls) -> RecordKinds:
-    """Return all kinds of record that this service writes."""
     return RecordKinds(
         TrackRecords(urls, settings.collection, settings.old_collection),
         LikeRecords(f"{settings.namespace}.like"),

@@ -25,7 +25,6 @@ REVERT: Final = ("POST", "/revert")
 
 
 def routes(kind: StudioKind) -> APIRouter:
-    """Return the routes of a kind for what was."""
     router = APIRouter(prefix=kind.path, route_class=PageRoute, include_in_schema=False)
     in_path = kind.shown.in_path
 

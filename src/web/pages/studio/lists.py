@@ -45,7 +45,6 @@ async def _own(door: ShownList, ask: Ask[Principal], list_id: int) -> dict[str, 
 
 
 async def _offered(ask: Ask[Principal], made: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the viewer's tracks that the list may take."""
     tracks = (await ask(list_my_tracks, MyListing(limit=MOST_OFFERED)))["items"]
     there = {entry["track_id"] for entry in made["tracks"]}
     return {"offered": [track for track in tracks if track["id"] not in there]}
@@ -86,7 +85,6 @@ MADE: Final = ("title", "name", "visibility")
 
 
 def routes(kind: StudioKind, door: ShownList) -> APIRouter:
-    """Return the routes of a door to lists."""
     router = APIRouter(prefix=kind.home, route_class=PageRoute, include_in_schema=False)
     in_path = door.in_path
 

@@ -35,7 +35,6 @@ RESOLVE: Final = ("POST", "/mirror/resolve")
 
 
 def routes(kind: StudioKind) -> APIRouter:
-    """Return the routes of a kind for its records."""
     router = APIRouter(prefix=kind.path, route_class=PageRoute, include_in_schema=False)
     in_path = kind.shown.in_path
 

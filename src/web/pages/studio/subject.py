@@ -260,7 +260,6 @@ ACTIONS: Final[Mapping[str, tuple[tuple[str, str], Json | None, str]]] = {
 
 
 def routes(kind: StudioKind) -> APIRouter:
-    """Return the routes of a kind for the page of one."""
     router = APIRouter(prefix=kind.path, route_class=PageRoute, include_in_schema=False)
     in_path = kind.shown.in_path
 
