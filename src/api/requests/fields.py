@@ -138,12 +138,17 @@ def without_defaults(schema: dict[str, Any]) -> None:
         del each["default"]
 
 
-class EditFields(TrackFields):
+class Changes(BaseModel):
     """What is absent stays as it is."""
 
     model_config = ConfigDict(json_schema_extra=without_defaults)
 
+
+class CoverChanges(Changes):
     remove_image: Flag = Field(False, description="whether to remove the cover; it wins over `image`")
+
+
+class EditFields(CoverChanges, TrackFields):
     comments: Flag | None = Field(
         None, description="whether people may comment on it; empty is as the artist has set it for all tracks"
     )
@@ -189,11 +194,7 @@ class CommentFields(BaseModel):
     timestamp_ms: TimestampMs
 
 
-class EditCommentFields(BaseModel):
-    """What is absent stays as it is."""
-
-    model_config = ConfigDict(json_schema_extra=without_defaults)
-
+class EditCommentFields(Changes):
     text: CommentText = ""
     timestamp_ms: TimestampMs = 0
 

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Strict, WithJsonSchema
 
 from aggregates.errors import InvalidFieldError
 from aggregates.values import (
@@ -17,7 +17,7 @@ from aggregates.values import (
     checked_release_date,
     checked_slug,
 )
-from api.requests.fields import Flag, Structured, without_defaults
+from api.requests.fields import CoverChanges, Flag, Structured
 from api.requests.parameters import MAX_ID, URI, require_known_fields
 from application.lists.commands import Entry
 
@@ -103,20 +103,12 @@ class NewPlaylistFields(PlaylistFields):
     tracks: Entries = Field((), description="in their order")
 
 
-class EditAlbumFields(AlbumFields):
-    """What is absent stays as it is."""
-
-    model_config = ConfigDict(json_schema_extra=without_defaults)
-
-    remove_image: Flag = Field(False, description="whether to remove the cover; it wins over `image`")
+class EditAlbumFields(CoverChanges, AlbumFields):
+    pass
 
 
-class EditPlaylistFields(PlaylistFields):
-    """What is absent stays as it is."""
-
-    model_config = ConfigDict(json_schema_extra=without_defaults)
-
-    remove_image: Flag = Field(False, description="whether to remove the cover; it wins over `image`")
+class EditPlaylistFields(CoverChanges, PlaylistFields):
+    pass
 
 
 class OrderFields(BaseModel):
