@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from aggregates.values import Visibility
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import Page, cut
-from api.pipeline.media_request import AsOf
 from api.requests.parameters import NO_TRACK, URI, PageQuery, StrictRoute, cursor_of, page_length
 from api.responses.list import (
     ALBUMS,
@@ -51,25 +50,15 @@ def own_lists(
 
 
 def own_list(
-    principal: Principal, services: Services, door: ShownList, list_id: int
+    principal: Principal, services: Services, door: ShownList, list_id: int, version: int | None = None
 ) -> AlbumBody | PlaylistBody:
-    """Return the caller's own list, a deleted one too; raises as `require_owned`."""
+    """Return the caller's own list, a deleted one too, as it is or was; raises as `require_owned` and `past_of`."""
     with services.database.read() as connection:
         on = door.on(list_id)
         made = require_owned(services.log, connection, principal.did, on, deleted_too=True)
+        if version is not None:
+            made = past_of(services.log, connection, made.did, on, version)
         return list_body(services, connection, door, made, principal.did)
-
-
-def past_list(
-    principal: Principal, services: Services, door: ShownList, list_id: int, wanted: AsOf
-) -> AlbumBody | PlaylistBody:
-    """Return the caller's own list as it was; raises as `require_owned` and `past_of`."""
-    with services.database.read() as connection:
-        on = door.on(list_id)
-        now = require_owned(services.log, connection, principal.did, on, deleted_too=True)
-        version = now.version if wanted.version is None else wanted.version
-        then = past_of(services.log, connection, now.did, on, version)
-        return list_body(services, connection, door, then, principal.did)
 
 
 def read_album(caller: Principal | None, services: Services, did: str, slug: str) -> AlbumBody | PlaylistBody:

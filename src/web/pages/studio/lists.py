@@ -12,7 +12,7 @@ from fastapi import APIRouter, Response
 from api.requests.fields import TEXT_BYTES
 from api.requests.parameters import MAX_ID, STORABLE, PageQuery, number_of
 from api.responses.list import ALBUMS, PLAYLISTS, ShownList
-from api.routers.list_reads import own_list, own_lists, past_list
+from api.routers.list_reads import own_list, own_lists
 from api.routers.mirrors import read_lane
 from api.routers.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
@@ -60,7 +60,9 @@ def _kind(door: ShownList, label: str, fields: Fields, without_record: str) -> S
         form={"limits": {"bytes": {"name": TEXT_BYTES["album"], **TEXT_BYTES}}},
         files={"cover": ("PATCH", "")},
         read=partial(_own, door),
-        read_past=lambda caller, services, list_id, then: past_list(caller, services, door, list_id, then),
+        read_past=lambda caller, services, list_id, then: own_list(
+            caller, services, door, list_id, then.version
+        ),
         about=_about,
         query="?confirm=true",
         without_record=without_record,
