@@ -105,11 +105,7 @@ async def login(request: Request, services: ServicesDep, wanted: Annotated[Login
         query = f"?{request.url.query}" if request.url.query else ""
         # authorization servers return to 127.0.0.1, and cookies do not cross
         return RedirectResponse(f"{services.base_url}{request.url.path}{query}", 303)
-    sign_in = _SignIn(request, services)
-    try:
-        return await sign_in.start(wanted)
-    except (ApiError, IdentityError, InvalidFieldError) as error:
-        return sign_in.refusal(error, wanted)
+    return await _SignIn(request, services).start(wanted)
 
 
 async def sign_in_again(
@@ -120,11 +116,7 @@ async def sign_in_again(
     For a form, which only a page of ours can send with the cookie. A login that allows less does not replace the present one.
     """
     wanted = LoginQuery(handle=principal.did, return_to=return_to, scope=principal.scope, page=True)
-    sign_in = _SignIn(request, services)
-    try:
-        return await sign_in.start(wanted, by_form=True)
-    except (ApiError, IdentityError, InvalidFieldError) as error:
-        return sign_in.refusal(error, wanted)
+    return await _SignIn(request, services).start(wanted, by_form=True)
 
 
 @standard.get(
@@ -162,6 +154,12 @@ class _SignIn:
 
     async def start(self, wanted: LoginQuery, *, by_form: bool = False) -> Response:
         """Lead to the authorization server, or to the page unless a form or a page of ours, or a program, starts the sign-in."""
+        try:
+            return await self._started(wanted, by_form=by_form)
+        except (ApiError, IdentityError, InvalidFieldError) as error:
+            return self._refusal(error, wanted)
+
+    async def _started(self, wanted: LoginQuery, *, by_form: bool) -> Response:
         oauth, scope, pages = self._oauth(), _scope(wanted.scope), self._pages
         if not wanted.handle:
             if pages is not None:
@@ -188,12 +186,12 @@ class _SignIn:
         try:
             response = await self._finished(query, attempt)
         except (ApiError, IdentityError) as error:
-            response = self.refusal(error, self._asked(query, attempt))
+            response = self._refusal(error, self._asked(query, attempt))
         if response.status_code < SERVER_ERROR and STATE.fullmatch(query.state or ""):
             self._keep(response, cookie, "", CALLBACK_PATH)
         return response
 
-    def refusal(self, error: Exception, wanted: LoginQuery) -> Response:
+    def _refusal(self, error: Exception, wanted: LoginQuery) -> Response:
         """Return the refusal as a page for a browser, as JSON for a program."""
         reply, pages = reply_for(error), self._pages
         if pages is not None and reply is not INTERNAL:
