@@ -38,12 +38,12 @@ number_of: Final = whole_number
 """For pages, which get numbers as texts."""
 
 
-STORABLE: Final = AfterValidator(lambda number: number if 0 < number <= MAX_ID else NO_TRACK)
+Id = Annotated[int, AfterValidator(lambda number: number if 0 < number <= MAX_ID else NO_TRACK)]
 """One that no database could hold becomes the id of none, so that 401 goes before 404."""
-TrackId = Annotated[int, Path(description="The `id` of a track."), STORABLE]
-CommentId = Annotated[int, Path(description="The `id` of a comment."), STORABLE]
-RepairId = Annotated[int, Path(description="The `id` of a repair."), STORABLE]
-JobId = Annotated[int, Path(description="The `id` of a job."), STORABLE]
+TrackId = Annotated[Id, Path(description="The `id` of a track.")]
+CommentId = Annotated[Id, Path(description="The `id` of a comment.")]
+RepairId = Annotated[Id, Path(description="The `id` of a repair.")]
+JobId = Annotated[Id, Path(description="The `id` of a job.")]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from api.json_response import Page, body_from, opaque
 from api.openapi import errors
 from api.pipeline.concurrency import NDJSON, Export, lines
 from api.requests.parameters import (
-    STORABLE,
+    Id,
     PageOrLines,
     PageQuery,
     StrictRoute,
@@ -109,7 +109,7 @@ def history_routes(kind: ShownKind[A]) -> APIRouter:
     def read_history(
         principal: SignedIn,
         services: ServicesDep,
-        subject_id: Annotated[int, kind.in_path, STORABLE],
+        subject_id: Annotated[Id, kind.in_path],
         wanted: Annotated[HistoryQuery, Query()],
         accept: Accept = "",
     ) -> Page[HistoryRow] | Response:
@@ -133,7 +133,7 @@ def history_routes(kind: ShownKind[A]) -> APIRouter:
     def diff(
         principal: SignedIn,
         services: ServicesDep,
-        subject_id: Annotated[int, kind.in_path, STORABLE],
+        subject_id: Annotated[Id, kind.in_path],
         wanted: Annotated[DiffQuery, Query()],
     ) -> DiffBody:
         """Compare two versions of a track, field by field."""

@@ -29,7 +29,7 @@ from api.requests.lists import (
     OrderFields,
     checked_entry,
 )
-from api.requests.parameters import STORABLE, StrictRoute
+from api.requests.parameters import Id, StrictRoute
 from api.responses.list import (
     ALBUMS,
     AlbumBody,
@@ -113,7 +113,7 @@ def list_routes(door: ShownList) -> APIRouter:
 
     @router.get(one, response_model=door.body)
     def read(
-        caller: OptionalCaller, services: ServicesDep, subject_id: Annotated[int, door.in_path, STORABLE]
+        caller: OptionalCaller, services: ServicesDep, subject_id: Annotated[Id, door.in_path]
     ) -> Response:
         """Read a list; its ETag is its version. A private one is for its owner alone."""
         body = read_list(caller, services, door, subject_id)
@@ -126,7 +126,7 @@ def list_routes(door: ShownList) -> APIRouter:
         responses=errors(501),
     )
     async def change(
-        subject_id: Annotated[int, door.in_path, STORABLE], request: Command, confirm: bool = CONFIRM
+        subject_id: Annotated[Id, door.in_path], request: Command, confirm: bool = CONFIRM
     ) -> Response:
         """Change the given fields: an empty one is cleared, an absent one is left unchanged. A new title of an album is that of its tracks."""
         parse = partial(edit_of, confirm=confirm)
@@ -134,7 +134,7 @@ def list_routes(door: ShownList) -> APIRouter:
 
     @router.delete(one, response_model=door.body)
     async def delete(
-        subject_id: Annotated[int, door.in_path, STORABLE], request: Command, confirm: bool = CONFIRM
+        subject_id: Annotated[Id, door.in_path], request: Command, confirm: bool = CONFIRM
     ) -> Response:
         """Delete a list and its record. The tracks of an album stay, without its title; undelete brings both back."""
         on = door.on(subject_id, request.versions)
@@ -142,7 +142,7 @@ def list_routes(door: ShownList) -> APIRouter:
         return await request.answer(use_case, show, on=on)
 
     @router.post(f"{one}/undelete", response_model=door.body)
-    async def undelete(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
+    async def undelete(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
         """Undelete a list, with the same record key; a live one is left unchanged."""
         on = door.on(subject_id, request.versions)
         async with request.begin(on=on, allow_deleted=True) as attempt:
@@ -151,7 +151,7 @@ def list_routes(door: ShownList) -> APIRouter:
         return await attempt.response()
 
     @router.post(f"{one}/migrate-namespace", response_model=door.body)
-    async def migrate(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
+    async def migrate(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
         """Move the record from the old collection to the current one: same key, same content."""
         on = door.on(subject_id, request.versions)
         return await answer_repair(on, request, change_namespace, show, in_old_alone=True)
@@ -162,7 +162,7 @@ def list_routes(door: ShownList) -> APIRouter:
         openapi_extra=fields_of(RevertFields),
         responses=errors(501),
     )
-    async def revert(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
+    async def revert(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
         """Revert a list, or some of its fields, to a version; this is a change like any other."""
         return await answer_list(request, door, subject_id, _reversion)
 
@@ -176,23 +176,23 @@ def item_routes(door: ShownList) -> APIRouter:
     @router.put(
         "", response_model=door.body, openapi_extra=fields_of(OrderFields), responses=errors(428, 501)
     )
-    async def order(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
+    async def order(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
         """Set all tracks and their order, as decided on the version in If-Match."""
         return await answer_list(request, door, subject_id, _order)
 
     @router.post("", response_model=door.body, openapi_extra=fields_of(EntryFields), responses=errors(501))
-    async def add(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
+    async def add(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
         """Put a track at the end. To an album, it moves from the album where it is."""
         return await answer_list(request, door, subject_id, _addition)
 
     @router.patch("", response_model=door.body, openapi_extra=fields_of(MoveFields), responses=errors(501))
-    async def move(subject_id: Annotated[int, door.in_path, STORABLE], request: Command) -> Response:
+    async def move(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
         """Put a track before another one, or at the end."""
         return await answer_list(request, door, subject_id, _move)
 
     @router.delete("", response_model=door.body, responses=errors(501))
     async def remove(
-        subject_id: Annotated[int, door.in_path, STORABLE],
+        subject_id: Annotated[Id, door.in_path],
         wanted: Annotated[EntryQuery, Query()],
         request: Command,
     ) -> Response:

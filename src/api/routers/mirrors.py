@@ -15,7 +15,7 @@ from api.pipeline.command_request import Command
 from api.pipeline.idempotent_request import result_of
 from api.requests.body import fields_as
 from api.requests.fields import Structured
-from api.requests.parameters import STORABLE, OneOf, StrictRoute
+from api.requests.parameters import Id, OneOf, StrictRoute
 from api.responses.mirror import (
     AnyComparisonBody,
     AnyMirrorBody,
@@ -61,14 +61,14 @@ def mirror_routes(kind: ShownKind[A]) -> APIRouter:
 
     @router.get("", response_model=kind.mirror, responses=errors(403), name="read_mirror")
     def read(
-        principal: SignedIn, services: ServicesDep, subject_id: Annotated[int, kind.in_path, STORABLE]
+        principal: SignedIn, services: ServicesDep, subject_id: Annotated[Id, kind.in_path]
     ) -> AnyMirrorBody:
         """Read what the log wants, what the PDS confirmed and what was tried."""
         return read_mirror(principal, services, kind, subject_id)
 
     @router.get("/compare", response_model=kind.comparison, responses=errors(403), name="compare_record")
     async def compare(
-        principal: SignedIn, services: ServicesDep, subject_id: Annotated[int, kind.in_path, STORABLE]
+        principal: SignedIn, services: ServicesDep, subject_id: Annotated[Id, kind.in_path]
     ) -> AnyComparisonBody:
         """Compare what the log wants, what the PDS confirmed last and what it has now, field by field.
 
@@ -77,15 +77,13 @@ def mirror_routes(kind: ShownKind[A]) -> APIRouter:
         return await compare_record(principal, services, kind, subject_id)
 
     @router.post("/retry", response_model=kind.mirror)
-    async def retry(subject_id: Annotated[int, kind.in_path, STORABLE], request: Command) -> Response:
+    async def retry(subject_id: Annotated[Id, kind.in_path], request: Command) -> Response:
         """Retry at once, also a rejected record and a lane that backs off."""
         on = kind.on(subject_id, request.versions)
         return await request.answer(lambda unit: retry_mirror(unit, on), show, on=on, allow_deleted=True)
 
     @router.post("/resolve", **operation(ResolveFields, kind.mirror, ()))
-    async def resolve_conflict(
-        subject_id: Annotated[int, kind.in_path, STORABLE], request: Command
-    ) -> Response:
+    async def resolve_conflict(subject_id: Annotated[Id, kind.in_path], request: Command) -> Response:
         """Resolve a record that was edited elsewhere: `ours` is written again, or the fields of `theirs` that a track has are adopted.
 
         With `fields`, each differing field is decided by itself, and one record has the result. Unknown fields stay in the

@@ -23,7 +23,7 @@ from api.pipeline.media_request import CallerReads, Reads
 from api.pipeline.pds import blob_limit, look, place_of
 from api.requests.body import fields_as
 from api.requests.fields import Flag
-from api.requests.parameters import STORABLE, StrictRoute, TrackId, WaitPreference
+from api.requests.parameters import Id, StrictRoute, TrackId, WaitPreference
 from api.responses.mirror import ShownKind
 from api.responses.progress import AdoptionBody, MigrationBody, adoption_body, migration_report
 from api.responses.reader import SubjectReader
@@ -224,7 +224,7 @@ def restore_routes(kind: ShownKind[Any], body: type[BaseModel], show: Respond) -
     router = APIRouter(prefix=kind.path, tags=["records"], route_class=StrictRoute)
 
     @router.post("/restore-record", response_model=body)
-    async def restore(subject_id: Annotated[int, kind.in_path, STORABLE], request: Command) -> Response:
+    async def restore(subject_id: Annotated[Id, kind.in_path], request: Command) -> Response:
         """Bring back a record that was deleted elsewhere: same key, same content."""
         return await answer_repair(kind.on(subject_id, request.versions), request, restore_record, show)
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.pipeline.media_request import AsOf, ForMedia, MediaRequest
-from api.requests.parameters import STORABLE
+from api.requests.parameters import Id
 from api.responses.mirror import TRACKS
 from api.routers.history import DiffQuery, HistoryQuery, history_page, read_diff
 from identity.accounts.credentials import Principal
@@ -30,7 +30,7 @@ def routes(kind: StudioKind) -> APIRouter:
 
     @router.get("/history")
     async def show_history(
-        subject_id: Annotated[int, in_path, STORABLE],
+        subject_id: Annotated[Id, in_path],
         ask: OwnAsk,
         render: RenderDep,
         cursor: str | None = None,
@@ -52,7 +52,7 @@ def routes(kind: StudioKind) -> APIRouter:
     @router.get("/versions/{version}")
     async def show_version(
         *,
-        subject_id: Annotated[int, in_path, STORABLE],
+        subject_id: Annotated[Id, in_path],
         version: int,
         ask: OwnAsk,
         media: ForMedia,
@@ -92,7 +92,7 @@ def routes(kind: StudioKind) -> APIRouter:
 
     @router.post("/versions/{version}/undo")
     async def undo_change(
-        subject_id: Annotated[int, in_path, STORABLE], version: int, ask: OwnAsk, page: Page
+        subject_id: Annotated[Id, in_path], version: int, ask: OwnAsk, page: Page
     ) -> Response:
         """Put back what this one change changed; where a later one changed the same, lead to a choice instead."""
         now = await kind.of(ask, subject_id)
@@ -115,7 +115,7 @@ def routes(kind: StudioKind) -> APIRouter:
 
     @router.get("/compare")
     async def compare(
-        request: Request, subject_id: Annotated[int, in_path, STORABLE], ask: OwnAsk, render: RenderDep
+        request: Request, subject_id: Annotated[Id, in_path], ask: OwnAsk, render: RenderDep
     ) -> Response:
         subject, query = await kind.of(ask, subject_id), request.query_params
         found = await _difference(kind, ask, subject_id, query.get("from") or "0", query.get("to"))
@@ -123,7 +123,7 @@ def routes(kind: StudioKind) -> APIRouter:
         return render("studio/compare.html", subject=subject, found=found, changes=changes)
 
     @router.post("/revert")
-    async def put_back(subject_id: Annotated[int, in_path, STORABLE], form: FormDep, page: Page) -> Response:
+    async def put_back(subject_id: Annotated[Id, in_path], form: FormDep, page: Page) -> Response:
         part: dict[str, Any] = {"to_version": form.number("to_version")}
         if "whole" not in form:
             part["fields"] = list(dict.fromkeys(form.getlist("field")))

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Response
 
 from api.requests.fields import TEXT_BYTES
-from api.requests.parameters import MAX_ID, STORABLE, PageQuery, number_of
+from api.requests.parameters import MAX_ID, Id, PageQuery, number_of
 from api.responses.list import ALBUMS, PLAYLISTS, ShownList
 from api.routers.list_reads import own_list, own_lists
 from api.routers.mirrors import read_lane
@@ -106,9 +106,7 @@ def routes(kind: StudioKind, door: ShownList) -> APIRouter:
         return to_subject(kind, made["id"], "made")
 
     @router.post(f"/{{{door.word}_id}}/tracks")
-    async def change_tracks(
-        subject_id: Annotated[int, in_path, STORABLE], form: FormDep, page: Page
-    ) -> Response:
+    async def change_tracks(subject_id: Annotated[Id, in_path], form: FormDep, page: Page) -> Response:
         """Move a track up or down, take it out, or add one; what is no longer there stays as it is."""
         do, uri, key = form.get("do"), form.get("uri", ""), form.get("key")
         if do == "add":

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
 
-from api.requests.parameters import STORABLE
+from api.requests.parameters import Id
 from api.responses.mirror import ShownKind
 from api.responses.states import DELETE
 from api.routers.mirrors import compare_record, read_mirror
@@ -39,13 +39,11 @@ def routes(kind: StudioKind) -> APIRouter:
     in_path = kind.shown.in_path
 
     @router.get("/pds")
-    async def show_record(
-        subject_id: Annotated[int, in_path, STORABLE], ask: OwnAsk, render: RenderDep
-    ) -> Response:
+    async def show_record(subject_id: Annotated[Id, in_path], ask: OwnAsk, render: RenderDep) -> Response:
         return render("studio/record.html", **await _values(kind, subject_id, ask))
 
     @router.post("/decide")
-    async def decide(subject_id: Annotated[int, in_path, STORABLE], form: FormDep, page: Page) -> Response:
+    async def decide(subject_id: Annotated[Id, in_path], form: FormDep, page: Page) -> Response:
         decision: dict[str, Any] = {name: form[name] for name in ("cid", "keep") if form.get(name)}
         if "keep" not in decision:
             decision["fields"] = _sides(form)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Response
 from fastapi.responses import RedirectResponse
 
 from api.pipeline.media_request import AsOf
-from api.requests.parameters import STORABLE
+from api.requests.parameters import Id
 from api.responses.mirror import ShownKind
 from api.routers.history import HistoryQuery, history_page
 from api.routers.list_reads import titles_at
@@ -264,26 +264,22 @@ def routes(kind: StudioKind) -> APIRouter:
     in_path = kind.shown.in_path
 
     @router.get("")
-    async def show(subject_id: Annotated[int, in_path, STORABLE], page: Page, done: str = "") -> Response:
+    async def show(subject_id: Annotated[Id, in_path], page: Page, done: str = "") -> Response:
         return await page.show(kind, subject_id, done=done)
 
     @router.post("")
-    async def save(subject_id: Annotated[int, in_path, STORABLE], form: FormDep, page: Page) -> Response:
+    async def save(subject_id: Annotated[Id, in_path], form: FormDep, page: Page) -> Response:
         return await page.save(kind, subject_id, form)
 
     @router.post("/files/{name}")
-    async def send_file(
-        subject_id: Annotated[int, in_path, STORABLE], name: str, page: Page, key: str = ""
-    ) -> Response:
+    async def send_file(subject_id: Annotated[Id, in_path], name: str, page: Page, key: str = "") -> Response:
         """Pass the file on as it comes; what it is for stands in the address, since a form with a file has no headers."""
         if name not in kind.files:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         return await page.after(kind, subject_id, page.pass_on(kind, subject_id, kind.files[name], key), name)
 
     @router.post("/do/{action}")
-    async def act(
-        subject_id: Annotated[int, in_path, STORABLE], action: str, form: FormDep, page: Page
-    ) -> Response:
+    async def act(subject_id: Annotated[Id, in_path], action: str, form: FormDep, page: Page) -> Response:
         if action not in ACTIONS:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         command, fields, done = ACTIONS[action]
