@@ -171,10 +171,8 @@ class MediaRepair:
         """Forget a rendition that no track names itself, as it does its thumbnail."""
         with self._storage.database.write() as connection:
             sources = sources_of(connection, [finding.cid]).get(finding.cid, set())
-            names = (
-                sa.select(media_references.c.track_id).where(media_references.c.cid == finding.cid).limit(1)
-            )
-            if not sources or connection.scalar(names) is not None:
+            names = sa.select(reference.track_id).where(reference.cid == finding.cid)
+            if not sources or connection.scalar(names.limit(1)) is not None:
                 return False
             forget(connection, sources, self._storage.database.now(connection))
             if finding.key is not None:
@@ -183,12 +181,11 @@ class MediaRepair:
 
     def _blobs(self, cid: str) -> Sequence[Any]:
         """Return the accounts whose tracks have this audio, with their PDSes, and its type and size."""
-        names = media_references.c
         query = (
-            sa.select(names.did, lane.host, tracks.c.audio_mime, tracks.c.audio_size)
-            .join(tracks, sa.and_(tracks.c.did == names.did, tracks.c.track_id == names.track_id))
-            .join(mirror_lane, lane.did == names.did)
-            .where(names.cid == cid, tracks.c.audio_cid == cid, lane.host != "")
+            sa.select(reference.did, lane.host, tracks.c.audio_mime, tracks.c.audio_size)
+            .join(tracks, sa.and_(tracks.c.did == reference.did, tracks.c.track_id == reference.track_id))
+            .join(mirror_lane, lane.did == reference.did)
+            .where(reference.cid == cid, tracks.c.audio_cid == cid, lane.host != "")
             .distinct()
         )
         with self._storage.database.read() as connection:

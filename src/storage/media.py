@@ -115,11 +115,8 @@ class Media:
 
     def find(self, cid: str) -> LiveCopy | None:
         with self.database.read() as connection:
-            row = connection.execute(
-                sa.select(media.c.cid, media.c.key, media.c.mime, media.c.size).where(
-                    media.c.cid == cid, IS_LIVE
-                )
-            ).one_or_none()
+            copy = sa.select(media.c.cid, media.c.key, media.c.mime, media.c.size)
+            row = connection.execute(copy.where(media.c.cid == cid, IS_LIVE)).one_or_none()
         return None if row is None else LiveCopy(*row)
 
     def read(self, cid: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -139,17 +136,10 @@ class Media:
 
     def _begin(self, cid: str, size: int, mime: str) -> str:
         key = new_key(cid)
+        row = {"key": key, "cid": cid, "state": MediaState.WRITING, "mime": mime, "size": size}
         with self.database.write() as connection:
-            connection.execute(
-                sa.insert(media).values(
-                    key=key,
-                    cid=cid,
-                    state=MediaState.WRITING,
-                    mime=mime,
-                    size=size,
-                    touched_at=self.database.now(connection),
-                )
-            )
+            now = self.database.now(connection)
+            connection.execute(sa.insert(media).values(**row, touched_at=now))
         return key
 
     def _complete(self, key: str, cid: str, lost: str | None) -> bool:
@@ -167,10 +157,8 @@ class Media:
 
     def _go_live(self, key: str, cid: str, lost: str | None) -> str | None:
         with self.database.write() as connection:
-            ours = connection.execute(
-                sa.select(media.c.state).where(media.c.key == key).with_for_update()
-            ).scalar_one_or_none()
-            if ours != MediaState.WRITING:
+            ours = sa.select(media.c.state).where(media.c.key == key).with_for_update()
+            if connection.scalar(ours) != MediaState.WRITING:
                 return None
             other = _live_key(connection, cid)
             if other is not None and other != lost:
@@ -179,20 +167,15 @@ class Media:
                 return MediaState.DELETING
             if other is not None:
                 mark_deleting(connection, [other], "its bytes were missing and have been written again")
-            connection.execute(
-                sa.update(media)
-                .where(media.c.key == key)
-                .values(state=MediaState.LIVE, touched_at=self.database.now(connection))
-            )
+            live = {"state": MediaState.LIVE, "touched_at": self.database.now(connection)}
+            connection.execute(sa.update(media).where(media.c.key == key).values(live))
             return MediaState.LIVE
 
     def delete_row(self, key: str) -> bool:
         """Delete the row of a copy whose bytes have been deleted; False if another process already did."""
         with self.database.write() as connection:
-            removed = connection.execute(
-                sa.delete(media).where(media.c.key == key, media.c.state == MediaState.DELETING)
-            )
-            return removed.rowcount == 1
+            this = (media.c.key == key, media.c.state == MediaState.DELETING)
+            return connection.execute(sa.delete(media).where(*this)).rowcount == 1
 
 
 class Reserved:
@@ -234,16 +217,12 @@ def end_grace_period(connection: sa.Connection, cids: Sequence[str], before: dat
 
 def mark_deleting(connection: sa.Connection, keys: Sequence[str], reason: str | None) -> None:
     """Mark copies for deletion; with a reason that is final."""
-    connection.execute(
-        sa.update(media).where(media.c.key.in_(keys)).values(state=MediaState.DELETING, reason=reason)
-    )
+    these = sa.update(media).where(media.c.key.in_(keys))
+    connection.execute(these.values(state=MediaState.DELETING, reason=reason))
 
 
 def _live_key(connection: sa.Connection, cid: str) -> str | None:
-    key: str | None = connection.execute(
-        sa.select(media.c.key).where(media.c.cid == cid, IS_LIVE).with_for_update()
-    ).scalar_one_or_none()
-    return key
+    return connection.scalar(sa.select(media.c.key).where(media.c.cid == cid, IS_LIVE).with_for_update())
 
 
 def _touch_row(connection: sa.Connection, database: Database, key: str) -> None:

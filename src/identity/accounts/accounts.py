@@ -91,13 +91,8 @@ class Accounts:
         wanted = handle.removeprefix("@").lower()
         if wanted == INVALID_HANDLE:
             return None
-        found = (
-            sa.select(account)
-            .where(account.c.handle == wanted)
-            .order_by(account.c.updated_at.desc())
-            .limit(1)
-        )
-        return next(iter(self._all(found)), None)
+        found = sa.select(account).where(account.c.handle == wanted).order_by(account.c.updated_at.desc())
+        return next(iter(self._all(found.limit(1))), None)
 
     def with_handle_part(self, part: str, *, limit: int) -> Sequence[Account]:
         has_part = account.c.handle.contains(part.lower(), autoescape=True)

@@ -224,12 +224,9 @@ class Credentials:
     def issued_to(self, did: str, only: str | None = None) -> Sequence[Any]:
         """Return the usable tokens of this account, or `only` the one with this id and those made with it; newest first."""
         with self._database.read() as connection:
-            now = self._database.now(connection)
-            return connection.execute(
-                sa.select(*_LISTED)
-                .where(_of(did, only), _is_usable(now))
-                .order_by(credential.c.created_at.desc(), credential.c.token_hash)
-            ).all()
+            these = sa.select(*_LISTED).where(_of(did, only), _is_usable(self._database.now(connection)))
+            newest_first = these.order_by(credential.c.created_at.desc(), credential.c.token_hash)
+            return connection.execute(newest_first).all()
 
     def is_usable(self, connection: sa.Connection, *, did: str, credential_id: str) -> bool:
         now = self._database.now(connection)

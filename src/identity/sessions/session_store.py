@@ -158,9 +158,8 @@ class SessionRows:
     def load(self, did: str) -> Session:
         """Return the account's active session, or raise `SignInRequiredError`."""
         with self.database.read_committed() as connection:
-            row = connection.execute(
-                with_now(OF_ACCOUNT, is_sqlite=self.database.is_sqlite), for_account(did)
-            ).one_or_none()
+            query = with_now(OF_ACCOUNT, is_sqlite=self.database.is_sqlite)
+            row = connection.execute(query, for_account(did)).one_or_none()
             if row is None:
                 raise SignInRequiredError(did)
             now = self.database.now(connection, read=row.now)
@@ -259,11 +258,8 @@ def active_dids(connection: sa.Connection, kind: SessionKind) -> Sequence[str]:
 
 def end_logins(connection: sa.Connection, kind: SessionKind, reason: str, now: datetime) -> None:
     """End the active sessions of this kind here, without a request to any PDS; the accounts have to sign in again."""
-    connection.execute(
-        sa.update(pds_session)
-        .where(pds_session.c.kind == kind.value, _IS_ACTIVE)
-        .values(**ENDED, last_error=reason, updated_at=now)
-    )
+    active = sa.update(pds_session).where(pds_session.c.kind == kind.value, _IS_ACTIVE)
+    connection.execute(active.values(**ENDED, last_error=reason, updated_at=now))
 
 
 def is_connected(connection: sa.Connection, did: str) -> bool:
@@ -342,13 +338,9 @@ def logins_by_oauth_key(database: Database, cipher: Cipher) -> Counter[str]:
 
 def _logins(database: Database, limit: int | None = None) -> Sequence[sa.Row[str, int, bytes]]:
     session = pds_session.c
+    logins = sa.select(session.did, session.generation, session.sealed).where(session.sealed.is_not(None))
     with database.read() as connection:
-        return connection.execute(
-            sa.select(session.did, session.generation, session.sealed)
-            .where(session.sealed.is_not(None))
-            .order_by(session.did)
-            .limit(limit)
-        ).all()
+        return connection.execute(logins.order_by(session.did).limit(limit)).all()
 
 
 def _reencrypted(database: Database, row: sa.Row[str, int, bytes], encrypted: bytes) -> bool:

@@ -65,16 +65,9 @@ def has_conflict(connection: sa.Connection, did: str, kind: str, subject_id: int
 def _held(connection: sa.Connection, did: str, kind: str, subject_id: int) -> Any:
     is_former = sa.and_(target.former, target.failed_gen >= target.desired_gen)
     is_current = sa.and_(target.desired_op == PUT, ~target.detached)
-    return connection.execute(
-        sa.select(mirror_target)
-        .where(
-            *is_about(mirror_target, did, kind, subject_id),
-            target.state == TargetState.HELD,
-            sa.or_(is_former, is_current),
-        )
-        .order_by(target.former)
-        .limit(1)
-    ).one_or_none()
+    is_held = (target.state == TargetState.HELD, sa.or_(is_former, is_current))
+    held = sa.select(mirror_target).where(*is_about(mirror_target, did, kind, subject_id), *is_held)
+    return connection.execute(held.order_by(target.former).limit(1)).one_or_none()
 
 
 def build_on(connection: sa.Connection, conflict: Conflict) -> None:
@@ -97,10 +90,8 @@ def acknowledge(connection: sa.Connection, conflict: Conflict, now: datetime) ->
 
 def clear_conflict(connection: sa.Connection, did: str, kind: str, subject_id: int) -> None:
     """Reopen a held target on our own base; if their record is still there, the PDS refuses the swap."""
-    held = sa.update(mirror_target).where(
-        *is_about(mirror_target, did, kind, subject_id), target.state == TargetState.HELD
-    )
-    connection.execute(held.values(CLEAN))
+    these = (*is_about(mirror_target, did, kind, subject_id), target.state == TargetState.HELD)
+    connection.execute(sa.update(mirror_target).where(*these).values(CLEAN))
 
 
 def _change(connection: sa.Connection, key: RecordKey, **values: Any) -> None:

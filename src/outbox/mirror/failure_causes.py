@@ -120,9 +120,8 @@ def prune_causes(database: Database) -> int:
     with database.write() as connection:
         now = database.now(connection)
         connection.execute(sa.delete(failure_hour).where(hour.hour < first_hour(now)))
-        return connection.execute(
-            sa.delete(failure_cause).where(cause.last_seen_at <= now - CAUSE_TTL)
-        ).rowcount
+        old = sa.delete(failure_cause).where(cause.last_seen_at <= now - CAUSE_TTL)
+        return connection.execute(old).rowcount
 
 
 def forget_samples(connection: sa.Connection, did: str) -> None:

@@ -123,13 +123,8 @@ def request_probe(
     states: Collection[LaneState] = (LaneState.READY, *PARKED),
 ) -> None:
     """Probe the account of a lane in one of these states, at that time at the latest."""
-    here = sa.and_(
-        lane.did == did,
-        lane.host != "",
-        lane.state.in_(states),
-        lane.probe_at > at,
-    )
-    connection.execute(sa.update(mirror_lane).where(here).values(probe_at=at))
+    here = (lane.did == did, lane.host != "", lane.state.in_(states), lane.probe_at > at)
+    connection.execute(sa.update(mirror_lane).where(*here).values(probe_at=at))
 
 
 def schedule_overdue_probes(database: Database) -> list[str]:

@@ -55,11 +55,8 @@ def _make_due(connection: sa.Connection, did_or_host: str, now: datetime) -> Non
         for column in (lane.due_at, lane.backfill_at)
     }
     connection.execute(sa.update(mirror_lane).where(_whose(did_or_host)).values(not_before=PAST, **waits))
-    connection.execute(
-        sa.update(mirror_target)
-        .where(target.did.in_(lanes), target.state == TargetState.BACKOFF)
-        .values(not_before=PAST)
-    )
+    failed = (target.did.in_(lanes), target.state == TargetState.BACKOFF)
+    connection.execute(sa.update(mirror_target).where(*failed).values(not_before=PAST))
     if not _is_did(did_or_host):
         lock_host(connection, did_or_host)
         retry_at = sa.case((host.retry_at > now, now), else_=host.retry_at)

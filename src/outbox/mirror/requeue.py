@@ -32,14 +32,9 @@ def retry(connection: sa.Connection, did: str, kind: str, subject_id: int, now: 
     wake_lane(connection, did, now)
     connection.execute(sa.update(mirror_lane).where(lane.did == did).values(not_before=PAST))
     request_probe(connection, did, now, PARKED)
-    connection.execute(
-        sa.update(mirror_target)
-        .where(
-            *is_about(mirror_target, did, kind, subject_id),
-            target.state.not_in((TargetState.HELD, TargetState.BLOB)),
-        )
-        .values(not_before=PAST, failed_gen=0, backfill=False)
-    )
+    may_be_sent = target.state.not_in((TargetState.HELD, TargetState.BLOB))
+    this = sa.update(mirror_target).where(*is_about(mirror_target, did, kind, subject_id), may_be_sent)
+    connection.execute(this.values(not_before=PAST, failed_gen=0, backfill=False))
     retry_uploads(connection, did, [Subject(kind, subject_id)])
 
 

@@ -64,13 +64,8 @@ def lanes(
     """Return lanes with their `mirror_state`, ordered by DID; `at` filters by host."""
     named = ((lane.host == at, at), (LANE_STATE.in_((state,)), state), (lane.did == did, did))
     conditions = [condition for condition, name in named if name is not None]
-    return connection.execute(
-        sa.select(*_SHOWN)
-        .select_from(LANES_OF_HOSTS)
-        .where(lane.did > after, *conditions)
-        .order_by(lane.did)
-        .limit(limit)
-    ).all()
+    found = sa.select(*_SHOWN).select_from(LANES_OF_HOSTS).where(lane.did > after, *conditions)
+    return connection.execute(found.order_by(lane.did).limit(limit)).all()
 
 
 def hosts(

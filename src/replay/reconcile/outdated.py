@@ -25,11 +25,7 @@ SAMPLED_RECORDS: Final = 50
 
 _WRITTEN: Final = sa.select(
     mirror_target, target.subject_id.label("subject_id"), is_open().label("is_open")
-).where(
-    sa.and_(
-        target.ever_sent, ~target.former, target.desired_op == PUT, target.acked_gen >= target.desired_gen
-    )
-)
+).where(target.ever_sent, ~target.former, target.desired_op == PUT, target.acked_gen >= target.desired_gen)
 _OF_ACCOUNT: Final = _WRITTEN.where(target.did == sa.bindparam("of_did")).execution_options(**FEW_ROWS)
 _IS_SENT: Final = sa.exists().where(
     IS_ATTEMPT_OF_TARGET,

@@ -53,11 +53,8 @@ def keep_renditions(storage: Media, source: str, renditions: Mapping[int, bytes]
 
 
 def rendition_of(connection: sa.Connection, source: str, size: int) -> str | None:
-    return connection.scalar(
-        sa.select(made.cid)
-        .join(media, media.c.cid == made.cid)
-        .where(made.source == source, made.size == size, IS_LIVE)
-    )
+    stored = sa.select(made.cid).join(media, media.c.cid == made.cid)
+    return connection.scalar(stored.where(made.source == source, made.size == size, IS_LIVE))
 
 
 def sources_of(connection: sa.Connection, cids: Collection[str]) -> dict[str, set[str]]:
