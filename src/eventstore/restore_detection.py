@@ -124,9 +124,8 @@ def is_restored() -> sa.ColumnElement[bool]:
 
 
 def mark_recovered(connection: sa.Connection, database: Database) -> None:
-    connection.execute(
-        sa.update(log_incarnation).values(restored_because=None, recovered_at=database.now(connection))
-    )
+    recovered = {"restored_because": None, "recovered_at": database.now(connection)}
+    connection.execute(sa.update(log_incarnation).values(recovered))
 
 
 def _read(driver: "psycopg.Connection[Any]") -> tuple[str | None, str | None]:
@@ -181,10 +180,8 @@ def _mark_restored(connection: sa.Connection, database: Database, because: str) 
     _skip(connection, stored_event.c.position, POSITIONS_SKIPPED)
     _skip(connection, track_id_sequence.c.id, TRACK_IDS_SKIPPED)
     _skip(connection, job.c.id, JOB_IDS_SKIPPED)  # a worker that lived on settles no job of another
-    now = database.now(connection)
-    connection.execute(
-        sa.update(log_incarnation).values(restored_because=because, noticed_at=now, issued_up_to=base)
-    )
+    noticed = {"restored_because": because, "noticed_at": database.now(connection), "issued_up_to": base}
+    connection.execute(sa.update(log_incarnation).values(noticed))
 
 
 def _skip(connection: sa.Connection, column: sa.Column[int], numbers: int) -> None:

@@ -69,10 +69,9 @@ class MediaReferences:
 
 def cids_of(connection: sa.Connection, did: str) -> Sequence[str]:
     """Return the CIDs that tracks of this account name, or once did."""
-    column = media_references.c
-    return connection.scalars(
-        sa.select(column.cid).where(column.did == did).distinct().order_by(column.cid)
-    ).all()
+    cid = media_references.c.cid
+    of_account = sa.select(cid).where(media_references.c.did == did)
+    return connection.scalars(of_account.distinct().order_by(cid)).all()
 
 
 def named(connection: sa.Connection, cids: Collection[str], released_after: datetime) -> set[str]:

@@ -128,15 +128,10 @@ def _kept(connection: sa.Connection, cids: Sequence[str], released_after: dateti
 def forget_unused(database: Database, before: datetime) -> None:
     """Forget renditions of covers that no track has had since `before`, and waveforms and jobs of what is not stored."""
     last = ""
+    old = sa.select(made.source).where(made.made_at <= before).distinct().order_by(made.source)
     while True:
         with database.write() as connection:
-            page = connection.scalars(
-                sa.select(made.source)
-                .where(made.source > last, made.made_at <= before)
-                .distinct()
-                .order_by(made.source)
-                .limit(SOURCES_PER_PAGE)
-            ).all()
+            page = connection.scalars(old.where(made.source > last).limit(SOURCES_PER_PAGE)).all()
             forget(connection, set(page) - _used(connection, page, before), before)
         if not page:
             break

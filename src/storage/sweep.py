@@ -26,6 +26,7 @@ UNNAMED: Final = "no live or restorable state names it"
 UNFINISHED: Final = "its upload never finished"
 STRAY: Final = "no row knows it"
 _PAGE: Final = 100
+_IS_DELETING: Final = media.c.state == MediaState.DELETING
 
 
 Named = Callable[[sa.Connection, Sequence[str], datetime], set[str]]
@@ -62,27 +63,22 @@ def sweep(storage: Media, named: Named, grace: timedelta) -> SweepReport:
 
 def _mark_old(storage: Media, named: Named, before: datetime, *, reserved_before: datetime) -> None:
     last = ""
+    is_old = (
+        media.c.state.in_((MediaState.WRITING, MediaState.LIVE)),
+        media.c.touched_at < before,
+        sa.or_(media.c.reserved_at.is_(None), media.c.reserved_at < reserved_before),
+    )
+    old = sa.select(media.c.key, media.c.cid, media.c.state).where(*is_old).order_by(media.c.key)
     while True:
         with storage.database.write() as connection:
-            page = connection.execute(
-                sa.select(media.c.key, media.c.cid, media.c.state)
-                .where(
-                    media.c.key > last,
-                    media.c.state.in_((MediaState.WRITING, MediaState.LIVE)),
-                    media.c.touched_at < before,
-                    sa.or_(media.c.reserved_at.is_(None), media.c.reserved_at < reserved_before),
-                )
-                .order_by(media.c.key)
-                .limit(_PAGE)
-                # A row that a command or an upload has locked is in use; skipping it also prevents deadlocks.
-                .with_for_update(skip_locked=True)
-            ).all()
+            # A row that a command or an upload has locked is in use; skipping it also prevents deadlocks.
+            these = old.where(media.c.key > last).limit(_PAGE).with_for_update(skip_locked=True)
+            page = connection.execute(these).all()
             live = {row.cid: row.key for row in page if row.state == MediaState.LIVE}
             kept = named(connection, sorted(live), before) if live else set()
             mark_deleting(connection, [key for cid, key in live.items() if cid not in kept], None)
-            mark_deleting(
-                connection, [row.key for row in page if row.state == MediaState.WRITING], UNFINISHED
-            )
+            unfinished = [row.key for row in page if row.state == MediaState.WRITING]
+            mark_deleting(connection, unfinished, UNFINISHED)
         if not page:
             return
         last = page[-1].key
@@ -90,15 +86,11 @@ def _mark_old(storage: Media, named: Named, before: datetime, *, reserved_before
 
 def _look_again(storage: Media, named: Named, before: datetime) -> None:
     last = ""
+    marked = sa.select(media.c.key, media.c.cid).where(_IS_DELETING, media.c.reason.is_(None))
     while True:
         with storage.database.write() as connection:
-            page = connection.execute(
-                sa.select(media.c.key, media.c.cid)
-                .where(media.c.key > last, media.c.state == MediaState.DELETING, media.c.reason.is_(None))
-                .order_by(media.c.key)
-                .limit(_PAGE)
-                .with_for_update()
-            ).all()
+            these = marked.where(media.c.key > last).order_by(media.c.key).limit(_PAGE)
+            page = connection.execute(these.with_for_update()).all()
             if not page:
                 return
             kept = named(connection, sorted({row.cid for row in page}), before)
@@ -112,14 +104,11 @@ def _look_again(storage: Media, named: Named, before: datetime) -> None:
 
 def _being_deleted(storage: Media) -> Iterator[sa.Row[str, str, int, str, datetime]]:
     last = ""
+    rows = sa.select(media.c.key, media.c.cid, media.c.size, media.c.reason, media.c.touched_at)
+    decided = rows.where(_IS_DELETING, media.c.reason.is_not(None)).order_by(media.c.key)
     while True:
         with storage.database.read() as connection:
-            page = connection.execute(
-                sa.select(media.c.key, media.c.cid, media.c.size, media.c.reason, media.c.touched_at)
-                .where(media.c.key > last, media.c.state == MediaState.DELETING, media.c.reason.is_not(None))
-                .order_by(media.c.key)
-                .limit(_PAGE)
-            ).all()
+            page = connection.execute(decided.where(media.c.key > last).limit(_PAGE)).all()
         if not page:
             return
         yield from page

@@ -122,13 +122,10 @@ class Accounts:
         if handle != INVALID_HANDLE:
             _take_handle(connection, did, handle)
         written = {"chosen_name": None, "bio": None, **known, "handle": handle, "updated_at": now}
-        row = connection.execute(
-            upsert(connection, account)
-            .values(did=did, created_at=now, **written)
-            .on_conflict_do_update(index_elements=key_of(connection.dialect.name, account), set_=written)
-            .returning(account)
-        ).one()
-        return Account.of(row)
+        new = upsert(connection, account).values(did=did, created_at=now, **written)
+        key = key_of(connection.dialect.name, account)
+        stored = new.on_conflict_do_update(index_elements=key, set_=written).returning(account)
+        return Account.of(connection.execute(stored).one())
 
 
 def _take_handle(connection: sa.Connection, did: str, handle: str) -> None:

@@ -178,14 +178,10 @@ class SessionRows:
         """Store the tokens of a sign-in; they replace the row's session, ended or not."""
         self.on_signed_in(connection, did, pds_url)
         values = {"kind": kind.value, "pds_url": pds_url, **self._values(connection, did, tokens)}
-        connection.execute(
-            upsert(connection, pds_session)
-            .values(did=did, generation=1, **values)
-            .on_conflict_do_update(
-                index_elements=key_of(connection.dialect.name, pds_session),
-                set_={**values, "generation": pds_session.c.generation + 1},
-            )
-        )
+        first = upsert(connection, pds_session).values(did=did, generation=1, **values)
+        key = key_of(connection.dialect.name, pds_session)
+        next_one = {**values, "generation": pds_session.c.generation + 1}
+        connection.execute(first.on_conflict_do_update(index_elements=key, set_=next_one))
 
     def idle_since(self, before: timedelta) -> list[str]:
         """Return the accounts whose active session has not been refreshed for that long."""

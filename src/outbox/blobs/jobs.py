@@ -84,11 +84,9 @@ def settle_job(unit: UnitOfWork, claimed: Upload, verdict: Verdict | None) -> No
     of_lane = sa.select(lane.host).where(lane.did == claimed.did).with_for_update()
     is_at_host = unit.connection.scalar(of_lane) == claimed.host
     due = unit.connection.scalar(sa.select(job.c.due).where(held(claimed.job)).with_for_update())
-    row = unit.connection.execute(
-        sa.select(upload.audio_cid, upload.again, upload.backfill, upload.failing_since)
-        .where(*_in(blob_job, claimed))
-        .with_for_update()
-    ).one_or_none()
+    uploads = sa.select(upload.audio_cid, upload.again, upload.backfill, upload.failing_since)
+    this = uploads.where(*_in(blob_job, claimed)).with_for_update()
+    row = unit.connection.execute(this).one_or_none()
     if not is_at_host or due is None or row is None:
         raise LeaseLostError
     subject = unit.load(WithBlob, claimed.subject.stream_id)  # type: ignore[type-abstract]

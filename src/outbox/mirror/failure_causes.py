@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.published import Subject
-from eventstore.append import insert_of
+from eventstore.append import upsert
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
 from outbox.mirror.tables import failure_cause, failure_hour
@@ -91,28 +91,28 @@ def count_failure(database: Database, host: str, verdict: Verdict, *, did: str, 
 
 def _count(connection: sa.Connection, found: Cause, now: datetime, sample: Mapping[str, Any]) -> None:
     newest = {"last_seen_at": now, **sample}
-    new = insert_of(connection.dialect.name, failure_cause).values(
-        id=found.id, first_seen_at=now, failures=1, **vars(found), **newest
-    )
-    counted = new.on_conflict_do_update(
-        index_elements=["id"], set_={**newest, "failures": cause.failures + 1}
-    )
-    if connection.scalar(counted.returning(cause.failures)) == 1:
+    first = {"id": found.id, "first_seen_at": now, **vars(found), **newest}
+    if _counted(connection, failure_cause, first, newest) == 1:
         # of a host, those met last are kept: it may make up a name for each failure
         of_host = sa.select(cause.id).where(cause.host == found.host)
         met_longest_ago = of_host.order_by(cause.last_seen_at.desc(), cause.id).offset(MAX_CAUSES_PER_HOST)
         if ids := connection.scalars(met_longest_ago).all():
             connection.execute(sa.delete(failure_hour).where(hour.cause.in_(ids)))
             connection.execute(sa.delete(failure_cause).where(cause.id.in_(ids)))
-    this_hour = insert_of(connection.dialect.name, failure_hour).values(
-        cause=found.id, hour=hour_of(now), failures=1
-    )
-    counted = this_hour.on_conflict_do_update(
-        index_elements=["cause", "hour"], set_={"failures": hour.failures + 1}
-    )
-    if connection.scalar(counted.returning(hour.failures)) == 1:
+    if _counted(connection, failure_hour, {"cause": found.id, "hour": hour_of(now)}, {}) == 1:
         is_old = hour.hour < first_hour(now)
         connection.execute(sa.delete(failure_hour).where(hour.cause == found.id, is_old))
+
+
+def _counted(
+    connection: sa.Connection, table: sa.Table, first: Mapping[str, Any], newest: Mapping[str, Any]
+) -> Any:
+    """Count a failure in the row that has the key of `first`, which the first one makes; returns how many there are."""
+    new, failures = upsert(connection, table).values(**first, failures=1), table.c.failures
+    more = new.on_conflict_do_update(
+        index_elements=[*table.primary_key], set_={**newest, "failures": failures + 1}
+    )
+    return connection.scalar(more.returning(failures))
 
 
 def prune_causes(database: Database) -> int:

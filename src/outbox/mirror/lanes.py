@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from eventstore.append import insert_of, key_of
+from eventstore.append import insert_of, key_of, upsert
 from eventstore.change import Envelope, Via
 from eventstore.coordination.backoff import backoff
 from eventstore.database import Database, with_now
@@ -190,9 +190,8 @@ _CHANGE: Final = sa.update(mirror_lane).where(mirror_lane.c.did == sa.bindparam(
 def park_lane(connection: sa.Connection, did: str) -> None:
     """Make the lane wait for a sign-in, unless the account is gone; edits are still appended to the log."""
     here = (mirror_lane.c.did == did, mirror_lane.c.state != LaneState.GONE)
-    connection.execute(
-        sa.update(mirror_lane).where(*here).values(state=LaneState.AUTH_REQUIRED, probe_at=NEVER)
-    )
+    parked = sa.update(mirror_lane).values(state=LaneState.AUTH_REQUIRED, probe_at=NEVER)
+    connection.execute(parked.where(*here))
 
 
 _PAUSES: Final = ("paced_until", "backfill_after")
@@ -219,8 +218,7 @@ def resume_lane(connection: sa.Connection, did: str, host: str, at: datetime) ->
 
 def enter_host(connection: sa.Connection, host: str) -> None:
     """Make the row of a host, if it is new. Takes no lock on one that is there: a sign-in that hangs stops no claim."""
-    new = insert_of(connection.dialect.name, pds_host).values(host=host)
-    connection.execute(new.on_conflict_do_nothing())
+    connection.execute(upsert(connection, pds_host).values(host=host).on_conflict_do_nothing())
 
 
 def host_key(host: sa.ColumnElement[str]) -> sa.ColumnElement[int]:

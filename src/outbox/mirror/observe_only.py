@@ -29,10 +29,8 @@ def is_observed() -> sa.ColumnElement[bool]:
 def observe_all(connection: sa.Connection) -> int:
     """Observe every account that has records; returns how many accounts are observed."""
     known = sa.select(observed_account.c.did)
-    these = _ON_A_PDS.where(lane.did.not_in(known))
-    connection.execute(
-        sa.insert(observed_account).from_select(["did", "bucket"], these.add_columns(lane.bucket))
-    )
+    these = _ON_A_PDS.where(lane.did.not_in(known)).add_columns(lane.bucket)
+    connection.execute(sa.insert(observed_account).from_select(["did", "bucket"], these))
     return observed_accounts(connection)
 
 

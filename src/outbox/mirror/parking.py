@@ -64,9 +64,8 @@ def park(
     whose owner has signed in since the claim: then the old login failed. Nor does that of a full account with a delete of a
     newer generation than was `tried`: it is sent next, and makes room.
     """
-    if kind is Kind.FULL and connection.scalar(
-        _HAS_NEWER_DELETE, {**for_account(did, "of_did"), "tried": tried}
-    ):
+    given = {**for_account(did, "of_did"), "tried": tried}
+    if kind is Kind.FULL and connection.scalar(_HAS_NEWER_DELETE, given):
         return
     state, first_pause = PARKING[kind]
     works = sa.and_(lane.did == did, lane.state == LaneState.READY)

@@ -263,26 +263,18 @@ def _redrive_some(
 
 def _some_failing(connection: sa.Connection, selector: Selector, after: Subject | None) -> Sequence[Any]:
     order = (target.subject_id, target.kind)
-    follows = (
-        [] if after is None else [target.subject_id >= after.id, sa.tuple_(*order) > (after.id, after.kind)]
-    )
-    return connection.execute(
-        sa.select(target.did, target.kind, target.subject_id.label("subject_id"))
-        .distinct()
-        .select_from(TARGETS_AT_WORK)
-        .where(RETRIABLE, *conditions(**selector.filters), *follows)
-        .order_by(*order)
-        .limit(RECORDS_PER_UNIT)
-    ).all()
+    subjects = sa.select(target.did, target.kind, target.subject_id.label("subject_id")).distinct()
+    found = subjects.select_from(TARGETS_AT_WORK).where(RETRIABLE, *conditions(**selector.filters))
+    if after is not None:
+        found = found.where(target.subject_id >= after.id, sa.tuple_(*order) > (after.id, after.kind))
+    return connection.execute(found.order_by(*order).limit(RECORDS_PER_UNIT)).all()
 
 
 def _redrive_account(connection: sa.Connection, did: str, subjects: Sequence[Subject], now: datetime) -> None:
     connection.execute(sa.update(mirror_lane).where(lane.did == did).values(not_before=PAST))
-    failed = (target.did == did, target.state.in_(FAILED))
+    failed = sa.update(mirror_target).where(target.did == did, target.state.in_(FAILED))
     for these in are_about(subjects):
-        connection.execute(
-            sa.update(mirror_target).where(these, *failed).values(not_before=PAST, failed_gen=0)
-        )
+        connection.execute(failed.where(these).values(not_before=PAST, failed_gen=0))
     retry_uploads(connection, did, subjects)
     queue_as_backfill(connection, did, subjects, now)
 
@@ -298,9 +290,8 @@ def of_selector(selector: Selector) -> list[sa.ColumnElement[bool]]:
 
 def known(connection: sa.Connection, selector: Selector) -> Selector:
     """Return the selector with the origin of its host; raises UnknownTargetError."""
-    if selector.did is not None and not connection.scalar(
-        sa.select(sa.exists().where(lane.did == selector.did))
-    ):
+    is_known = sa.exists().where(lane.did == selector.did)
+    if selector.did is not None and not connection.scalar(sa.select(is_known)):
         raise UnknownTargetError(selector.did)
     if selector.host is None:
         return selector

@@ -63,18 +63,12 @@ def failures_by_hour(connection: sa.Connection, now: datetime) -> list[int]:
     """Return how many requests failed in each hour of the last day, the current hour last."""
     first = first_hour(now)
     in_time = (hour.hour >= first, hour.hour <= now)
-    rows = connection.execute(
-        sa.select(hour.hour, sa.func.sum(hour.failures)).where(*in_time).group_by(hour.hour)
-    )
-    counted = {(at - first) // HOUR: int(failures) for at, failures in rows}
+    by_hour = sa.select(hour.hour, sa.func.sum(hour.failures)).where(*in_time).group_by(hour.hour)
+    counted = {(at - first) // HOUR: int(failures) for at, failures in connection.execute(by_hour)}
     return [counted.get(number, 0) for number in range(HOURS_OF_TREND)]
 
 
 def _records(connection: sa.Connection, ids: Iterable[str]) -> Mapping[str, int]:
-    rows = connection.execute(
-        sa.select(CAUSE.label("of_cause"), sa.func.count(SUBJECT.distinct()))
-        .select_from(TARGETS_AT_WORK)
-        .where(RETRIABLE, CAUSE.in_(list(ids)))
-        .group_by("of_cause")
-    )
-    return dict(rows.all())
+    failing = sa.select(CAUSE.label("of_cause"), sa.func.count(SUBJECT.distinct()))
+    these = failing.select_from(TARGETS_AT_WORK).where(RETRIABLE, CAUSE.in_(list(ids)))
+    return dict(connection.execute(these.group_by("of_cause")).all())

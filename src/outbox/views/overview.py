@@ -93,13 +93,9 @@ def hosts(
 
 def waiting_in(connection: sa.Connection, dids: Iterable[str]) -> Mapping[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = defaultdict(dict)
-    rows = connection.execute(
-        sa.select(target.did, STATE.label("mirror_state"), sa.func.count())
-        .select_from(TARGETS_AT_WORK)
-        .where(target.did.in_(list(dids)), STATE != MirrorState.DELIVERED)
-        .group_by(target.did, "mirror_state")
-    )
-    for did, state, records in rows:
+    counted = sa.select(target.did, STATE.label("mirror_state"), sa.func.count()).select_from(TARGETS_AT_WORK)
+    waits = counted.where(target.did.in_(list(dids)), STATE != MirrorState.DELIVERED)
+    for did, state, records in connection.execute(waits.group_by(target.did, "mirror_state")):
         found[did][state] = records
     return found
 
@@ -116,19 +112,15 @@ class LanesOfHost:
 def lanes_at(connection: sa.Connection, origins: Iterable[str], now: datetime) -> Mapping[str, LanesOfHost]:
     """Return what the lanes of each of these hosts amount to."""
     found: dict[str, LanesOfHost] = defaultdict(LanesOfHost)
-    rows = connection.execute(
-        sa.select(
-            lane.host,
-            LANE_STATE.label("mirror_state"),
-            sa.func.count().label("lanes"),
-            sa.func.count(sa.case((lane.lease_until > now, 1))).label("under_way"),
-            sa.func.max(lane.last_success_at).label("last_success_at"),
-        )
-        .select_from(LANES_OF_HOSTS)
-        .where(lane.host.in_(list(origins)))
-        .group_by(lane.host, "mirror_state")
+    counted = sa.select(
+        lane.host,
+        LANE_STATE.label("mirror_state"),
+        sa.func.count().label("lanes"),
+        sa.func.count(sa.case((lane.lease_until > now, 1))).label("under_way"),
+        sa.func.max(lane.last_success_at).label("last_success_at"),
     )
-    for row in rows:
+    these = counted.select_from(LANES_OF_HOSTS).where(lane.host.in_(list(origins)))
+    for row in connection.execute(these.group_by(lane.host, "mirror_state")):
         of_host = found[row.host]
         of_host.lanes[row.mirror_state] = row.lanes
         of_host.under_way += row.under_way
@@ -143,10 +135,8 @@ def lane_of(connection: sa.Connection, did: str) -> Any | None:
 
 
 def waiting_by_class(connection: sa.Connection, did: str) -> dict[str, int]:
-    rows = connection.execute(
-        sa.select(CLASS.label("work"), sa.func.count()).where(target.did == did, is_open()).group_by("work")
-    )
-    return dict(rows.all())
+    waits = sa.select(CLASS.label("work"), sa.func.count()).where(target.did == did, is_open())
+    return dict(connection.execute(waits.group_by("work")).all())
 
 
 # Built once (CONTRIBUTING.md).

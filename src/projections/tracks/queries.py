@@ -284,9 +284,8 @@ def _with_part(
     is_there = tracks.c.search.like(pattern, escape=ESCAPE)
     if (oldest := end_of_scan(connection)) is not None:
         query = query.where(tracks.c.track_id >= oldest)
-    return connection.execute(
-        query.where(LIVE, is_shown_to(viewer), is_found, is_there).limit(MAX_FOUND_ROWS)
-    ).all()
+    found = query.where(LIVE, is_shown_to(viewer), is_found, is_there)
+    return connection.execute(found.limit(MAX_FOUND_ROWS)).all()
 
 
 column: Final = tracks.c
@@ -334,20 +333,14 @@ def copy_counts(connection: sa.Connection, did: str) -> dict[tuple[AudioCopyStat
     reason: sa.ColumnElement[Any] = sa.case(
         (AUDIO_COPY_STATE == AudioCopyState.FAILED, column.blob_failure), else_=sa.literal(None)
     )
-    rows = connection.execute(
-        sa.select(AUDIO_COPY_STATE.label("state"), reason.label("failure"), sa.func.count())
-        .where(column.did == did)
-        .group_by("state", "failure")
-    )
+    tracks = sa.select(AUDIO_COPY_STATE.label("state"), reason.label("failure"), sa.func.count())
+    rows = connection.execute(tracks.where(column.did == did).group_by("state", "failure"))
     return {(AudioCopyState(state), reason): count for state, reason, count in rows}
 
 
 def tracks_in_state(
     connection: sa.Connection, did: str, state: AudioCopyState, *, limit: int
 ) -> Sequence[Any]:
-    return connection.execute(
-        sa.select(column.track_id, column.title, column.blob_failure)
-        .where(column.did == did, AUDIO_COPY_STATE.in_((state,)))
-        .order_by(column.track_id)
-        .limit(limit)
-    ).all()
+    query = sa.select(column.track_id, column.title, column.blob_failure)
+    found = query.where(column.did == did, AUDIO_COPY_STATE.in_((state,)))
+    return connection.execute(found.order_by(column.track_id).limit(limit)).all()

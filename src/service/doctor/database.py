@@ -117,18 +117,11 @@ def accounts(log: EventLog, away: Collection[str]) -> Checks:
     """Check that few accounts wait for a sign-in; those whose PDS was found `away` are not at work."""
     is_away = sa.and_(LANE_STATE.in_(AT_WORK), lane.host.in_(list(away)))
     state = sa.case((is_away, MirrorReason.PDS_AWAY.value), else_=LANE_STATE)
+    lanes, since = sa.func.count(lane.did), sa.func.min(overview.FAILING_SINCE)
+    counted = sa.select(state.label("mirror_state"), lanes.label("lanes"), since.label("since"))
+    by_state = counted.select_from(LANES_OF_HOSTS).where(lane.host != "").group_by("mirror_state")
     with log.database.read() as connection:
-        rows = connection.execute(
-            sa.select(
-                state.label("mirror_state"),
-                sa.func.count(lane.did).label("lanes"),
-                sa.func.min(overview.FAILING_SINCE).label("since"),
-            )
-            .select_from(LANES_OF_HOSTS)
-            .where(lane.host != "")
-            .group_by("mirror_state")
-            .order_by("mirror_state")
-        ).all()
+        rows = connection.execute(by_state.order_by("mirror_state")).all()
     states: dict[str, int] = {row.mirror_state: row.lanes for row in rows}
     total, signed_out = sum(states.values()), states.get(LaneState.AUTH_REQUIRED, 0)
     others = [row for row in rows if row.mirror_state != LaneState.READY]
@@ -143,23 +136,14 @@ def records(log: EventLog) -> Checks:
         now = log.database.now(connection)
         since = min(oldest_pending(connection).values(), default=now)
         states = unfinished_records(connection)
-        ended = (
-            sa.select(attempt.outcome, sa.func.count())
-            .where(attempt.ended_at > now - FAILURE_WINDOW)
-            .group_by(attempt.outcome)
-        )
-        attempts: dict[str | None, int] = dict(connection.execute(ended).all())
+        ended = sa.select(attempt.outcome, sa.func.count()).where(attempt.ended_at > now - FAILURE_WINDOW)
+        by_outcome = ended.group_by(attempt.outcome)
+        attempts: dict[str | None, int] = dict(connection.execute(by_outcome).all())
         last = [each.row for each in causes(connection, now, limit=1)]
     pending, rejected = states.get(MirrorState.PENDING, 0), states.get(MirrorState.REJECTED)
-    yield check(
-        "records",
-        f"{pending} pending, the oldest for {(now - since).total_seconds():.0f} s",
-        (
-            WARN,
-            now - since > MAX_PENDING_AGE,
-            "is a relay running? `GET /ops/hosts` shows hosts that are down",
-        ),
-    )
+    found = f"{pending} pending, the oldest for {(now - since).total_seconds():.0f} s"
+    to_do = "is a relay running? `GET /ops/hosts` shows hosts that are down"
+    yield check("records", found, (WARN, now - since > MAX_PENDING_AGE, to_do))
     if rejected:
         to_do = "`GET /ops/failures` says why; `mastertape redrive` retries them"
         yield check("rejected", f"{rejected} records", (WARN, True, to_do))

@@ -103,9 +103,8 @@ class _Decoder(asyncio.SubprocessProtocol):
 
 def keep_waveform(database: Database, cid: str, found: Waveform) -> None:
     with database.write() as connection:
-        connection.execute(
-            upsert(connection, waveform).values(cid=cid, **vars(found)).on_conflict_do_nothing()
-        )
+        row = upsert(connection, waveform).values(cid=cid, **vars(found))
+        connection.execute(row.on_conflict_do_nothing())
 
 
 def waveform_of(connection: sa.Connection, cid: str) -> Waveform | None:

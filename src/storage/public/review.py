@@ -60,10 +60,8 @@ def _mark_wrong_rows(database: Database) -> int:
     without_row = audio.wanted & ~sa.exists().where(copy.name == audio.name)
     with database.read() as connection:
         rows = connection.execute(sa.select(copy.name, copy.cid, copy.mime).where(settled_wrongly)).mappings()
-        wrong: list[Any] = list(rows)
-        wrong += connection.execute(
-            sa.select(audio.name, audio.cid, audio.mime).where(without_row)
-        ).mappings()
+        new = connection.execute(sa.select(audio.name, audio.cid, audio.mime).where(without_row)).mappings()
+        wrong: list[Any] = [*rows, *new]
     for row in wrong:
         with database.write() as connection:
             mark_changed(connection, [row], database.now(connection))

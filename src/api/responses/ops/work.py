@@ -223,17 +223,8 @@ def earliest_event(
 
 def oldest_pending(connection: sa.Connection) -> dict[str, datetime]:
     """Return the time of the oldest change that waits only for the relay, by class of work; of many, among a sample."""
-    rows = connection.execute(
-        sa.select(CLASS.label("work"), sa.func.min(history.c.at))
-        .select_from(TARGETS_AT_WORK)
-        .join(history, _IS_OF_TARGET)
-        .where(
-            IS_SAMPLED,
-            is_open(),
-            STATE == MirrorState.PENDING,
-            history.c.touches_record,
-            history.c.position > target.acked_gen,
-        )
-        .group_by("work")
-    )
-    return dict(rows.all())
+    waits = (IS_SAMPLED, is_open(), STATE == MirrorState.PENDING)
+    is_unsent = (history.c.touches_record, history.c.position > target.acked_gen)
+    changes = sa.select(CLASS.label("work"), sa.func.min(history.c.at)).select_from(TARGETS_AT_WORK)
+    found = changes.join(history, _IS_OF_TARGET).where(*waits, *is_unsent)
+    return dict(connection.execute(found.group_by("work")).all())
