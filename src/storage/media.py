@@ -6,7 +6,6 @@ sweep and a crash can never act on the same copy.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, Final, TypeVar
 
@@ -58,14 +57,6 @@ _ATTEMPTS: Final = 3
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class LiveCopy:
-    cid: str
-    key: str
-    mime: str
-    size: int
-
-
 T = TypeVar("T")
 
 
@@ -113,11 +104,11 @@ class Media:
             connection.execute(reserved.values(touched_at=now, reserved_at=now))
             return now
 
-    def find(self, cid: str) -> LiveCopy | None:
+    def find(self, cid: str) -> sa.Row[str, str, str, int] | None:
+        """Return the CID, the key, the MIME type and the size of the live copy."""
         with self.database.read() as connection:
             copy = sa.select(media.c.cid, media.c.key, media.c.mime, media.c.size)
-            row = connection.execute(copy.where(media.c.cid == cid, IS_LIVE)).one_or_none()
-        return None if row is None else LiveCopy(*row)
+            return connection.execute(copy.where(media.c.cid == cid, IS_LIVE)).one_or_none()
 
     def read(self, cid: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Stream the bytes from `start` up to, not including, `end`."""
