@@ -136,7 +136,7 @@ class ArtistNotFoundError(ApiError):
 
 
 class NoRecordError(ApiError):
-    """The track has no record yet, so that no record can name it. Nothing was changed; like it once it has one."""
+    """The track has no record yet, so that no record can name it. Nothing was changed; try again once it has one."""
 
 
 @dataclass(eq=False)

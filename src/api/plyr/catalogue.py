@@ -19,7 +19,7 @@ from api.openapi import names
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.plyr.reading import ROUTER, Reader
 from api.plyr.track import album_bodies
-from api.responses.profile import artists_as
+from api.responses.profile import artists_as, avatars_of
 from api.routers.profile import save_profile
 from api.routers.tracks import artist_of
 from api.services import Services
@@ -173,13 +173,14 @@ class _Finder:
         of_part = self.services.accounts.with_handle_part(self.q, limit=self.limit)
         listed = with_tracks(self.connection, self.viewer, [account.did for account in of_part])
         accounts = self._accounts([*named, *listed])
+        avatars = avatars_of(self.connection, self.services.urls, accounts)
         return [
             {
                 "type": "artist",
                 "did": account.did,
                 "handle": account.handle,
                 "display_name": account.name,
-                "avatar_url": None,
+                "avatar_url": avatars.get(account.did),
                 "relevance": self._relevance(account.handle, account.name),
             }
             for account in accounts.values()

@@ -1,30 +1,46 @@
 """Likes for the peer's clients."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Response
 
 from aggregates.like import Like
+from aggregates.reaction import Reaction
 from aggregates.track import Track
 from api.auth.authentication import SignedIn
 from api.errors import NoRecordError
 from api.json_response import AsciiJsonResponse
 from api.pipeline.command_request import Command
 from api.plyr.reading import ROUTER, PeerTrackId, Reader, says
+from api.plyr.track import People
 from api.routers.likes import answer_like
 from application.authorization import may_see_track, require_shown
 from application.likes import like_track, unlike_track
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.accounts import accounts_of
 from projections.reactions import count_at, like_page, reaction_page
 from projections.tracks.queries import track_by_id, tracks_of
 from projections.tracks.table import TrackView
 
+R = TypeVar("R", bound=Reaction)
+
 router: Final = APIRouter(**ROUTER)
 MAX_LIKED: Final = 500
 """The newest: the peer's clients ask for all at once."""
+
+
+def of_record(use_case: Callable[[UnitOfWork], R]) -> Callable[[UnitOfWork], R]:
+    """Return the use case, which raises NoRecordError where the track has no record."""
+
+    def checked(unit: UnitOfWork) -> R:
+        made = use_case(unit)
+        if made.track_cid is None:
+            raise NoRecordError
+        return made
+
+    return checked
 
 
 @router.get("/tracks/liked")
@@ -44,33 +60,21 @@ def list_likes(track_id: PeerTrackId, reader: Reader) -> Response:
         track = require_shown(reader.caller, track_by_id(connection, track_id))
         rows = reaction_page(connection, track.did, Like.TOPIC, track_id, before=None, limit=MAX_LIKED)
         count = count_at(connection, Like.TOPIC, track.did, track_id)
-        accounts = accounts_of(connection, {row.author for row in rows})
+        people = People(connection, reader.services.urls, {row.author for row in rows})
     users = [
-        {
-            "did": row.author,
-            "handle": accounts[row.author].handle,
-            "display_name": accounts[row.author].name,
-            "avatar_url": None,
-            "liked_at": row.created_at,
-        }
+        {**dict(people.of(row.author)), "liked_at": row.created_at}
         for row in rows
-        if row.author in accounts
+        if row.author in people.accounts
     ]
     return AsciiJsonResponse({"users": users, "count": count})
 
 
 @router.post("/tracks/{track_id}/like")
 async def like(track_id: PeerTrackId, request: Command) -> Response:
-    """Like a track that has a record; raises NoRecordError for any other."""
+    """Like a track that has a record."""
     on, collection = request.on(Track, track_id), request.services.collection_of(Like.TOPIC)
-
-    def use_case(unit: UnitOfWork) -> Like:
-        liked = like_track(unit, on, collection)
-        if liked.track_cid is None:
-            raise NoRecordError
-        return liked
-
-    return await answer_like(request, use_case, says(liked=True))
+    use_case = partial(like_track, on=on, collection=collection)
+    return await answer_like(request, of_record(use_case), says(liked=True))
 
 
 @router.delete("/tracks/{track_id}/like")

@@ -10,11 +10,10 @@ from starlette.types import Scope
 from api.auth.authentication import optional_caller
 from api.errors import NotOfferedError
 from api.middleware.rate_limits import PREFIX, is_plyr
-from api.plyr import albums, catalogue, likes, playlists, reading, writing
+from api.plyr import albums, catalogue, comments, likes, playlists, reading, writing
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 NOT_OFFERED: Final = {
-    "comments": ("/tracks/{track_id}/comments", "/tracks/comments/{rest:path}"),
     "queue": ("/queue", "/queue/{rest:path}"),
     "albums of all artists": ("/albums", "/albums/{rest:path}"),
     "covers made of covers, and the order of likes": ("/lists/{rest:path}",),
@@ -44,6 +43,7 @@ ROUTERS: Final = (
     playlists.router,
     not_offered,
     likes.router,
+    comments.router,
     reading.router,
     reading.read_one,
     reading.bytes_router,
@@ -62,6 +62,8 @@ WORDS: Final = {
     "duplicate_audio": "this artist has a track with exactly this audio",
     "title_taken": "another of your albums already uses that name",
     "already_in_list": "track already in playlist",
+    "comment_not_found": "comment not found",
+    "comments_off": "comments are disabled for this artist's tracks",
 }
 """The texts that the peer's clients compare, or that would name a track by our id; every other error keeps our message."""
 OWN_TRACKS: Final = {
@@ -75,6 +77,8 @@ OWN_TRACKS: Final = {
     "POST /revisions/{revision_id}/restore": "view or restore revisions on",
 }
 """What an artist can do with own tracks only: how it is asked for, and the peer's words for it."""
+OWN_COMMENTS: Final = {"PATCH": "edit", "DELETE": "delete"}
+"""The same of a comment, by the method."""
 WORDS_BELOW: Final[dict[str, dict[str, str]]] = {
     "/tracks/{track_id}/revisions": {"not_found": "revision not found"},
     "/albums": {
@@ -99,6 +103,8 @@ def _words(scope: Scope, code: str) -> str | None:
     own = OWN_TRACKS.get(f"{scope['method']} {path.removeprefix('/tracks/{track_id}')}")
     if code == "not_owner" and own is not None:
         return f"you can only {own} your own tracks"
+    if code == "not_owner" and path.startswith("/tracks/comments/"):
+        return f"can only {OWN_COMMENTS[scope['method']]} your own comments"
     below = (words[code] for begin, words in WORDS_BELOW.items() if path.startswith(begin) and code in words)
     return next(below, WORDS.get(code))
 

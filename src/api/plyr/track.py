@@ -9,11 +9,12 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 
 from aggregates.values import Downloads, slug_of
+from api.responses.profile import avatars_of
 from api.responses.track import TrackBody, track_bodies
 from api.services import Services
 from application.authorization import Supporters, supported_artists
 from eventstore.streams.ids import peer_ids_of
-from identity.accounts.accounts import Account, accounts_of
+from identity.accounts.accounts import accounts_of, handle_in
 from identity.accounts.credentials import Principal
 from outbox.tracks.record import RecordUrls
 from projections.lists import albums_where
@@ -75,13 +76,13 @@ SUPPORTERS: Final = "supporters"
 UNLISTED: Final = "unlisted"
 
 
-class FeaturedArtist(BaseModel):
-    """A featured artist; one who never signed in here is named by the handle."""
+class Person(BaseModel):
+    """An account; one that has never signed in here is named by its handle."""
 
     did: str
     handle: str
     display_name: str
-    avatar_url: str | None = None
+    avatar_url: str | None
 
 
 class TrackResponse(BaseModel):
@@ -94,12 +95,12 @@ class TrackResponse(BaseModel):
     """The artist's name as it is in the record."""
     artist_handle: str
     artist_did: str
-    artist_avatar_url: str | None = None
+    artist_avatar_url: str | None
     file_id: str
     """The CID of the audio."""
     file_type: str
-    features: list[FeaturedArtist]
-    """`display_name` of an artist who has signed in here, else the handle; `avatar_url` is always null."""
+    features: list[Person]
+    """`display_name` of an artist who has signed in here, else the handle."""
     r2_url: str
     """Where the audio is played."""
     atproto_record_uri: str | None
@@ -115,7 +116,7 @@ class TrackResponse(BaseModel):
     thumbnail_url: str | None
     is_liked: bool
     like_count: int
-    comment_count: int = 0
+    comment_count: int
     album: AlbumBody | None
     """`id` is a UUID made of the artist's DID and the album's first title."""
     tags: list[str]
@@ -158,19 +159,31 @@ SAME: Final = (set(TrackResponse.model_fields) & set(TrackBody.model_fields)) - 
 """The fields that mean the same in our own body."""
 
 
+class People:
+    """Accounts as the peer's clients are shown them."""
+
+    def __init__(self, connection: sa.Connection, urls: RecordUrls, dids: Collection[str]) -> None:
+        self.accounts: Final = accounts_of(connection, dids)
+        self._avatars: Final = avatars_of(connection, urls, dids)
+
+    def of(self, did: str, handle: str | None = None) -> Person:
+        """Return an account, with this handle where one is given."""
+        account, handle = self.accounts.get(did), handle or handle_in(self.accounts, did)
+        name = account.name if account is not None else handle
+        return Person(did=did, handle=handle, display_name=name, avatar_url=self._avatars.get(did))
+
+
 def track_responses(
     connection: sa.Connection, views: Sequence[TrackView], urls: RecordUrls, caller: Principal | None
 ) -> list[TrackResponse]:
     peer_ids = peer_ids_of(connection, [view.track_id for view in views])
-    accounts = accounts_of(
-        connection,
-        {view.did for view in views} | {feature.did for view in views for feature in view.features},
-    )
+    dids = {view.did for view in views} | {feature.did for view in views for feature in view.features}
+    people = People(connection, urls, dids)
     bodies = track_bodies(connection, views, urls, caller.did if caller is not None else None)
     albums = album_bodies(connection, {(view.did, view.album) for view in views if view.album}, urls)
     return [
         _response(
-            *(view, body, peer_ids[view.track_id], accounts),
+            *(view, body, peer_ids[view.track_id], people),
             album=albums.get((view.did, view.album or "")),
             caller=caller,
         )
@@ -196,7 +209,7 @@ def _response(
     view: TrackView,
     body: TrackBody,
     shown_as: int,
-    accounts: dict[str, Account],
+    people: People,
     *,
     album: AlbumBody | None,
     caller: Principal | None,
@@ -210,18 +223,13 @@ def _response(
         "downloads": view.downloads.value,
         "visibility": UNLISTED if view.unlisted else PUBLIC,
     }
-    is_missing, owner = view.record_missing_since is not None, accounts.get(view.did)
+    is_missing, owner = view.record_missing_since is not None, people.accounts.get(view.did)
     place = urlencode({"repo": view.did, "collection": view.collection, "rkey": view.rkey}, safe=":")
     return TrackResponse(
         **body.model_dump(include=SAME),
         id=shown_as,
-        features=[
-            FeaturedArtist(
-                **vars(feature),
-                display_name=accounts[feature.did].name if feature.did in accounts else feature.handle,
-            )
-            for feature in body.features
-        ],
+        artist_avatar_url=people.of(view.did).avatar_url,
+        features=[people.of(feature.did, feature.handle) for feature in body.features],
         r2_url=body.audio_url,
         atproto_record_uri=None if is_missing else body.atproto_record_uri,
         atproto_record_url=None

@@ -1,7 +1,7 @@
 """A profile as JSON: for its owner, with its record's mirror; and what others are shown of it."""
 
 from collections.abc import Collection
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from pydantic import BaseModel
@@ -16,6 +16,7 @@ from api.services import Services
 from application.subjects import On, find
 from eventstore.idempotency import CommandResult
 from identity.accounts.accounts import Account
+from outbox.tracks.record import RecordUrls
 from outbox.views.status import Mirror, mirrors
 from projections.profiles import profiles_of
 
@@ -66,6 +67,15 @@ def _body(services: Services, made: Profile, mirror: Mirror) -> ProfileBody:
     )
 
 
+def avatars_of(connection: sa.Connection, urls: RecordUrls, dids: Collection[str]) -> dict[str, str | None]:
+    """Return the addresses of the pictures of the accounts that have a profile, by DID."""
+    return {did: _avatar_url(row, urls) for did, row in profiles_of(connection, dids).items()}
+
+
+def _avatar_url(row: sa.Row[Any], urls: RecordUrls) -> str | None:
+    return urls.artwork(row.avatar_cid) if row.avatar_cid else row.avatar_url
+
+
 B = TypeVar("B", bound=BaseModel)
 
 
@@ -78,8 +88,7 @@ def artists_as(body: type[B], services: Services, accounts: Collection[Account])
         row = found.get(account.did)
         if row is None:
             return {"bio": account.bio, "avatar_url": None}
-        avatar_url = services.urls.artwork(row.avatar_cid) if row.avatar_cid else row.avatar_url
-        return {"bio": row.bio, "avatar_url": avatar_url}
+        return {"bio": row.bio, "avatar_url": _avatar_url(row, services.urls)}
 
     return [
         body.model_validate({**vars(each), "display_name": each.name, **said_by(each)}) for each in accounts

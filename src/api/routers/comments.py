@@ -1,8 +1,10 @@
 """Comments on tracks: by their authors, as a track shows them, and hidden by the track's owner."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
@@ -12,19 +14,22 @@ from aggregates.track import Track
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import Page, cut
 from api.openapi import errors, fields_of
-from api.pipeline.command_request import Command, CommandRequest
+from api.pipeline.command_request import Command, CommandRequest, Respond
 from api.pipeline.idempotent_request import result_of
 from api.requests.body import fields_as
 from api.requests.fields import CommentFields, EditCommentFields
 from api.requests.parameters import CommentId, PageQuery, StrictRoute, TrackId, cursor_of, page_length
 from api.responses.reaction import CommentBody, CommentRow, comment_row, created_comment, saved_comment
 from api.responses.reader import SubjectReader
+from api.services import Services
 from application.authorization import require_shown
 from application.comments import are_on, comment_on_track, delete_comment, edit_comment, hide_comment
 from eventstore.idempotency import CommandResult
 from identity.accounts.accounts import accounts_of
+from identity.accounts.credentials import Principal
 from projections.reactions import Others, comment_page
 from projections.tracks.queries import track_by_id
+from projections.tracks.table import TrackView
 
 router = APIRouter(tags=["comments"], route_class=StrictRoute)
 
@@ -40,14 +45,27 @@ def list_comments(
     before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
     with services.database.read() as connection:
         track = require_shown(caller, track_by_id(connection, track_id))
-        others = Others.SHOWN if are_on(connection, track) else Others.NONE
-        if caller is not None and caller.operator:
-            others = Others.ALL
-        of_track = (track.did, track_id, caller.did if caller is not None else None)
-        found = comment_page(connection, *of_track, others=others, before=before, limit=limit + 1)
+        found = shown_comments(connection, caller, track, before, limit + 1)
         rows, cursor = cut(found, limit, lambda row: row.comment_id)
         authors = accounts_of(connection, {row.did for row in rows})
     return Page[CommentRow](items=[comment_row(row, authors) for row in rows], cursor=cursor)
+
+
+def shown_comments(
+    connection: sa.Connection, caller: Principal | None, track: TrackView, before: int | None, limit: int
+) -> Sequence[sa.Row[Any]]:
+    """Return the comments on a track that the caller sees, newest first."""
+    others = Others.SHOWN if are_on(connection, track) else Others.NONE
+    if caller is not None and caller.operator:
+        others = Others.ALL
+    viewer = caller.did if caller is not None else None
+    return comment_page(
+        connection, track.did, track.track_id, viewer, others=others, before=before, limit=limit
+    )
+
+
+def offers_comments(services: Services) -> bool:
+    return services.offers(services.kinds[Comment.TOPIC].collection)
 
 
 @router.post(
@@ -73,11 +91,15 @@ async def comment(track_id: TrackId, request: Command) -> Response:
 )
 async def edit(comment_id: CommentId, request: Command) -> Response:
     """Change the text, or the place in the audio."""
+    return await answer_edit(comment_id, request, saved_comment)
+
+
+async def answer_edit(comment_id: int, request: CommandRequest, show: Respond) -> Response:
     on = request.on(Comment, comment_id)
     async with request.begin(on=on) as attempt:
         if not attempt.is_repetition:
             changes = fields_as(EditCommentFields, attempt.body).model_dump(exclude_unset=True)
-            await attempt.commit(partial(edit_comment, on=on, changes=changes), saved_comment)
+            await attempt.commit(partial(edit_comment, on=on, changes=changes), show)
     return await attempt.response()
 
 

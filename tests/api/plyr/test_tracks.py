@@ -201,7 +201,7 @@ def test_the_page_names_each_field_that_has_nothing_behind_it_and_all_that_is_no
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_what_is_not_offered_says_so_and_is_no_error_of_ours(client, caplog, method):
-    for path in ("/lists/playlists/1/og-cover", "/queue/", "/tracks/1/comments"):
+    for path in ("/lists/playlists/1/og-cover", "/queue/", "/tracks/1/play"):
         answer = client.request(method, f"/plyr{path}")
         assert (answer.status_code, answer.json()["error"]) == (501, "not_offered")
         assert "docs/plyr.md" in answer.json()["detail"]
