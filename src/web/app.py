@@ -24,7 +24,7 @@ from api.services import Services
 from identity.accounts.credentials import Scope as TokenScope
 from web import rendering
 from web.ask import Api, ApiDep, FormDep, OwnAsk, PageRoute, RefusedError, SignInFirstError, accepts_html
-from web.pages import docs, pds, public
+from web.pages import comments, docs, pds, public
 from web.pages.ops import actions, deliveries, now, people, repairs
 from web.pages.studio import history, likes, lists, my_tracks, record, subject, track
 from web.rendering import Viewer, address_of, page_headers, rendered, viewer_in_cookie
@@ -129,7 +129,7 @@ async def _route(with_pages: APIRouter, api: APIRouter, scope: Scope, receive: R
     await (api if is_program else with_pages).app(scope, receive, send)
 
 
-PAGES: Final = (my_tracks, track, likes, docs, now, deliveries, repairs, people, actions)
+PAGES: Final = (comments, my_tracks, track, likes, docs, now, deliveries, repairs, people, actions)
 LISTS: Final = (lists.ALBUM, lists.PLAYLIST)
 ROUTERS: Final = (
     rendering.static,

@@ -70,6 +70,14 @@ def cover_address(subject: Json, size_pixels: int) -> str | None:
     return None
 
 
+@pass_context
+def picture_address(context: Context, avatar_url: str | None, size_pixels: int) -> str | None:
+    """Return the address of a person's picture in a size; None of one that lies elsewhere."""
+    if avatar_url is None or not avatar_url.startswith(f"{context['base_url']}/artwork/"):
+        return None
+    return RENDITION.format(address=urlsplit(avatar_url).path, size=size_pixels)
+
+
 def record_address(pds_url: str, uri: str) -> str | None:
     """Return where a PDS shows a record; None for a PDS that is not on the web."""
     repo, collection, rkey = uri.removeprefix("at://").split("/")
@@ -212,7 +220,8 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     )
 }
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
-    each.__name__: each for each in (artist_address, cover_address, record_address, repo_address)
+    each.__name__: each
+    for each in (artist_address, cover_address, picture_address, record_address, repo_address)
 }
 
 

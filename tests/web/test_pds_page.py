@@ -9,6 +9,7 @@ from identity.accounts.credentials import CredentialKind, Scope
 from outbox.mirror.lanes import park_lane
 from tests.api.records.test_resolve import held
 from tests.api.world import upload
+from tests.media_samples import samples
 from tests.web.studio.forms import send
 from web.rendering import templates
 
@@ -145,3 +146,37 @@ def test_the_profile_is_saved(mine):
     answer = mine.post(f"{HERE}/profile", data={"display_name": "Alice & <Co>", "bio": "plays"})
     assert "Saved." in answer.text
     assert 'value="Alice &amp; &lt;Co&gt;"' in answer.text
+
+
+def test_the_picture_of_the_profile_is_set_shown_and_removed(mine, alice):
+    assert "portrait" not in mine.get("/@alice.test").text
+    files = {"image": ("me.png", samples.png(), "image/png")}
+    page = send(mine, mine.get(HERE), f"{HERE}/picture", files=files)
+    assert "The picture is set." in page.text
+    assert f"at://{alice.did}/fm.plyr.actor.profile/self" in page.text
+    (shown,) = re.findall(r'class="portrait" src="(/artwork/[^"]+)"', page.text)
+    assert mine.get(shown).status_code == 200
+    public = mine.get("/@alice.test").text
+    assert f'class="portrait" src="{shown}"' in public
+    assert f'property="og:image" content="http://127.0.0.1:8000{shown.replace("480", "1200")}"' in public
+    page = send(mine, page, f"{HERE}/picture/remove")
+    assert "The picture is removed." in page.text
+    assert "portrait" not in page.text + mine.get("/@alice.test").text
+
+
+def test_a_picture_that_lies_elsewhere_is_named_and_not_loaded(mine, world, alice):
+    elsewhere = "https://pictures.test/artwork/a.png"
+    world.pds.records[f"at://{alice.did}/fm.plyr.actor.profile/self"] = {
+        "$type": "fm.plyr.actor.profile",
+        "avatar": elsewhere,
+        "createdAt": "2019-05-04T12:03:07Z",
+    }
+    page = send(mine, mine.get(HERE), f"{HERE}/profile", bio="Plays records.")
+    assert f"<code>{elsewhere}</code>" in page.text
+    assert "portrait" not in page.text + mine.get("/@alice.test").text
+
+
+def test_a_picture_that_is_none_is_refused_on_the_page(mine):
+    files = {"image": ("me.png", b"no picture", "image/png")}
+    page = send(mine, mine.get(HERE), f"{HERE}/picture", files=files)
+    assert (page.status_code, 'role="alert"' in page.text) == (415, True)

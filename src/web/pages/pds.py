@@ -42,13 +42,15 @@ TASKS: Final = {
 
 ACTIONS: Final[Mapping[str, tuple[str, str, str]]] = {
     "profile": ("PATCH", "/me", "profile"),
+    "comments": ("PATCH", "/me", "profile"),
+    "picture/remove": ("DELETE", "/me/avatar", "picture-removed"),
     "adopt": ("POST", "/me/adopt", "adopting"),
     "copy-audio": ("POST", "/me/migrate-to-pds", "copying"),
     "tokens/end-others": ("DELETE", "/auth/tokens", "others"),
     "disconnect": ("POST", "/me/disconnect", "disconnected"),
 }
 """By the end of a form's address: the command, and what the page says afterwards."""
-FIELDS: Final = ("display_name", "bio", "retry_failed")
+FIELDS: Final = ("display_name", "bio", "comments", "retry_failed")
 
 
 @router.get(HERE)
@@ -83,6 +85,12 @@ async def make_token(form: FormDep, api: ApiDep, ask: OwnAsk, render: RenderDep)
 async def end_token(token_id: str, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     ended = api.send("DELETE", f"/auth/tokens/{quote(token_id, safe='')}")
     return await _done(ended, "ended", ask, render)
+
+
+@router.post(f"{HERE}/picture")
+async def set_picture(api: ApiDep, ask: OwnAsk, render: RenderDep, key: str = "") -> Response:
+    """Pass the picture on as it comes."""
+    return await _done(api.pass_on("PUT", "/me/avatar", key=key), "picture", ask, render)
 
 
 @router.get(f"{HERE}/disconnect")

@@ -1,10 +1,10 @@
 """The pages that are shared as links: the front page, artists, tags, tracks, albums and playlists."""
 
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
@@ -12,6 +12,7 @@ from api.error_responses import reply_for
 from api.pipeline.media_request import ForMedia, MediaRequest
 from api.requests.parameters import PageQuery, number_of
 from api.responses.list import ALBUMS, PLAYLISTS
+from api.routers.comments import list_comments, offers_comments
 from api.routers.likes import offers_likes
 from api.routers.list_reads import album_titled, albums_of_artist, playlists_of_artist, read_album
 from api.routers.lists import read_list
@@ -26,6 +27,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 NEWEST: Final = 12
 LIKES: Final = "/studio/likes"
 TRACKS: Final = 48
+COMMENTS: Final = 50
 REFUSALS: Final = {
     HTTPStatus.UNAUTHORIZED: HTTPStatus.PAYMENT_REQUIRED,
     HTTPStatus.PAYMENT_REQUIRED: HTTPStatus.PAYMENT_REQUIRED,
@@ -73,37 +75,62 @@ async def show_tag(tag: str, ask: PublicAsk, render: RenderDep, cursor: str | No
     )
 
 
+class TrackPage:
+    """Shows the page of a track, as it is or with a comment that was refused."""
+
+    def __init__(self, ask: PublicAsk, media: ForMedia, render: RenderDep) -> None:
+        self.ask: Final = ask
+        self._media: Final = media
+        self._render: Final = render
+
+    async def show(
+        self, track: dict[str, Any], cursor: str | None = None, status: int | None = None, **told: Any
+    ) -> Response:
+        """Show it with the comments that end before the cursor; `told` of a refused one are `said`, its fields, and the `problem`."""
+        ask = self.ask
+        named = dict.fromkeys([track["artist_did"], *(feature["did"] for feature in track["features"])])
+        here = {each["did"]: each for each in (await ask(list_artists, Wanted(did=list(named))))["items"]}
+        comments = await ask(list_comments, track["id"], wanted(PageQuery, cursor=cursor, limit=COMMENTS))
+        audible, refusal = await _refusal(self._media, track)
+        is_own, is_there = _is(ask.caller, track["artist_did"]), track["taken_down_at"] is None
+        plays = refusal is None and is_there
+        download = "open" if is_own else track["downloads"]
+        album = (track["artist_did"], track["album"])
+        return self._render(
+            "track.html",
+            status or audible,
+            track=track,
+            artist=here.get(track["artist_did"]),
+            here=here,
+            plays=plays,
+            refusal=refusal,
+            download=download if plays else "off",
+            is_own=is_own,
+            may_like=is_there and offers_likes(ask.services),
+            may_comment=is_there and track["comments"] and offers_comments(ask.services),
+            comments=comments["items"],
+            cursor=comments["cursor"],
+            album=await ask.find(album_titled, *album) if track["album"] else None,
+            **{"said": {}, "problem": None, "hidden": None, **told},
+        )
+
+
+TrackPageDep = Annotated[TrackPage, Depends()]
+
+
 @router.get("/@{artist}/{track_id}")
 async def show_track(
-    artist: str, track_id: str, ask: PublicAsk, media: ForMedia, render: RenderDep
+    artist: str, track_id: str, page: TrackPageDep, cursor: str | None = None, hidden: str = ""
 ) -> Response:
     """A track, with its player where the viewer may hear it; another artist in the address leads to the right one."""
     number = number_of(track_id)
     if number is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    track = await ask(live_track, number)
+    track = await page.ask(live_track, number)
     address = track_address(track)
     if address != f"{artist_address(artist, artist)}/{track_id}":
         return RedirectResponse(address, HTTPStatus.FOUND)
-    named = dict.fromkeys([track["artist_did"], *(feature["did"] for feature in track["features"])])
-    here = {each["did"]: each for each in (await ask(list_artists, Wanted(did=list(named))))["items"]}
-    status, refusal = await _refusal(media, track)
-    is_own = _is(ask.caller, track["artist_did"])
-    plays = refusal is None and track["taken_down_at"] is None
-    download = "open" if is_own else track["downloads"]
-    return render(
-        "track.html",
-        status,
-        track=track,
-        artist=here.get(track["artist_did"]),
-        here=here,
-        plays=plays,
-        refusal=refusal,
-        download=download if plays else "off",
-        is_own=is_own,
-        may_like=track["taken_down_at"] is None and offers_likes(ask.services),
-        album=await ask.find(album_titled, track["artist_did"], track["album"]) if track["album"] else None,
-    )
+    return await page.show(track, cursor, hidden=number_of(hidden))
 
 
 @router.post("/@{artist}/{track_id}/like")

@@ -33,6 +33,18 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("htmx:load", (event) => showLocalTimes(event.detail.elt));
 showLocalTimes(document);
 
+// The place of a new comment follows the player until one is typed.
+const place = document.querySelector("[data-follows-player] [name=place]");
+const player = document.querySelector("audio.player");
+if (place !== null && player !== null) {
+  let isTyped = false;
+  place.addEventListener("input", () => { isTyped = true; });
+  player.addEventListener("timeupdate", () => {
+    const seconds = Math.floor(player.currentTime);
+    if (!isTyped) place.value = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  });
+}
+
 // A button that copies stands beside each snippet only where it works: with scripts, over https or on this machine.
 for (const snippet of navigator.clipboard ? document.querySelectorAll(".snippet") : []) {
   const button = document.createElement("button");

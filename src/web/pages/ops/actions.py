@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Response
@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from api.auth.authentication import admin
 from api.error_responses import error_response
-from api.requests.parameters import JobId, TrackId
+from api.requests.parameters import CommentId, JobId, TrackId
 from api.routers.ops.accounts import AccountDid, read_tokens_of
 from api.routers.ops.deliveries import ProgressQuery, read_progress
 from web.ask import ApiDep, FormDep, OperatorAsk, PageRoute, RefusedError, wanted
@@ -91,26 +91,52 @@ async def end_tokens(
     return render("ops/end_tokens.html", tokens=tokens, fields=fields, back=here, changed=changed)
 
 
+class TakedownForm:
+    """Asks for the reason to take something down, or to lift that; sent with it, does so."""
+
+    def __init__(self, form: FormDep, api: ApiDep, render: RenderDep) -> None:
+        self.form: Final = form
+        self._api: Final = api
+        self._render: Final = render
+
+    async def answer(
+        self, what: str, route: str, effect: str, back: str, check: tuple[str, str] | None = None
+    ) -> Response:
+        """Answer it; `check` is a field that goes with a takedown, and what it does."""
+        form, lift = self.form, self.form.get("lift") == "true"
+        check = None if lift else check
+        if "reason" not in form:
+            return self._render(
+                "ops/ask.html",
+                title=f"{'Lift the takedown of' if lift else 'Take down'} {what}?",
+                lead="It is public again." if lift else effect,
+                fields={"lift": "true" if lift else "false", "back": back},
+                check=check,
+                button="Lift it" if lift else "Take it down",
+                is_danger=not lift,
+                back=back,
+            )
+        fields = {"lift": lift, "reason": form["reason"]} | ({check[0]: check[0] in form} if check else {})
+        await self._api.send("POST", f"{route}/takedown", fields, key=form.get("key"))
+        return RedirectResponse(back, HTTPStatus.SEE_OTHER)
+
+
+TakedownFormDep = Annotated[TakedownForm, Depends()]
+
+
 @router.post("/ops/tracks/{track_id}/takedown")
-async def take_down(track_id: TrackId, form: FormDep, api: ApiDep, render: RenderDep) -> Response:
-    lift = form.get("lift") == "true"
-    if "reason" not in form:
-        effect = (
-            "Only its owner and admins see it, only admins hear it. Its record stays on the artist's PDS."
-        )
-        return render(
-            "ops/ask.html",
-            title=f"{'Lift the takedown of' if lift else 'Take down'} track {track_id}?",
-            lead="The track is public again." if lift else effect,
-            fields={"lift": "true" if lift else "false"},
-            check=None if lift else ("bytes", "Refuse its audio and cover from now on, to every account"),
-            button="Lift it" if lift else "Take it down",
-            is_danger=not lift,
-            back=f"/ops/tracks/{track_id}",
-        )
-    fields = {"lift": lift, "reason": form["reason"], "bytes": "bytes" in form}
-    await api.send("POST", f"/ops/tracks/{track_id}/takedown", fields, key=form.get("key"))
-    return RedirectResponse(f"/ops/tracks/{track_id}", HTTPStatus.SEE_OTHER)
+async def take_down(track_id: TrackId, asked: TakedownFormDep) -> Response:
+    effect = "Only its owner and admins see it, only admins hear it. Its record stays on the artist's PDS."
+    check = ("bytes", "Refuse its audio and cover from now on, to every account")
+    here = f"/ops/tracks/{track_id}"
+    return await asked.answer(f"track {track_id}", here, effect, here, check)
+
+
+@router.post("/ops/comments/{comment_id}/takedown")
+async def take_comment_down(comment_id: CommentId, asked: TakedownFormDep) -> Response:
+    effect = "Only its author and operators see it. Its record stays on the author's PDS."
+    here, back = f"/ops/comments/{comment_id}", _back(asked.form)
+    return await asked.answer(f"comment {comment_id}", here, effect, back)
 
 
 @router.post("/ops/jobs/{job_id}/retry")

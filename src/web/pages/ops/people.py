@@ -12,10 +12,11 @@ from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import operator
-from api.requests.parameters import TrackId, number_of, track_at
+from api.requests.parameters import PageQuery, TrackId, number_of, track_at
 from api.responses.mirror import TRACKS
 from api.responses.states import MirrorState
 from api.routers.audit import TYPES, AuditQuery, audit_entries
+from api.routers.comments import list_comments
 from api.routers.history import HistoryQuery, history_page
 from api.routers.mirrors import read_mirror
 from api.routers.ops.accounts import AccountDid, read_tokens_of
@@ -94,6 +95,16 @@ async def show_track(
         moments=[moment_for_operators(row) for row in history["items"]],
         cursor=history["cursor"],
     )
+
+
+@router.get("/ops/tracks/{track_id}/comments")
+async def show_comments(
+    track_id: TrackId, ask: OperatorAsk, show: ShowDep, cursor: str | None = None
+) -> Response:
+    """The comments on a track, those that are hidden or taken down too."""
+    page = await ask(list_comments, track_id, wanted(PageQuery, limit=LATEST, cursor=cursor))
+    track = await ask(live_track, track_id)
+    return await show("ops/comments.html", track=track, comments=page["items"], cursor=page["cursor"])
 
 
 @router.get("/ops/tracks/{track_id}/record")

@@ -196,7 +196,7 @@ def about_host(host: Mapping[str, Any]) -> str:
 
 
 OPERATOR_ACTED: Final = "OperatorActed"
-SUBJECTS: Final = ("track_id", "repair", "job", "cause", "error", "did", "host")
+SUBJECTS: Final = ("track_id", "comment_id", "repair", "job", "cause", "error", "did", "host")
 """What an operator acts on, as the filter of its event names it."""
 _REASONS: Final = frozenset({"reason", "takedown_reason"})
 _THE_SERVICE: Final = frozenset({"relay", "job"})
