@@ -22,7 +22,8 @@ from eventstore.jobs.kinds import Wanted
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows, write_rows
 from eventstore.schema import Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns
-from projections.tracks.table import tracks
+from projections.tracks.queries import is_shown_to
+from projections.tracks.table import LIVE, TrackView, tracks
 
 VERSION: Final = 1
 REACTION: Final = "reaction"
@@ -244,6 +245,22 @@ def count_at(connection: sa.Connection, kind: str, did: str, track_id: int) -> i
     of = track_count.c
     number = sa.select(of[SHOWN[kind][0].name]).where(of.did == did, of.track_id == track_id)
     return connection.scalar(number) or 0
+
+
+def most_liked(connection: sa.Connection, since: str | None, limit: int) -> Sequence[TrackView]:
+    """Return the listed tracks with the most likes, of those since a time alone where one is given; none without a like."""
+    given: sa.FromClause = track_count
+    if since is not None:
+        of = reaction.c
+        key = (of.track_id, of.did, of.bucket)
+        lately = sa.select(*key, sa.func.count().label(likes.name)).group_by(*key)
+        given = lately.where(of.kind == Like.TOPIC, of.created_at >= since).subquery()
+    number = given.c[likes.name]
+    same = sa.and_(given.c.did == tracks.c.did, given.c.track_id == tracks.c.track_id)
+    found = sa.select(tracks).join(given, same)
+    found = found.where(LIVE, is_shown_to(None), number > 0)
+    found = found.order_by(number.desc(), tracks.c.track_id.desc()).limit(limit)
+    return [TrackView.from_row(row) for row in connection.execute(found)]
 
 
 def recount(connection: sa.Connection) -> None:

@@ -1,8 +1,9 @@
 """Reads tracks for the peer's clients: single ones, lists of them, those of a tag, the caller's own, and their audio."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, cast
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query, Response
@@ -23,6 +24,7 @@ from application.authorization import require_shown
 from eventstore.idempotency import CommandResult
 from eventstore.streams.ids import peer_ids_of, track_id_of
 from identity.accounts.credentials import Principal
+from projections.reactions import most_liked
 from projections.tracks.queries import (
     TrackFilter,
     TrackPage,
@@ -226,11 +228,24 @@ async def read_track_by_uri(uri: str, reader: Reader) -> Response:
     return AsciiJsonResponse(await reader.one(find))
 
 
+PERIODS: Final = {"all_time": None, "month": 30, "week": 7, "day": 1}
+"""The peer's, in days."""
+MAX_TOP: Final = 50
+
+
 @router.get("/tracks/top")
-async def list_top_tracks(reader: Reader, limit: Annotated[int, Query(ge=1, le=MAX_LENGTH)] = 10) -> Response:
-    """List tracks by their likes: since there are none here, newest first."""
-    which = TrackFilter(owner=reader.viewer)
-    return AsciiJsonResponse(await reader.tracks(lambda found: track_page(found, which, limit=limit).items))
+async def list_top_tracks(
+    reader: Reader, limit: int = 10, period: Literal["all_time", "month", "week", "day"] = "all_time"
+) -> Response:
+    """List the tracks with the most likes, of all time or of the days until now; `limit` above 50 is 50."""
+    days = PERIODS[period]
+
+    def top(connection: sa.Connection) -> Sequence[TrackView]:
+        now = reader.services.database.now(connection)
+        since = (now - timedelta(days=days)).isoformat() if days is not None else None
+        return most_liked(connection, since, max(1, min(limit, MAX_TOP)))
+
+    return AsciiJsonResponse(await reader.tracks(top))
 
 
 read_one: Final = APIRouter(**ROUTER)

@@ -1,7 +1,9 @@
 """Likes by the clients of the peer."""
 
 import pytest
+from sqlalchemy import update
 
+from projections.reactions import reaction
 from tests.api.plyr.writing import refused
 from tests.api.world import upload
 from tests.servers.databases import ON_SQLITE
@@ -53,3 +55,30 @@ def test_who_likes_a_track_is_listed_with_their_number(client, world, bob, track
     found = client.get(f"/plyr/tracks/{track['id']}/likes").json()
     [user] = found["users"]
     assert (user["did"], user["display_name"], found["count"]) == (bob.did, "Bob", 1)
+
+
+def test_the_top_tracks_are_the_most_liked_of_all_time_or_of_the_last_days(
+    *, client, world, alice, bob, track
+):
+    """Without a like none is, nor is an unlisted one, for its owner either."""
+    second, secret, _ = (
+        upload(client, alice, seed=2),
+        upload(client, alice, seed=3, unlisted="true"),
+        upload(client, alice, seed=4),
+    )
+    world.deliver()
+    for person, each in ((alice, track), (bob, track), (bob, second), (alice, secret)):
+        assert send(client, "POST", person, each).status_code == 200
+    world.carry()
+    with world.database.write() as connection:
+        long_ago = update(reaction).where(reaction.c.track_id == track["id"])
+        connection.execute(long_ago.values(created_at="2019-05-04T12:03:07Z"))
+
+    def top(query=""):
+        answer = client.get(f"/plyr/tracks/top{query}", headers=alice.headers)
+        return [(each["id"], each["like_count"]) for each in answer.json()]
+
+    assert top() == top("?limit=500&period=all_time") == [(track["id"], 2), (second["id"], 1)]
+    assert top("?limit=0") == [(track["id"], 2)]
+    assert top("?period=month") == top("?period=day") == [(second["id"], 1)]
+    assert client.get("/plyr/tracks/top?period=year").status_code == 422

@@ -140,7 +140,6 @@ def test_a_list_goes_on_where_the_page_before_ended(client, alice, bob):
         assert (rest.json()["has_more"], rest.json()["next_cursor"]) == (False, None)
     assert titles(client.get(f"/plyr/tracks/?artist_did={bob.did}&filter_hidden_tags=false")) == ["other"]
     assert titles(client.get("/plyr/tracks/?tags=a&tags=b&limit=500")) == ["t3", "t2", "t1"]
-    assert [each["title"] for each in client.get("/plyr/tracks/top?limit=1").json()] == ["other"]
 
 
 def test_a_track_is_found_by_the_uri_of_its_record_or_not(client, subtests, alice):
@@ -183,7 +182,6 @@ def test_hidden_tracks_are_in_no_list_of_others(client, alice, bob):
         assert titles(client.get(f"/plyr{path}", headers=alice.headers)) == ["secret"]
     assert client.get("/plyr/tracks/tags", headers=bob.headers).json() == []
     assert client.get("/plyr/search/?q=secret", headers=bob.headers).json()["results"] == []
-    assert client.get("/plyr/tracks/top").json() == []
 
 
 def test_the_page_names_each_field_that_has_nothing_behind_it_and_all_that_is_not_offered():
