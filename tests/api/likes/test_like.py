@@ -1,5 +1,7 @@
 """An account likes a track of anybody, and takes that back."""
 
+import pytest
+
 from tests.api.world import refusal, upload
 
 
@@ -190,3 +192,31 @@ def test_likes_are_not_offered_where_no_login_allows_them(client, world, alice):
     with world.serve(offers=lambda collection: collection != "fm.plyr.like") as limited:
         assert refusal(like(limited, alice, track)) == (501, "not_offered")
         assert refusal(like(limited, alice, track, "DELETE")) == (404, "not_found")
+
+
+def album_of(client, person, _track):
+    return client.post("/albums", json={"title": "Pressings"}, headers=person.headers)
+
+
+@pytest.mark.parametrize(("make", "path"), [(like, "likes"), (album_of, "albums")])
+def test_what_the_login_does_not_allow_waits_for_consent_and_tracks_go_on(
+    *, client, world, alice, make, path
+):
+    track = upload(client, alice)
+    world.deliver()
+    made = make(client, alice, track).json()
+    world.pds.write_refusals = [(403, "ScopeMissingError")]
+
+    def state(path):
+        world.deliver()
+        mirror = read(client, alice, f"{path}/mirror")
+        return mirror["state"], mirror["reason"]
+
+    assert state(f"/{path}/{made['id']}") == ("parked", "needs_consent")
+    client.patch(f"/tracks/{track['id']}", json={"title": "Goes on"}, headers=alice.headers)
+    assert state(f"/tracks/{track['id']}") == ("delivered", None)
+    assert state(f"/{path}/{made['id']}") == ("parked", "needs_consent")
+    assert made["uri"] not in world.pds.records
+    world.sign_in("alice")
+    assert state(f"/{path}/{made['id']}") == ("delivered", None)
+    assert made["uri"] in world.pds.records
