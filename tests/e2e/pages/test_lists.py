@@ -83,9 +83,9 @@ def test_an_album_is_made_and_ordered_by_drag_by_the_arrow_keys_and_by_buttons(s
     page.get_by_label("Title of a new album").fill("Pressings")
     page.get_by_role("button", name="Make the album").click()
     expect(page.locator("#done")).to_contain_text("Made. Your PDS has it as it is here.")
+    assert_good_in_every_view(page, "album-offered")
     for title in TITLES:
-        page.get_by_label("One of yours").select_option(label=title)
-        page.get_by_role("button", name="Add it").click()
+        page.get_by_role("button", name=f"Add {title}").click()
         expect(page.locator("#done")).to_contain_text("The track is added.")
     page.set_input_files(
         "input[name=image]", {"name": "c.png", "mimeType": "image/png", "buffer": cover("teal", "gold")}
@@ -206,8 +206,9 @@ def test_without_scripts_an_album_is_ordered_by_its_buttons(page, service, artis
     plain.get_by_role("button", name="Remove Second Thoughts").click()
     expect(plain.locator("#done")).to_contain_text("The track is taken out.")
     is_ordered(artist, album, "Third Floor", "First Take")
-    plain.get_by_label("One of yours").select_option(label="Second Thoughts")
-    plain.get_by_role("button", name="Add it").click()
+    plain.get_by_label("Find one of your tracks").fill("thoughts")
+    plain.get_by_role("button", name="Search").click()
+    plain.get_by_role("button", name="Add Second Thoughts").click()
     is_ordered(artist, album, "Third Floor", "First Take", "Second Thoughts")
 
 
@@ -220,7 +221,7 @@ def test_a_playlist_takes_tracks_of_others_shows_what_is_gone_and_becomes_privat
     playlist = made("playlist")
     here = f"{service.url}/studio/playlists/{playlist['id']}"
     page.goto(here)
-    page.get_by_label("The address of a track").fill(f"{service.url}/@{friend.did}/{track['id']}")
+    page.get_by_label("Or the address of any track").fill(f"{service.url}/@{friend.did}/{track['id']}")
     page.get_by_role("button", name="Add it").click()
     expect(page.locator("#done")).to_contain_text("The track is added.")
     is_ordered(artist, playlist, *TITLES, "Of a friend", word="playlist")

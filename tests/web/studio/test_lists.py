@@ -57,9 +57,16 @@ def shown_titles(page):
 
 
 def adding(page):
-    """What the form sends that adds a track."""
-    (form,) = [each for each in forms_of(page) if ("do", "add") in each.fields]
-    return dict(form.fields)
+    """What a form sends that adds a track."""
+    return dict(next(each.fields for each in forms_of(page) if ("do", "add") in each.fields))
+
+
+def offered(page):
+    return re.findall(r'name="track" value="\d+">Add<span class="hidden"> ([^<]+)<', page.text)
+
+
+def last(page):
+    return re.findall(r'name="track" value="(\d+)"', page.text)[-1]
 
 
 def press(studio, page, title, do):
@@ -82,8 +89,7 @@ def test_an_album_is_made_and_its_tracks_are_chosen_among_those_of_its_artist(wo
         page = studio.post(f"{here}/tracks", data={**adding(page), "track": str(track["id"])})
     assert "The track is added." in page.text
     assert shown_titles(page) == ["First Take", "Second Thoughts"]
-    offered = re.findall(r'<option value="(\d+)">', page.text)
-    assert offered == [str(tracks[2]["id"])], "what it has is not offered again"
+    assert offered(page) == ["Third Floor"], "what it has is not offered again"
     assert f">{len(tracks) - 1} tracks<" in studio.get("/studio/albums").text
     world.deliver()
     assert "On your PDS" in studio.get(here).text
@@ -237,6 +243,28 @@ def test_a_private_playlist_says_why_it_has_no_record_and_takes_tracks_of_others
         page = studio.post(f"{here}/tracks", data={**add, "key": address[-9:], "address": address})
         assert shown_titles(page) == ["Of a friend"]
     assert page.status_code == 409
+
+
+@pytest.mark.usefixtures("tracks")
+def test_any_track_is_found_by_its_words_for_an_album_one_s_own_alone(
+    monkeypatch, client, alice, bob, studio
+):
+    monkeypatch.setattr("web.pages.studio.lists.FOUND", 2)
+    upload(client, bob, title="First of a Friend", seed=8)
+    upload(client, bob, title="First Secret", seed=9, unlisted="true")
+    finds = {"album": ["First Take"], "playlist": ["First of a Friend", "First Take"]}
+    for word, found in finds.items():
+        made = create(client, alice, path=f"/{word}s", headers=JSON)
+        here = f"/studio/{word}s/{made['id']}"
+        page = studio.get(here)
+        assert offered(page) == ["Third Floor", "Second Thoughts"]
+        assert "There are more: search for one." in page.text
+        page = send(studio, page, here + "#add", find=" first ")
+        assert offered(page) == found
+        assert ("find", "first") in next(each.fields for each in forms_of(page) if each.method == "get")
+        page = studio.post(f"{here}/tracks", data={**adding(page), "track": last(page)})
+        assert shown_titles(page) == [found[-1]]
+        assert "No other track has these words." in studio.get(f"{here}?find=nonsense").text
 
 
 @pytest.mark.parametrize("address", ["", "nonsense", "at://nonsense", "/@bob.test/99999"])

@@ -10,11 +10,11 @@ from urllib.parse import quote
 from fastapi import APIRouter, Response
 
 from api.requests.fields import TEXT_BYTES
-from api.requests.parameters import MAX_ID, Id, PageQuery, number_of
+from api.requests.parameters import MAX_ID, MAX_PAGE_LENGTH, Id, PageQuery, number_of
 from api.responses.list import ALBUMS, PLAYLISTS, ShownList
 from api.routers.list_reads import own_list, own_lists
 from api.routers.mirrors import read_lane
-from api.routers.tracks import MyListing, list_my_tracks
+from api.routers.tracks import Listing, MyListing, list_my_tracks, list_tracks
 from identity.accounts.credentials import Principal
 from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError, wanted
 from web.pages.studio.subject import FLAG, Fields, Page, StudioKind, problem_of, text_or_none, to_subject
@@ -22,8 +22,8 @@ from web.rendering import Render, RenderDep, day
 from web.state_words import WITHOUT_RECORD, lane_words, shown
 
 PAGE: Final = 50
-MOST_OFFERED: Final = 100
-"""The newest of one's own tracks, that a list may take: as many as the API returns at once."""
+FOUND: Final = 10
+"""Tracks that a list may take."""
 ENDS_WITH_A_NUMBER: Final = re.compile(r"/([0-9]{1,19})/?$", re.ASCII)
 """The address of a track's page."""
 OF_LISTS: Final[Fields] = {"slug": (str, str), "description": (text_or_none, str), "follow": FLAG}
@@ -44,10 +44,16 @@ async def _own(door: ShownList, ask: Ask[Principal], list_id: int) -> dict[str, 
     return dict(await ask(own_list, door, list_id))
 
 
-async def _offered(ask: Ask[Principal], made: Mapping[str, Any]) -> dict[str, Any]:
-    tracks = (await ask(list_my_tracks, MyListing(limit=MOST_OFFERED)))["items"]
+async def _offered(ask: Ask[Principal], made: Mapping[str, Any], find: str) -> dict[str, Any]:
+    """Return tracks that the list may take: the newest of the viewer's, or those with these words; for a playlist, of anybody."""
+    if find and "visibility" in made:
+        page = await ask(list_tracks, wanted(Listing, q=find, limit=MAX_PAGE_LENGTH))
+    else:
+        page = await ask(list_my_tracks, wanted(MyListing, q=find, limit=MAX_PAGE_LENGTH))
     there = {entry["track_id"] for entry in made["tracks"]}
-    return {"offered": [track for track in tracks if track["id"] not in there]}
+    offered = [track for track in page["items"] if track["id"] not in there]
+    has_more = len(offered) > FOUND or page["cursor"] is not None
+    return {"offered": offered[:FOUND], "offers_more": has_more, "find": find}
 
 
 def _kind(door: ShownList, label: str, fields: Fields, without_record: str) -> StudioKind:

@@ -56,8 +56,8 @@ class StudioKind:
     """Of a change of it or its end."""
     without_record: str = ""
     """Why a live one has no record."""
-    beside: Callable[[Ask[Principal], Json], Awaitable[Json]] | None = None
-    """Reads what its page shows beside it."""
+    beside: Callable[[Ask[Principal], Json, str], Awaitable[Json]] | None = None
+    """Reads what its page shows beside it, given what a person looks for."""
     notes: Mapping[str, str] = field(init=False)
     """What the form says under a field that no record has."""
 
@@ -156,7 +156,7 @@ class SubjectPage:
         self._api: Final = api
 
     async def show(
-        self, kind: StudioKind, subject_id: int, status: int = HTTPStatus.OK, **told: Any
+        self, kind: StudioKind, subject_id: int, status: int = HTTPStatus.OK, find: str = "", **told: Any
     ) -> Response:
         """Show what is `done` or a `problem`, and a form with other `values` than the subject has, some `overtaken`."""
         ask, subject = self.ask, await kind.of(self.ask, subject_id)
@@ -181,7 +181,7 @@ class SubjectPage:
             notes=kind.notes,
             has_older=history["cursor"] is not None,
             **kind.form,
-            **(await kind.beside(ask, subject) if kind.beside is not None else {}),
+            **(await kind.beside(ask, subject, find) if kind.beside is not None else {}),
         )
 
     async def send(
@@ -267,8 +267,10 @@ def routes(kind: StudioKind) -> APIRouter:
     in_path = kind.shown.in_path
 
     @router.get("")
-    async def show(subject_id: Annotated[Id, in_path], page: Page, done: str = "") -> Response:
-        return await page.show(kind, subject_id, done=done)
+    async def show(
+        subject_id: Annotated[Id, in_path], page: Page, done: str = "", find: str = ""
+    ) -> Response:
+        return await page.show(kind, subject_id, done=done, find=find.strip())
 
     @router.post("")
     async def save(subject_id: Annotated[Id, in_path], form: FormDep, page: Page) -> Response:
