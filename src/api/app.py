@@ -16,7 +16,7 @@ from api.plyr import surface
 from api.responses.list import DOORS
 from api.responses.mirror import TRACKS, ShownKind
 from api.responses.profile import PROFILES, ProfileBody, saved_profile
-from api.responses.reaction import COMMENTS, LIKES, CommentBody, saved_comment
+from api.responses.reaction import COMMENTS, LIKES, CommentBody, LikeBody, saved_comment, saved_like
 from api.routers import (
     audit,
     auth,
@@ -47,6 +47,7 @@ ROUTERS: Final = (
     likes.router,
     comments.router,
     records.router,
+    records.restore_routes(LIKES, LikeBody, saved_like),
     records.restore_routes(COMMENTS, CommentBody, saved_comment),
     records.restore_routes(PROFILES, ProfileBody, saved_profile),
     *(records.restore_routes(door, door.body, partial(lists.shown_list, door)) for door in DOORS),

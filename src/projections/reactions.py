@@ -216,16 +216,43 @@ def comment_page(
     """Return the comments on a track, newest first: all of the viewer's own, and those of others; `is_hidden` says which are hidden."""
     of, carried = comments.c, reaction.c
     is_hidden = _is_hidden(sa.literal(owner), sa.literal(track_id), of.comment_id)
-    query = sa.select(comments, is_hidden.label("is_hidden")).where(of.track_id == track_id, IS_SAID)
+    these = [of.track_id == track_id]
     if others is not Others.ALL:
         known = sa.select(carried.subject_id).where(
             carried.did == owner, carried.track_id == track_id, carried.kind == Comment.TOPIC
         )
         is_shown = of.comment_id.in_(known) & of.taken_down_at.is_(None) & ~is_hidden
         own = of.did == (viewer or "")
-        query = query.where(own if others is Others.NONE else is_shown | own)
-    query = query.order_by(of.comment_id.desc()).limit(limit)
-    return connection.execute(query if before is None else query.where(of.comment_id < before)).all()
+        these.append(own if others is Others.NONE else is_shown | own)
+    return _comments(connection, is_hidden, these, before, limit)
+
+
+def comments_by(connection: sa.Connection, did: str, before: int | None, limit: int) -> Sequence[sa.Row[Any]]:
+    """Return what the account has said, newest first."""
+    return _comments(connection, sa.false(), [comments.c.did == did], before, limit)
+
+
+def comments_at_tracks_of(
+    connection: sa.Connection, did: str, before: int | None, limit: int
+) -> Sequence[sa.Row[Any]]:
+    """Return the comments on all tracks of the account, those that it hides too, newest first."""
+    of = comments.c
+    its_tracks = sa.select(tracks.c.track_id).where(tracks.c.did == did, LIVE)
+    hidden = sa.select(hidden_comment.c.comment_id).where(hidden_comment.c.did == did)
+    there = [of.track_id.in_(its_tracks), of.taken_down_at.is_(None)]
+    return _comments(connection, of.comment_id.in_(hidden), there, before, limit)
+
+
+def _comments(
+    connection: sa.Connection,
+    is_hidden: sa.ColumnElement[bool],
+    these: Sequence[sa.ColumnElement[bool]],
+    before: int | None,
+    limit: int,
+) -> Sequence[sa.Row[Any]]:
+    query = sa.select(comments, is_hidden.label("is_hidden")).where(IS_SAID, *these)
+    query = query.order_by(comments.c.comment_id.desc()).limit(limit)
+    return connection.execute(query if before is None else query.where(comments.c.comment_id < before)).all()
 
 
 def _is_hidden(

@@ -26,7 +26,7 @@ from web import rendering
 from web.ask import Api, ApiDep, FormDep, OwnAsk, PageRoute, RefusedError, SignInFirstError, accepts_html
 from web.pages import comments, docs, pds, public
 from web.pages.ops import actions, deliveries, now, people, repairs
-from web.pages.studio import history, likes, lists, my_tracks, record, subject, track
+from web.pages.studio import history, lists, my_tracks, reactions, record, subject, track
 from web.rendering import Viewer, address_of, page_headers, rendered, viewer_in_cookie
 
 NEEDS_SIGN_IN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED})
@@ -129,8 +129,9 @@ async def _route(with_pages: APIRouter, api: APIRouter, scope: Scope, receive: R
     await (api if is_program else with_pages).app(scope, receive, send)
 
 
-PAGES: Final = (comments, my_tracks, track, likes, docs, now, deliveries, repairs, people, actions)
+PAGES: Final = (comments, my_tracks, track, reactions, docs, now, deliveries, repairs, people, actions)
 LISTS: Final = (lists.ALBUM, lists.PLAYLIST)
+KINDS: Final = (track.TRACK, *LISTS, reactions.LIKE, reactions.COMMENT, reactions.PROFILE)
 ROUTERS: Final = (
     rendering.static,
     public.router,
@@ -138,7 +139,8 @@ ROUTERS: Final = (
     pds.router,
     *(page.router for page in PAGES),
     *map(lists.routes, LISTS, DOORS),
-    *(page.routes(kind) for kind in (track.TRACK, *LISTS) for page in (subject, history, record)),
+    *(page.routes(kind) for kind in KINDS for page in (subject, history, record)),
+    *(history.version_routes(kind) for kind in KINDS if kind.read_past is not None),
 )
 
 

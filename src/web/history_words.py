@@ -31,6 +31,7 @@ _BEGINNINGS: Final = frozenset({"Created", "Adopted"})
 THE_OPERATOR: Final = "The operator"
 """What an owner is told of an operator."""
 ITEMS: Final = "items"
+SUBJECT: Final = "subject"
 MOST_NAMED: Final = 20
 """Tracks of an order that are named: a list may have hundreds."""
 
@@ -98,7 +99,9 @@ def moment(
         [] if is_beginning else changes_of(row["changes"], titles),
         _delivery(row["delivery"], is_deletion=row["type"] == "Deleted"),
         _kept_here([row], kind),
-        not is_beginning and any(each["field"] not in (kind.kept_because or {}) for each in row["changes"]),
+        not is_beginning
+        and kind.kept_because is not None
+        and any(each["field"] not in kind.kept_because for each in row["changes"]),
         row["request_id"],
     )
 
@@ -161,8 +164,8 @@ def place_of(field: str) -> int:
 
 def text_of(field: str, value: Any, titles: Titles = NO_TITLES) -> str | None:
     """Return a value of history or of a record as text; None for no value."""
-    if field == ITEMS and isinstance(value, list):
-        return _order(value, titles)
+    if items := _tracks_of(field, value):
+        return _order(items, titles)
     if (show := _TEXTS.get(field)) is not None:
         return show(value) or None
     if value in (None, "", []):
@@ -173,12 +176,21 @@ def text_of(field: str, value: Any, titles: Titles = NO_TITLES) -> str | None:
 
 
 def uris_in(values: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the URIs in orders of tracks, among changes of fields or values of them."""
-    orders = (order for each in values if each["field"] == ITEMS for order in each.values())
+    """Return the URIs of tracks among changes of fields, or values of them."""
     found = (
-        _reference(item)[0] for order in orders if isinstance(order, list) for item in order[:MOST_NAMED]
+        _reference(item)[0]
+        for each in values
+        for value in each.values()
+        for item in _tracks_of(each["field"], value)[:MOST_NAMED]
     )
     return list(dict.fromkeys(found))
+
+
+def _tracks_of(field: str, value: Any) -> Sequence[Any]:
+    """Return the items of an order, or as one what a reaction is about."""
+    if field == ITEMS and isinstance(value, list):
+        return value
+    return [{SUBJECT: value}] if field == SUBJECT and value else ()
 
 
 def _order(items: Sequence[Any], titles: Titles) -> str | None:
@@ -224,6 +236,9 @@ _TEXTS: Final[Mapping[str, Callable[[Any], str | None]]] = {
         map(_item, value["values"] if isinstance(value, Mapping) else value or [])
     ),
     "duration": playing_time,
+    **dict.fromkeys(
+        ("timestamp_ms", "timestampMs"), lambda value: None if value is None else playing_time(value / 1000)
+    ),
 }
 
 

@@ -16,16 +16,17 @@ from api.openapi import errors
 from api.pipeline.command_request import Command, CommandRequest, Respond, UseCase
 from api.requests.parameters import PageQuery, StrictRoute, TrackId, cursor_of, page_length
 from api.responses.reaction import LikeBody, LikedListBody, saved_like, saved_liked_list
-from api.responses.track import MirrorBody, TrackBody, track_bodies
+from api.responses.track import MirrorBody, TrackBody
+from api.routers.tracks import shown_tracks
 from api.services import Services
-from application.authorization import may_see_track, require_shown
+from application.authorization import require_shown
 from application.likes import like_track, unlike_track
 from application.lists.liked import turn_off, turn_on
 from identity.accounts.accounts import accounts_of, handle_in
 from identity.accounts.credentials import Principal
 from outbox.views.status import mirrors
 from projections.reactions import like_page, reaction_page
-from projections.tracks.queries import track_by_id, tracks_of
+from projections.tracks.queries import track_by_id
 
 router = APIRouter(tags=["likes"], route_class=StrictRoute)
 
@@ -126,9 +127,7 @@ def list_my_liked_tracks(principal: Principal, services: Services, wanted: PageQ
     """Return for a page what `list_my_likes` lists, with the tracks and the mirrors."""
     with services.database.read() as connection:
         rows, cursor = _liked(connection, principal, wanted)
-        live = tracks_of(connection, [row.track_id for row in rows if row.track_id is not None]).values()
-        views = [view for view in live if may_see_track(principal, view.did, view.taken_down_at)]
-        tracks = {each.id: each for each in track_bodies(connection, views, services.urls, principal.did)}
+        tracks = shown_tracks(connection, principal, services, [row.track_id for row in rows])
         found = mirrors(connection, principal.did, Like.TOPIC, [row.like_id for row in rows])
     items = [
         body_from(

@@ -1,5 +1,6 @@
 """The mirror of a record or an account: how far its PDS agrees with the log."""
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Response
@@ -10,6 +11,7 @@ from aggregates.errors import InvalidFieldError
 from aggregates.published import Subject
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
+from api.json_response import body_from
 from api.openapi import errors, operation
 from api.pipeline.command_request import Command
 from api.pipeline.idempotent_request import result_of
@@ -26,12 +28,14 @@ from api.responses.mirror import (
     record_mirror,
 )
 from api.responses.reader import SubjectReader
+from api.responses.track import MirrorBody
 from api.services import Services
 from application.records import BY_FIELD, Decision, Resolution, resolve, retry_mirror
 from application.subjects import A, load_owned, require_owned, require_reader
 from eventstore.idempotency import CommandResult
 from identity.accounts.credentials import Principal
 from outbox.views.comparison import KnownRecord, known_record
+from outbox.views.status import mirrors
 
 router = APIRouter(tags=["mirror"], route_class=StrictRoute)
 
@@ -100,6 +104,37 @@ def mirror_routes(kind: ShownKind[A]) -> APIRouter:
         return await attempt.response()
 
     return router
+
+
+class OwnSubjectBody(BaseModel):
+    """What every kind has, of a subject for a page of it; `track_id` and `text` are those of a like or a comment."""
+
+    id: int
+    did: str
+    version: int
+    deleted_at: datetime | None
+    track_id: int | None
+    text: str | None
+    mirror: MirrorBody
+
+
+def own_subject(
+    principal: Principal, services: Services, kind: ShownKind[A], subject_id: int
+) -> OwnSubjectBody:
+    """Return the caller's own, a deleted one too; raises as `require_owned`."""
+    with services.database.read() as connection:
+        on = kind.on(subject_id)
+        found = require_owned(services.log, connection, principal.did, on, deleted_too=True)
+        mirror = mirrors(connection, found.did, kind.name, [subject_id])[subject_id]
+    return body_from(
+        OwnSubjectBody,
+        found,
+        id=subject_id,
+        version=found.visible_version,
+        track_id=getattr(found, "track_id", None),
+        text=getattr(found, "text", None),
+        mirror=mirror,
+    )
 
 
 def read_mirror(

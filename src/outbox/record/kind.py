@@ -184,9 +184,12 @@ GENERATION: Final = "mastertapeGen"
 """The field of each record of ours that names its generation."""
 
 
+EDITED_AT: Final = "updatedAt"
+
+
 def edited(at: datetime | None) -> Record:
     """Return the field that says when the owner edited the record here: no content, so that of another client stays until the next edit."""
-    return {} if at is None else {"updatedAt": f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"}
+    return {} if at is None else {EDITED_AT: f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"}
 
 
 class RecordKind(ABC):

@@ -13,7 +13,7 @@ from outbox.mirror.tables import lane, mirror_lane, mirror_target, target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, UnencodableError, decode, encode
-from outbox.record.kind import GENERATION, RecordKind, RecordKinds
+from outbox.record.kind import EDITED_AT, GENERATION, RecordKind, RecordKinds
 from outbox.views.deliveries import deliveries
 from outbox.views.status import Mirror, mirrors, without_record
 
@@ -100,11 +100,11 @@ def field_versions(known: KnownRecord, present: Mapping[str, Any] | None) -> lis
             found.append(dict(present))
     columns = [known.kind.merged(known.wanted, found[-1]) if known.wanted is not None else {}, *found]
     names = {name for column in columns for name in column} - {GENERATION}
-    own = known.kind.own_fields
+    own = known.kind.own_fields | {EDITED_AT}
     versions = []
     for name in sorted(names, key=lambda each: (each not in own, each)):
         wanted, confirmed, *there = (column.get(name) for column in columns)
-        differs = any(value != wanted for value in (confirmed, *there))
+        differs = name != EDITED_AT and any(value != wanted for value in (confirmed, *there))
         versions.append(
             FieldVersions(name, name in own, wanted, confirmed, there[0] if there else None, differs)
         )

@@ -25,6 +25,7 @@ from web.state_words import (
     Mark,
     count_by_mark,
     lane_words,
+    shown,
     states_of,
 )
 
@@ -160,6 +161,7 @@ async def _page(
         "pds/pds.html",
         refusal.status if refusal else HTTPStatus.OK,
         me=me,
+        profile_mark=shown(me["profile"]["mirror"]) if me["profile"] else None,
         leaving_waits=BY_REASON.get(me["leaving"]["waits_for"]) if me["leaving"] else None,
         lane=lane,
         words=REST_WORKS if (tasks or needs_consent) and words is WORKS else words,

@@ -72,6 +72,7 @@ ROUTES = {
     "POST /tracks/{track_id}/comments": Row(Who.OWN, {"json": {"text": "x", "timestamp_ms": 1}}),
     "PATCH /comments/{comment_id}": Row(Who.TRACK, {"json": {"text": "x"}}),
     "DELETE /comments/{comment_id}": TRACK,
+    "POST /likes/{like_id}/restore-record": THING,
     "POST /comments/{comment_id}/restore-record": TRACK,
     "PUT /comments/{comment_id}/hidden": TRACK,
     "DELETE /comments/{comment_id}/hidden": TRACK,

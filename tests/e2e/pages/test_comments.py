@@ -61,6 +61,8 @@ def test_a_comment_takes_its_place_from_the_player_and_is_edited_hidden_and_dele
         edit.get_by_role("button", name="Save").click()
         expect(page.get_by_text(", edited")).to_be_visible()
         eventually(lambda: record(listener, comment) == ("Listen", 1000))
+        page.goto(f"{service.url}/studio/comments?mine=true")
+        assert_good_in_every_view(page, "studio-my-comments")
 
         eventually(lambda: len(comments(artist, here)) == 1)
         page.context.clear_cookies()
@@ -70,6 +72,8 @@ def test_a_comment_takes_its_place_from_the_player_and_is_edited_hidden_and_dele
         expect(page.get_by_role("status")).to_contain_text("The comment is hidden")
         assert_good_in_every_view(page, "track-comment-hidden")
         assert comments(artist, here) == []
+        page.goto(f"{service.url}/studio/comments")
+        assert_good_in_every_view(page, "studio-comments")
         page.get_by_role("button", name="Show it again").click()
         eventually(lambda: len(comments(artist, here)) == 1)
 
@@ -79,6 +83,26 @@ def test_a_comment_takes_its_place_from_the_player_and_is_edited_hidden_and_dele
         page.get_by_role("button", name="Delete").click()
         expect(page.get_by_text("No comments yet.")).to_be_visible()
         eventually(lambda: record(listener, comment) is None)
+
+
+def test_another_program_s_edit_of_a_comment_is_decided_on_its_page(page, service, listener, here):
+    are_signed_in(page.context, service.url, listener.client)
+    path = f"/tracks/{here.rsplit('/', 1)[1]}/comments"
+    comment = listener.client.http.post(path, json={"text": "Listen", "timestamp_ms": 1000}).json()
+    eventually(lambda: record(listener, comment) == ("Listen", 1000))
+    key = comment["uri"].removeprefix("at://").split("/")
+    theirs = {**listener.pds.get_record(*key)["value"], "text": "Theirs"}
+    listener.pds.put_record(*key, theirs)
+    listener.client.http.patch(f"/comments/{comment['id']}", json={"text": "Mine"}).raise_for_status()
+    with silent_console(page):
+        page.goto(f"{service.url}/studio/comments/{comment['id']}")
+        page.get_by_role("link", name="See both, and decide").wait_for()
+        assert_good_in_every_view(page, "studio-comment-held")
+        page.get_by_role("link", name="See both, and decide").click()
+        assert_good_in_every_view(page, "studio-comment-decide")
+        page.get_by_role("button", name="Take theirs").click()
+        expect(page.locator("#done")).to_contain_text("Decided.")
+    assert comments(listener, here)[0]["text"] == "Theirs"
 
 
 def test_an_artist_sets_a_picture_and_turns_comments_off(page, service, artist, here):

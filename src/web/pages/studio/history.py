@@ -49,6 +49,14 @@ def routes(kind: StudioKind) -> APIRouter:
             is_first=cursor is None,
         )
 
+    return router
+
+
+def version_routes(kind: StudioKind) -> APIRouter:
+    """Return the routes of a kind that has versions for what was."""
+    router = APIRouter(prefix=kind.path, route_class=PageRoute, include_in_schema=False)
+    in_path = kind.shown.in_path
+
     @router.get("/versions/{version}")
     async def show_version(
         *,

@@ -18,7 +18,7 @@ from api.routers.tracks import Listing, MyListing, list_my_tracks, list_tracks
 from identity.accounts.credentials import Principal
 from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError, wanted
 from web.pages.studio.subject import FLAG, Fields, Page, StudioKind, problem_of, text_or_none, to_subject
-from web.rendering import Render, RenderDep, day
+from web.rendering import Render, RenderDep, day, list_address
 from web.state_words import WITHOUT_RECORD, lane_words, shown
 
 PAGE: Final = 50
@@ -70,6 +70,7 @@ def _kind(door: ShownList, label: str, fields: Fields, without_record: str) -> S
             caller, services, door, list_id, then.version
         ),
         about=_about,
+        public=list_address,
         query="?confirm=true",
         without_record=without_record,
         beside=_offered,

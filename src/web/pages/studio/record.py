@@ -23,11 +23,13 @@ KEPT: Final = 12
 FOREIGN_CHARACTERS: Final = 500
 """What a table shows of a value that may fill the whole record, three times."""
 COLUMNS: Final = ("wanted", "confirmed", "present")
-TYPES: Final = {"duration": int, **dict.fromkeys(("features", "tags", "items"), list)} | dict.fromkeys(
-    ("labels", "supportGate", "audioBlob"), dict
-)
+TYPES: Final = {
+    "duration": int,
+    "timestampMs": int,
+    **dict.fromkeys(("features", "tags", "items"), list),
+} | dict.fromkeys(("labels", "supportGate", "audioBlob", "subject"), dict)
 """Of the fields of our record that are no texts."""
-TIMES: Final = frozenset({"createdAt"})
+TIMES: Final = frozenset({"createdAt", "updatedAt"})
 """The fields of a record that are times."""
 
 

@@ -1,8 +1,9 @@
-"""A track, an album or a playlist, and what its owner does with it: its mark, the edit form, files, and a button for each command."""
+"""A track, a list or another record, and what its owner does with it: its mark, the edit form, files, and a button for each command."""
 
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from operator import itemgetter
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Response
@@ -17,7 +18,7 @@ from api.routers.mirrors import read_lane, read_mirror
 from identity.accounts.credentials import Principal
 from web.ask import Answer, ApiDep, Ask, FormDep, OwnAsk, PageRoute, Reader, RefusedError, wanted
 from web.history_words import Titles, kept_here, last_edit, moment, set_but_kept_here, uris_in
-from web.rendering import RenderDep, list_address, track_address
+from web.rendering import RenderDep
 from web.state_words import WITHOUT_RECORD, Mark, shown, what_saving_does
 
 Values = Mapping[str, str]
@@ -41,17 +42,21 @@ class StudioKind:
     home: str
     home_label: str
     """Where all of them are listed."""
-    template: str
-    fields: Fields
-    form: Mapping[str, Any]
+    template: str = "studio/plain.html"
+    fields: Fields = field(default_factory=dict)
+    """None of a kind that is edited elsewhere."""
+    form: Mapping[str, Any] = field(default_factory=dict)
     """What its form shows beside them: limits, choices."""
-    files: Mapping[str, tuple[str, str]]
+    files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """The command for each file of a form."""
     read: Callable[[Ask[Principal], int], Awaitable[Json]]
     """Reads one of the viewer's own, a deleted one too."""
-    read_past: Reader[Principal, [int, AsOf]]
+    read_past: Reader[Principal, [int, AsOf]] | None = None
+    """None of a kind that has no versions to compare."""
     about: Callable[[Json], str]
     """Says in a line what stands below its title."""
+    public: Callable[[Json], str] = itemgetter("public")
+    """Returns the address of its public page."""
     query: str = ""
     """Of a change of it or its end."""
     without_record: str = ""
@@ -86,7 +91,8 @@ class StudioKind:
             "here": self.address(body["id"]),
             "home": self.home,
             "home_label": self.home_label,
-            "public": list_address(body) if "owner_did" in body else track_address(body),
+            "public": self.public(body),
+            "has_versions": self.read_past is not None,
             "is_taken_down": body.get("taken_down_at") is not None,
         }
 
@@ -104,7 +110,8 @@ class StudioKind:
         return {**self.named(body), "mirror": mirror, "mark": mark}
 
     async def then(self, ask: Ask[Principal], subject_id: int, version: int | str) -> dict[str, Any]:
-        """Return it as it was after the event of a version."""
+        """Return it as it was after the event of a version, if it has versions."""
+        assert self.read_past is not None  # noqa: S101 - else no route leads here
         return self.named(await ask(self.read_past, subject_id, wanted(AsOf, version=version)))
 
     def texts_of(self, subject: Json) -> dict[str, str]:
@@ -235,8 +242,8 @@ class SubjectPage:
         if status != HTTPStatus.PRECONDITION_FAILED:
             return await self.show(kind, subject_id, status, values=typed, problem=problem)
         values, overtaken = merged(typed, before, kind.texts_of(await kind.of(self.ask, subject_id)))
-        told = {"values": values, "overtaken": overtaken, "problem": problem}
-        return await self.show(kind, subject_id, HTTPStatus.CONFLICT, **told)
+        status = HTTPStatus.CONFLICT
+        return await self.show(kind, subject_id, status, values=values, overtaken=overtaken, problem=problem)
 
 
 Page = Annotated[SubjectPage, Depends(SubjectPage)]
@@ -272,6 +279,17 @@ def routes(kind: StudioKind) -> APIRouter:
     ) -> Response:
         return await page.show(kind, subject_id, done=done, find=find.strip())
 
+    @router.post("/do/{action}")
+    async def act(subject_id: Annotated[Id, in_path], action: str, form: FormDep, page: Page) -> Response:
+        if action not in ACTIONS:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        command, fields, done = ACTIONS[action]
+        sent = page.send(kind, subject_id, command, fields, key=form.get("key"))
+        return await page.after(kind, subject_id, sent, done)
+
+    if not kind.fields:
+        return router
+
     @router.post("")
     async def save(subject_id: Annotated[Id, in_path], form: FormDep, page: Page) -> Response:
         return await page.save(kind, subject_id, form)
@@ -282,13 +300,5 @@ def routes(kind: StudioKind) -> APIRouter:
         if name not in kind.files:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         return await page.after(kind, subject_id, page.pass_on(kind, subject_id, kind.files[name], key), name)
-
-    @router.post("/do/{action}")
-    async def act(subject_id: Annotated[Id, in_path], action: str, form: FormDep, page: Page) -> Response:
-        if action not in ACTIONS:
-            raise HTTPException(HTTPStatus.NOT_FOUND)
-        command, fields, done = ACTIONS[action]
-        sent = page.send(kind, subject_id, command, fields, key=form.get("key"))
-        return await page.after(kind, subject_id, sent, done)
 
     return router

@@ -14,7 +14,7 @@ from identity.accounts.credentials import Principal
 from web.ask import ApiDep, Ask, OwnAsk, PageRoute, RefusedError
 from web.history_words import DOWNLOADS
 from web.pages.studio.subject import FLAG, Fields, StudioKind, problem_of, text_or_none, to_subject
-from web.rendering import RenderDep
+from web.rendering import RenderDep, track_address
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -70,6 +70,7 @@ TRACK: Final = StudioKind(
     read=_own,
     read_past=past_track,
     about=_about,
+    public=track_address,
 )
 
 

@@ -1,0 +1,100 @@
+"""Likes, comments and the profile in the studio: lists of them, and a page of each with its record, as tracks have."""
+
+from collections.abc import Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
+
+from api.requests.parameters import CommentId, PageQuery
+from api.responses.mirror import ShownKind
+from api.responses.profile import PROFILES
+from api.responses.reaction import COMMENTS, LIKES
+from api.routers.comments import list_my_comments
+from api.routers.likes import list_my_liked_tracks
+from api.routers.mirrors import own_subject
+from api.routers.tracks import live_track
+from identity.accounts.credentials import Principal
+from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, wanted
+from web.pages.studio.subject import StudioKind
+from web.rendering import RenderDep, artist_address, track_address
+from web.state_words import shown
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+PAGE: Final = 50
+GONE: Final = "a track that is gone"
+
+
+async def _reaction(
+    kind: ShownKind[Any], title: str, ask: Ask[Principal], subject_id: int
+) -> Mapping[str, Any]:
+    made = await ask(own_subject, kind, subject_id)
+    track = await ask.find(live_track, made["track_id"]) if made["track_id"] is not None else None
+    public = track_address(track) if track is not None else ""
+    return {**made, "title": title.format(track["title"] if track is not None else GONE), "public": public}
+
+
+async def _profile(ask: Ask[Principal], subject_id: int) -> Mapping[str, Any]:
+    public = artist_address(ask.caller.handle, ask.caller.did)
+    return {**await ask(own_subject, PROFILES, subject_id), "title": "Profile", "public": public}
+
+
+def _text(made: Mapping[str, Any]) -> str:
+    return str(made["text"] or "")
+
+
+LIKE: Final = StudioKind(
+    shown=LIKES,
+    home="/studio/likes",
+    home_label="Likes",
+    read=partial(_reaction, LIKES, "Like of {}"),
+    about=_text,
+)
+COMMENT: Final = StudioKind(
+    shown=COMMENTS,
+    home="/studio/comments?mine=true",
+    home_label="Comments",
+    read=partial(_reaction, COMMENTS, "Comment on {}"),
+    about=_text,
+)
+PROFILE: Final = StudioKind(
+    shown=PROFILES,
+    home="/studio/pds",
+    home_label="My PDS",
+    read=_profile,
+    about=_text,
+)
+
+
+@router.get("/studio/likes")
+async def show_likes(ask: OwnAsk, render: RenderDep, cursor: str | None = None) -> Response:
+    page = await ask(list_my_liked_tracks, wanted(PageQuery, cursor=cursor, limit=PAGE))
+    likes = [{**each, "mark": shown(each["mirror"])} for each in page["items"]]
+    return render("studio/likes.html", likes=likes, cursor=page["cursor"], is_first_page=cursor is None)
+
+
+@router.get("/studio/comments")
+async def show_comments(
+    ask: OwnAsk, render: RenderDep, *, mine: bool = False, cursor: str | None = None
+) -> Response:
+    """The comments on all tracks of the viewer's, to be hidden or shown again; or those that the viewer made."""
+    asked = wanted(PageQuery, cursor=cursor, limit=PAGE)
+    page = await ask(list_my_comments, asked, by_caller=mine)
+    comments = [{**each, "mark": shown(each["mirror"]) if mine else None} for each in page["items"]]
+    return render(
+        "studio/comments.html",
+        comments=comments,
+        cursor=page["cursor"],
+        is_first_page=cursor is None,
+        mine=mine,
+    )
+
+
+@router.post("/studio/comments/{comment_id}/hidden")
+async def set_hidden(comment_id: CommentId, form: FormDep, api: ApiDep) -> Response:
+    method = "DELETE" if form.get("hidden") else "PUT"
+    await api.send(method, f"/comments/{comment_id}/hidden", key=form.get("key"))
+    return RedirectResponse("/studio/comments", HTTPStatus.SEE_OTHER)

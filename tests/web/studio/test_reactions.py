@@ -1,0 +1,182 @@
+"""Likes, comments and the profile in the studio: their states and histories, decisions, and comments at one's own tracks."""
+
+import pytest
+
+from tests.api.comments.test_comments import change, say, turn
+from tests.api.likes.test_like import like
+from tests.api.world import upload
+from tests.servers.databases import ON_SQLITE
+from tests.web.pages import assert_runs_only_our_files, assert_small
+from tests.web.studio.forms import forms_of, send
+
+pytestmark = ON_SQLITE
+JSON = {"Accept": "*/*"}
+HOSTILE = '"><script>alert(1)</script>'
+
+
+@pytest.fixture
+def track(world, client, bob):
+    turn(client, bob, True)
+    made = upload(client, bob, title="First Take")
+    world.deliver()
+    return made
+
+
+@pytest.fixture
+def comment(world, client, alice, track):
+    """Of alice's, on a track of bob's."""
+    made = say(client, alice, track).json()
+    world.deliver()
+    world.carry()
+    return made
+
+
+def save_bio(client, alice, bio):
+    answer = client.patch("/me", json={"bio": bio}, headers={**alice.headers, **JSON})
+    return answer.json()["profile"]
+
+
+def edit_comment(client, alice, made, text):
+    change(client, alice, made, json={"text": text})
+    return made
+
+
+def edited_elsewhere(world, made, **fields):
+    world.pds.records[made["uri"]] = {**world.pds.records[made["uri"]], **fields}
+
+
+@pytest.mark.parametrize(("side", "text"), [("ours", "mine"), ("theirs", "theirs")])
+@pytest.mark.parametrize("kind", ["comment", "profile"])
+def test_another_program_s_edit_is_decided_as_that_of_a_track(
+    *, request, world, client, alice, studio, kind, side, text
+):
+    if kind == "comment":
+        made, name = request.getfixturevalue("comment"), "text"
+    else:
+        made, name = save_bio(client, alice, "first"), "bio"
+        world.deliver()
+    edited_elsewhere(world, made, **{name: "theirs"})
+    edit_comment(client, alice, made, "mine") if kind == "comment" else save_bio(client, alice, "mine")
+    world.deliver()
+    here = f"/studio/{kind}s/{made['id']}"
+    assert f'href="{here}/pds">See both, and decide' in studio.get(here).text
+    page = studio.get(f"{here}/pds")
+    assert "You decide what stays" in page.text
+    page = send(studio, page, f"{here}/decide", **{f"side.{name}": side})
+    assert "Decided." in page.text
+    world.deliver()
+    assert world.pds.records[made["uri"]][name] == text
+    page = studio.get(f"{here}/pds").text
+    assert "All three agree" in page
+    assert "of another program" not in page
+    assert kind == "profile" or "First Take (…" in page
+
+
+@pytest.mark.parametrize("kind", ["like", "comment"])
+def test_a_record_that_another_program_deleted_is_written_again(
+    *, request, world, client, alice, studio, track, kind
+):
+    made = like(client, alice, track).json() if kind == "like" else request.getfixturevalue("comment")
+    world.deliver()
+    del world.pds.records[made["uri"]]
+    here = f"/studio/{kind}s/{made['id']}"
+    page = studio.post(f"{here}/do/restore")
+    assert "The record is written again." in page.text
+    world.deliver()
+    assert made["uri"] in world.pds.records
+
+
+def test_a_like_has_its_state_and_history_and_what_it_has_not_is_not_offered(
+    world, client, alice, studio, track
+):
+    made = like(client, alice, track, **JSON).json()
+    here = f"/studio/likes/{made['id']}"
+    assert f'href="{here}"' in studio.get("/studio/likes").text
+    page = studio.get(here)
+    assert "<h1>Like of First Take</h1>" in page.text
+    assert f'href="/@bob.test/{track["id"]}">Public page' in page.text
+    assert "liked a track" in page.text
+    world.deliver()
+    like(client, alice, track, "DELETE", **JSON)
+    world.deliver()
+    page = studio.get(here)
+    assert "Gone from your PDS" in page.text
+    assert "took the like back" in page.text
+    for each in (page, studio.get(f"{here}/history")):
+        assert [form.action for form in forms_of(each) if form.action.startswith(here)] == []
+        assert "/versions/" not in each.text
+    assert studio.get(f"{here}/versions/1").status_code == 404
+    assert studio.get("/studio/likes/1").status_code == 404
+
+
+def test_the_page_of_another_account_s_comment_is_not_shown(sign_in, bob, comment):
+    for page in ("", "/pds", "/history"):
+        assert sign_in(bob).get(f"/studio/comments/{comment['id']}{page}").status_code == 403
+
+
+def test_my_pds_says_how_far_the_profile_is_and_leads_to_its_page(client, alice, studio):
+    made = save_bio(client, alice, "Plays records.")
+    page = studio.get("/studio/pds").text
+    assert f'href="/studio/profiles/{made["id"]}">a record of yours' in page
+    assert "<h1>Profile</h1>" in studio.get(f"/studio/profiles/{made['id']}").text
+
+
+def test_comments_on_my_tracks_are_read_in_one_place_hidden_there_and_shown_again(
+    *, monkeypatch, world, client, alice, sign_in, bob, track, comment
+):
+    second = upload(client, bob, title="Second Thoughts", seed=2)
+    say(client, alice, second, text="And here")
+    world.carry()
+    owner = sign_in(bob)
+    page = owner.get("/studio/comments")
+    assert page.text.index("And here") < page.text.index("Yes!")
+    assert f'href="/@bob.test/{track["id"]}#comment-{comment["id"]}">First Take' in page.text
+    hide = f"/studio/comments/{comment['id']}/hidden"
+    page = send(owner, page, hide)
+    assert "Hidden by you" in page.text
+    world.carry()
+    page = send(owner, owner.get("/studio/comments"), hide)
+    assert "Hidden by you" not in page.text
+    monkeypatch.setattr("web.pages.studio.reactions.PAGE", 1)
+    page = owner.get("/studio/comments")
+    assert "Yes!" not in page.text
+    older = page.text.partition('href="/studio/comments?cursor=')[2].partition('"')[0]
+    assert "Yes!" in owner.get(f"/studio/comments?cursor={older}").text
+
+
+def test_my_own_comments_are_listed_with_how_far_they_are(client, bob, studio, track, comment):
+    assert "No comments yet" in studio.get("/studio/comments").text
+    page = studio.get("/studio/comments?mine=true").text
+    assert "On your PDS" in page
+    assert f'href="/studio/comments/{comment["id"]}">Its record' in page
+    client.delete(f"/tracks/{track['id']}", headers={**bob.headers, **JSON})
+    assert "a track that is gone" in studio.get("/studio/comments?mine=true").text
+
+
+PAGES = (
+    "/studio/comments",
+    "/studio/comments?mine=true",
+    "/studio/comments/{id}",
+    "/studio/comments/{id}/pds",
+    "/studio/comments/{id}/history",
+)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_is_small_and_runs_only_our_files_whatever_is_said(world, client, alice, studio, path):
+    turn(client, alice, True)
+    track = upload(client, alice, title=HOSTILE)
+    made = say(client, alice, track, text=HOSTILE).json()
+    world.carry()
+    page = studio.get(path.format(id=made["id"]))
+    assert page.status_code == 200
+    assert "<script>alert" not in page.text
+    assert_runs_only_our_files(page)
+    assert_small(page)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_visitor_is_led_to_the_sign_in_and_back(browser, comment, path):
+    answer = browser.get(path.format(id=comment["id"]), follow_redirects=False)
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/auth/login?return_to=%2Fstudio")
