@@ -28,6 +28,9 @@ AT_URI: Final = re.compile(f"at://({DID.pattern}|{HANDLE.pattern})/{NSID}/{RKEY.
 CID: Final = re.compile(r"[a-zA-Z0-9+=]{8,256}")
 DATETIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
+MAX_TIMESTAMP_LENGTH: Final = 64
+"""ATProto's limit."""
+
 
 class LexiconError(ValueError):
     """The record breaks its lexicon; `path` names the place."""
@@ -149,7 +152,7 @@ def _is_uri(value: str) -> bool:
 
 
 def _is_datetime(value: str) -> bool:
-    if not DATETIME.fullmatch(value):
+    if len(value) > MAX_TIMESTAMP_LENGTH or not DATETIME.fullmatch(value):
         return False
     try:
         datetime.fromisoformat(value)

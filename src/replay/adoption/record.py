@@ -23,8 +23,6 @@ OUR_NAMES: Final = {name: field for name, (field, _) in ADOPTABLE.items()} | {
     "imageUrl": "image_url",
 }
 RECORD_KEY: Final = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
-MAX_TIMESTAMP_LENGTH: Final = 64
-"""ATProto's limit."""
 MAX_DURATION_SECONDS: Final = 2**31 - 1
 """An integer of PostgreSQL holds no more."""
 SAMPLE_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -68,7 +66,7 @@ def read_record(key: RecordKey, remote: Remote, records: RecordKind) -> Adoptabl
     fields: dict[str, Any] = {field: read(body.get(name)) for name, (field, read) in ADOPTABLE.items()}
     fields["artist"] = checked_artist(_text("artist", body.get("artist")))
     fields["created_at"] = created_at = _text("created_at", body.get("createdAt"))
-    if len(created_at) > MAX_TIMESTAMP_LENGTH or not FORMATS["datetime"](created_at):
+    if not FORMATS["datetime"](created_at):
         raise InvalidFieldError("created_at", "must be a time as in RFC 3339")
     fields["support_gate"] = _gate(body.get("supportGate"))
     found = AdoptableRecord(
