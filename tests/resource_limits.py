@@ -17,7 +17,7 @@ from identity.resolution import address_policy, resolver
 from outbox import threads as outbox_threads
 from outbox.blobs import claim as upload_claim
 from outbox.blobs import worker as uploads
-from outbox.firehose import connection, follower
+from outbox.firehose import connection, follower, outsiders
 from outbox.mirror.tables import FEW_ROWS, pds_host
 from outbox.operations import operators
 from outbox.pds import client
@@ -92,6 +92,7 @@ requests, and so may an address without one: {REQUESTS}. `./dev bench neighbours
 | lanes | deliveries, over all processes | 1 | {LANES_OF_A_HOST} | LANES a relay; half of them for hosts that did not answer the last time | {seconds(client.WRITE_TIMEOUT_SECONDS)} a request; the longest due goes next | `tests/neighbours/test_hanging_hosts.py` |
 | uploads to PDSes | copies of audio, over all processes | 1 | {upload_claim.MAX_UPLOADS_PER_HOST} | {upload_claim.MAX_CONCURRENT_UPLOADS} a relay; {uploads.MAX_CONCURRENT_READS} threads that read | 60 s a chunk, {seconds(uploads.UPLOAD_TIMEOUT_SECONDS)} in all | `tests/neighbours/test_claims.py` |
 | probes | accounts that may have moved | 1; {seconds(follower.PROBE_INTERVAL.total_seconds())} between two that a firehose asks for | {probes.MAX_CONCURRENT_PROBES_OF_HOST} | {probes.MAX_CONCURRENT_PROBES} | 30 s | `tests/neighbours/test_claims.py`, `tests/outbox/firehose/test_follower.py` |
+| reads of what outsiders say | firehoses, one process a host | - | 1, {seconds(outsiders.PAUSE_SECONDS)} after the last; {outsiders.MAX_WAITING} wait | {outsiders.MAX_CONCURRENT_READS} | {seconds(outsiders.READ_TIMEOUT_SECONDS)}, {outsiders.MAX_ATTEMPTS} attempts; what comes meanwhile does not count | `tests/outbox/firehose/test_outsiders.py` |
 | scan | repos | - | 1, after the other | {scan.MAX_CONCURRENT_HOSTS} hosts | a turn of {seconds(scan.HOST_TURN_SECONDS)} and its last repo | `tests/neighbours/test_trickling_hosts.py` |
 | adoptions | `POST /me/adopt` | 1 | {adoptions.MAX_CONCURRENT_ADOPTIONS_OF_HOST} | {adoptions.MAX_CONCURRENT_ADOPTIONS} | a turn: 300 s for the list, 300 s in which records begin, 900 s for the last | `tests/neighbours/test_slow_adoptions.py`, `tests/eventstore/jobs/test_queue.py` |
 | account deletions | `DELETE /me` | 1 | {account.MAX_CONCURRENT_DELETIONS_OF_A_HOST} | {account.MAX_CONCURRENT_DELETIONS} | a step's requests of up to 30 s | `tests/api/account_deletion/test_last_steps.py` |

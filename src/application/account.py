@@ -36,7 +36,7 @@ from outbox.mirror.failure_causes import forget_samples
 from outbox.operations import account_deletion as removals
 from projections.lists import live_lists
 from projections.media_references import cids_of
-from projections.reactions import REACTION, reaction, track_count
+from projections.reactions import REACTION, outsider_reaction, reaction, track_count
 from projections.tracks.queries import image_urls_of
 from replay.adoption import adopt
 from replay.repair.jobs import repair
@@ -205,6 +205,7 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
         running_request,
         reaction,
         track_count,
+        outsider_reaction,
         list_follower,
         repair,
         pds_session,

@@ -12,6 +12,7 @@ from application.reactions import NO_TRACK, new_id, new_reaction, shown_track
 from application.subjects import On, find, load_owned, owner_of
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import accounts_of
+from projections import outsiders
 from projections.reactions import number_of
 from projections.tracks.table import TrackView
 
@@ -57,7 +58,9 @@ def delete_comment(unit: UnitOfWork, on: On[Comment]) -> Comment:
 
 def hide_comment(unit: UnitOfWork, comment_id: int, *, hidden: bool) -> Track:
     """Hide a comment on a track of the account, or show it again. Raises CommentNotFoundError, and as `load_owned` of the track."""
-    comment = find(unit.log, unit.connection, On(Comment, comment_id))
+    comment: Any = find(unit.log, unit.connection, On(Comment, comment_id))
+    if comment is None:
+        comment = outsiders.locked(unit.connection, outsiders.comment_named(comment_id))
     if comment is None or not comment.is_public:
         raise CommentNotFoundError
     track = load_owned(unit, On(Track, comment.track_id or NO_TRACK))

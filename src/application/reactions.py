@@ -23,6 +23,7 @@ from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import accounts_of
 from outbox.views.status import Mirror, mirrors
+from projections import outsiders
 from projections.reactions import FOUND, REACTION, carry, locked, waiting_at
 
 MAX_CONCURRENT: Final = 4
@@ -96,10 +97,15 @@ def show_reaction(log: EventLog, job: Job, on: On[Reaction]) -> Outcome:
     def show(connection: sa.Connection) -> tuple[str | None, str | None]:
         """Return whose reaction waits for the CID of the track's record, and that, if it is known."""
         found = find(log, connection, on)
-        made: Any = locked(connection, on.kind, found.did, on.id) if found is not None else None
+        if found is None:
+            if (said := outsiders.locked(connection, outsiders.comment_named(on.id))) is not None:
+                carry(connection, said.owner, on.kind, said)
+            return None, None
+        made: Any = locked(connection, on.kind, found.did, on.id)
         track = find(log, connection, On(Track, made.track_id or NO_TRACK)) if made is not None else None
         if track is None or not accounts_of(connection, [track.did]):
             return None, None
+        outsiders.remove(connection, outsiders.replaced_by(track.did, on.kind, made))
         carry(connection, track.did, on.kind, made)
         mirror = mirrors(connection, track.did, Track.TOPIC, [track.track_id])[track.track_id]
         waits = made.deleted_at is None and made.track_cid is None

@@ -94,6 +94,28 @@ track_count = sa.Table(
     sa.Column("likes", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Column("comments", sa.Integer, nullable=False, server_default=sa.text("0")),
 )
+_OF_LIKES: Final[dict[str, Any]] = dict.fromkeys(
+    ("sqlite_where", "postgresql_where"), sa.text(f"kind = '{Like.TOPIC}'")
+)
+outsider_reaction = sa.Table(
+    "outsider_reaction",
+    metadata,
+    sa.Column("subject_id", Position, primary_key=True, autoincrement=False),
+    *account_columns(),
+    sa.Column("track_id", Position, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("author", sa.Text, nullable=False),
+    sa.Column("host", sa.Text, nullable=False),  # that has shown the record
+    sa.Column("collection", sa.Text, nullable=False),
+    sa.Column("rkey", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Text, nullable=False),
+    sa.Column("text", sa.Text),
+    sa.Column("timestamp_ms", sa.Integer),
+    sa.Index("ix_outsider_reaction_track_id", "track_id"),
+    sa.Index("ix_outsider_reaction_record", "author", "collection", "rkey", unique=True),
+    sa.Index("ix_outsider_reaction_like", "author", "track_id", unique=True, **_OF_LIKES),
+)
+"""What people without an account here say of tracks, each as its record was read: the log has none of it."""
 hidden_comment = sa.Table(
     "hidden_comment",
     metadata,
@@ -181,8 +203,8 @@ def number_of(connection: sa.Connection, kind: str, did: str, track_id: int) -> 
 
 def like_page(connection: sa.Connection, did: str, before: int | None, limit: int) -> Sequence[sa.Row[Any]]:
     """Return what the account likes, newest first."""
-    query = sa.select(likes).where(likes.c.did == did, IS_LIVE).order_by(likes.c.like_id.desc()).limit(limit)
-    return connection.execute(query if before is None else query.where(likes.c.like_id < before)).all()
+    query = sa.select(likes).where(likes.c.did == did, IS_LIVE)
+    return connection.execute(_newest(query, likes.c.like_id, before, limit)).all()
 
 
 def reaction_page(
@@ -191,8 +213,7 @@ def reaction_page(
     """Return the reactions of a kind to a track of the account, newest first."""
     of = reaction.c
     query = sa.select(reaction).where(of.did == did, of.track_id == track_id, of.kind == kind)
-    query = query.order_by(of.subject_id.desc()).limit(limit)
-    return connection.execute(query if before is None else query.where(of.subject_id < before)).all()
+    return connection.execute(_newest(query, of.subject_id, before, limit)).all()
 
 
 class Others(Enum):
@@ -224,7 +245,16 @@ def comment_page(
         is_shown = of.comment_id.in_(known) & of.taken_down_at.is_(None) & ~is_hidden
         own = of.did == (viewer or "")
         these.append(own if others is Others.NONE else is_shown | own)
-    return _comments(connection, is_hidden, these, before, limit)
+    shown = list(_comments(connection, is_hidden, these, before, limit))
+    if others is not Others.NONE:
+        said = outsider_reaction.c
+        is_hidden = _is_hidden(said.did, said.track_id, said.subject_id)
+        query = sa.select(*_AS_COMMENTS, is_hidden.label("is_hidden")).where(
+            said.did == owner, said.track_id == track_id, said.kind == Comment.TOPIC
+        )
+        query = query if others is Others.ALL else query.where(~is_hidden)
+        shown += connection.execute(_newest(query, said.subject_id, before, limit))
+    return sorted(shown, key=lambda row: row.comment_id, reverse=True)[:limit]
 
 
 def comments_by(connection: sa.Connection, did: str, before: int | None, limit: int) -> Sequence[sa.Row[Any]]:
@@ -251,8 +281,26 @@ def _comments(
     limit: int,
 ) -> Sequence[sa.Row[Any]]:
     query = sa.select(comments, is_hidden.label("is_hidden")).where(IS_SAID, *these)
-    query = query.order_by(comments.c.comment_id.desc()).limit(limit)
-    return connection.execute(query if before is None else query.where(comments.c.comment_id < before)).all()
+    return connection.execute(_newest(query, comments.c.comment_id, before, limit)).all()
+
+
+def _newest(
+    query: sa.Select[*tuple[Any, ...]], key: sa.ColumnElement[int], before: int | None, limit: int
+) -> sa.Select[*tuple[Any, ...]]:
+    """Select a page of rows, the largest keys first."""
+    query = query.order_by(key.desc()).limit(limit)
+    return query if before is None else query.where(key < before)
+
+
+_OF_OUTSIDER: Final[dict[str, sa.ColumnElement[Any]]] = {
+    "comment_id": outsider_reaction.c.subject_id,
+    "did": outsider_reaction.c.author,
+    "visible_version": sa.literal(1),
+}
+_AS_COMMENTS: Final = [
+    _OF_OUTSIDER.get(each.name, outsider_reaction.c.get(each.name, sa.null())).label(each.name)
+    for each in comments.c
+]
 
 
 def _is_hidden(
@@ -303,6 +351,12 @@ def recount(connection: sa.Connection) -> None:
         shown = shown.join(table, table.c.track_id == tracks.c.track_id)
         shown = shown.where(is_public, ~_is_hidden(tracks.c.did, tracks.c.track_id, subject_id))
         connection.execute(sa.insert(reaction).from_select(into, shown))
+    said = outsider_reaction.c
+    shown = sa.select(
+        said.track_id, said.did, said.bucket, said.kind, said.subject_id, said.author, said.created_at
+    )
+    shown = shown.where(~_is_hidden(said.did, said.track_id, said.subject_id))
+    connection.execute(sa.insert(reaction).from_select(into, shown))
     key = (of.track_id, of.did, of.bucket)
     numbers = (sa.func.count(sa.case((of.kind == kind, 1))) for kind in SHOWN)
     names = [table.name for table, _, _ in SHOWN.values()]

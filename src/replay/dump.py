@@ -44,6 +44,7 @@ from outbox.mirror.tables import (
     pds_host,
 )
 from projections.media_references import media_references
+from projections.reactions import outsider_reaction
 from projections.rebuild.rebuild import Progress, rebuild
 from replay.errors import BrokenDumpError, NotEmptyError
 from storage.media import media
@@ -180,6 +181,7 @@ EXPORTED: Final = (
     ExportedTable(mirror_target),
     ExportedTable(blob_job),
     ExportedTable(delivery_attempt),
+    ExportedTable(outsider_reaction),
 )
 """In the order of writing and reading. Leases are reset: the process that held one has ended before an import."""
 
@@ -342,11 +344,12 @@ def _continue_ids(connection: sa.Connection, boundary: int | None) -> None:
     """Enter the imported ids that carry no bucket in the directory, and issue only larger ones than any that was imported."""
     subject, did = mirror_target.c.subject_id, mirror_target.c.did
     newest = connection.scalar(sa.select(sa.func.max(subject))) or 0
+    outside = connection.scalar(sa.select(sa.func.max(outsider_reaction.c.subject_id))) or 0
     peers = connection.scalar(sa.select(sa.func.max(peer_track.c.peer_id))) or 0
     first = boundary or (newest + 1) * BUCKETS
     older = sa.select(subject, sa.func.min(did)).where(subject < first).group_by(subject)
     enter_older_ids(connection, first, older)
-    if issued := max(newest // BUCKETS, first // BUCKETS - 1, peers):
+    if issued := max(max(newest, outside) // BUCKETS, first // BUCKETS - 1, peers):
         issue_only_above(connection, issued)
 
 

@@ -29,6 +29,10 @@ FLOODS: Final[dict[str, Callable[[int], bytes]]] = {
     "one record of ours": lambda number: (
         sent(commit(1, f"did:plc:{number}", "3k", *[(f"c/{number}", CID)] * 200)) * 20
     ),
+    "likes of others": lambda _: (
+        sent(commit(1, ALICE, "3k", *[(f"fm.plyr.like/{n}", CID if n % 2 else None) for n in range(200)]))
+        * 20
+    ),
     "an account of ours": lambda number: sent(frame("#sync", seq=1, did=f"did:plc:{number}")) * 1000,
 }
 """What a host sends, given the number of the account of ours there, and of its record."""

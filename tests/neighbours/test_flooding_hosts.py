@@ -17,6 +17,7 @@ from outbox.firehose.follower import Follower
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import NEVER, PAST, delivery_attempt
 from tests.neighbours.flooding_hosts import FIRST_NUMBER, FLOODS, flooding_hosts
+from tests.outbox.rigs.following import Told, index_of
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import add_lane, change_target
 from tests.outbox.rigs.stream_host import Loopback
@@ -48,7 +49,7 @@ async def followed(database: Database, hosts: list[str]) -> AsyncGenerator[None]
                 {**record, **ended, "gen": gen, "request_cid": f"ours {gen}"} for gen in range(ATTEMPTS)
             ]
             connection.execute(insert(delivery_attempt), attempts)
-    follower = Follower(database, Hosts(database), Loopback(), owner="test")
+    follower = Follower(database, Hosts(database), Loopback(), index_of(Told()), owner="test")
     stop = asyncio.Event()
     running = asyncio.create_task(follower.run(stop))
     async with asyncio.timeout(60):

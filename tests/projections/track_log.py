@@ -13,7 +13,7 @@ from eventstore.jobs.table import job, job_turn
 from eventstore.schema import projection_state, stored_event
 from eventstore.streams.snapshots import aggregate_snapshot
 from eventstore.unit_of_work import UnitOfWork
-from projections.reactions import reaction, track_count
+from projections.reactions import outsider_reaction, reaction, track_count
 from service.schema.tables import READ_MODELS
 from tests.dsl import ALICE, Step, a_track
 
@@ -23,7 +23,16 @@ Rows = dict[str, list[dict[str, Any]]]
 
 def create_tables(database: Database) -> None:
     ours = [each.live for projection in READ_MODELS for each in projection.tables]
-    of_log = [stored_event, projection_state, aggregate_snapshot, reaction, track_count, job, job_turn]
+    of_log = [
+        stored_event,
+        projection_state,
+        aggregate_snapshot,
+        reaction,
+        track_count,
+        outsider_reaction,
+        job,
+        job_turn,
+    ]
     stored_event.metadata.create_all(database.engine, tables=[*of_log, *ours])
 
 

@@ -11,6 +11,7 @@ from eventstore.schema import metadata, stored_event
 from eventstore.streams.buckets import BUCKETS, bucket_of
 from eventstore.streams.ids import boundary_of, bucket_of_older, next_subject_id, peer_track
 from outbox.mirror.lanes import park_lane
+from projections.reactions import outsider_reaction
 from projections.tracks.table import tracks
 from replay.dump import (
     EXPORTED,
@@ -53,6 +54,15 @@ def past(world):
         park_lane(connection, bob.did)
         row = {"peer_id": LARGEST, "did": alice.did, "track_id": first["id"]}
         connection.execute(peer_track.insert().values(row))
+        said = {
+            "kind": "like",
+            "author": did_of("carol"),
+            "host": "https://other.example.com",
+            "created_at": "then",
+        }
+        place = {"did": alice.did, "track_id": first["id"], "collection": "c", "rkey": "r"}
+        of_outsider = {"subject_id": next_subject_id(connection, alice.did), **place, **said}
+        connection.execute(outsider_reaction.insert().values(of_outsider))
     return world
 
 

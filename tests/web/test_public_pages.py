@@ -5,6 +5,7 @@ import re
 import pytest
 
 from identity.accounts.credentials import Scope
+from outbox.mirror.tables import NEVER, PAST, firehose_cursor
 from tests.api.auth.route_table import THINGS
 from tests.api.tracks.test_media import Vouching
 from tests.api.world import did_of, refusal, upload
@@ -55,6 +56,28 @@ def test_a_track_shows_its_notes_artists_tags_and_where_its_record_is(browser, t
     )
     assert f'<audio class="player" controls preload="metadata" src="{track["audio_url"]}"' in page
     assert f"/audio/{track['file_id']}.mp3/download" in page
+
+
+def test_a_track_names_the_hosts_whose_accounts_count(world, browser, track):
+    def said_by(client):
+        said = re.search(
+            "<p[^>]*>(Likes and comments from .*)</p>", client.get(page_of(track), headers=HTML).text
+        )
+        return said and said[1]
+
+    def follow(names, **columns):
+        rows = [{"host": f"https://{name}.example", "lease_until": NEVER, **columns} for name in names]
+        with world.database.write() as connection:
+            connection.execute(firehose_cursor.insert(), rows)
+
+    following = world.serve(follows_firehose=True)
+    follow("x", connected_at=None)
+    assert said_by(following) is None
+    follow("ab", connected_at=PAST)
+    assert said_by(browser) is None
+    assert said_by(following) == "Likes and comments from a.example, b.example are counted."
+    follow("cdef", connected_at=PAST)
+    assert said_by(following).endswith(" d.example, e.example and other hosts are counted.")
 
 
 def test_a_shared_track_brings_its_title_artist_cover_and_sound(browser, track):

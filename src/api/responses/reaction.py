@@ -22,6 +22,8 @@ from identity.accounts.accounts import Account, handle_in
 from outbox.pds.client import RecordKey
 from outbox.views.status import Mirror
 
+HANDLE: Final = "`handle.invalid` of an account that is not here, or while the DID document confirms none"
+
 
 class AnyReactionBody(BaseModel):
     """A like or a comment."""
@@ -57,7 +59,7 @@ class CommentBody(AnyCommentBody):
 class CommentRow(AnyCommentBody):
     """A comment as its track shows it."""
 
-    handle: str = Field(description="`handle.invalid` while the DID document does not confirm one")
+    handle: str = Field(description=HANDLE)
     hidden_by: str | None = Field(
         description="of one that its author and operators alone see: `artist` or `operator`"
     )

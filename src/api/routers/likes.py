@@ -15,7 +15,7 @@ from api.json_response import Page, body_from, cut
 from api.openapi import errors
 from api.pipeline.command_request import Command, CommandRequest, Respond, UseCase
 from api.requests.parameters import PageQuery, StrictRoute, TrackId, cursor_of, page_length
-from api.responses.reaction import LikeBody, LikedListBody, saved_like, saved_liked_list
+from api.responses.reaction import HANDLE, LikeBody, LikedListBody, saved_like, saved_liked_list
 from api.responses.track import MirrorBody, TrackBody
 from api.routers.tracks import shown_tracks
 from api.services import Services
@@ -24,6 +24,7 @@ from application.likes import like_track, unlike_track
 from application.lists.liked import turn_off, turn_on
 from identity.accounts.accounts import accounts_of, handle_in
 from identity.accounts.credentials import Principal
+from outbox.firehose.cursors import followed_hosts
 from outbox.views.status import mirrors
 from projections.reactions import like_page, reaction_page
 from projections.tracks.queries import track_by_id
@@ -46,6 +47,11 @@ async def unlike(track_id: TrackId, request: Command) -> Response:
 
 def offers_likes(services: Services) -> bool:
     return services.offers(services.kinds[Like.TOPIC].collection)
+
+
+def covered_hosts(services: Services, limit: int) -> list[str]:
+    """Return hosts whose accounts count at tracks even where they are not here."""
+    return followed_hosts(services.database, limit) if services.follows_firehose else []
 
 
 async def answer_like(request: CommandRequest, use_case: UseCase, show: Respond) -> Response:
@@ -73,7 +79,7 @@ class LikerBody(BaseModel):
     """Who likes a track, and since when."""
 
     did: str
-    handle: str = Field(description="`handle.invalid` while the DID document does not confirm one")
+    handle: str = Field(description=HANDLE)
     track_id: int
     created_at: str
 

@@ -57,6 +57,14 @@ def accounts_at(database: Database, host: str) -> AbstractSet[str]:
         )
 
 
+def followed_hosts(database: Database, limit: int) -> list[str]:
+    """Return hosts that a process is connected to."""
+    with database.read() as connection:
+        is_followed = sa.and_(row.connected_at.is_not(None), row.lease_until > database.now(connection))
+        found = sa.select(row.host).where(is_followed).order_by(row.host).limit(limit)
+        return list(connection.scalars(found))
+
+
 def cursor_of(database: Database, host: str) -> int | None:
     with database.read() as connection:
         return connection.scalar(sa.select(row.seq).where(row.host == host))

@@ -16,11 +16,24 @@ from eventstore.coordination.backoff import backoff
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
 from eventstore.errors import LeaseLostError
-from eventstore.states import State
 from eventstore.untrusted import clean
 from outbox.firehose.connection import Share, subscribed
 from outbox.firehose.cursors import accounts_at, change_stream, claim_streams, cursor_of, release_streams
-from outbox.firehose.frames import FUTURE_CURSOR, OUTDATED_CURSOR, Commit, FirehoseError, Message, message_in
+from outbox.firehose.frames import (
+    ACCOUNT,
+    COMMIT,
+    FUTURE_CURSOR,
+    IDENTITY,
+    MAX_ERROR_LENGTH,
+    OUTDATED_CURSOR,
+    SYNC,
+    Commit,
+    FirehoseEffect,
+    FirehoseError,
+    Message,
+    message_in,
+)
+from outbox.firehose.outsiders import Index, Outsiders
 from outbox.firehose.own_writes import foreign_writes, record_revision
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.parking import request_probe
@@ -33,7 +46,6 @@ CURSOR_INTERVAL_SECONDS: Final = 5.0
 """The time between two stores of the cursor: after a crash so much of a stream is processed again."""
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 64.0
 """Before a new connection."""
-MAX_ERROR_LENGTH: Final = 200
 DIDS_INTERVAL_SECONDS: Final = 30.0
 """The time between two reads of a host's accounts. A new account is noticed this late; until then only we write to it."""
 PROBE_INTERVAL: Final = timedelta(minutes=1)
@@ -44,20 +56,9 @@ STREAM_LEASE: Final = timedelta(seconds=60)
 CLAIM_INTERVAL_SECONDS: Final = 5.0
 
 
-class FirehoseEffect(State):
-    """What a message about our accounts led to."""
-
-    KNOWN = "known", "our own write, or nothing newer than what is known"
-    FOREIGN = "foreign", "another client wrote our records: they are verified"
-    COMMIT = "commit", "a commit without its changes: the repo is scanned"
-    SYNC = "sync", "the repo was replaced: it is scanned"
-    ACCOUNT = "account", "the account's status changed: it is probed"
-    IDENTITY = "identity", "the account's identity changed: it is probed"
-    OUTDATED_CURSOR = "OutdatedCursor", "the host has dropped messages: all its repos are scanned"
-
-
-_, _, COMMIT, SYNC, ACCOUNT, IDENTITY, _ = FirehoseEffect
 INFO: Final = "info"
+GIVE_NO_WORK: Final = {None, FirehoseEffect.KNOWN, FirehoseEffect.OUTSIDER, FirehoseEffect.DROPPED}
+"""To the relay."""
 
 
 @dataclass
@@ -65,12 +66,13 @@ class Follower:
     database: Database
     hosts: Hosts
     addresses: Addresses
+    index: Index
     _: KW_ONLY
     owner: str
     marked: Callable[[], None] = lambda: None
     """Called when there is work for the relay."""
     heard: Callable[[FirehoseEffect], None] = lambda _effect: None
-    """Called with the effect of each message about our accounts."""
+    """Called with the effect of each message about our accounts, or about what outsiders say."""
     share: Share = field(default_factory=Share)
     streams: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     """By host."""
@@ -117,9 +119,20 @@ class Subscription:
     """Our accounts on the host."""
     probes: dict[str, datetime] = field(default_factory=dict)
     """When each account is, or was, probed because of its newest message."""
+    outsiders: Outsiders = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.outsiders = Outsiders(self.host, self.follower.index, self.follower.share)
 
     async def run(self) -> None:
         """Subscribe, and after a pause again whenever the stream ends."""
+        reading = asyncio.create_task(self.outsiders.read())
+        try:
+            await self._follow()
+        finally:
+            reading.cancel()
+
+    async def _follow(self) -> None:
         clock = asyncio.get_running_loop().time
         failures = 0
         while True:
@@ -156,7 +169,7 @@ class Subscription:
                         await self._process(message)
                         place = message.place or place
                 if place and clock() - stored_at >= CURSOR_INTERVAL_SECONDS:
-                    await self._change(**place)
+                    await self._change(**{**place, "seq": self.outsiders.cursor(place["seq"])})
                     stored_at, place = clock(), {}
 
     async def _change(self, **columns: Any) -> None:
@@ -179,14 +192,15 @@ class Subscription:
             logger.exception("firehose_status_not_kept", extra={"host": self.host})
 
     async def _process(self, message: Message) -> None:
+        is_ours = message.did in self.dids
+        effect = await self.outsiders.hear(message, is_ours=is_ours)
         if message.kind == INFO and message.body.get("name") == OUTDATED_CURSOR:
             effect = await self.follower.share.in_thread(self._rescan_host)
-        elif message.did in self.dids:
+        elif is_ours:
             effect = await self.follower.share.in_thread(self._mark, message)
-        else:
-            return
-        self.follower.heard(effect)
-        if effect is not FirehoseEffect.KNOWN:
+        if effect is not None:
+            self.follower.heard(effect)
+        if effect not in GIVE_NO_WORK:
             self.follower.marked()
 
     def _rescan_host(self) -> FirehoseEffect:

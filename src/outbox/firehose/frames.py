@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import libipld
 
+from eventstore.states import State
 from eventstore.untrusted import clean
 from outbox.record.dag_cbor import cid_text, require_few_values
 
@@ -15,10 +16,28 @@ MAX_VALUES: Final = 4000
 """Of a frame, which takes four milliseconds then: a commit of MAX_WRITES has 2,500."""
 MAX_WRITES: Final = 200
 """The protocol's limit for a commit."""
+MAX_ERROR_LENGTH: Final = 200
 MAX_REVISION_LENGTH: Final = 100
 """Of a revision, which has 13 characters: it is stored."""
 OUTDATED_CURSOR: Final = "OutdatedCursor"
 FUTURE_CURSOR: Final = "FutureCursor"
+
+
+class FirehoseEffect(State):
+    """What a message about our accounts led to, or one about what people without an account here say of tracks."""
+
+    KNOWN = "known", "our own write, or nothing newer than what is known"
+    FOREIGN = "foreign", "another client wrote our records: they are verified"
+    COMMIT = "commit", "a commit without its changes: the repo is scanned"
+    SYNC = "sync", "the repo was replaced: it is scanned"
+    ACCOUNT = "account", "the account's status changed: it is probed"
+    IDENTITY = "identity", "the account's identity changed: it is probed"
+    OUTSIDER = "outsider", "a person without an account here likes or comments: the record is read"
+    DROPPED = "dropped", "the same, while too many of their records wait to be read: it does not count"
+    OUTDATED_CURSOR = "OutdatedCursor", "the host has dropped messages: all its repos are scanned"
+
+
+_, _, COMMIT, SYNC, ACCOUNT, IDENTITY, _, _, _ = FirehoseEffect
 
 
 class FirehoseError(Exception):

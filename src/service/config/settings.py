@@ -216,7 +216,7 @@ class Settings(BaseSettings):
     scan_minutes: float = Field(60, gt=0, le=10080)
     """How often the records on the PDSes are scanned."""
     firehose: bool = False
-    """Whether changes made elsewhere are also received as they happen, from each PDS."""
+    """Whether changes made elsewhere are also received as they happen, from each PDS, and likes and comments of people without an account here."""
     rate_limits: bool = True
     """Limits per minute: 100 requests of one principal, 10 sign-ins, 20 uploads, 600 reads of audio and artwork."""
     metrics: Annotated[str | None, HOST_AND_PORT] = None

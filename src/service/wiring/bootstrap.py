@@ -13,6 +13,7 @@ from api.pipeline import media_request as reads
 from api.pipeline.pds import MAX_CHECKS_OF_AN_ACCOUNT
 from api.services import MediaThreads, Services
 from application.event_poller import EventPoller
+from application.outsiders import OutsiderReactions
 from eventstore.coordination.commit_signals import Announcer, Listener
 from eventstore.coordination.process_names import process_name
 from eventstore.coordination.threads import Threads, Turns
@@ -33,6 +34,7 @@ from service.schema.migrate import newest
 from service.wiring.adapters import (
     HttpSupporters,
     IdentityAddresses,
+    IdentityDirectory,
 )
 from service.wiring.identity import (
     IdentityParts,
@@ -150,10 +152,19 @@ class Container:
     def _follower(self) -> "Follower":
         # They load WebSockets, which a process without a firehose does not need.
         from outbox.firehose.follower import Follower  # noqa: PLC0415
+        from outbox.firehose.outsiders import Index  # noqa: PLC0415
 
         addresses = IdentityAddresses(pds_address_policy(self.settings))
-        marked, heard = self.services.wake, self.metrics.heard
-        return Follower(self.database, self.hosts, addresses, owner=self.owner, marked=marked, heard=heard)
+        said, directory = OutsiderReactions(self.database, self.kinds), IdentityDirectory(self.resolver)
+        return Follower(
+            self.database,
+            self.hosts,
+            addresses,
+            Index(said.collections, said.put, said.remove, self.pds, directory),
+            owner=self.owner,
+            marked=self.services.wake,
+            heard=self.metrics.heard,
+        )
 
     def _services(self, inherited: Inherited) -> Services:
         settings, log, database, identity = self.settings, self.log, self.database, self._identity

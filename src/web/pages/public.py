@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from api.error_responses import reply_for
@@ -13,7 +14,7 @@ from api.pipeline.media_request import ForMedia, MediaRequest
 from api.requests.parameters import PageQuery, number_of
 from api.responses.list import ALBUMS, PLAYLISTS
 from api.routers.comments import list_comments, offers_comments
-from api.routers.likes import offers_likes
+from api.routers.likes import covered_hosts, offers_likes
 from api.routers.list_reads import album_titled, albums_of_artist, playlists_of_artist, read_album
 from api.routers.lists import read_list
 from api.routers.tracks import Listing, Wanted, list_artists, list_tracks, live_track, read_artist
@@ -28,6 +29,8 @@ NEWEST: Final = 12
 LIKES: Final = "/studio/likes"
 TRACKS: Final = 48
 COMMENTS: Final = 50
+COVERED_HOSTS: Final = 6
+"""The page names all but the last."""
 REFUSALS: Final = {
     HTTPStatus.UNAUTHORIZED: HTTPStatus.PAYMENT_REQUIRED,
     HTTPStatus.PAYMENT_REQUIRED: HTTPStatus.PAYMENT_REQUIRED,
@@ -106,6 +109,7 @@ class TrackPage:
             refusal=refusal,
             download=download if plays else "off",
             is_own=is_own,
+            covered=await run_in_threadpool(covered_hosts, ask.services, COVERED_HOSTS),
             may_like=is_there and offers_likes(ask.services),
             may_comment=is_there and track["comments"] and offers_comments(ask.services),
             comments=comments["items"],

@@ -1,10 +1,9 @@
 """The follower marks other clients' writes to be verified, and resumes after every interruption."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any
@@ -16,7 +15,7 @@ from sqlalchemy import insert, select
 from aggregates.track import Track
 from eventstore.database import Database
 from outbox.firehose import follower as followers
-from outbox.firehose.cursors import StreamState, claim_streams, streams
+from outbox.firehose.cursors import StreamState, claim_streams
 from outbox.firehose.follower import Follower
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.lanes import change_lane
@@ -24,54 +23,21 @@ from outbox.mirror.tables import NEVER, PAST, firehose_cursor, mirror_target, re
 from outbox.repo.reads import RepoReads
 from replay.reconcile.scan import Scan
 from tests.dsl import COLLECTION
+from tests.outbox.rigs.following import RunningFollower, Told, follower, index_of, rows, until
 from tests.outbox.rigs.relay_rig import Rig
-from tests.outbox.rigs.rows import HOST, add_lane, change_target, lane_row, set_host
-from tests.outbox.rigs.stream_host import CID, Loopback, StreamHost, commit, error, frame, stream_host
+from tests.outbox.rigs.rows import HOST, add_lane, lane_row, set_host
+from tests.outbox.rigs.stream_host import CID, commit, error, frame, stream_host
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 REV = "3kabcdefgh22{}"
-
-
-@dataclass
-class RunningFollower:
-    database: Database
-    owner: str
-    heard: list[str]
-
-    def alive(self) -> bool:
-        found = rows(self.database)
-        return any(each["holder"] == self.owner and each["connected_at"] is not None for each in found)
-
-
-@asynccontextmanager
-async def follower(database: Database, owner: str = "one") -> AsyncGenerator[RunningFollower]:
-    heard: list[str] = []
-    following = Follower(database, Hosts(database), Loopback(), owner=owner, heard=heard.append)
-    stop = asyncio.Event()
-    running = asyncio.create_task(following.run(stop))
-    try:
-        yield RunningFollower(database, owner, heard)
-    finally:
-        stop.set()
-        await asyncio.wait_for(running, 30)
-
-
-def rows(database: Database) -> Any:
-    with database.read() as connection:
-        return streams(connection, database.now(connection), limit=9).rows
+DID = "did:plc:1"
 
 
 def stream(database: Database) -> Any:
     (found,) = rows(database)
     return found
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - it is of rows and of other processes
-            await asyncio.sleep(0.01)
 
 
 # A real PDS.
@@ -152,25 +118,6 @@ def set_host_of_account(rig: Rig, url: str) -> None:
 
 
 # A host that sends the frames of the test.
-
-
-@pytest.fixture(name="quick")
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The place in a stream is kept at once, and a lost host tried again at once."""
-    monkeypatch.setattr(followers, "CURSOR_INTERVAL_SECONDS", 0.01)
-    monkeypatch.setattr(followers, "FIRST_PAUSE_SECONDS", 0.01)
-
-
-@pytest.fixture(name="host")
-async def _host(database: Database, quick: None) -> AsyncGenerator[StreamHost]:  # noqa: ARG001
-    """A host with one account of ours, whose record was delivered."""
-    async with stream_host() as made:
-        add_lane(database, 1, host=made.url, due_at=NEVER, lease_owner=None)
-        change_target(database, DID, acked_gen=1, observed_cid="ours")
-        yield made
-
-
-DID = "did:plc:1"
 
 
 def looked_at(database: Database) -> bool:
@@ -333,7 +280,8 @@ async def test_no_connection_is_made_to_an_address_that_is_refused(database, hos
         async def of(self, _origin: str) -> str:
             raise httpx.ConnectError("the address is not a public one")
 
-    stop, running = asyncio.Event(), Follower(database, Hosts(database), Nowhere(), owner="one")
+    running = Follower(database, Hosts(database), Nowhere(), index_of(Told()), owner="one")
+    stop = asyncio.Event()
     task = asyncio.create_task(running.run(stop))
     await until(lambda: stream(database)["problem"])
     stop.set()

@@ -1,0 +1,150 @@
+"""Reads what outsiders, people without an account here, say of tracks: a stream may claim anything, and that counts for nothing.
+
+1. a message names a record, which waits in memory; the stream's cursor stays before it, for the next process to hear it again
+2. read it at its PDS, which must be the stream's host, one record a second
+3. have the index say what the PDS does, unless a newer message has named the record meanwhile
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from eventstore.coordination.backoff import backoff
+from eventstore.untrusted import clean
+from outbox.firehose.connection import Share
+from outbox.firehose.frames import ACCOUNT, COMMIT, MAX_ERROR_LENGTH, FirehoseEffect, Message
+from outbox.pds.client import Pds, RecordKey, Remote
+from outbox.ports import Directory
+from outbox.record.kind import FORMATS
+
+logger = logging.getLogger("mastertape.outbox")
+
+PAUSE_SECONDS: Final = 1.0
+"""After each record of a host."""
+MAX_PAUSE_SECONDS: Final = 64.0
+"""After failures in a row."""
+MAX_WAITING: Final = 300
+"""Records of a host, which take five minutes. One that comes while so many wait counts when it is written again."""
+MAX_ATTEMPTS: Final = 10
+MAX_CONCURRENT_READS: Final = 8
+READ_TIMEOUT_SECONDS: Final = 5.0
+MAX_URI_CHARACTERS: Final = 1024
+ABSENT: Final = Remote(None, None)
+
+
+@dataclass
+class Index:
+    """What is known of outsiders' records, and what the streams of a process share to read them."""
+
+    collections: Collection[str]
+    put: Callable[[str, RecordKey, Remote], None]
+    """Has the index say what a host's PDS says of a record."""
+    remove: Callable[[str, str, Collection[RecordKey] | None], None]
+    """Removes these records of an account that a host has shown, or all of them."""
+    pds: Pds
+    directory: Directory
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_CONCURRENT_READS))
+
+
+@dataclass(eq=False)
+class Claim:
+    """That a record was written, by a message with this number."""
+
+    key: RecordKey
+    seq: int
+    attempts: int = 0
+
+
+class Outsiders:
+    """What one host's stream claims, which one process follows at a time."""
+
+    def __init__(self, host: str, index: Index, share: Share) -> None:
+        self._host: Final = host
+        self._index: Final = index
+        self._share: Final = share
+        self._claims: Final = dict[RecordKey, Claim]()
+        """The newest of each record, in the order in which they are read."""
+        self._some: Final = asyncio.Event()
+        self._writing: Final = asyncio.Lock()
+
+    def cursor(self, seq: int) -> int:
+        """Return the place in the stream to begin anew at: `seq`, or before what waits."""
+        return min([seq, *(claim.seq - 1 for claim in self._claims.values())])
+
+    async def hear(self, message: Message, *, is_ours: bool) -> FirehoseEffect | None:
+        """Have what a message names read, and forget what it says is gone; return what it led to, if it is about an outsider's record."""
+        if message.kind == ACCOUNT and message.body.get("active") is False:
+            await self._forget(message.did, None)
+        with self._share.used():
+            commit, seq = message.commit if message.kind == COMMIT else None, message.body.get("seq")
+            if commit is None or not isinstance(seq, int):
+                return None
+            named = [(RecordKey(message.did, *place), cid) for place, cid in commit.writes.items()]
+            about = [(key, cid) for key, cid in named if key.collection in self._index.collections]
+            gone = [key for key, cid in about if cid is None]
+        if gone:
+            await self._forget(message.did, gone)
+        if is_ours or len(gone) == len(about):
+            return None
+        with self._share.used():
+            waits = [self._wait(Claim(key, seq)) for key, cid in about if cid is not None]
+        return FirehoseEffect.OUTSIDER if all(waits) else FirehoseEffect.DROPPED
+
+    def _wait(self, claim: Claim) -> bool:
+        uri = claim.key.uri
+        if len(uri) > MAX_URI_CHARACTERS or not FORMATS["at-uri"](uri):
+            return False
+        if self._claims.pop(claim.key, None) is None and len(self._claims) == MAX_WAITING:
+            return False
+        self._claims[claim.key] = claim
+        self._some.set()
+        return True
+
+    def _is_newest(self, claim: Claim) -> bool:
+        return self._claims.get(claim.key) is claim
+
+    async def _forget(self, did: str, gone: Collection[RecordKey] | None) -> None:
+        async with self._writing:
+            for key in [key for key in self._claims if key.did == did and (gone is None or key in gone)]:
+                del self._claims[key]
+            await self._share.in_thread(self._index.remove, self._host, did, gone)
+
+    async def read(self) -> None:
+        """Read what is claimed, until this is cancelled."""
+        failures = 0
+        while True:
+            while not self._claims:
+                self._some.clear()
+                await self._some.wait()
+            claim = next(iter(self._claims.values()))
+            try:
+                await self._read(claim)
+                failures = 0
+            except Exception as error:  # noqa: BLE001 - it is read again after any error
+                failures += 1
+                self._failed(claim, error)
+            pause = backoff(failures, first=PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
+            await asyncio.sleep(max(PAUSE_SECONDS, pause.total_seconds()))
+
+    async def _read(self, claim: Claim) -> None:
+        remote, index = ABSENT, self._index
+        async with index.turns:
+            # a host shows its own accounts alone, so that no stream has another host asked
+            if await index.directory.host_of(claim.key.did) == self._host:
+                remote = await index.pds.get(self._host, claim.key, timeout=READ_TIMEOUT_SECONDS)
+        async with self._writing:
+            if self._is_newest(claim):
+                await self._share.in_thread(index.put, self._host, claim.key, remote)
+            if self._is_newest(claim):
+                del self._claims[claim.key]
+
+    def _failed(self, claim: Claim, error: Exception) -> None:
+        problem = {"host": self._host, "error": clean(f"{error!r}", MAX_ERROR_LENGTH)}
+        logger.info("outsider_not_read", extra={"uri": claim.key.uri, **problem})
+        if self._is_newest(claim):  # the others go first
+            del self._claims[claim.key]
+            claim.attempts += 1
+            if claim.attempts < MAX_ATTEMPTS:
+                self._claims[claim.key] = claim

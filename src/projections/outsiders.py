@@ -1,0 +1,67 @@
+"""What outsiders, people without an account here, say of tracks: as rows of the tracks' owners, and counted as all other reactions are."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from aggregates.comment import Comment
+from aggregates.like import Like
+from eventstore.append import upsert
+from eventstore.streams.buckets import BUCKETS
+from eventstore.streams.ids import next_subject_id
+from projections.reactions import carry, outsider_reaction
+
+_of: Final = outsider_reaction.c
+_REACTION: Final = (_of.did.label("owner"), _of.kind, _of.track_id, _of.subject_id, _of.created_at)
+_SHOWN: Final = sa.select(*_REACTION, _of.author.label("did"), sa.true().label("is_public"))
+_GONE: Final = sa.select(*_REACTION, sa.false().label("is_public"))
+"""A reaction as `carry` takes it."""
+
+
+def record(author: str, collection: str, rkey: str) -> sa.ColumnElement[bool]:
+    return sa.and_(_of.author == author, _of.collection == collection, _of.rkey == rkey)
+
+
+def records_of(author: str, host: str, places: Collection[tuple[str, str]] | None) -> sa.ColumnElement[bool]:
+    """Return what is known of an outsider's records that this host has shown: of these collections and keys, or of all."""
+    these = sa.true() if places is None else sa.tuple_(_of.collection, _of.rkey).in_(places)
+    return sa.and_(_of.author == author, _of.host == host, these)
+
+
+def replaced_by(owner: str, kind: str, made: Any) -> sa.ColumnElement[bool]:
+    """Return what the author said, before having an account here, that the reaction `made` says now."""
+    same = sa.true() if kind == Like.TOPIC else _of.rkey == made.rkey
+    of_track = (_of.did == owner, _of.track_id == made.track_id, _of.author == made.did)
+    return sa.and_(*of_track, _of.kind == kind, same)
+
+
+def remove(connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
+    """Have tracks no longer show and count these."""
+    for gone in connection.execute(_GONE.where(which).with_for_update()).all():
+        of_track = (_of.did == gone.owner, _of.subject_id == gone.subject_id)
+        connection.execute(sa.delete(outsider_reaction).where(*of_track))
+        carry(connection, gone.owner, gone.kind, gone)
+
+
+def put(connection: sa.Connection, row: Mapping[str, Any]) -> None:
+    """Have its track show and count what a record says, and no other track any longer; of an outsider's likes of one track, the first."""
+    owner, of_record = row["did"], record(row["author"], row["collection"], row["rkey"])
+    remove(connection, sa.and_(of_record, _of.track_id != row["track_id"]))
+    this = sa.and_(of_record, _of.did == owner)
+    said = {name: row[name] for name in ("host", "text", "timestamp_ms")}
+    if connection.execute(sa.update(outsider_reaction).where(this).values(said)).rowcount == 0:
+        new = upsert(connection, outsider_reaction).on_conflict_do_nothing()
+        connection.execute(new, {**row, "subject_id": next_subject_id(connection, owner)})
+    if (made := locked(connection, this)) is not None:
+        carry(connection, owner, made.kind, made)
+
+
+def locked(connection: sa.Connection, which: sa.ColumnElement[bool]) -> Any:
+    """Return a reaction, which stays as it is until the transaction ends; None where there is none."""
+    return connection.execute(_SHOWN.where(which).with_for_update()).one_or_none()
+
+
+def comment_named(comment_id: int) -> sa.ColumnElement[bool]:
+    is_named = sa.and_(_of.subject_id == comment_id, _of.bucket == comment_id % BUCKETS)
+    return sa.and_(is_named, _of.kind == Comment.TOPIC)

@@ -1,0 +1,248 @@
+"""What people without an account here say of a track is shown and counted beside what those here say."""
+
+import asyncio
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import select
+
+from aggregates.comment import Comment
+from aggregates.like import Like
+from application.outsiders import OutsiderReactions
+from eventstore.change import Envelope
+from eventstore.streams.ids import next_subject_id
+from outbox.pds.client import RecordKey, Remote
+from projections.reactions import outsider_reaction, reaction
+from projections.rebuild.rebuild import rebuild
+from tests.api.account_deletion.deletion import leave, long_since
+from tests.api.comments.test_comments import change, say, shown, turn
+from tests.api.likes.test_like import like, read, seen
+from tests.api.world import did_of, refusal, upload
+from tests.fake_pds.scripted_pds import HOST
+from tests.service.process.periodic import continue_account_deletions
+
+CAROL = did_of("carol")
+OTHER_HOST = "https://other.example.com"
+
+
+@pytest.fixture
+def track(client, world, alice):
+    """A track of alice's on which people may comment."""
+    turn(client, alice, True)
+    track = upload(client, alice)
+    world.deliver()
+    return read(client, None, f"/tracks/{track['id']}")
+
+
+@pytest.fixture
+def people(alice, bob, admin):
+    return SimpleNamespace(alice=alice, bob=bob, admin=admin)
+
+
+@pytest.fixture
+def carol(world, track):
+    """She has an account on the PDS of the others, and none here."""
+    index = OutsiderReactions(world.database, world.services.kinds)
+
+    def key_of(kind, rkey):
+        return RecordKey(CAROL, world.services.kinds[kind].collection, rkey)
+
+    def says(kind, rkey="1", of=track, host=HOST, **fields):
+        key = key_of(kind, rkey)
+        subject = {"uri": of["atproto_record_uri"], "cid": of["atproto_record_cid"]}
+        record = {"$type": key.collection, "subject": subject, "createdAt": "2026-11-30T12:00:00Z", **fields}
+        world.pds.records[key.uri] = record
+        index.put(host, key, asyncio.run(world.services.pds.get(HOST, key)))
+        return key
+
+    return SimpleNamespace(
+        did=CAROL,
+        index=index,
+        likes=lambda **more: says(Like.TOPIC, **more),
+        comments=lambda rkey="1", **more: says(
+            Comment.TOPIC, rkey, **{"text": "Yes!", "timestampMs": 1500, **more}
+        ),
+    )
+
+
+def test_a_like_is_shown_and_counted(client, world, bob, track, carol):
+    like(client, bob, track)
+    world.carry()
+    carol.likes()
+    rows = read(client, None, f"/tracks/{track['id']}/likes")["items"]
+    assert {each["did"]: each["handle"] for each in rows} == {bob.did: bob.handle, CAROL: "handle.invalid"}
+    assert seen(client, bob, track) == (True, 2, 0)
+
+
+def test_a_comment_is_shown_with_its_place_and_counted(client, world, bob, track, carol):
+    before = say(client, bob, track).json()
+    world.carry()
+    key = carol.comments()
+    after = say(client, bob, track).json()
+    world.carry()
+    rows = shown(client, None, track)
+    assert [each["did"] for each in rows] == [bob.did, CAROL, bob.did]
+    row = rows[1]
+    assert (row["uri"], row["text"], row["timestamp_ms"], row["version"]) == (key.uri, "Yes!", 1500, 1)
+    assert seen(client, bob, track) == (False, 0, 3)
+    page = read(client, None, f"/tracks/{track['id']}/comments?limit=2")
+    last = read(client, None, f"/tracks/{track['id']}/comments?limit=2&cursor={page['cursor']}")
+    assert [each["id"] for each in (*page["items"], *last["items"])] == [after["id"], row["id"], before["id"]]
+
+
+def test_while_comments_are_off_operators_alone_see_it(client, alice, admin, track, carol):
+    carol.comments()
+    turn(client, alice, False, track)
+    assert [len(shown(client, who, track)) for who in (None, alice, admin)] == [0, 0, 1]
+    assert seen(client, alice, track) == (False, 0, 0)
+
+
+def test_the_artist_hides_a_comment_and_shows_it_again(client, world, people, track, carol):
+    alice, bob, admin = people.alice, people.bob, people.admin
+    carol.comments()
+    [comment] = shown(client, None, track)
+    assert refusal(change(client, bob, comment, "PUT", "/hidden")) == (403, "not_owner")
+    assert change(client, alice, comment, "PUT", "/hidden").json()["hidden"] is True
+    assert [len(shown(client, who, track)) for who in (None, alice, admin)] == [0, 0, 1]
+    world.carry()
+    carol.comments(text="No!")
+    assert (shown(client, None, track), seen(client, alice, track)) == ([], (False, 0, 0))
+    rebuild(world.log, world.log.projections)
+    assert seen(client, alice, track) == (False, 0, 0)
+    change(client, alice, comment, "DELETE", "/hidden")
+    world.carry()
+    assert ([each["text"] for each in shown(client, None, track)], seen(client, alice, track)) == (
+        ["No!"],
+        (False, 0, 1),
+    )
+
+
+def test_an_operator_takes_no_such_comment_down(client, admin, track, carol):
+    carol.comments()
+    [comment] = shown(client, None, track)
+    answer = client.post(
+        f"/ops/comments/{comment['id']}/takedown", json={"reason": "r"}, headers=admin.headers
+    )
+    assert refusal(answer) == (404, "comment_not_found")
+
+
+def test_one_like_of_a_person_counts(client, alice, track, carol):
+    first, second = carol.likes(), carol.likes(rkey="2")
+    assert seen(client, alice, track) == (False, 1, 0)
+    carol.index.remove(HOST, CAROL, [second])
+    assert seen(client, alice, track) == (False, 1, 0)
+    carol.index.remove(HOST, CAROL, [first])
+    assert seen(client, alice, track) == (False, 0, 0)
+
+
+def test_a_record_that_names_another_track_moves_there(client, world, alice, track, carol):
+    second = upload(client, alice, seed=2)
+    world.deliver()
+    second = read(client, None, f"/tracks/{second['id']}")
+    carol.comments()
+    carol.comments(of=second)
+    assert [len(shown(client, None, each)) for each in (track, second)] == [0, 1]
+    assert [seen(client, alice, each)[2] for each in (track, second)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"text": ""},
+        {"text": "x" * 1001},
+        {"timestampMs": -1},
+        {"timestampMs": "1"},
+        {"createdAt": "yesterday"},
+        {"createdAt": f"2026-11-30T12:00:00.{'0' * 100}Z"},
+        {"subject": "at://did:plc:a/b/c"},
+        {"subject": {"uri": "at://alice.test/fm.plyr.track/1", "cid": "bafkrei"}},
+        {"subject": {"uri": f"at://{CAROL}/fm.plyr.track/none", "cid": "bafkrei22"}},
+    ],
+    ids=["no text", "long", "before", "type", "time", "long time", "reference", "handle", "unknown"],
+)
+def test_what_is_invalid_or_about_no_track_here_is_shown_no_longer(client, alice, track, carol, wrong):
+    carol.comments()
+    carol.comments(**wrong)
+    assert (shown(client, None, track), seen(client, alice, track)) == ([], (False, 0, 0))
+
+
+def test_a_record_that_does_not_match_its_cid_is_not_shown(client, world, track, carol):
+    key = carol.comments()
+    carol.index.remove(HOST, CAROL, [key])
+    carol.index.put(HOST, key, Remote("bafyreianother", world.pds.records[key.uri]))
+    assert shown(client, None, track) == []
+
+
+def test_a_host_removes_what_it_has_shown_alone(client, alice, track, carol):
+    key = carol.likes()
+    carol.comments()
+    for keys in ([key], None):
+        carol.index.remove(OTHER_HOST, CAROL, keys)
+    assert seen(client, alice, track) == (False, 1, 1)
+    carol.index.remove(HOST, CAROL, None)
+    assert seen(client, alice, track) == (False, 0, 0)
+
+
+def test_a_person_who_comes_here_counts_once(client, world, alice, track, carol):
+    carol.likes()
+    signed_in = world.sign_in("carol")
+    say(client, signed_in, track)
+    world.carry()
+    assert seen(client, signed_in, track) == (False, 1, 1)
+    like(client, signed_in, track)
+    world.carry()
+    assert seen(client, signed_in, track) == (True, 1, 1)
+    carol.likes(rkey="2")
+    assert (seen(client, alice, track), world.rows(select(outsider_reaction))) == ((False, 1, 1), [])
+    client.delete(f"/tracks/{track['id']}/like", headers=signed_in.headers)
+    world.carry()
+    assert seen(client, signed_in, track) == (False, 0, 1)
+
+
+def test_an_account_that_moves_host_is_shown_by_the_new_one(client, alice, track, carol):
+    carol.likes()
+    carol.likes(host=OTHER_HOST)
+    carol.index.remove(HOST, CAROL, None)
+    assert seen(client, alice, track) == (False, 1, 0)
+    carol.index.remove(OTHER_HOST, CAROL, None)
+    assert seen(client, alice, track) == (False, 0, 0)
+
+
+def test_a_comment_that_is_adopted_is_shown_once(client, world, alice, track, carol):
+    key = carol.comments()
+    world.sign_in("carol")
+
+    def adopt(unit):
+        number = next_subject_id(unit.connection, CAROL)
+        said = {"text": "Yes!", "timestamp_ms": 1500, "created_at": "2026-11-30T12:00:00Z"}
+        about = {"track_id": track["id"], "track_uri": track["atproto_record_uri"]}
+        where = {"did": CAROL, "collection": key.collection, "rkey": key.rkey}
+        of_record = {"track_cid": track["atproto_record_cid"], "cid": "bafy", **where}
+        unit.save(Comment.adopt(at=datetime.now(UTC), comment_id=number, **said, **about, **of_record))
+
+    world.log.transact(CAROL, Envelope(CAROL, "test", "test"), adopt)
+    world.carry()
+    [row] = shown(client, None, track)
+    assert (row["did"], row["handle"], seen(client, alice, track)) == (CAROL, "carol.test", (False, 0, 1))
+
+
+def test_a_rebuild_counts_it_too(client, world, alice, track, carol):
+    carol.likes()
+    carol.comments()
+    with world.database.write() as connection:
+        connection.execute(reaction.delete())
+    rebuild(world.log, world.log.projections)
+    assert seen(client, alice, track) == (False, 1, 1)
+
+
+def test_it_goes_with_the_account_of_the_track(client, world, alice, carol):
+    carol.likes()
+    carol.comments()
+    long_since(world)
+    leave(client, alice)
+    world.deliver()
+    continue_account_deletions(world.made)
+    assert world.rows(select(outsider_reaction)) == world.rows(select(reaction)) == []
+    carol.likes()
+    assert world.rows(select(outsider_reaction)) == []

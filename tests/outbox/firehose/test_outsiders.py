@@ -1,0 +1,237 @@
+"""What people without an account here say of tracks counts once their PDS has shown it, and is gone with it."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from outbox.firehose import outsiders
+from outbox.firehose.outsiders import Index
+from outbox.mirror.tables import firehose_cursor
+from outbox.pds.client import Pds
+from tests.fake_pds.signed_in_pds import SignedInPds
+from tests.outbox.rigs.directory import FakeDirectory
+from tests.outbox.rigs.following import LIKES, Told, follower, index_of, until
+from tests.outbox.rigs.stream_host import CID, StreamHost, commit, frame
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
+
+CAROL, DAVE, OURS = "did:plc:carol", "did:plc:dave", "did:plc:1"
+PAUSE = outsiders.PAUSE_SECONDS
+"""That of a service."""
+
+
+class ShownPds(SignedInPds):
+    """Knows when each record was asked for; its answers are late when a test says so."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.asked: list[tuple[str, float]] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append((f"{request.url.params['repo']}/{request.url.params['rkey']}", time.monotonic()))
+        await self.answers.wait()
+        return await super().handle_async_request(request)
+
+    @property
+    def keys(self) -> list[str]:
+        return [key for key, _ in self.asked]
+
+
+@dataclass
+class Stage:
+    """A host with a firehose and records, and what a follower's index was told of them."""
+
+    host: StreamHost
+    pds: ShownPds
+    directory: FakeDirectory
+    index: Index
+    kept: Told
+
+    async def says(self, seq: int, did: str, *writes: tuple[str, str | None]) -> None:
+        named = [(f"{LIKES}/{rkey}", cid) for rkey, cid in writes]
+        await self.host.says(commit(seq, did, f"3k{seq}", *named))
+
+    async def likes(self, seq: int, did: str = CAROL, rkey: str = "1") -> None:
+        self.pds.put_record(did, LIKES, rkey, {"n": seq})
+        await self.says(seq, did, (rkey, CID))
+
+    def told(self) -> list[tuple[str, bool]]:
+        """Each record, or account, with whether it is there."""
+        return [
+            (uri.removeprefix("at://").replace(f"{LIKES}/", ""), bool(cid)) for uri, cid in self.kept.told
+        ]
+
+
+@pytest.fixture(name="stage")
+async def _stage(host: StreamHost, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Stage]:
+    monkeypatch.setattr(outsiders, "PAUSE_SECONDS", 0.01)
+    pds, directory, told = ShownPds(host.url), FakeDirectory(host.url), Told()
+    async with httpx.AsyncClient(transport=pds) as http:
+        reads = Pds(None, http)  # type: ignore[arg-type] # it writes nothing
+        yield Stage(host, pds, directory, index_of(told, reads, directory), told)
+
+
+@asynccontextmanager
+async def heard_by(database, stage, owner="one"):
+    async with follower(database, owner, stage.index) as started:
+        await until(lambda: stage.host.sockets)
+        yield started
+
+
+async def test_a_record_is_read_at_its_pds_before_it_counts(database, stage):
+    async with heard_by(database, stage) as started:
+        await stage.likes(7)
+        await until(stage.told)
+    assert (stage.told(), stage.pds.keys, started.heard) == (
+        [(f"{CAROL}/1", True)],
+        [f"{CAROL}/1"],
+        ["outsider"],
+    )
+
+
+async def test_a_stream_that_claims_a_record_which_its_pds_has_not_makes_nothing_count(database, stage):
+    async with heard_by(database, stage):
+        await stage.says(7, CAROL, ("1", CID))
+        await until(stage.told)
+    assert stage.told() == [(f"{CAROL}/1", False)]
+
+
+async def test_a_stream_that_claims_records_of_another_host_s_account_has_no_host_asked(database, stage):
+    stage.directory.moved = {DAVE: "https://pds.of.dave", CAROL: None}
+    async with heard_by(database, stage):
+        await stage.says(7, DAVE, ("1", CID))
+        await stage.says(8, CAROL, ("1", CID))
+        await until(lambda: len(stage.told()) == 2)
+    assert stage.told() == [(f"{DAVE}/1", False), (f"{CAROL}/1", False)]
+    assert stage.pds.keys == []
+
+
+async def test_what_an_account_here_writes_is_not_read(database, stage):
+    async with heard_by(database, stage):
+        await stage.likes(7, OURS)
+        await stage.likes(8)
+        await until(stage.told)
+    assert stage.pds.keys == [f"{CAROL}/1"]
+
+
+async def test_what_is_gone_is_removed_at_once_whoever_deleted_it(database, stage):
+    async with heard_by(database, stage):
+        for seq, did in enumerate((CAROL, OURS), 7):
+            await stage.says(seq, did, ("1", None))
+        await stage.host.says(frame("#account", seq=9, did=DAVE, active=False, status="deleted"))
+        await stage.host.says(frame("#account", seq=10, did=CAROL, active=True))
+        await stage.likes(11)
+        await until(lambda: len(stage.told()) == 4)
+    assert stage.told() == [(f"{CAROL}/1", False), (f"{OURS}/1", False), (DAVE, False), (f"{CAROL}/1", True)]
+
+
+async def test_records_of_a_host_are_read_one_after_the_other_with_a_pause(database, stage, monkeypatch):
+    assert PAUSE == 1.0
+    monkeypatch.setattr(outsiders, "PAUSE_SECONDS", 0.2)
+    async with heard_by(database, stage):
+        for seq in range(7, 11):
+            await stage.likes(seq, rkey=str(seq))
+        await until(lambda: len(stage.told()) == 4)
+    times = [at for _, at in stage.pds.asked]
+    assert min(later - earlier for earlier, later in pairwise(times)) >= 0.2
+
+
+async def test_one_that_comes_while_many_wait_is_dropped_and_said(database, stage, monkeypatch):
+    monkeypatch.setattr(outsiders, "MAX_WAITING", 3)
+    stage.pds.answers.clear()
+    async with heard_by(database, stage) as started:
+        await stage.likes(7, rkey="read")
+        await until(lambda: stage.pds.asked)
+        for seq, rkey in enumerate(("first", "second", "third"), 8):
+            await stage.likes(seq, rkey=rkey)
+        await until(lambda: len(started.heard) == 4)
+        stage.pds.answers.set()
+        await until(lambda: len(stage.told()) == 3)
+    assert started.heard == ["outsider", "outsider", "outsider", "dropped"]
+    assert [key for key, _ in stage.told()] == [f"{CAROL}/{rkey}" for rkey in ("read", "first", "second")]
+
+
+@pytest.mark.parametrize("gone", ["record", "account"])
+async def test_what_is_gone_while_it_is_read_does_not_come_back(database, stage, gone):
+    stage.pds.answers.clear()
+    async with heard_by(database, stage):
+        await stage.likes(7)
+        await until(lambda: stage.pds.asked)
+        if gone == "record":
+            await stage.says(8, CAROL, ("1", None))
+        else:
+            await stage.host.says(frame("#account", seq=8, did=CAROL, active=False, status="takendown"))
+        await until(stage.told)
+        stage.pds.answers.set()
+        await stage.likes(9, DAVE)
+        await until(lambda: len(stage.told()) == 2)
+    assert stage.told() == [(f"{CAROL}/1" if gone == "record" else CAROL, False), (f"{DAVE}/1", True)]
+
+
+async def test_one_that_changes_while_it_is_read_is_read_again(database, stage):
+    stage.pds.answers.clear()
+    async with heard_by(database, stage) as started:
+        await stage.likes(7)
+        await until(lambda: stage.pds.asked)
+        await stage.likes(8)
+        await stage.likes(9, DAVE)
+        await until(lambda: len(started.heard) == 3)
+        stage.pds.answers.set()
+        await until(lambda: len(stage.told()) == 2)
+    assert stage.told() == [(f"{CAROL}/1", True), (f"{DAVE}/1", True)]
+    assert stage.pds.keys == [f"{CAROL}/1", f"{CAROL}/1", f"{DAVE}/1"]
+
+
+async def test_while_nothing_says_what_a_record_is_it_waits(database, stage):
+    stage.directory.away = True
+    async with heard_by(database, stage):
+        await stage.likes(7)
+        await until(lambda: len(stage.directory.asked) > 1)
+        assert stage.told() == []
+        stage.directory.away = False
+        await until(stage.told)
+    assert stage.told() == [(f"{CAROL}/1", True)]
+
+
+async def test_one_that_nothing_says_anything_of_is_left(database, stage, monkeypatch):
+    monkeypatch.setattr(outsiders, "MAX_ATTEMPTS", 2)
+    stage.directory.away = True
+    async with heard_by(database, stage):
+        await stage.likes(7)
+        await until(lambda: len(stage.directory.asked) == 2)
+        stage.directory.away = False
+        await stage.likes(8, DAVE)
+        await until(stage.told)
+    assert (stage.told(), stage.directory.asked) == ([(f"{DAVE}/1", True)], [CAROL, CAROL, DAVE])
+
+
+async def test_what_waits_is_heard_again_by_the_next_process(database, stage):
+    def seq():
+        with database.read() as connection:
+            return connection.scalar(select(firehose_cursor.c.seq))
+
+    stage.pds.answers.clear()
+    async with heard_by(database, stage):
+        await stage.host.says(frame("#identity", seq=6, did=DAVE))
+        await until(lambda: seq() == 6)
+        await stage.likes(9)
+        await until(lambda: stage.pds.asked)
+        await stage.host.says(frame("#identity", seq=10, did=DAVE))
+        await until(lambda: seq() == 8)
+    stage.pds.answers.set()
+    stage.host.greets = [commit(9, CAROL, "3k9", (f"{LIKES}/1", CID)), frame("#identity", seq=10, did=DAVE)]
+    async with heard_by(database, stage, "another"):
+        await until(stage.told)
+        await stage.host.says(frame("#identity", seq=11, did=DAVE))
+        await until(lambda: seq() == 11)
+    assert (stage.told(), stage.host.cursors) == ([(f"{CAROL}/1", True)], [None, "8"])
