@@ -1,8 +1,8 @@
 """Makes the application that browsers see: the API, and pages made from its answers, of its errors and of a sign-in too."""
 
 import json
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlencode, urlsplit
@@ -10,6 +10,7 @@ from urllib.parse import urlencode, urlsplit
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import MutableHeaders
+from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from api.app import create_app as create_api
@@ -23,8 +24,18 @@ from api.routers.oauth import LOGIN_PATH, sign_in_again
 from api.services import Services
 from identity.accounts.credentials import Scope as TokenScope
 from web import rendering
-from web.ask import Api, ApiDep, FormDep, OwnAsk, PageRoute, RefusedError, SignInFirstError, accepts_html
-from web.pages import comments, docs, pds, public
+from web.ask import (
+    Api,
+    ApiDep,
+    ElsewhereError,
+    FormDep,
+    OwnAsk,
+    PageRoute,
+    RefusedError,
+    SignInFirstError,
+    accepts_html,
+)
+from web.pages import comments, docs, pds, public, sharing
 from web.pages.ops import actions, deliveries, now, people, repairs
 from web.pages.studio import history, lists, my_tracks, reactions, record, subject, track
 from web.rendering import Viewer, address_of, page_headers, rendered, viewer_in_cookie
@@ -57,6 +68,11 @@ async def error_body(scope: Scope, status: int, headers: MutableHeaders, body: b
 
 async def sign_in_first(request: Request, _error: Exception) -> Response:
     return RedirectResponse(sign_in_address(request), HTTPStatus.SEE_OTHER)
+
+
+async def elsewhere(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ElsewhereError)  # noqa: S101 - registered for it alone
+    return RedirectResponse(error.address, HTTPStatus.SEE_OTHER, {"Vary": "Accept"})
 
 
 async def refused(_request: Request, error: Exception) -> Response:
@@ -123,10 +139,12 @@ async def _then(address: str, api: Api, path: str, fields: dict[str, str]) -> Re
     return response
 
 
-async def _route(with_pages: APIRouter, api: APIRouter, scope: Scope, receive: Receive, send: Send) -> None:
-    """Hold a program's request against no route of a page: there are many of those."""
+async def _route(
+    all_: APIRouter, for_programs: Callable[[], APIRouter], scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Hold a program's request against no route of a page that nobody links to: there are many of those."""
     is_program = scope["type"] == "http" and not accepts_html(scope)
-    await (api if is_program else with_pages).app(scope, receive, send)
+    await (for_programs() if is_program else all_).app(scope, receive, send)
 
 
 PAGES: Final = (comments, my_tracks, track, reactions, docs, now, deliveries, repairs, people, actions)
@@ -134,6 +152,7 @@ LISTS: Final = (lists.ALBUM, lists.PLAYLIST)
 KINDS: Final = (track.TRACK, *LISTS, reactions.LIKE, reactions.COMMENT, reactions.PROFILE)
 ROUTERS: Final = (
     rendering.static,
+    sharing.router,
     public.router,
     router,
     pds.router,
@@ -144,14 +163,28 @@ ROUTERS: Final = (
 )
 
 
+FOR_ALL: Final = (rendering.static, sharing.router, public.router, docs.router)
+"""What programs ask for, too: they follow links."""
+
+
+def _routes(routers: Sequence[APIRouter]) -> list[BaseRoute]:
+    return [route for router in routers for route in router.routes]
+
+
+def _for_programs(app: DocumentedApp) -> APIRouter:
+    pages = {id(route) for route in _routes(ROUTERS)}
+    routes = [route for route in app.routes if id(route) not in pages]
+    return APIRouter(routes=[*routes, *_routes(FOR_ALL)], redirect_slashes=False)
+
+
 def create_app(services: Services) -> DocumentedApp:
     """Return the application. Pages come before the API's routes: at a shared address, a browser gets the page."""
     app = create_api(services, error_body)
-    api = APIRouter(routes=[*rendering.static.routes, *app.routes], redirect_slashes=False)
-    app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
-    app.router.middleware_stack = partial(_route, app.router, api)
+    app.router.routes[:0] = _routes(ROUTERS)
+    app.router.middleware_stack = partial(_route, app.router, cache(partial(_for_programs, app)))
     app.state.sign_in_pages = WebSignInPages(services)
     app.state.reference = docs.Reference(app)
     app.add_exception_handler(RefusedError, refused)
     app.add_exception_handler(SignInFirstError, sign_in_first)
+    app.add_exception_handler(ElsewhereError, elsewhere)
     return app

@@ -11,7 +11,7 @@ from inspect import isawaitable
 from typing import Annotated, Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, quote
 
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -88,27 +88,51 @@ def wanted(query: type[Q], /, **values: object) -> Q:
 HTML: Final = "text/html"
 ANY: Final = "*/*"
 ACCEPTS_HTML: Final = "mastertape.accepts_html"
-PUBLIC: Final = ("/@", "/tags/", "/docs/")
-"""The pages that are shared as links, where the API has no route, begin so."""
+PUBLIC_PATHS: Final = frozenset({"/", "/docs", "/search", "/tags"})
+PUBLIC: Final = ("/@", "/tags/", "/docs/", "/embed/")
+"""The pages that are shared as links, where the API has no route, are there or begin so."""
 
 
 def accepts_html(scope: Scope) -> bool:
     """Whether to answer with a page: browsers name text/html in Accept; a public page is for all that accept anything."""
     if ACCEPTS_HTML not in scope:
         accept = Headers(scope=scope).get("accept") or ANY
-        is_public = scope["path"] in {"/", "/docs"} or scope["path"].startswith(PUBLIC)
+        is_public = scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC)
         scope[ACCEPTS_HTML] = HTML in accept or (ANY in accept and is_public)
     return bool(scope[ACCEPTS_HTML])
 
 
 class PageRoute(DeferredRoute):
-    """A route of a page, which `web.app` holds only against requests that accept HTML."""
+    """A route of a page. `web.app` holds it only against requests that accept HTML, unless the page is one that links lead to."""
 
     def __init__(
         self, path: str, endpoint: Callable[..., Any], *, methods: list[str], **options: Any
     ) -> None:
         methods = ["GET", "HEAD"] if methods == ["GET"] else methods
         super().__init__(path, endpoint, methods=methods, **options)
+
+
+class ElsewhereError(Exception):
+    """The API has at this address what the page shows."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.address: Final = address
+
+
+def or_at(address: str | None = None) -> Any:
+    """Let the page answer who accepts HTML; others are sent to the API's address, which has the page's parameters, or refused with 406."""
+
+    def check(request: Request) -> None:
+        if accepts_html(request.scope):
+            return
+        if address is None:
+            raise HTTPException(HTTPStatus.NOT_ACCEPTABLE, headers={"Vary": "Accept"})
+        raise ElsewhereError(
+            address.format(**{name: quote(value, safe=":") for name, value in request.path_params.items()})
+        )
+
+    return Depends(check)
 
 
 MAX_FORM_BYTES: Final = 256 * 1024

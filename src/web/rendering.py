@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
@@ -95,6 +96,15 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def frame(address: str, title: str, width: int | str = "100%", height: int = 152) -> str:
+    """Return the code that shows a page of ours in a page of somebody else."""
+    return str(
+        Markup(
+            '<iframe src="{}" title="{}" width="{}" height="{}" loading="lazy" frameborder="0"></iframe>'
+        ).format(address, title, width, height)
+    )
+
+
 def host(url: str) -> str:
     return urlsplit(url).netloc
 
@@ -108,20 +118,21 @@ LINK: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?([/?#][^\s<>\"\\
 """A host in other letters or behind a user's name is no link: a browser could read it as another one, such as our own."""
 BEHIND_A_LINK: Final = ".,;:!?'"
 PUBLIC_PAGE: Final = re.compile(
-    r"/?|/@[\w.:-]+(/[0-9]+|/albums/[^/]+|/playlists/[0-9]+)?|/tags/[^/]+|/docs(/[\w-]+)?", re.ASCII
+    r"/?|/@[\w.:-]+(/[0-9]+|/albums/[^/]+|/playlists/[0-9]+)?|/tags(/[^/]+)?|/search|/docs(/[\w-]+)?",
+    re.ASCII,
 )
 IN_BACKTICKS: Final = re.compile(r"`([^`]+)`")
 
 
 def moment(value: str | None) -> str:
     """Return an ISO time as `27 Nov 2026, 17:35 UTC`; scripts turn it into the viewer's own time zone."""
-    at = _utc(value)
+    at = utc(value)
     return f"{at.day} {at:%b %Y, %H:%M} UTC" if at is not None else value or ""
 
 
 def day(value: str) -> str:
     """Return an ISO time as `27 November 2026`, in UTC."""
-    at = _utc(value)
+    at = utc(value)
     return f"{at.day} {at:%B %Y}" if at is not None else value
 
 
@@ -142,7 +153,7 @@ def pause(seconds: str | float) -> str:
 
 def age(value: str) -> str:
     """Return how long ago an ISO time was: `5 minutes ago`; `just now` within a minute."""
-    if (at := _utc(value)) is None:
+    if (at := utc(value)) is None:
         return ""
     seconds = int((datetime.now(UTC) - at).total_seconds())
     past = (f"{_amount(seconds // length, unit)} ago" for length, unit in UNITS if seconds >= length > 1)
@@ -155,7 +166,7 @@ def _amount(count: int, unit: str) -> str:
 
 def coming(value: str) -> str:
     """Return when a planned ISO time comes: `in 20 seconds`; `now` once it has passed."""
-    at = _utc(value)
+    at = utc(value)
     if at is None:
         return ""
     seconds = (at - datetime.now(UTC)).total_seconds()
@@ -164,7 +175,7 @@ def coming(value: str) -> str:
 
 def relative(value: str) -> str:
     """Return how long ago an ISO time was, or in how long it comes."""
-    at = _utc(value)
+    at = utc(value)
     return coming(value) if at is not None and at > datetime.now(UTC) else age(value)
 
 
@@ -174,7 +185,7 @@ def stamp(value: str) -> Markup:
     return Markup(f'<time class="utc" datetime="{escape(value)}">{shown}</time>')  # noqa: S704 - both are escaped
 
 
-def _utc(value: str | None) -> datetime | None:
+def utc(value: str | None) -> datetime | None:
     """Parse a time; None for one of an adopted record that no calendar has."""
     try:
         return datetime.fromisoformat(value or "").astimezone(UTC)
@@ -207,6 +218,27 @@ def with_links(context: Context, text: str) -> Markup:
     return Markup("").join([*shown, escape(text[done:])])
 
 
+NOT_IN_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def xml(text: str) -> str:
+    """Return a text without the characters that no XML document may have, in any form."""
+    return NOT_IN_XML.sub("", text)
+
+
+def iso_duration(seconds: float) -> str:
+    return f"PT{int(seconds)}S"
+
+
+def combined(known: Json, *more: Json) -> dict[str, Any]:
+    """Return the facts of all of these."""
+    return dict(chain(known.items(), *(each.items() for each in more)))
+
+
+def recording(title: str) -> Json:
+    return {"@type": "MusicRecording", "name": title}
+
+
 def sentence(phrase: str) -> str:
     """Return a phrase as a sentence: a capital, and a full stop."""
     return f"{phrase[:1].upper()}{phrase[1:]}."
@@ -216,18 +248,30 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     each.__name__: each
     for each in (
         *(moment, day, playing_time, pause, coming, relative, stamp),
-        *(host, with_code, with_links, sentence, track_address, tag_address, list_address),
+        *(
+            host,
+            with_code,
+            with_links,
+            sentence,
+            xml,
+            iso_duration,
+            combined,
+            recording,
+            track_address,
+            tag_address,
+            list_address,
+        ),
     )
 }
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     each.__name__: each
-    for each in (artist_address, cover_address, picture_address, record_address, repo_address)
+    for each in (artist_address, cover_address, frame, picture_address, record_address, repo_address)
 }
 
 
 FOREVER: Final = "public, max-age=31536000, immutable"
 FOLDER: Final = "/static"
-SERVED: Final = frozenset({".css", ".js", ".svg", ".woff2"})
+SERVED: Final = frozenset({".css", ".ico", ".js", ".png", ".svg", ".woff2"})
 
 static = APIRouter(route_class=DeferredRoute, include_in_schema=False)
 

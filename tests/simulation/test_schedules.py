@@ -14,11 +14,11 @@ from tests.simulation.world import World
 
 DEEP = bool(os.environ.get("TEST_DEEP"))
 SEARCHES = {
-    "drawn(seed)": (drawn, 5, 1000),
-    "drawn(seed, 20, WITH_DECISIONS)": (lambda seed: drawn(seed, 20, WITH_DECISIONS), 2, 450),
-    "drawn(seed, 16, WITH_DELETIONS)": (lambda seed: drawn(seed, 16, WITH_DELETIONS), 2, 450),
-    "drawn(seed, 20, WITH_REPLAYS)": (lambda seed: drawn(seed, 20, WITH_REPLAYS), 2, 450),
-    "drawn_with_crashes(seed)": (drawn_with_crashes, 2, 1000),
+    "drawn(seed)": (drawn, 5, 2000),
+    "drawn(seed, 20, WITH_DECISIONS)": (lambda seed: drawn(seed, 20, WITH_DECISIONS), 2, 1500),
+    "drawn(seed, 16, WITH_DELETIONS)": (lambda seed: drawn(seed, 16, WITH_DELETIONS), 2, 1500),
+    "drawn(seed, 20, WITH_REPLAYS)": (lambda seed: drawn(seed, 20, WITH_REPLAYS), 2, 1500),
+    "drawn_with_crashes(seed)": (drawn_with_crashes, 2, 2000),
 }
 """What happens: anything; decisions about foreign edits; deletions of accounts; wiped repositories; crashes of relays. With the
 numbers of seeds, without TEST_DEEP and with it."""

@@ -10,7 +10,9 @@ VALUE = re.compile(r'"[^"]*"')
 """The value of an attribute: in it, a text that looks like an attribute is a text."""
 ATTRIBUTE = re.compile(r"<[^>]*\s(on[a-z]+|style)=", re.IGNORECASE)
 IMPORT = re.compile(r'^import .* from "\./([^"]+)";$', re.MULTILINE)
-INLINE = re.compile(r"<style|<script(?![^>]*\ssrc=)[^>]*>|javascript:", re.IGNORECASE)
+INLINE = re.compile(
+    r"<style|<script(?![^>]*(?:\ssrc=|\stype=.application/ld[+]json))[^>]*>|javascript:", re.IGNORECASE
+)
 
 
 def policy_of(answer):

@@ -8,7 +8,7 @@ from identity.accounts.credentials import Scope
 from outbox.mirror.tables import NEVER, PAST, firehose_cursor
 from tests.api.auth.route_table import THINGS
 from tests.api.tracks.test_media import Vouching
-from tests.api.world import did_of, refusal, upload
+from tests.api.world import did_of, upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.media_samples import samples
 from tests.web.pages import assert_runs_only_our_files, assert_small
@@ -239,11 +239,6 @@ def test_a_link_that_is_shared_is_a_page_for_every_client(client, track, accept)
         for answer in (client.get(path, headers=headers), client.head(path, headers=headers)):
             assert answer.status_code == 404
             assert_runs_only_our_files(answer)
-
-
-def test_who_asks_for_json_gets_no_page(client, track):
-    for path in ("/", "/@alice.test", page_of(track), "/tags/x", "/docs"):
-        assert refusal(client.get(path, headers={"Accept": "application/json"})) == (404, "not_found")
 
 
 @pytest.mark.parametrize("accept", ["*/*", ""])

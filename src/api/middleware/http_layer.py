@@ -67,6 +67,8 @@ EVERYWHERE: Final[Mapping[str, str]] = {
 """A response may set others, but no error is cached. Other origins' pages read responses through CORS_ORIGINS, which these do not affect."""
 
 _MEDIA: Final = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox"}
+FRAMED: Final = b"frame-ancestors *"
+"""In the policy of a page that any other may frame."""
 PUBLIC_MEDIA: Final[Mapping[str, str]] = {**_MEDIA, "Cross-Origin-Resource-Policy": "cross-origin"}
 """Any site's player may play it; opened as a page, the bytes can do nothing."""
 GATED_MEDIA: Final[Mapping[str, str]] = {**_MEDIA, "Cross-Origin-Resource-Policy": "same-site"}
@@ -279,6 +281,8 @@ class _Exchange:
         if _is_error(start):
             headers = [each for each in headers if each[0] != b"cache-control"]
         known = {name for name, _ in headers}
+        if any(name == b"content-security-policy" and FRAMED in value for name, value in headers):
+            known.add(b"x-frame-options")  # which has no value that allows it
         headers += [each for each in self._layer.headers if each[0] not in known]
         headers.append((b"x-request-id", self.id.encode()))
         if (taken := taken_of(self._scope)) is not None:

@@ -21,6 +21,7 @@ from api.plyr.reading import ROUTER, Reader
 from api.plyr.track import album_bodies
 from api.responses.profile import artists_as, avatars_of
 from api.routers.profile import save_profile
+from api.routers.search import artists_found
 from api.routers.tracks import artist_of
 from api.services import Services
 from eventstore.streams.ids import peer_ids_of
@@ -31,10 +32,8 @@ from projections.lists import playlists_named
 from projections.tracks.queries import (
     TrackFilter,
     albums_named,
-    artists_named,
     tags_by_use,
     track_page,
-    with_tracks,
 )
 from projections.tracks.table import normalized
 
@@ -169,11 +168,8 @@ class _Finder:
         ]
 
     def artists(self) -> list[Result]:
-        named = artists_named(self.connection, self.viewer, self.q, limit=self.limit)
-        of_part = self.services.accounts.with_handle_part(self.q, limit=self.limit)
-        listed = with_tracks(self.connection, self.viewer, [account.did for account in of_part])
-        accounts = self._accounts([*named, *listed])
-        avatars = avatars_of(self.connection, self.services.urls, accounts)
+        accounts = artists_found(self.connection, self.services, self.viewer, self.q, limit=self.limit)
+        avatars = avatars_of(self.connection, self.services.urls, [account.did for account in accounts])
         return [
             {
                 "type": "artist",
@@ -183,8 +179,8 @@ class _Finder:
                 "avatar_url": avatars.get(account.did),
                 "relevance": self._relevance(account.handle, account.name),
             }
-            for account in accounts.values()
-        ][: self.limit]
+            for account in accounts
+        ]
 
     def albums(self) -> list[Result]:
         albums = albums_named(self.connection, self.viewer, self.q, limit=self.limit)

@@ -199,6 +199,20 @@ def is_shown_to(viewer: sa.ColumnElement[Any] | str | None) -> sa.ColumnElement[
 
 
 COUNT: Final = sa.func.count()
+
+
+def is_listed(view: TrackView) -> bool:
+    """Whether lists show the track to everybody."""
+    return view.deleted_at is None and not view.unlisted and view.taken_down_at is None
+
+
+def newest_listed(connection: sa.Connection, *, limit: int) -> Sequence[Any]:
+    """Return ids, owners and times of change of the newest tracks that lists show to everybody."""
+    columns = (tracks.c.track_id, tracks.c.did, tracks.c.updated_at)
+    newest = sa.select(*columns).where(LIVE, is_shown_to(None)).order_by(tracks.c.track_id.desc())
+    return connection.execute(newest.limit(limit)).all()
+
+
 _IS_TAG_OF_TRACK: Final = sa.and_(
     track_tags.c.did == tracks.c.did, track_tags.c.track_id == tracks.c.track_id
 )
@@ -209,9 +223,15 @@ MAX_FOUND_ROWS: Final = 1000
 
 
 def tags_by_use(
-    connection: sa.Connection, viewer: str | None, *, begins: str = "", part: str = "", limit: int
+    connection: sa.Connection,
+    viewer: str | None,
+    *,
+    begins: str = "",
+    part: str = "",
+    oldest: int | None = None,
+    limit: int,
 ) -> Sequence[sa.Row[str, int]]:
-    """Return the most used tags that begin with a text, or contain one, and how many listed tracks have each."""
+    """Return the most used tags that begin with a text, or contain one, and how many listed tracks have each, of the oldest one on."""
     if not (is_storable(begins) and is_storable(part)):
         return []
     found = (
@@ -222,6 +242,8 @@ def tags_by_use(
         .order_by(COUNT.desc(), track_tags.c.tag)
         .limit(limit)
     )
+    if oldest is not None:
+        found = found.where(tracks.c.track_id >= oldest)
     if begins:
         found = found.where(track_tags.c.tag.startswith(tag_as_stored(begins), autoescape=True))
     if part:

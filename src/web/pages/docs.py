@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from api.document import DocumentedApp
 from api.examples import EXAMPLES
-from web.ask import PageRoute
+from web.ask import PageRoute, or_at
 from web.rendering import RenderDep, templates
 
 Json = Mapping[str, Any]
@@ -207,6 +207,7 @@ def _shortened(content: Json) -> Json:
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 INDEX: Final = ""
+OPENAPI: Final = "/openapi.json"
 ERRORS: Final = "errors"
 
 
@@ -238,8 +239,8 @@ class Reference:
         }
 
 
-@router.get("/docs")
-@router.get("/docs/{name}")
+@router.get("/docs", dependencies=[or_at(OPENAPI)])
+@router.get("/docs/{name}", dependencies=[or_at(OPENAPI)])
 async def show(request: Request, render: RenderDep, name: str = INDEX) -> Response:
     reference: Reference = request.app.state.reference
     content = await run_in_threadpool(reference.page, name)

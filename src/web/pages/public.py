@@ -17,10 +17,11 @@ from api.routers.comments import list_comments, offers_comments
 from api.routers.likes import covered_hosts, offers_likes
 from api.routers.list_reads import album_titled, albums_of_artist, playlists_of_artist, read_album
 from api.routers.lists import read_list
+from api.routers.search import found_beside_tracks, used_tags
 from api.routers.tracks import Listing, Wanted, list_artists, list_tracks, live_track, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
-from web.ask import ApiDep, Ask, FormDep, PageRoute, PublicAsk, wanted
+from web.ask import ApiDep, Ask, FormDep, PageRoute, PublicAsk, or_at, wanted
 from web.rendering import RenderDep, artist_address, list_address, track_address
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -39,13 +40,13 @@ REFUSALS: Final = {
 """The status of the page of a gated track, by what the API answers to the one who wants to hear it."""
 
 
-@router.get("/")
+@router.get("/", dependencies=[or_at("/tracks")])
 async def show_home(ask: PublicAsk, render: RenderDep) -> Response:
     newest = await ask(list_tracks, Listing(limit=NEWEST))
     return render("home.html", tracks=newest["items"])
 
 
-@router.get("/@{artist}")
+@router.get("/@{artist}", dependencies=[or_at("/artists/{artist}")])
 async def show_artist(artist: str, ask: PublicAsk, render: RenderDep, cursor: str | None = None) -> Response:
     found = await ask(read_artist, artist)
     address = artist_address(found["handle"], found["did"])
@@ -70,7 +71,24 @@ async def show_artist(artist: str, ask: PublicAsk, render: RenderDep, cursor: st
     )
 
 
-@router.get("/tags/{tag:path}")
+@router.get("/search", dependencies=[or_at()])
+async def search(ask: PublicAsk, render: RenderDep, q: str = "", cursor: str | None = None) -> Response:
+    """Tracks, artists, albums, playlists and tags whose words these are."""
+    q = q.strip()
+    page: dict[str, Any] = {"items": [], "cursor": None}
+    beside: dict[str, Any] = {"artists": [], "albums": [], "playlists": [], "tags": []}
+    if q:
+        page = await ask(list_tracks, wanted(Listing, q=q, cursor=cursor, limit=TRACKS))
+        beside = await ask(found_beside_tracks, q) if cursor is None else beside
+    return render("search.html", q=q, tracks=page["items"], cursor=page["cursor"], beside=beside)
+
+
+@router.get("/tags", dependencies=[or_at()])
+async def show_tags(ask: PublicAsk, render: RenderDep) -> Response:
+    return render("tags.html", tags=(await ask(used_tags))["items"])
+
+
+@router.get("/tags/{tag:path}", dependencies=[or_at("/tracks?tag={tag}")])
 async def show_tag(tag: str, ask: PublicAsk, render: RenderDep, cursor: str | None = None) -> Response:
     page = await ask(list_tracks, wanted(Listing, tag=tag, cursor=cursor, limit=TRACKS))
     return render(
@@ -122,7 +140,7 @@ class TrackPage:
 TrackPageDep = Annotated[TrackPage, Depends()]
 
 
-@router.get("/@{artist}/{track_id}")
+@router.get("/@{artist}/{track_id}", dependencies=[or_at("/tracks/{track_id}")])
 async def show_track(
     artist: str, track_id: str, page: TrackPageDep, cursor: str | None = None, hidden: str = ""
 ) -> Response:
@@ -146,13 +164,13 @@ async def like(artist: str, track_id: int, form: FormDep, api: ApiDep) -> Respon
     return RedirectResponse(LIKES if form.get("return_to") == LIKES else here, HTTPStatus.SEE_OTHER)
 
 
-@router.get("/@{artist}/albums/{slug}")
+@router.get("/@{artist}/albums/{slug}", dependencies=[or_at("/artists/{artist}/albums")])
 async def show_album(artist: str, slug: str, ask: PublicAsk, render: RenderDep) -> Response:
     found = await ask(read_artist, artist)
     return await _show_list(artist, await ask(read_album, found["did"], slug), ask, render)
 
 
-@router.get("/@{artist}/playlists/{list_id}")
+@router.get("/@{artist}/playlists/{list_id}", dependencies=[or_at("/playlists/{list_id}")])
 async def show_playlist(artist: str, list_id: str, ask: PublicAsk, render: RenderDep) -> Response:
     """A playlist; a private one is for its owner alone."""
     number = number_of(list_id)

@@ -30,31 +30,37 @@ document.addEventListener("keydown", (event) => {
   closeMenus(null);
   menu?.querySelector("summary").focus();
 });
-document.addEventListener("htmx:load", (event) => showLocalTimes(event.detail.elt));
-showLocalTimes(document);
 
-// The place of a new comment follows the player until one is typed.
-const place = document.querySelector("[data-follows-player] [name=place]");
-const player = document.querySelector("audio.player");
-if (place !== null && player !== null) {
-  let isTyped = false;
-  place.addEventListener("input", () => { isTyped = true; });
-  player.addEventListener("timeupdate", () => {
-    const seconds = Math.floor(player.currentTime);
-    if (!isTyped) place.value = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
-  });
-}
+// The place of a new comment follows what plays of its track until one is typed.
+document.addEventListener("timeupdate", (event) => {
+  const place = document.querySelector("[data-follows-player] [name=place]:not([data-is-typed])");
+  if (place === null || event.target.currentSrc !== document.querySelector("audio.player")?.src) return;
+  const seconds = Math.floor(event.target.currentTime);
+  place.value = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}, true);
+document.addEventListener("input", (event) => {
+  if (event.target.name === "place") event.target.dataset.isTyped = "";
+});
 
 // A button that copies stands beside each snippet only where it works: with scripts, over https or on this machine.
-for (const snippet of navigator.clipboard ? document.querySelectorAll(".snippet") : []) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "button quiet copy";
-  button.textContent = "Copy";
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(snippet.querySelector("code").textContent);
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = "Copy"; }, 2000);
-  });
-  snippet.append(button);
+function offerCopies(root) {
+  for (const snippet of navigator.clipboard ? root.querySelectorAll(".snippet:not(:has(.copy))") : []) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button quiet copy";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(snippet.querySelector("code").textContent);
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+    snippet.append(button);
+  }
 }
+
+function prepare(root) {
+  showLocalTimes(root);
+  offerCopies(root);
+}
+document.addEventListener("htmx:load", (event) => prepare(event.detail.elt));
+prepare(document);

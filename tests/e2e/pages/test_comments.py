@@ -45,7 +45,7 @@ def test_a_comment_takes_its_place_from_the_player_and_is_edited_hidden_and_dele
     with silent_console(page):
         page.goto(here)
         assert_good_in_every_view(page, "track-no-comments")
-        page.locator("audio").evaluate("audio => { audio.muted = true; audio.currentTime = 1.5; }")
+        page.locator("main audio").evaluate("audio => { audio.muted = true; audio.currentTime = 1.5; }")
         expect(page.locator("[data-follows-player] [name=place]")).to_have_value("0:01")
         tabs_to(page, page.get_by_label("Your comment", exact=True))
         page.keyboard.type("Listen to https://example.com")

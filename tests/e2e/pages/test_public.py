@@ -86,12 +86,12 @@ def test_a_visitor_hears_a_track_and_sees_the_record_on_the_pds(page, service, t
         page.route(f"{COPIES}/*", partial(fulfil, {"body": samples.mp3(), "content_type": "audio/mpeg"}))
         page.route(here, partial(with_public_copies, service))
         page.goto(here)
-        expect(page.locator("audio")).to_have_attribute("src", re.compile(f"^{COPIES}/"))
+        expect(page.locator("main audio")).to_have_attribute("src", re.compile(f"^{COPIES}/"))
         hears(page)
 
 
 def hears(page):
-    player = page.locator("audio")
+    player = page.locator("main audio")
     eventually(lambda: player.evaluate("audio => audio.readyState") >= 1)
     player.evaluate("audio => { audio.muted = true; audio.currentTime = 0.5; return audio.play(); }")
     eventually(lambda: player.evaluate("audio => audio.currentTime") > 0.5)

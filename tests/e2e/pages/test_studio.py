@@ -148,7 +148,7 @@ def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(sig
         assert_good_in_every_view(page, "studio-compare")
 
         page.goto(f"{here}/versions/1")
-        assert page.locator("audio").evaluate(HEARD)
+        assert page.locator("main audio").evaluate(HEARD)
         assert_good_in_every_view(page, "studio-version")
         page.get_by_label("Put back Title").check()
         page.get_by_role("button", name="Put the ticked fields back").click()

@@ -1,0 +1,117 @@
+"""What pages find by words beside tracks, and the tags in use: what lists show to everybody, and to the caller their own."""
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+from pydantic import BaseModel
+
+from api.services import Services
+from eventstore.untrusted import is_storable
+from identity.accounts.accounts import Account, accounts_of, handle_in
+from identity.accounts.credentials import Principal
+from projections.lists import albums_where, it, playlists_named
+from projections.tracks.queries import albums_named, artists_named, end_of_scan, tags_by_use, with_tracks
+
+MAX_FOUND: Final = 12
+"""Of each kind."""
+MAX_TAGS: Final = 200
+
+
+class UsedTag(BaseModel):
+    name: str
+    tracks: int
+
+
+class TagsBody(BaseModel):
+    """The most used first."""
+
+    items: list[UsedTag]
+
+
+class FoundArtist(BaseModel):
+    did: str
+    handle: str
+    display_name: str
+
+
+class FoundList(BaseModel):
+    """An album, or a playlist: its address needs the slug of the one and the id of the other."""
+
+    id: int
+    slug: str
+    title: str
+    owner_did: str
+    owner_handle: str
+
+
+class FoundBody(BaseModel):
+    artists: list[FoundArtist]
+    albums: list[FoundList]
+    playlists: list[FoundList]
+    tags: list[UsedTag]
+
+
+def used_tags(caller: Principal | None, services: Services) -> TagsBody:
+    with services.database.read() as connection:
+        return TagsBody(items=_tags(connection, _did_of(caller), limit=MAX_TAGS))
+
+
+def found_beside_tracks(caller: Principal | None, services: Services, q: str) -> FoundBody:
+    """Find artists, albums, playlists and tags whose names contain a text, in any case."""
+    if not is_storable(q):
+        return FoundBody(artists=[], albums=[], playlists=[], tags=[])
+    viewer = _did_of(caller)
+    with services.database.read() as connection:
+        albums = _albums(connection, viewer, q)
+        playlists = playlists_named(connection, q, limit=MAX_FOUND)
+        owners = accounts_of(connection, {row.did for row in (*albums, *playlists)})
+        return FoundBody(
+            artists=[
+                FoundArtist(did=each.did, handle=each.handle, display_name=each.name)
+                for each in artists_found(connection, services, viewer, q, limit=MAX_FOUND)
+            ],
+            albums=[_list(row, row.slug, owners) for row in albums],
+            playlists=[_list(row, "", owners) for row in playlists],
+            tags=_tags(connection, viewer, part=q, limit=MAX_FOUND),
+        )
+
+
+def artists_found(
+    connection: sa.Connection, services: Services, viewer: str | None, q: str, *, limit: int
+) -> list[Account]:
+    """Return artists whose name, on a listed track, or whose handle contains a text."""
+    named = artists_named(connection, viewer, q, limit=limit)
+    of_part = services.accounts.with_handle_part(q, limit=limit)
+    listed = with_tracks(connection, viewer, [account.did for account in of_part])
+    return list(accounts_of(connection, [*named, *listed]).values())[:limit]
+
+
+def _albums(connection: sa.Connection, viewer: str | None, q: str) -> list[Any]:
+    """Return albums that listed tracks name; one that no list follows yet has no page."""
+    named = {(row.did, row.title): None for row in albums_named(connection, viewer, q, limit=MAX_FOUND)}
+    if not named:
+        return []
+    dids, titles = zip(*named, strict=True)
+    rows = albums_where(connection, it.did.in_(set(dids)), it.name.in_(set(titles)))
+    return [row for row in rows if (row.did, row.name) in named]
+
+
+def _list(row: Any, slug: str, owners: dict[str, Account]) -> FoundList:
+    return FoundList(
+        id=row.list_id,
+        slug=slug,
+        title=row.name,
+        owner_did=row.did,
+        owner_handle=handle_in(owners, row.did),
+    )
+
+
+def _tags(connection: sa.Connection, viewer: str | None, *, part: str = "", limit: int) -> list[UsedTag]:
+    return [
+        UsedTag(name=row.name, tracks=row.tracks)
+        for row in tags_by_use(connection, viewer, part=part, oldest=end_of_scan(connection), limit=limit)
+    ]
+
+
+def _did_of(caller: Principal | None) -> str | None:
+    return caller.did if caller is not None else None

@@ -1,0 +1,238 @@
+"""What programs that follow shared links ask for: previews to embed, feeds of artists and albums, the sitemap, icons.
+
+They know what everybody may see, whoever asks: nothing unlisted, private or taken down, and no audio for supporters alone.
+"""
+
+import io
+from datetime import datetime
+from email.utils import format_datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+from urllib.parse import unquote
+
+import segno
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from api.auth.authentication import ServicesDep, counted
+from api.requests.parameters import DeferredRoute, Id, TrackId, number_of
+from api.responses.list import ALBUMS
+from api.routers.feeds import listed_of, newest_addresses, newest_of_artist
+from api.routers.list_reads import read_album
+from api.routers.lists import read_list
+from api.routers.tracks import live_track, read_artist
+from api.services import Services
+from identity.accounts.credentials import Principal
+from web.ask import Ask
+from web.rendering import (
+    PUBLIC_PAGE,
+    artist_address,
+    cover_address,
+    frame,
+    list_address,
+    rendered,
+    static_files,
+    track_address,
+    utc,
+)
+
+router = APIRouter(route_class=DeferredRoute, include_in_schema=False, dependencies=[Depends(counted)])
+BOTH: Final = ["GET", "HEAD"]
+
+KEPT_SECONDS: Final = 300
+FRAME_WIDTH_PX: Final = 480
+FRAME_HEIGHT_PX: Final = 152
+ALBUM_FRAME_HEIGHT_PX: Final = 400
+COVER_PX: Final = 480
+XML: Final = "text/xml"
+MAX_ADDRESS_LENGTH: Final = 300
+"""In letters: a longer one makes a QR code that no camera reads."""
+
+
+def _stranger(services: Services) -> Ask[Principal | None]:
+    return Ask(None, services)
+
+
+def _file(content: str | bytes, mime: str) -> Response:
+    headers = {
+        "Cache-Control": f"public, max-age={KEPT_SECONDS}",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+    }
+    return Response(content, headers=headers, media_type=mime)
+
+
+async def _xml(template: str, services: Services, mime: str, **values: Any) -> Response:
+    page = await run_in_threadpool(rendered, template, services, **values)
+    return _file(bytes(page.body), mime)
+
+
+@router.api_route("/robots.txt", methods=BOTH)
+async def robots(services: ServicesDep) -> Response:
+    hidden = "".join(f"Disallow: {path}\n" for path in ("/studio", "/ops", "/auth", "/plyr"))
+    return PlainTextResponse(f"User-agent: *\n{hidden}Sitemap: {services.base_url}/sitemap.xml\n")
+
+
+@router.api_route("/sitemap.xml", methods=BOTH)
+async def sitemap(services: ServicesDep) -> Response:
+    found = (await _stranger(services)(newest_addresses))["items"]
+    artists = dict.fromkeys(artist_address(each["artist_handle"], each["artist_did"]) for each in found)
+    return await _xml("sitemap.xml", services, XML, artists=artists, tracks=found)
+
+
+@router.api_route("/favicon.ico", methods=BOTH)
+@router.api_route("/apple-touch-icon.png", methods=BOTH)
+async def icon(request: Request) -> Response:
+    file = static_files().files[request.url.path[1:]]
+    return _file(file.content, file.mime or "")
+
+
+@router.api_route("/@{artist}/feed.xml", methods=BOTH)
+async def feed_of_artist(artist: str, services: ServicesDep) -> Response:
+    """The artist's newest tracks, as podcast programs read them."""
+    ask = _stranger(services)
+    found = await ask(read_artist, artist)
+    items = (await ask(newest_of_artist, found["did"]))["items"]
+    shown = {
+        "title": found["display_name"],
+        "about": found["bio"] or f"Tracks by {found['display_name']}.",
+        "address": artist_address(found["handle"], found["did"]),
+        "cover": None,
+        "is_album": False,
+    }
+    return await _feed(services, found, items, **shown)
+
+
+@router.api_route("/@{artist}/albums/{slug}/feed.xml", methods=BOTH)
+async def feed_of_album(artist: str, slug: str, services: ServicesDep) -> Response:
+    """The tracks of an album, in its order."""
+    ask = _stranger(services)
+    found = await ask(read_artist, artist)
+    album = await ask(read_album, found["did"], slug)
+    shown = {
+        "title": album["title"],
+        "about": album["description"] or f"{album['title']} by {found['display_name']}.",
+        "address": list_address(album),
+        "cover": cover_address(album, COVER_PX),
+        "is_album": True,
+    }
+    return await _feed(services, found, await _tracks_of(ask, album), **shown)
+
+
+async def _tracks_of(ask: Ask[Principal | None], album: dict[str, Any]) -> list[dict[str, Any]]:
+    order = [entry["track_id"] for entry in album["tracks"] if entry["track_id"]]
+    items: list[dict[str, Any]] = (await ask(listed_of, album["owner_did"], order))["items"]
+    return items
+
+
+async def _feed(
+    services: Services, artist: dict[str, Any], items: list[dict[str, Any]], **shown: object
+) -> Response:
+    for item in items:
+        item["published"] = format_datetime(
+            utc(item["created_at"]) or datetime.fromisoformat(item["updated_at"])
+        )
+        item["address"] = f"{artist_address(artist['handle'], artist['did'])}/{item['id']}"
+    return await _xml("feed.xml", services, "application/rss+xml", artist=artist, items=items, **shown)
+
+
+class Preview(BaseModel):
+    """A request of oEmbed (oembed.com)."""
+
+    url: str
+    format: str = "json"
+    maxwidth: int = Field(FRAME_WIDTH_PX, ge=1)
+    maxheight: int = Field(ALBUM_FRAME_HEIGHT_PX, ge=1)
+
+
+@router.api_route("/oembed", methods=BOTH)
+async def preview(wanted: Annotated[Preview, Query()], services: ServicesDep) -> Response:
+    """Return how to embed a track or an album that is listed; another format than JSON is 501, as oEmbed says."""
+    if wanted.format != "json":
+        raise HTTPException(HTTPStatus.NOT_IMPLEMENTED)
+    begins = f"{services.base_url}/@"
+    path = wanted.url.partition("?")[0].partition("#")[0]
+    if not path.startswith(begins):
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    parts = [unquote(part) for part in path.removeprefix(begins).split("/")]
+    ask = _stranger(services)
+    match parts:
+        case [_, number]:
+            made = await ask(live_track, number_of(number) or 0)
+            if made["unlisted"]:
+                raise HTTPException(HTTPStatus.NOT_FOUND)
+            found = {
+                "handle": made["artist_handle"],
+                "did": made["artist_did"],
+                "display_name": made["artist"],
+            }
+            embed, height = f"/embed/tracks/{made['id']}", FRAME_HEIGHT_PX
+        case [artist, "albums", slug]:
+            found = await ask(read_artist, artist)
+            made = await ask(read_album, found["did"], slug)
+            embed, height = f"/embed/albums/{made['id']}", ALBUM_FRAME_HEIGHT_PX
+        case _:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+    width, height = min(FRAME_WIDTH_PX, wanted.maxwidth), min(height, wanted.maxheight)
+    cover = cover_address(made, COVER_PX)
+    size = {"thumbnail_width": COVER_PX, "thumbnail_height": COVER_PX}
+    thumbnail = {"thumbnail_url": f"{services.base_url}{cover}", **size}
+    return JSONResponse(
+        {
+            "version": "1.0",
+            "type": "rich",
+            "title": made["title"],
+            "author_name": found["display_name"],
+            "author_url": services.base_url + artist_address(found["handle"], found["did"]),
+            "provider_name": "mastertape",
+            "provider_url": services.base_url,
+            "html": frame(services.base_url + embed, made["title"], width, height),
+            "width": width,
+            "height": height,
+            **(thumbnail if cover else {}),
+        }
+    )
+
+
+@router.api_route("/embed/tracks/{track_id}", methods=BOTH)
+async def embed_track(track_id: TrackId, services: ServicesDep) -> Response:
+    """A track to play in a frame of any page."""
+    track = await _stranger(services)(live_track, track_id)
+    shown = {"title": track["title"], "by": track["artist"], "address": track_address(track)}
+    playable = {**track, "audio_url": None if track["support_gate"] else track["audio_url"]}
+    return _framed(services, made=track, tracks=[playable], **shown)
+
+
+@router.api_route("/embed/albums/{album_id}", methods=BOTH)
+async def embed_album(album_id: Id, services: ServicesDep) -> Response:
+    ask = _stranger(services)
+    album = await ask(read_list, ALBUMS, album_id)
+    artist = await ask(read_artist, album["owner_did"])
+    tracks = await _tracks_of(ask, album)
+    shown = {"title": album["title"], "by": artist["display_name"], "address": list_address(album)}
+    return _framed(services, made=album, tracks=tracks, **shown)
+
+
+def _framed(services: Services, **values: Any) -> Response:
+    page = rendered("embed.html", services, **values)
+    policy = page.headers["content-security-policy"].replace("frame-ancestors 'none'", "frame-ancestors *")
+    page.headers.update({"Content-Security-Policy": policy, "Cross-Origin-Resource-Policy": "cross-origin"})
+    return page
+
+
+@router.api_route("/qr.svg", methods=BOTH)
+async def qr_code(
+    of: Annotated[str, Query(max_length=MAX_ADDRESS_LENGTH)], services: ServicesDep
+) -> Response:
+    """The address of a public page of ours, to be read by a camera."""
+    if not PUBLIC_PAGE.fullmatch(of):
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    return _file(await run_in_threadpool(_qr_code, services.base_url + of), "image/svg+xml")
+
+
+def _qr_code(address: str) -> bytes:
+    drawn = io.BytesIO()
+    segno.make(address, micro=False).save(drawn, kind="svg", scale=4, border=4, dark="#000", light="#fff")
+    return drawn.getvalue()

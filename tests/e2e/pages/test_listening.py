@@ -1,0 +1,130 @@
+"""Listening in Chromium: one player that goes on from page to page, its queue and keys; and search."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from demo.media import tone
+from tests.e2e.conftest import ONE_DATABASE
+from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
+
+pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
+TITLES = ("First Take", "Second Thoughts", "Third Floor")
+IS_PLAYING = (
+    "() => { const it = document.querySelector('#player audio'); return !it.paused && it.currentTime > 0 }"
+)
+SECONDS = 30
+
+
+@pytest.fixture
+def tracks(artist):
+    return [
+        artist.client.upload(tone(220 + 40 * number, SECONDS), title=title, tags='["slow"]')
+        for number, title in enumerate(TITLES)
+    ]
+
+
+@pytest.fixture
+def album(artist, tracks):
+    entries = [{"track_id": track["id"]} for track in tracks]
+    answer = artist.client.http.post("/albums", json={"title": "Pressings", "tracks": entries})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+@pytest.fixture
+def home(page, service, album):  # noqa: ARG001 - on its pages
+    with silent_console(page):
+        page.goto(service.url)
+        yield page
+
+
+def player(page):
+    return page.get_by_role("region", name="Player")
+
+
+def plays(page, title):
+    expect(player(page).get_by_role("link", name=title)).to_be_visible()
+    page.wait_for_function(IS_PLAYING)
+
+
+def test_what_plays_goes_on_from_page_to_page_back_and_after_a_reload(home, service, album):
+    page = home
+    page.goto(f"{service.url}/@{album['owner_handle']}/albums/pressings")
+    page.evaluate("window.isTheSame = true")
+    page.get_by_role("button", name="Play all").click()
+    plays(page, TITLES[0])
+    page.get_by_role("link", name=TITLES[1]).click()
+    expect(page.get_by_role("heading", name=TITLES[1], level=1)).to_be_visible()
+    expect(page).to_have_url(re.compile(r"/@[^/]+/[0-9]+$"))
+    plays(page, TITLES[0])
+    page.go_back()
+    expect(page.get_by_role("heading", name="Pressings", level=1)).to_be_visible()
+    plays(page, TITLES[0])
+    assert page.evaluate("window.isTheSame"), "no page was loaded anew"
+    page.reload()
+    expect(player(page).get_by_role("link", name=TITLES[0])).to_be_visible()
+    page.wait_for_function("document.querySelector('#player audio').currentTime > 0")
+    expect(player(page).get_by_role("button", name="Play", exact=True)).to_be_visible()
+    assert_good_in_every_view(page, "player")
+
+
+def test_keys_and_buttons_move_through_the_queue(home, service, album):
+    page = home
+    page.goto(f"{service.url}/@{album['owner_handle']}/albums/pressings")
+    page.get_by_role("button", name="Play all").click()
+    plays(page, TITLES[0])
+    page.locator("main").evaluate("main => { main.tabIndex = -1; main.focus() }")
+    page.keyboard.press("n")
+    plays(page, TITLES[1])
+    player(page).get_by_role("button", name="Next track").click()
+    plays(page, TITLES[2])
+    expect(player(page).get_by_role("button", name="Next track")).to_be_disabled()
+    page.locator("main").focus()
+    page.keyboard.press("p")
+    plays(page, TITLES[1])
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('#player audio').currentTime > 5")
+    page.keyboard.press(" ")
+    page.wait_for_function("document.querySelector('#player audio').paused")
+    page.keyboard.press(" ")
+    plays(page, TITLES[1])
+    player(page).get_by_role("button", name="Close the player").click()
+    expect(player(page)).to_be_hidden()
+
+
+def test_a_track_is_added_to_the_queue_from_a_list(home):
+    page = home
+    for title in TITLES[:2]:
+        page.get_by_role("button", name=f"Add to queue {title}").first.click()
+    expect(player(page)).to_contain_text("1 of 2")
+    expect(player(page)).to_contain_text("Added to the queue.")
+
+
+def test_a_search_finds_tracks_artists_albums_and_tags(home, album):
+    page = home
+    field = page.get_by_role("searchbox", name="Search")
+    field.fill("pressings")
+    field.press("Enter")
+    page.get_by_role("link", name="Pressings").first.click()
+    expect(page.get_by_role("heading", name="Pressings", level=1)).to_be_visible()
+    page.get_by_role("searchbox", name="Search").fill("second")
+    page.get_by_role("searchbox", name="Search").press("Enter")
+    expect(page.get_by_role("link", name=TITLES[1]).first).to_be_visible()
+    assert_good_in_every_view(page, "search")
+    page.get_by_role("searchbox", name="Search").fill(album["owner_handle"].split(".")[0])
+    page.get_by_role("searchbox", name="Search").press("Enter")
+    expect(page.get_by_role("heading", name="Artists")).to_be_visible()
+    page.get_by_role("link", name="Tags", exact=True).click()
+    page.get_by_role("link", name="slow").click()
+    expect(page.get_by_role("heading", name="slow", level=1)).to_be_visible()
+
+
+def test_without_scripts_a_page_has_its_own_player_and_offers_no_other(page, service, tracks):
+    context = page.context.browser.new_context(java_script_enabled=False)
+    bare = context.new_page()
+    bare.goto(f"{service.url}/@{tracks[0]['artist_handle']}/{tracks[0]['id']}")
+    expect(bare.locator("main audio")).to_be_visible()
+    expect(bare.get_by_role("button", name="Add to queue")).to_have_count(0)
+    context.close()

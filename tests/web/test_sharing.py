@@ -1,0 +1,226 @@
+"""What a link to a page gives programs: previews, feeds, frames, the sitemap; and who is sent to the API instead."""
+
+import json
+import re
+from html import unescape
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from api.middleware.rate_limits import RateLimits
+from tests.api.lists.test_albums import create
+from tests.api.world import upload
+from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
+BASE = "http://127.0.0.1:8000"
+ITUNES = "{http://www.itunes.com/dtds/podcast-1.0.dtd}"
+ROBOTS = {
+    "Slack": {"User-Agent": "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)", "Accept": "*/*", "Range": "bytes=0-32768"},
+    "Facebook": {"User-Agent": "facebookexternalhit/1.1", "Accept": "*/*", "Accept-Encoding": "deflate, gzip"},
+    "Discord": {"User-Agent": "Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)", "Accept": "*/*"},
+    "Bluesky's cards": {"User-Agent": "Bluesky Cardyb/1.1; +mailto:support@bsky.app", "Accept": "*/*"},
+    "a podcast client": {"User-Agent": "AntennaPod/3.4.0", "Accept": ""},
+}  # fmt: skip
+
+
+@pytest.fixture
+def tracks(client, alice):
+    return [upload(client, alice, title=f"Song {seed}", seed=seed, image=samples.png()) for seed in (1, 2)]
+
+
+@pytest.fixture
+def track(tracks):
+    return tracks[0]
+
+
+@pytest.fixture
+def album(client, alice, tracks):
+    return create(client, alice, *reversed(tracks), title="Pressings", release_date="2026-11-30")
+
+
+@pytest.fixture
+def unlisted(client, alice):
+    made = upload(client, alice, title="Hidden", seed=9)
+    client.patch(f"/tracks/{made['id']}", json={"unlisted": True}, headers=alice.headers)
+    return made
+
+
+def page_of(track):
+    return f"/@alice.test/{track['id']}"
+
+
+def parsed(answer):
+    return ET.fromstring(answer.content)  # noqa: S314 - our own
+
+
+def feed(client, address):
+    answer = client.get(f"{address}/feed.xml")
+    assert answer.headers["content-type"].startswith("application/rss+xml")
+    return parsed(answer).find("channel")
+
+
+@pytest.mark.parametrize("headers", ROBOTS.values(), ids=ROBOTS)
+def test_a_robot_that_makes_previews_reads_a_page_with_its_card(client, track, headers):
+    answer = client.get(page_of(track), headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    for card in ("og:title", "og:image", "og:audio", "twitter:card"):
+        assert f'"{card}" content="' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "there"),
+    [
+        ("/", "/tracks"),
+        ("/@alice.test", "/artists/alice.test"),
+        ("/@alice.test/{id}", "/tracks/{id}"),
+        ("/@alice.test/albums/pressings", "/artists/alice.test/albums"),
+        ("/tags/late%20night", "/tracks?tag=late%20night"),
+        ("/docs", "/openapi.json"),
+    ],
+)
+@pytest.mark.usefixtures("album")
+def test_a_program_that_accepts_json_alone_is_sent_to_the_api(client, track, path, there):
+    asked = {"Accept": "application/json"}
+    answer = client.get(path.format(id=track["id"]), headers=asked, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, there.format(id=track["id"]))
+    assert answer.headers["vary"] == "Accept"
+    assert client.get(answer.headers["location"], headers=asked).json()
+
+
+@pytest.mark.usefixtures("unlisted")
+def test_a_feed_has_the_artists_listed_tracks_with_their_audio(client, tracks, alice):
+    client.patch(f"/tracks/{tracks[0]['id']}", json={"support_gate": {"type": "any"}}, headers=alice.headers)
+    channel = feed(client, "/@alice.test")
+    assert channel.findtext("title") == "Alice"
+    assert channel.findtext("link") == f"{BASE}/@alice.test"
+    second, first = channel.findall("item")
+    assert [each.findtext("title") for each in (first, second)] == ["Song 1", "Song 2"]
+    assert second.findtext("guid") == f"{BASE}/tracks/{tracks[1]['id']}"
+    assert second.find("enclosure").get("url") == tracks[1]["audio_url"]
+    audio = client.get(tracks[1]["audio_url"])
+    assert second.find("enclosure").get("length") == str(len(audio.content))
+    assert second.find("enclosure").get("type") == audio.headers["content-type"]
+    assert first.find("enclosure") is None, "supporters alone may hear it"
+
+
+@pytest.mark.usefixtures("album")
+def test_the_feed_of_an_album_has_its_tracks_in_order(client):
+    channel = feed(client, "/@alice.test/albums/pressings")
+    assert channel.findtext("title") == "Pressings"
+    items = [(each.findtext("title"), each.findtext(f"{ITUNES}episode")) for each in channel.findall("item")]
+    assert items == [("Song 2", "1"), ("Song 1", "2")]
+
+
+def test_a_text_that_no_xml_may_have_does_not_break_a_feed(client, alice):
+    upload(client, alice, title="A & <B>", description="one\x0btwo\ufffe")
+    [item] = feed(client, "/@alice.test").findall("item")
+    assert (item.findtext("title"), item.findtext("description")) == ("A & <B>", "onetwo")
+
+
+def test_a_preview_embeds_a_listed_track_in_a_page_that_may_be_framed(browser, track):
+    page = browser.get(page_of(track)).text
+    [address] = re.findall(r'type="application/json[+]oembed" href="([^"]+)"', page)
+    told = browser.get(unescape(address).removeprefix(BASE)).json()
+    assert (told["type"], told["version"], told["title"], told["author_name"]) == (
+        "rich",
+        "1.0",
+        "Song 1",
+        "Alice",
+    )
+    [source] = re.findall(r'src="([^"]+)"', told["html"])
+    framed = browser.get(source.removeprefix(BASE))
+    assert "frame-ancestors *" in framed.headers["content-security-policy"]
+    assert "x-frame-options" not in framed.headers
+    assert track["audio_url"] in framed.text
+    assert "x-frame-options" in browser.get(page_of(track)).headers
+
+
+def test_a_preview_keeps_to_the_size_that_is_asked_for(client, album):
+    asked = {"url": f"{BASE}/@alice.test/albums/pressings", "maxwidth": 200, "maxheight": 90}
+    told = client.get("/oembed", params=asked).json()
+    assert (told["width"], told["height"]) == (200, 90)
+    assert told["html"].startswith(f'<iframe src="{BASE}/embed/albums/{album["id"]}"')
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"url": f"{BASE}/@alice.test/999999"}, 404),
+        ({"url": f"{BASE}/studio"}, 404),
+        ({"url": "https://other.example/@alice.test/1"}, 404),
+        ({"url": f"{BASE}/tags/1"}, 404),
+        ({"url": "http://["}, 404),
+        ({"format": "xml"}, 501),
+    ],
+)
+def test_no_other_address_and_no_other_format_has_a_preview(client, track, changed, status):
+    asked = {"url": BASE + page_of(track), **changed}
+    assert client.get("/oembed", params=asked).status_code == status
+
+
+def test_what_is_unlisted_has_a_page_and_nothing_that_tells_of_it(browser, unlisted):
+    page = browser.get(page_of(unlisted)).text
+    assert "oembed" not in page
+    assert "ld+json" not in page
+    assert browser.get("/oembed", params={"url": BASE + page_of(unlisted)}).status_code == 404
+    assert page_of(unlisted) not in browser.get("/sitemap.xml").text
+    assert feed(browser, "/@alice.test").findall("item") == []
+
+
+def test_the_sitemap_names_pages_of_artists_and_tracks_and_robots_find_it(client, track):
+    robots = client.get("/robots.txt").text
+    assert f"Sitemap: {BASE}/sitemap.xml" in robots
+    assert "Disallow: /studio" in robots
+    places = [each.text for each in parsed(client.get("/sitemap.xml")).iter() if each.text]
+    assert BASE + page_of(track) in places
+    assert f"{BASE}/@alice.test" in places
+
+
+@pytest.mark.usefixtures("album")
+def test_search_engines_read_facts_about_a_track_and_an_album(browser, track):
+    def facts(path):
+        return json.loads(
+            re.search(r'<script type="application/ld[+]json">(.*?)</script>', browser.get(path).text)[1]
+        )
+
+    song = facts(page_of(track))
+    assert (song["@type"], song["name"], song["byArtist"]["name"]) == ("MusicRecording", "Song 1", "Alice")
+    assert song["audio"]["contentUrl"] == track["audio_url"]
+    record = facts("/@alice.test/albums/pressings")
+    assert (record["@type"], record["datePublished"]) == ("MusicAlbum", "2026-11-30")
+    assert [each["name"] for each in record["track"]] == ["Song 2", "Song 1"]
+
+
+def test_a_page_offers_its_link_its_code_and_a_picture_to_scan(browser, track):
+    page = unescape(browser.get(page_of(track)).text)
+    post = f"Song%201%20by%20Alice%20http%3A//127.0.0.1%3A8000/%40alice.test/{track['id']}"
+    assert f'href="https://bsky.app/intent/compose?text={post}"' in page
+    assert f'<iframe src="{BASE}/embed/tracks/{track["id"]}"' in page
+    [picture] = re.findall(r'src="(/qr[.]svg[?]of=[^"]+)"', page)
+    drawn = browser.get(picture)
+    assert drawn.headers["content-type"] == "image/svg+xml"
+    assert drawn.text.count("<path") == 2
+    for other, status in {"/studio": 404, "/tags/" + "a" * 300: 400}.items():
+        assert browser.get("/qr.svg", params={"of": other}).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/embed/tracks/{}", "/embed/albums/{}"])
+def test_a_frame_of_what_is_not_there_is_not_found(client, path):
+    for number in (1, 10**30):
+        assert client.get(path.format(number)).status_code == 404
+
+
+def test_what_programs_follow_counts_against_their_allowance(world, track):
+    client = world.serve(rate_limits=RateLimits(clock=lambda: 0.0))
+    for path in ("/sitemap.xml", "/@alice.test/feed.xml", f"/embed/tracks/{track['id']}", "/qr.svg?of=/"):
+        assert "ratelimit-remaining" in client.get(path).headers
+
+
+@pytest.mark.parametrize("path", ["/favicon.ico", "/apple-touch-icon.png"])
+def test_the_icons_that_browsers_ask_for_unasked_are_there(client, path):
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("image/")
