@@ -1,4 +1,4 @@
-"""A service that is killed at a named point and started again, and an artist who goes on meanwhile."""
+"""A service that is killed at a named point and started again, and an artist who goes on meanwhile, here with tracks (victims.py has other kinds)."""
 
 import itertools
 import os
@@ -7,21 +7,22 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 
 from demo.agreement import differences
 from demo.service import MASTERTAPE, Service
-from demo.story import COLLECTION
+from demo.story import COLLECTION as TRACKS
 from devpds.server import DevPds
 from outbox.relay.delivery_task import BATCH_FROM
-from tests.e2e.artist import MIGRATE, UNDELETE, Artist
+from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.eventually import eventually
-from tests.faults.failpoints import Trigger
+from tests.faults.failpoints import FOLLOWING, Trigger
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import PdsAccount
 
@@ -70,6 +71,14 @@ class KillableService(Service):
 
 
 class Victim:
+    """An artist at a killable service, who makes and changes records of one kind."""
+
+    PLURAL, COLLECTION, TEXT, URI = "tracks", TRACKS, "title", "atproto_record_uri"
+    """Where the kind is in the API and at the PDS, the field that an edit changes, and the one that names the record."""
+    PASSED_BY_OTHERS: ClassVar[tuple[str, ...]] = FOLLOWING
+    """How points begin that nothing of this kind passes."""
+    CANNOT: ClassVar[frozenset[str]] = frozenset()
+    """Acts that the API has not for this kind."""
     artist: Artist
 
     def __init__(self, service: KillableService, pds: DevPds, account: PdsAccount, proxy: FaultProxy) -> None:
@@ -79,11 +88,16 @@ class Victim:
         self.others: set[str] = set()
         """CIDs of records that another client wrote."""
         self._pds, self._account = pds, account
-        self._titles: dict[int, list[str]] = {}
+        self._texts: dict[int, list[str]] = {}
+        """What was acknowledged of each."""
         self._numbers = itertools.count()
 
+    @classmethod
+    def passes(cls, point: str) -> bool:
+        return not point.startswith(cls.PASSED_BY_OTHERS)
+
     def begins(self) -> None:
-        """Start the service, sign in, and have a first track on the PDS."""
+        """Start the service, sign in, and have a first record on the PDS."""
         self.service.start()
         self.artist = Artist(self.service, self._pds, self._account)
         self.publishes()
@@ -98,38 +112,42 @@ class Victim:
     # What the artist does
 
     def creates(self) -> None:
-        title = self._title()
-        self.artist.uploads(title=title)
-        self._titles[self.artist.track_id] = [title]
+        text = self._text()
+        self._texts.setdefault(self.makes(text)["id"], []).append(text)
 
-    def edits(self) -> None:
-        title = self._title()
-        self.artist.edits(title=title)
-        self._titles[self.artist.track_id].append(title)
+    def makes(self, text: str) -> dict[str, Any]:
+        return self.artist.uploads(title=text)
+
+    def edits(self, subject_id: int | None = None, **headers: str) -> None:
+        subject_id, text = subject_id or self.subject_id, self._text()
+        change = {"json": {self.TEXT: text}, "headers": headers}
+        self.asks("PATCH", self.edited_at(subject_id), **change)
+        self._texts[subject_id].append(text)
+
+    def edits_thrice(self) -> None:
+        for _ in range(3):
+            self.edits()
 
     def edits_and_waits(self) -> None:
         """The same, and wait for the PDS: the edit itself leases the lane."""
-        title = self._title()
-        change = {"json": {"title": title}, "headers": {"Prefer": "wait=10"}}
-        assert self.artist.client.http.patch(f"/tracks/{self.artist.track_id}", **change).status_code == 200
-        self._titles[self.artist.track_id].append(title)
+        self.edits(Prefer="wait=10")
 
     def edits_under_a_key(self) -> None:
         """The same under a key, asked for until it is answered, and once more after the next edit."""
-        change = {"json": {"title": self._title()}, "headers": {"Idempotency-Key": uuid.uuid4().hex}}
+        change = {"json": {self.TEXT: self._text()}, "headers": {"Idempotency-Key": uuid.uuid4().hex}}
         answer = self._answer_to(change)
-        self._titles[self.artist.track_id].append(change["json"]["title"])
+        self._texts[self.subject_id].append(change["json"][self.TEXT])
         self.edits()
         assert self._answer_to(change) == answer
 
     def deletes(self) -> None:
-        self.artist.client.delete(self.artist.track_id)
+        self.asks("DELETE", self.path)
 
     def undeletes(self) -> None:
-        assert self.artist.asks(UNDELETE).status_code == 200
+        self.asks("POST", f"{self.path}/undelete")
 
     def migrates(self) -> None:
-        assert self.artist.asks(MIGRATE, prefer="wait=0").status_code == 202
+        self.asks("POST", f"{self.path}/{MIGRATE}", headers={"Prefer": "wait=0"})
 
     def publishes(self) -> None:
         self.creates()
@@ -141,15 +159,13 @@ class Victim:
         self.converges()
 
     def edits_several(self) -> None:
-        for track_id, titles in list(self._titles.items())[-SEVERAL:]:
-            title = self._title()
-            self.artist.client.edit(track_id, title=title)
-            titles.append(title)
+        for subject_id in list(self._texts)[-SEVERAL:]:
+            self.edits(subject_id)
 
     def loses_all_records(self) -> None:
         """Another client deletes every record, and an operator applies the plan that restores them."""
-        for record in self.artist.pds.list_records(self.artist.did, COLLECTION):
-            self.artist.pds.delete_record(self.artist.did, COLLECTION, record["uri"].rpartition("/")[2])
+        for uri in self._records():
+            self.artist.pds.delete_record(self.artist.did, self.COLLECTION, uri.rpartition("/")[2])
             self.lost_records += 1
         self.service.command("apply", "--yes", "--did", self.artist.did)
 
@@ -159,12 +175,51 @@ class Victim:
         self.converges()
 
     def is_live(self) -> None:
-        if self.artist.gets().status_code == 404:
+        if self.shown(self.subject_id) is None:
             self.undeletes()
+
+    # What is to be seen
+
+    @property
+    def subject_id(self) -> int:
+        """The last one of which the artist knows."""
+        return list(self._texts)[-1]
+
+    @property
+    def path(self) -> str:
+        return f"/{self.PLURAL}/{self.subject_id}"
+
+    def edited_at(self, subject_id: int) -> str:
+        return f"/{self.PLURAL}/{subject_id}"
+
+    def asks(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        reply = self.artist.client.http.request(method, path, **request)
+        assert reply.is_success, (method, path, reply.status_code, reply.text)
+        return dict(reply.json())
+
+    def shown(self, subject_id: int) -> dict[str, Any] | None:
+        reply = self.artist.client.http.get(f"/{self.PLURAL}/{subject_id}")
+        return None if reply.status_code == 404 else dict(reply.raise_for_status().json())
+
+    def live(self) -> list[dict[str, Any]]:
+        """All of the kind, also what was never acknowledged."""
+        return self.pages("/tracks", artist=self.artist.did)
+
+    def pages(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        page = self.asks("GET", path, params={"limit": 100, **params})
+        found = page["items"]
+        while page["cursor"] is not None:
+            page = self.asks("GET", path, params={"limit": 100, "cursor": page["cursor"], **params})
+            found += page["items"]
+        return list(found)
 
     @property
     def place(self) -> tuple[str, str]:
-        return COLLECTION, self.artist.rkey
+        return self.COLLECTION, self.mirror["record_uri"].rpartition("/")[2]
+
+    @property
+    def mirror(self) -> dict[str, Any]:
+        return self.asks("GET", f"{self.path}/mirror")
 
     @property
     def record(self) -> dict[str, Any] | None:
@@ -186,41 +241,49 @@ class Victim:
     # What must be true then
 
     def converges(self) -> None:
-        """Wait until log and PDS agree on every track, by themselves and in time."""
+        """Wait until log and PDS agree on every record, by themselves and in time."""
         deadline = time.monotonic() + CONVERGES_WITHIN
         while wrong := self.disagreements():
             assert time.monotonic() < deadline, wrong
             time.sleep(0.05)
 
     def disagreements(self) -> list[Any]:
-        artist = self.artist
-        mirror = artist.mirror
+        mirror = self.mirror
         assert mirror["state"] not in WAITING, mirror
         if mirror["state"] != "delivered":
             return [mirror]
-        track = artist.client.track(artist.track_id) if mirror["desired"]["op"] == "put" else None
-        return differences(track, artist.record)
+        shown = self.shown(self.subject_id) if mirror["desired"]["op"] == "put" else None
+        return self.differences(shown, mirror["generation"])
+
+    def differences(self, shown: dict[str, Any] | None, _generation: int) -> list[Any]:
+        return differences(shown, self.record)
 
     def is_whole(self) -> None:
         """Assert that all that was acknowledged is in the log and at the PDS, and that none of it was taken for a foreign edit."""
-        eventually(lambda: {track["atproto_record_uri"] for track in self._live()} == self._records())
-        for track_id, titles in self._titles.items():
-            history = self.artist.client.history(track_id)
+        eventually(lambda: {row[self.URI] for row in self.live()} == self._records())
+        for subject_id, texts in self._texts.items():
+            history = self._history(subject_id)
             foreign = FOREIGN - ({"RecordMissing"} if self.lost_records else set())
             assert not foreign & {row["type"] for row in history}, history
-            assert titles == [title for title in _titles(history) if title in titles], (titles, history)
+            told = [each["after"] for row in history for each in row["changes"] if each["field"] == self.TEXT]
+            assert texts == [text for text in told if text in texts], (texts, history)
 
     def told(self) -> "Counter[str]":
-        ids = {*self._titles, *(track["id"] for track in self._live())}
-        return Counter(row["type"] for track_id in ids for row in self.artist.client.history(track_id))
+        ids = {*self._texts, *(row["id"] for row in self.live())}
+        return Counter(row["type"] for subject_id in ids for row in self._history(subject_id))
+
+    def _history(self, subject_id: int) -> list[dict[str, Any]]:
+        rows = self.pages(f"/{self.PLURAL}/{subject_id}/history")
+        return sorted(rows, key=itemgetter("position"))
 
     def _answer_to(self, change: Mapping[str, Any]) -> dict[str, Any]:
         """Repeat a PATCH until it is answered with anything but `in_progress`."""
         replies: list[httpx.Response] = []
+        path = self.edited_at(self.subject_id)
 
         def is_answered() -> bool:
             with suppress(httpx.TransportError):
-                replies.append(self.artist.client.http.patch(f"/tracks/{self.artist.track_id}", **change))
+                replies.append(self.artist.client.http.patch(path, **change))
                 return replies[-1].json().get("detail", {}).get("error") != "in_progress"
             return False
 
@@ -229,24 +292,8 @@ class Victim:
         body: dict[str, Any] = replies[-1].json()
         return body
 
-    def _live(self) -> list[dict[str, Any]]:
-        """All tracks, those of uploads that were never acknowledged too."""
-        found: list[dict[str, Any]] = []
-        page: dict[str, Any] = {"cursor": None}
-        while True:
-            params = {"artist": self.artist.did, "limit": 100, "cursor": page["cursor"]}
-            given = {name: value for name, value in params.items() if value is not None}
-            page = self.artist.client.http.get("/tracks", params=given).raise_for_status().json()
-            found += page["items"]
-            if page["cursor"] is None:
-                return found
-
     def _records(self) -> set[str]:
-        return {record["uri"] for record in self.artist.pds.list_records(self.artist.did, COLLECTION)}
+        return {record["uri"] for record in self.artist.pds.list_records(self.artist.did, self.COLLECTION)}
 
-    def _title(self) -> str:
+    def _text(self) -> str:
         return f"Take {next(self._numbers)}"
-
-
-def _titles(history: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [change["after"] for row in history for change in row["changes"] if change["field"] == "title"]

@@ -2,7 +2,8 @@
 
 Nothing acknowledged is lost, nothing is sent twice with effect, our own writes are never taken for another
 client's, and what was under way arrives within seconds of the restart: no kill leaves anything waiting for the relay's lease of a
-minute. TEST_DEEP: 200 kills on each database.
+minute. So it is with every kind of record, and with what follows in jobs: lists that refer to it, counts, texts.
+TEST_DEEP: 200 kills on each database, of tracks and of the other kinds.
 """
 
 import os
@@ -19,8 +20,8 @@ import pytest
 
 from devpds.server import DevPds
 from tests.e2e.killable import KillableService, Victim
-from tests.e2e.killable_remarks import RemarkVictim
-from tests.faults.failpoints import POINTS
+from tests.e2e.victims import CommentVictim, FollowedVictim, PlaylistVictim, ProfileVictim
+from tests.faults.failpoints import FOLLOWING, POINTS
 from tests.faults.faults import answer, then_call
 from tests.faults.proxy import FaultProxy, of_repo
 from tests.servers.atproto import new_account
@@ -36,23 +37,22 @@ ON_THE_WAY, APPLIED = "send: on its way, not applied", "apply: applied, not answ
 BATCH_ON_THE_WAY, BATCH_APPLIED = "batch: on its way, not applied", "batch: applied, not answered"
 ALL_POINTS = (*POINTS, ON_THE_WAY, APPLIED, BATCH_ON_THE_WAY, BATCH_APPLIED)
 
+
+TRACKS = (Victim,) * AT_ONCE
+OTHERS = (PlaylistVictim, CommentVictim, ProfileVictim, FollowedVictim)
 MATRIX = [
-    pytest.param("sqlite", Victim),
-    pytest.param("postgres", Victim, marks=pytest.mark.postgres),
-    pytest.param("sqlite", RemarkVictim),
-    *([pytest.param("postgres", RemarkVictim, marks=pytest.mark.postgres)] if DEEP else ()),
+    pytest.param("sqlite", TRACKS, id="sqlite, tracks"),
+    pytest.param("postgres", TRACKS, id="postgres, tracks", marks=pytest.mark.postgres),
+    pytest.param("sqlite", OTHERS, id="sqlite, others"),
 ]
-"""What remarks go through is what tracks do in the relay: half of it is enough."""
+if DEEP:
+    MATRIX.append(pytest.param("postgres", OTHERS, id="postgres, others", marks=pytest.mark.postgres))
+"""What other kinds go through is what tracks do in the relay: half of it is enough."""
 Step = Callable[[Victim], None]
 
 
 def nothing(_: Victim) -> None:
     pass
-
-
-def edits_thrice(victim: Victim) -> None:
-    for _ in range(3):
-        victim.edits()
 
 
 def lands_late(victim: Victim) -> None:
@@ -83,29 +83,35 @@ def token_expires(victim: Victim) -> None:
 
 @dataclass(frozen=True)
 class Act:
-    prepare: Step
-    do: Step
+    do: str
+    prepare: Step = nothing
 
 
-CREATE, EDIT = Act(nothing, methodcaller("creates")), Act(methodcaller("is_live"), methodcaller("edits"))
-EDITS = Act(methodcaller("is_live"), edits_thrice)
+CREATE, EDIT = Act("creates"), Act("edits", methodcaller("is_live"))
+EDITS = Act("edits_thrice", methodcaller("is_live"))
 DELETE, UNDELETE = (
-    Act(methodcaller("publishes"), methodcaller("deletes")),
-    Act(methodcaller("publishes_and_deletes"), methodcaller("undeletes")),
+    Act("deletes", methodcaller("publishes")),
+    Act("undeletes", methodcaller("publishes_and_deletes")),
 )
-WAITED_FOR = Act(methodcaller("is_live"), methodcaller("edits_and_waits"))
-UNDER_A_KEY = Act(methodcaller("is_live"), methodcaller("edits_under_a_key"))
-EDITS_OF_SEVERAL = Act(several_will_wait, methodcaller("edits_several"))
+WAITED_FOR = Act("edits_and_waits", methodcaller("is_live"))
+UNDER_A_KEY = Act("edits_under_a_key", methodcaller("is_live"))
+EDITS_OF_SEVERAL = Act("edits_several", several_will_wait)
+LIKES = Act("likes", methodcaller("is_live"))
 ANY = (CREATE, EDIT, DELETE, UNDELETE, EDITS, EDITS_OF_SEVERAL)
 ONLY = {
     "command": (EDIT, WAITED_FOR, UNDER_A_KEY, CREATE, DELETE, UNDELETE, EDITS),
     "commit": (EDIT, DELETE, EDITS),
     "key": (UNDER_A_KEY,),
-    "read back": (Act(lands_late, methodcaller("edits")),),
-    "release": (Act(host_fails, methodcaller("edits")),),
-    "refresh": (Act(token_expires, methodcaller("edits")),),
-    "blob": (Act(methodcaller("publishes"), methodcaller("migrates")),),
-    "batch": (EDITS_OF_SEVERAL, Act(methodcaller("publishes_several"), methodcaller("loses_all_records"))),
+    "read back": (Act("edits", lands_late),),
+    "release": (Act("edits", host_fails),),
+    "refresh": (Act("edits", token_expires),),
+    "blob": (Act("migrates", methodcaller("publishes")),),
+    "batch": (EDITS_OF_SEVERAL, Act("loses_all_records", methodcaller("publishes_several"))),
+    "references": (EDIT, EDITS),
+    "followers": (EDIT, EDITS),
+    "followed": (CREATE,),
+    "reaction": (LIKES, CREATE),
+    "liked list": (LIKES,),
 }
 
 
@@ -120,7 +126,7 @@ class Kill:
         """Kill the service, see that all arrives by itself, and that the next edit finds its way."""
         try:
             self.act.prepare(victim)
-            victim.dies(lambda: self._arm(victim), lambda: self.act.do(victim))
+            victim.dies(lambda: self._arm(victim), getattr(victim, self.act.do))
             victim.converges()
             victim.is_live()
             victim.edits()
@@ -142,26 +148,41 @@ class Kill:
         victim.proxy.on(*writes, fault=fault, times=1, matches=ours)
 
 
-NOT_OF_REMARKS = ("command", "append", "commit", "key", "blob", "batch")
-"""Where only requests of the API come by, which knows no remarks, and records with blobs or of a plan by the command line."""
+def acts_at(point: str, victim: Victim) -> list[Act]:
+    acts = ONLY.get(point.partition(":")[0], ANY)
+    return [act for act in acts if act.do not in victim.CANNOT]
 
 
-def acts_at(point: str) -> tuple[Act, ...]:
-    return ONLY.get(point.partition(":")[0], ANY)
+def dealt(points: Sequence[str], victims: Sequence[Victim]) -> list[list[str]]:
+    """Deal points out, each to a victim that passes it and has the fewest."""
+    hands: list[list[str]] = [[] for _ in victims]
+    for point in points:
+        able = [hand for hand, victim in zip(hands, victims, strict=True) if victim.passes(point)]
+        if able:
+            min(able, key=len).append(point)
+    return hands
 
 
-def one_at_each_point(kind: str, among: Sequence[str]) -> list[Kill]:
-    """Half of the points on each database, each with one of its acts."""
-    acts = {point: acts_at(point) for point in among}
-    kills = [Kill(point, acts[point][index % len(acts[point])]) for index, point in enumerate(among)]
-    return kills[0 if kind == "sqlite" else 1 :: 2]
+def one_at_each_point(kind: str, victims: Sequence[Victim]) -> list[list[Kill]]:
+    """Half of the points of the relay on each database and all of jobs, each with one of its acts."""
+    relay = [point for point in ALL_POINTS if not point.startswith(FOLLOWING)]
+    jobs = [point for point in ALL_POINTS if point.startswith(FOLLOWING)]
+    hands = dealt([*relay[0 if kind == "sqlite" else 1 :: 2], *jobs], victims)
+    return [
+        [Kill(point, (acts := acts_at(point, victim))[index % len(acts)]) for index, point in enumerate(hand)]
+        for hand, victim in zip(hands, victims, strict=True)
+    ]
 
 
-def many(kind: str, among: Sequence[str]) -> list[Kill]:
+def many(kind: str, victims: Sequence[Victim]) -> list[list[Kill]]:
     """All points again and again, each time with any of its acts."""
     chance = random.Random(f"kills on {kind}")  # noqa: S311 - the same ones every time
-    points = [*among, *chance.choices(among, k=max(0, KILLS - len(among)))]
-    return [Kill(point, chance.choice(acts_at(point))) for point in points]
+    kills = []
+    for hand, victim in zip(dealt(ALL_POINTS, victims), victims, strict=True):
+        passed = [point for point in ALL_POINTS if victim.passes(point)]
+        points = [*hand, *chance.choices(passed, k=max(0, KILLS // AT_ONCE - len(hand)))]
+        kills.append([Kill(point, chance.choice(acts_at(point, victim))) for point in points])
+    return kills
 
 
 @pytest.fixture
@@ -187,11 +208,11 @@ def victims(
     proxied_pds: DevPds,
     proxy: FaultProxy,
     tmp_path: Path,
-    victim: type[Victim],
+    among: Sequence[type[Victim]],
 ) -> Iterator[list[Victim]]:
-    """Some services with an artist each, of tracks or of a kind of record that lives in the tests alone."""
+    """Some services with an artist each, of these kinds."""
     made = []
-    for number, environment in enumerate(environments):
+    for number, (environment, victim) in enumerate(zip(environments, among, strict=True)):
         service = KillableService(tmp_path / f"service-{number}", proxied_pds, environment)
         made.append(victim(service, proxied_pds, new_account(proxied_pds, proxied_pds.plc), proxy))
     yield made
@@ -207,17 +228,15 @@ def suffers(victim: Victim, kills: Sequence[Kill]) -> None:
 
 
 @pytest.mark.timeout(3600 if DEEP else 900)  # up to forty starts of a service: minutes on a slow machine
-@pytest.mark.parametrize(("kind", "victim"), MATRIX, indirect=["kind"])
+@pytest.mark.parametrize(("kind", "among"), MATRIX, indirect=["kind"])
 def test_a_kill_anywhere_loses_nothing_and_repeats_nothing(
     kind: str, victims: list[Victim], proxied_pds: DevPds
 ) -> None:
-    points: Sequence[str] = ALL_POINTS
-    if isinstance(victims[0], RemarkVictim):
-        points = [point for point in ALL_POINTS if not point.startswith(NOT_OF_REMARKS)]
-    kills = many(kind, points) if DEEP else one_at_each_point(kind, points)
+    kills = many(kind, victims) if DEEP else one_at_each_point(kind, victims)
     with ThreadPoolExecutor(AT_ONCE) as threads:
         ends = [
-            threads.submit(suffers, victim, kills[number::AT_ONCE]) for number, victim in enumerate(victims)
+            threads.submit(suffers, victim, of_victim)
+            for victim, of_victim in zip(victims, kills, strict=True)
         ]
     for end in ends:
         end.result()
@@ -234,6 +253,7 @@ def nothing_was_done_twice(victim: Victim, writes: list[Write]) -> None:
             gens[write.path].append(write.record["mastertapeGen"])
     for path, seen in gens.items():
         assert seen == sorted(set(seen)), (path, seen)
-    done, told = Counter(write.action for write in writes), victim.told()
+    of_kind = (write for write in writes if write.path.startswith(f"{victim.COLLECTION}/"))
+    done, told = Counter(write.action for write in of_kind), victim.told()
     assert done["create"] <= told["Created"] + told["Undeleted"] + told["RecordRestored"], (done, told)
     assert done["delete"] <= told["Deleted"] + victim.lost_records, (done, told)

@@ -75,7 +75,17 @@ POINTS = {
     "blob: settled": after("outbox.blobs.worker:Uploads._settle"),
     "key: taken, nothing done": after("eventstore.idempotency:KeyLock.acquire"),
     "key: answer kept, not committed": after("eventstore.idempotency:KeyLock.keep_result"),
+    "references: at once, not committed": after("outbox.relay.settle:refresh_at_once"),
+    "references: job begun": before("outbox.lists.references:refresh_behind_live"),
+    "references: refreshed, not committed": after("outbox.lists.references:refresh_behind"),
+    "followers: found": after("outbox.lists.references:followers_to_tell", matters=bool),
+    "followed: carried, not committed": after("application.lists.followed:set_followers"),
+    "reaction: carried, not committed": after("application.reactions:carry"),
+    "reaction: carried": after("application.reactions:show_reaction"),
+    "liked list: ordered, not committed": after("application.lists.liked:_follow_likes", matters=bool),
 }
+FOLLOWING = ("references", "followers", "followed", "reaction", "liked list")
+"""How the points of the jobs begin that follow a delivery or a command."""
 
 
 class Trigger:

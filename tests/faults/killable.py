@@ -1,28 +1,38 @@
 """The service in a process that is killed at a named point and started again: `python -m tests.faults.killable FILE LEASE serve`.
 
-The modules are loaded once; every start is a fork. LEASE, in seconds, is that of refreshes and keys; relays keep theirs, which
-nothing waits for after a kill.
+The modules are loaded once; every start is a fork. LEASE, in seconds, is that of refreshes and keys, and the time in which lists
+follow records; relays keep their leases, which nothing waits for after a kill.
 """
 
 import os
 import signal
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
+from application.lists import liked, texts
 from eventstore import idempotency
 from identity.sessions import session_store
+from outbox.lists import references
 from service.cli.main import main
-from service.wiring import bootstrap
 from tests.faults.failpoints import Trigger, install
-from tests.remarks import record_kinds
 
 
 def shorten_leases(seconds: int) -> None:
     """Let the leases of refreshes and keys end soon, so that tests need not wait for them."""
     session_store.REFRESH_LEASE_TTL = idempotency.LEASE = timedelta(seconds=seconds)
     idempotency.RENEWAL_SECONDS = seconds / 3
+
+
+def shorten_pauses(seconds: int) -> None:
+    """Let lists follow records soon after they have, and jobs go on soon whose process was killed."""
+    references.OWN = replace(references.OWN, seconds=seconds)
+    references.ELSEWHERE = replace(references.ELSEWHERE, seconds=seconds)
+    references.REFERENCE_SECONDS = 10.0  # a tenth of which is a job's first pause
+    liked.DEBOUNCE = timedelta(seconds=1)
+    texts.FIRST_PAUSE_SECONDS = 1.0
 
 
 def supervise(trigger: Trigger, command: list[str]) -> int:
@@ -48,6 +58,6 @@ if __name__ == "__main__":
     path, lease, *words = sys.argv[1:]
     told = Trigger(Path(path))
     install(told)
-    bootstrap.record_kinds = record_kinds
+    shorten_pauses(int(lease))
     shorten_leases(int(lease))
     sys.exit(supervise(told, words))

@@ -27,13 +27,13 @@ def path_of(url):
 
 @pytest.fixture
 def answers(client, world, alice):
-    track = upload(client, alice, image=samples.png())
-    gated = upload(client, alice, seed=2, support_gate={"type": "any"})
-
     async def breaks(*_):
         raise RuntimeError
 
     world.app.add_route("/breaks", breaks)
+    track = upload(client, alice, image=samples.png())
+    gated = upload(client, alice, seed=2, support_gate={"type": "any"})
+
     mine = {"headers": alice.headers}
     return {
         "track": client.get(f"/tracks/{track['id']}"),
