@@ -29,6 +29,10 @@ ALICE, BOB = "did:plc:alice", "did:plc:bob"
 START = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 COLLECTION, OLD_COLLECTION = "fm.plyr.track", "app.relay.track"
 LISTS = "fm.plyr.list"
+A_RECORD = {
+    "uri": "at://did:plc:bob/fm.plyr.track/3kabc",
+    "cid": "bafyreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq",
+}
 
 Step = Callable[[Track], None]
 Fact = tuple[type[published_events.PublishedEvent], dict[str, Any]]

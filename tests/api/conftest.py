@@ -9,8 +9,6 @@ import pytest
 from api.document import DocumentedApp
 from identity.accounts.credentials import Scope
 from service.config.settings import Settings
-from service.wiring import bootstrap
-from tests import remarks
 from tests.api.client import TestClient
 from tests.api.world import World, did_of
 
@@ -37,8 +35,7 @@ def documented(app):
 
 
 @pytest.fixture
-def world(tmp_path, migrated_url, monkeypatch):
-    monkeypatch.setattr(bootstrap, "record_kinds", remarks.record_kinds)
+def world(tmp_path, migrated_url):
     data = tmp_path / "data"
     own = {"data": data, "database_url": migrated_url, "media": f"disk:{data}/media"}
     made = World(common_settings().model_copy(update=own))

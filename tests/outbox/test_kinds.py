@@ -4,10 +4,12 @@ import io
 import tokenize
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import outbox
+from aggregates.comment import Comment
 from aggregates.published import Subject
 from aggregates.track import Track
 from outbox.conflicts.conflicts import conflict_of, keep_ours, keep_theirs
@@ -17,47 +19,52 @@ from outbox.relay.result import Outcome
 from outbox.views.deliveries import deliveries
 from projections.history import history_page
 from service.observability.subscribers import PROJECTIONS
+from tests.dsl import A_RECORD, a_comment
 from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered, memory_rig_on, rig_on
-from tests.remarks import REMARKS, Remark, a_remark
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
+COMMENTS = "fm.plyr.comment"
 
 
-class RemarkRig(Rig):
-    """A track and a remark with the id 1, both on the PDS."""
+def some_comment(comment_id: int = 1, **fields: Any) -> Comment:
+    return a_comment(comment_id, track_cid=A_RECORD["cid"], **fields)
+
+
+class CommentRig(Rig):
+    """A track and a comment with the id 1, both on the PDS."""
 
     PROJECTIONS = PROJECTIONS
 
-    async def begins(self) -> Remark:
+    async def begins(self) -> Comment:
         self.upload()
-        remark = self.saves(a_remark(did=self.did))
+        comment = self.saves(some_comment(did=self.did))
         await self.relay_once()
-        return remark
+        return comment
 
-    def rewords(self, text: str) -> Remark:
-        return self.command(1, lambda remark: remark.reword(text, at=self.clock()), of=Remark)
+    def edits(self, text: str) -> Comment:
+        return self.command(1, lambda comment: comment.edit({"text": text}, at=self.clock()), of=Comment)
 
     def history(self) -> list[str]:
         with self.database.read() as connection:
-            page = history_page(connection, self.did, 1, kind=Remark.TOPIC, newest_first=False)
+            page = history_page(connection, self.did, 1, kind=Comment.TOPIC, newest_first=False)
         assert {entry.track_id for entry in page.items} == {None}
         return [entry.type for entry in page.items]
 
 
 @pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.pds)])
-async def both(request: pytest.FixtureRequest, migrated_url: str) -> AsyncIterator[RemarkRig]:
+async def both(request: pytest.FixtureRequest, migrated_url: str) -> AsyncIterator[CommentRig]:
     """A rig with both kinds, whose PDS is in memory, and a real one."""
     if request.param == "memory":
-        rig = memory_rig_on(migrated_url, RemarkRig)
+        rig = memory_rig_on(migrated_url, CommentRig)
     else:
         pds, account = map(request.getfixturevalue, ("pds", "pds_account"))
-        rig = rig_on(migrated_url, pds, account, RemarkRig)
+        rig = rig_on(migrated_url, pds, account, CommentRig)
     async with rig as made:
         yield made
 
 
-def left_alone(rig: RemarkRig) -> None:
+def left_alone(rig: CommentRig) -> None:
     """The track is as it was."""
     assert rig.mirror().state is MirrorState.DELIVERED
     with rig.database.read() as connection:
@@ -65,171 +72,179 @@ def left_alone(rig: RemarkRig) -> None:
     assert len(rig.attempts()) == 1
 
 
-async def test_a_remark_is_created_reworded_and_deleted_and_the_track_is_left_alone(both: RemarkRig) -> None:
-    remark = await both.begins()
-    record = both.remote(remark)
+async def test_a_comment_is_created_edited_and_deleted_and_the_track_is_left_alone(both: CommentRig) -> None:
+    comment = await both.begins()
+    record = both.remote(comment)
     assert record is not None
-    assert record["subject"]["record"] == remark.subject
+    assert record["subject"] == {"uri": comment.track_uri, "cid": comment.track_cid}
 
-    both.rewords("once")
-    both.rewords("twice")
+    both.edits("once")
+    both.edits("twice")
     assert await both.relay_once() == {Outcome.DELIVERED: 1}
-    record = both.remote(remark)
+    record = both.remote(comment)
     assert record is not None
     assert record["text"] == "twice"
 
-    both.command(1, lambda remark: remark.delete(at=both.clock()), of=Remark)
+    both.command(1, lambda comment: comment.delete(at=both.clock()), of=Comment)
     assert await both.relay_once() == {Outcome.DELIVERED: 1}
-    assert both.remote(remark) is None
-    both.command(1, lambda remark: remark.undelete(at=both.clock()), of=Remark)
+    assert both.remote(comment) is None
+    both.command(1, lambda comment: comment.undelete(at=both.clock()), of=Comment)
     assert await both.relay_once() == {Outcome.DELIVERED: 1}
 
-    assert (both.remote(remark) or {})["text"] == "twice"
-    assert both.history() == ["Created", "Reworded", "Reworded", "Deleted", "Undeleted"]
+    assert (both.remote(comment) or {})["text"] == "twice"
+    assert both.history() == ["Created", "Edited", "Edited", "Deleted", "Undeleted"]
     left_alone(both)
 
 
-async def test_each_event_of_a_remark_says_how_it_reached_the_pds(both: RemarkRig) -> None:
+async def test_each_event_of_a_comment_says_how_it_reached_the_pds(both: CommentRig) -> None:
     await both.begins()
-    both.rewords("once")
-    both.rewords("twice")
+    both.edits("once")
+    both.edits("twice")
     await both.relay_once()
-    mirror = both.mirror(of=Remark)
+    mirror = both.mirror(of=Comment)
     with both.database.read() as connection:
-        page = history_page(connection, both.did, 1, kind=Remark.TOPIC, newest_first=False)
+        page = history_page(connection, both.did, 1, kind=Comment.TOPIC, newest_first=False)
         events = [(entry.position, entry.touches_record) for entry in page.items]
-        told = deliveries(connection, both.did, Remark.TOPIC, 1, events, mirror=mirror)
+        told = deliveries(connection, both.did, Comment.TOPIC, 1, events, mirror=mirror)
     assert [told[position].status for position, _ in events] == ["delivered", "superseded", "delivered"]
 
 
-async def test_another_client_s_edit_of_a_remark_is_held_until_its_owner_wants_ours(both: RemarkRig) -> None:
-    remark = await both.begins()
-    both.edits_elsewhere(remark, text="theirs")
-    both.rewords("ours")
+async def test_another_client_s_edit_of_a_comment_is_held_until_its_owner_wants_ours(
+    both: CommentRig,
+) -> None:
+    comment = await both.begins()
+    both.edits_elsewhere(comment, text="theirs")
+    both.edits("ours")
     assert await both.relay_once() == {Outcome.HELD: 1}
-    assert both.mirror(of=Remark).state is MirrorState.HELD
+    assert both.mirror(of=Comment).state is MirrorState.HELD
 
     with both.log.unit_of_work(both.did, ARTIST) as unit:
-        conflict = conflict_of(unit.connection, both.did, both.kinds["remark"], 1)
+        conflict = conflict_of(unit.connection, both.did, both.kinds["comment"], 1)
         assert conflict is not None
         assert conflict.fields == ["text"]
-        keep_ours(unit, unit.load(Remark, Remark.create_id(1)), conflict)
+        keep_ours(unit, unit.load(Comment, Comment.create_id(1)), conflict)
     await both.relay_once()
 
-    assert (both.remote(remark) or {})["text"] == "ours"
+    assert (both.remote(comment) or {})["text"] == "ours"
     left_alone(both)
 
 
-async def test_another_client_s_edit_of_a_remark_is_adopted(both: RemarkRig) -> None:
-    remark = await both.begins()
-    both.edits_elsewhere(remark, text="theirs")
+async def test_another_client_s_edit_of_a_comment_is_adopted(both: CommentRig) -> None:
+    comment = await both.begins()
+    both.edits_elsewhere(comment, text="theirs")
     with both.database.write() as connection:
-        reverify(connection, [Subject(Remark.TOPIC, 1)], both.clock())
+        reverify(connection, [Subject(Comment.TOPIC, 1)], both.clock())
     assert await both.relay_once() == {Outcome.HELD: 1}
 
     with both.log.unit_of_work(both.did, ARTIST) as unit:
-        conflict = conflict_of(unit.connection, both.did, both.kinds["remark"], 1)
+        conflict = conflict_of(unit.connection, both.did, both.kinds["comment"], 1)
         assert conflict is not None
-        keep_theirs(unit, unit.load(Remark, Remark.create_id(1)), conflict)
+        keep_theirs(unit, unit.load(Comment, Comment.create_id(1)), conflict)
     await both.relay_once()
 
-    assert both.mirror(of=Remark).state is MirrorState.DELIVERED
+    assert both.mirror(of=Comment).state is MirrorState.DELIVERED
     assert both.history() == ["Created", "ForeignEditObserved", "ForeignEditAdopted"]
     left_alone(both)
 
 
-async def test_a_remark_whose_record_was_deleted_elsewhere_is_restored_only_on_request(
-    both: RemarkRig,
+async def test_a_comment_whose_record_was_deleted_elsewhere_is_restored_only_on_request(
+    both: CommentRig,
 ) -> None:
-    remark = await both.begins()
-    both.pds.delete_record(both.did, REMARKS, remark.rkey)
-    both.rewords("once")
+    comment = await both.begins()
+    both.pds.delete_record(both.did, COMMENTS, comment.rkey)
+    both.edits("once")
     assert await both.relay_once() == {Outcome.MISSING: 1}
-    assert both.mirror(of=Remark).state is MirrorState.DETACHED
+    assert both.mirror(of=Comment).state is MirrorState.DETACHED
 
-    both.command(1, lambda remark: remark.restore_record(at=both.clock()), of=Remark)
+    both.command(1, lambda comment: comment.restore_record(at=both.clock()), of=Comment)
     await both.relay_once()
 
-    assert (both.remote(remark) or {})["text"] == "once"
+    assert (both.remote(comment) or {})["text"] == "once"
     left_alone(both)
 
 
-async def test_a_remark_that_breaks_its_lexicon_is_rejected_and_the_next_one_delivered(
-    both: RemarkRig,
+async def test_a_comment_that_breaks_its_lexicon_is_rejected_and_the_next_one_delivered(
+    both: CommentRig,
 ) -> None:
-    remark = await both.begins()
-    both.rewords("x" * 101)
+    comment = await both.begins()
+    both.edits("x" * 1001)
     await both.relay_once()
-    assert both.mirror(of=Remark).state is MirrorState.REJECTED
+    assert both.mirror(of=Comment).state is MirrorState.REJECTED
     assert both.mirror().state is MirrorState.DELIVERED
 
-    both.rewords("short")
+    both.edits("short")
     await both.relay_once()
-    assert (both.remote(remark) or {})["text"] == "short"
+    assert (both.remote(comment) or {})["text"] == "short"
 
 
-async def test_a_remark_moves_to_another_collection_and_a_track_with_its_id_does_not(both: RemarkRig) -> None:
-    remark = await both.begins()
-    both.command(1, lambda remark: remark.migrate_namespace("com.example.other", at=both.clock()), of=Remark)
+async def test_a_comment_moves_to_another_collection_and_a_track_with_its_id_does_not(
+    both: CommentRig,
+) -> None:
+    comment = await both.begins()
+    both.command(
+        1, lambda comment: comment.migrate_namespace("com.example.other", at=both.clock()), of=Comment
+    )
     await both.relay_once()
     await both.relay_once()
 
-    assert both.pds.get_record(both.did, REMARKS, remark.rkey) is None
-    assert both.pds.get_record(both.did, "com.example.other", remark.rkey) is not None
-    assert both.mirror(of=Remark).is_settled
+    assert both.pds.get_record(both.did, COMMENTS, comment.rkey) is None
+    assert both.pds.get_record(both.did, "com.example.other", comment.rkey) is not None
+    assert both.mirror(of=Comment).is_settled
     left_alone(both)
 
 
-async def test_a_failing_remark_is_retried_and_no_track_with_its_id(both: RemarkRig) -> None:
+async def test_a_failing_comment_is_retried_and_no_track_with_its_id(both: CommentRig) -> None:
     await both.begins()
-    both.rewords("once")
+    both.edits("once")
     both.wire.faults += [answered(502, "BadGateway")]
     assert await both.relay_once() == {Outcome.FAILED: 1}
-    assert both.mirror(of=Remark).failing_since is not None
+    assert both.mirror(of=Comment).failing_since is not None
     assert both.mirror().failing_since is None
 
-    both.retry(1, of=Remark)
+    both.retry(1, of=Comment)
     assert await both.relay_once() == {Outcome.DELIVERED: 1}
     left_alone(both)
 
 
-async def test_remarks_that_the_login_does_not_allow_wait_for_consent_and_tracks_go_on(
-    both: RemarkRig,
+async def test_comments_that_the_login_does_not_allow_wait_for_consent_and_tracks_go_on(
+    both: CommentRig,
 ) -> None:
-    remark = await both.begins()
-    both.rewords("once")
+    comment = await both.begins()
+    both.edits("once")
     both.wire.faults += [answered(403, "ScopeMissingError")]
     assert await both.relay_once() == {Outcome.FAILED: 1}
-    mirror = both.mirror(of=Remark)
+    mirror = both.mirror(of=Comment)
     assert (mirror.state, mirror.reason) == (MirrorState.PARKED, "needs_consent")
 
     both.command(1, lambda track: track.update_metadata({"title": "goes on"}, at=both.clock()), of=Track)
     assert await both.relay_once() == {Outcome.DELIVERED: 1}
-    assert (both.remote(remark) or {})["text"] == "Remark 1"
+    assert (both.remote(comment) or {})["text"] == "Comment 1"
 
     both.sign_in()
     assert await both.relay_once() == {Outcome.DELIVERED: 1}
-    assert (both.remote(remark) or {})["text"] == "once"
+    assert (both.remote(comment) or {})["text"] == "once"
 
 
-async def test_several_remarks_that_the_login_does_not_allow_are_refused_as_a_batch_too(
-    both: RemarkRig,
+async def test_several_comments_that_the_login_does_not_allow_are_refused_as_a_batch_too(
+    both: CommentRig,
 ) -> None:
     await both.begins()
-    several = [both.saves(a_remark(number, did=both.did)) for number in range(2, 6)]
+    several = [both.saves(some_comment(number, did=both.did)) for number in range(2, 6)]
     await both.relay_once()
     for each in several:
-        both.command(each.remark_id, lambda remark: remark.reword("more", at=both.clock()), of=Remark)
+        both.command(
+            each.comment_id, lambda comment: comment.edit({"text": "more"}, at=both.clock()), of=Comment
+        )
     both.wire.faults += [answered(403, "ScopeMissingError") for _ in range(9)]
     await both.relay_once()
-    assert {both.mirror(each.remark_id, of=Remark).reason for each in several} == {"needs_consent"}
+    assert {both.mirror(each.comment_id, of=Comment).reason for each in several} == {"needs_consent"}
 
     both.wire.faults.clear()
     both.command(1, lambda track: track.update_metadata({"title": "goes on"}, at=both.clock()), of=Track)
     assert await both.relay_once() == {Outcome.DELIVERED: 1}
     both.sign_in()
     await both.relay_once()
-    assert {both.mirror(each.remark_id, of=Remark).state for each in several} == {MirrorState.DELIVERED}
+    assert {both.mirror(each.comment_id, of=Comment).state for each in several} == {MirrorState.DELIVERED}
 
 
 def test_nothing_in_the_outbox_names_a_track_outside_its_kind_s_folder() -> None:

@@ -16,8 +16,8 @@ from outbox.mirror.lanes import park_lane
 from outbox.mirror.tables import pds_host
 from tests.api.ops.requests import rejected, waits_an_hour
 from tests.api.world import upload
+from tests.dsl import A_RECORD, a_comment
 from tests.fake_pds.scripted_pds import HOST
-from tests.remarks import REMARKS, a_remark
 from tests.statements import recorded_statements
 from tests.web.pages import assert_runs_only_our_files, hidden
 from web.app import PAGES
@@ -168,12 +168,12 @@ def test_the_audit_is_filtered_and_leads_to_its_lines(admin, alice):
 
 def test_what_is_of_another_kind_than_a_track_is_named_by_its_kind(admin, world, alice):
     world.pds.write_refusals.append((400, "InvalidRecord"))
-    remark = a_remark(did=alice.did)
-    world.log.transact(alice.did, over_http(alice.did), lambda unit: unit.save(remark))
+    comment = a_comment(did=alice.did, track_cid=A_RECORD["cid"])
+    world.log.transact(alice.did, over_http(alice.did), lambda unit: unit.save(comment))
     world.deliver()
     pages = [admin.get(path).text for path in ("/ops/records", "/ops/audit")]
-    assert f'Remark<span class="soft small">at://{alice.did}/{REMARKS}/{remark.rkey}' in pages[0]
-    assert "remark 1" in pages[1]
+    assert f'Comment<span class="soft small">at://{alice.did}/{comment.collection}/{comment.rkey}' in pages[0]
+    assert "comment 1" in pages[1]
     assert not [page for page in pages if "/ops/tracks/" in page]
 
 

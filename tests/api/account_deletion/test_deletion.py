@@ -13,10 +13,11 @@ from identity.accounts.credentials import credential
 from identity.sessions.session_store import pds_session
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.tables import mirror_lane
+from projections.reactions import REACTION
 from storage.public.copies import Action
 from tests.api.account_deletion.deletion import leave, long_since, me, noted, rows
 from tests.api.world import refusal, upload
-from tests.remarks import a_remark
+from tests.dsl import A_RECORD, a_comment
 from tests.service.process.periodic import continue_account_deletions
 
 
@@ -25,8 +26,8 @@ def test_all_records_of_every_kind_go_and_then_everything_else(world, client, al
     with world.database.write() as connection:
         row = {"peer_id": 4711, "did": alice.did, "track_id": tracks[0]["id"]}
         connection.execute(peer_track.insert().values(row))
-    remark = a_remark(did=alice.did)
-    world.log.transact(alice.did, over_http(alice.did), lambda unit: unit.save(remark))
+    comment = a_comment(did=alice.did, track_cid=A_RECORD["cid"])
+    world.log.transact(alice.did, over_http(alice.did), lambda unit: unit.save(comment))
     world.deliver()
     long_since(world)
     told = leave(client, alice)
@@ -45,7 +46,8 @@ def test_all_records_of_every_kind_go_and_then_everything_else(world, client, al
     assert refusal(me(client, alice)) == (401, "not_authenticated")
     for table in (account, credential, pds_session, peer_track):
         assert rows(world, table, alice.did) == []
-    assert set(world.scalars(select(job.c.kind))) == set(Action)  # its public copies are yet to be removed
+    # its public copies are yet to be removed, and its comment from where others read it
+    assert set(world.scalars(select(job.c.kind))) == {*Action, REACTION}
     names, left = noted(world, alice.did)
     assert names == ["Opened", "TokenIssued", "LeaveRequested", "TokenRevoked", "Left"]
     assert left.left_over == {"records": {}, "untouched": 0, "login_revoked": True}

@@ -10,8 +10,8 @@ from outbox.mirror.lanes import park_lane
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from tests.api.ops.requests import act, by_cause, read, rejected, waits_an_hour
 from tests.api.world import refusal, upload
+from tests.dsl import A_RECORD, a_comment
 from tests.fake_pds.scripted_pds import HOST
-from tests.remarks import a_remark
 from tests.servers.databases import ON_SQLITE
 
 
@@ -85,18 +85,18 @@ def test_failures_are_found_by_error_and_driven_again(world, client, admin, alic
 def test_a_record_of_another_kind_fails_beside_the_track_with_its_id(world, client, admin, alice):
     (track,) = rejected(world, client, alice, 1)
     world.pds.write_refusals.append((400, "InvalidRecord"))
-    remark = a_remark(track["id"], did=alice.did)
-    world.log.transact(alice.did, over_http(alice.did), lambda unit: unit.save(remark))
+    comment = a_comment(track["id"], did=alice.did, track_cid=A_RECORD["cid"])
+    world.log.transact(alice.did, over_http(alice.did), lambda unit: unit.save(comment))
     world.deliver()
     first = read(client, admin, "/ops/failures", limit=1)
     last = read(client, admin, "/ops/failures", limit=1, cursor=first["cursor"])
     found = [(each["kind"], each["track_id"]) for page in (first, last) for each in page["items"]]
-    assert (found, last["cursor"]) == ([("remark", None), ("track", track["id"])], None)
+    assert (found, last["cursor"]) == ([("comment", None), ("track", track["id"])], None)
     (cause,) = read(client, admin, "/ops/failures", by="cause")["causes"]
-    assert (cause["records"], cause["sample"]["kind"], cause["sample"]["track_id"]) == (2, "remark", None)
+    assert (cause["records"], cause["sample"]["kind"], cause["sample"]["track_id"]) == (2, "comment", None)
     entries = read(client, admin, "/audit", did=alice.did, type="Created")["items"]
     assert [(each["kind"], each["subject_id"], each["track_id"]) for each in entries] == [
-        ("remark", remark.remark_id, None), ("track", track["id"], track["id"]),
+        ("comment", comment.comment_id, None), ("track", track["id"], track["id"]),
     ]  # fmt: skip
     assert act(client, admin, "/ops/failures", action="redrive", cause=cause["id"]).json()["affected"] == 2
 

@@ -9,9 +9,8 @@ from aggregates.comment import Comment
 from aggregates.profile import Profile
 from aggregates.track_list import TrackList
 from devpds.server import DevPds
-from tests.dsl import a_comment, a_list, a_profile, some_item
+from tests.dsl import A_RECORD, a_comment, a_list, a_profile, some_item
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on, rig_on
-from tests.remarks import A_RECORD
 from tests.servers.atproto import PdsAccount
 
 

@@ -45,7 +45,6 @@ from tests.dsl import ALICE, COLLECTION, LISTS, OLD_COLLECTION, a_track
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.directory import FakeDirectory
 from tests.outbox.rigs.working_relay import WorkingRelay
-from tests.remarks import RemarkRecords
 from tests.rows import HasRows
 from tests.servers.atproto import PdsAccount
 
@@ -54,7 +53,7 @@ R = TypeVar("R", bound="Rig")
 ARTIST = Envelope(actor="artist", via="test", request_id="test")
 URLS = RecordUrls("http://127.0.0.1:8000")
 RECORDS = TrackRecords(URLS, COLLECTION, OLD_COLLECTION)
-KINDS = RecordKinds(RECORDS, RemarkRecords())
+KINDS = RecordKinds(RECORDS, CommentRecords())
 ANYONE = "anyone"
 LONG = 30.0
 """Seconds for what a slow machine does, too."""
@@ -230,7 +229,7 @@ class Rig(HasRows):
     def has_addresses(self, urls: RecordUrls) -> None:
         tracks = TrackRecords(urls, COLLECTION, OLD_COLLECTION)
         others = (CommentRecords(), ProfileRecords(urls.artwork), ListRecords(LISTS))
-        self.kinds = RecordKinds(tracks, RemarkRecords(), *others)
+        self.kinds = RecordKinds(tracks, *others)
         api = Pds(self.wire, self.wire.http)
         self.delivery = Delivery(self.log, self.hosts, api)
         self.relay = self.another_relay("relay-1")

@@ -22,11 +22,10 @@ from projections.reactions import comments, likes
 from replay.adoption.record import read_record
 from replay.errors import PdsBusyError, PdsTroubleError
 from storage.cid import cid_of
-from tests.dsl import ALICE, BOB, COLLECTION, OLD_COLLECTION
+from tests.dsl import A_RECORD, ALICE, BOB, COLLECTION, OLD_COLLECTION
 from tests.e2e.foreign_catalogue import a_record, rkey
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
-from tests.remarks import A_RECORD
 from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, rig
 from tests.servers.databases import ON_SQLITE
 

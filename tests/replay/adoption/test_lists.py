@@ -23,10 +23,9 @@ from outbox.mirror.tables import mirror_target
 from outbox.record.dag_cbor import record_cid
 from outbox.views.status import mirrors
 from projections.lists import track_list
-from tests.dsl import ALICE, COLLECTION, a_list
+from tests.dsl import A_RECORD, ALICE, COLLECTION, a_list
 from tests.e2e.foreign_catalogue import rkey
 from tests.outbox.rigs.relay_rig import ARTIST
-from tests.remarks import A_RECORD
 from tests.replay.adoption.rig import AdoptRig, rig
 from tests.replay.adoption.test_adopt import counts
 from tests.servers.databases import ON_SQLITE

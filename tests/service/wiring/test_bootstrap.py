@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 
 from service.config.settings import Settings
-from service.wiring import bootstrap
 from service.wiring.bootstrap import build
 from service.wiring.identity import allows
-from tests.remarks import REMARKS, record_kinds
 
 
 def test_nothing_connects_before_it_is_used(tmp_path: Path) -> None:
@@ -48,7 +46,7 @@ def test_parts_that_are_switched_off_are_not_built(
     [
         (
             {},
-            f"repo:app.relay.track repo:fm.plyr.like repo:fm.plyr.comment repo:fm.plyr.actor.profile repo:fm.plyr.list repo:app.relay.list repo:{REMARKS} blob:audio/*",
+            "repo:app.relay.track repo:fm.plyr.like repo:fm.plyr.comment repo:fm.plyr.actor.profile repo:fm.plyr.list repo:app.relay.list blob:audio/*",
         ),
         (
             {"collection": "a.b.track", "old_collection": "a.c.track"},
@@ -58,9 +56,8 @@ def test_parts_that_are_switched_off_are_not_built(
     ],
 )
 def test_people_are_asked_for_the_collections_of_every_kind_of_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], scope: str
+    tmp_path: Path, given: dict[str, Any], scope: str
 ) -> None:
-    monkeypatch.setattr(bootstrap, "record_kinds", record_kinds)
     container = build(Settings(data=tmp_path, **given))
     assert container.services.oauth is not None
     assert scope in container.services.oauth.app.scope
