@@ -2,9 +2,11 @@
 
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 from unittest.mock import patch
 
+from aggregates.published import Published
 from aggregates.track import Track
 from aggregates.values import SupportGate
 from eventstore.unit_of_work import UnitOfWork
@@ -17,11 +19,15 @@ from outbox.relay import journal
 from tests.dsl import some_artwork
 from tests.fake_pds.account import Status
 from tests.fake_pds.limits import REQUESTS, WRITES_AN_HOUR
+from tests.simulation.kinds import KINDS
+from tests.simulation.relay_process import KINDS as RECORD_KINDS
 from tests.simulation.replay import replay
 from tests.simulation.virtual_time import Life
 from tests.simulation.world import OPERATOR, World
 
 Act = Callable[[World, random.Random], object]
+TEXTS = {records.collection: KINDS[records.aggregate].text for records in RECORD_KINDS}
+"""The field that another client edits, by collection."""
 
 
 def _upload(world: World, dice: random.Random) -> None:
@@ -35,25 +41,26 @@ def _upload_several(world: World, dice: random.Random) -> None:
 
 
 def _edit(world: World, dice: random.Random) -> None:
-    _tell(world, dice, lambda track: track.update_metadata(_fields(dice), at=world.clock()))
+    _tell(world, dice, lambda it: KINDS[type(it)].edit(it, dice, world.clock()))
 
 
-def _fields(dice: random.Random) -> dict[str, object]:
-    return dice.choice([
-        {"title": f"title {dice.randint(0, 9)}"},
-        {"album": dice.choice([None, "one", "two"])},
-        {"tags": (f"tag {dice.randint(0, 9)}",)},
-        {"description": f"text {dice.randint(0, 9)}", "title": "both"},
-    ])  # fmt: skip
+def _tell(
+    world: World,
+    dice: random.Random,
+    command: Callable[[Any], None],
+    kind: type[Published] | None = None,
+) -> None:
+    if ids := world.ids(kind):
+        world.tell(dice.choice(ids), command)
 
 
-def _tell(world: World, dice: random.Random, command: Callable[[Track], None]) -> None:
-    if world.tracks:
-        world.tell(dice.choice(sorted(world.tracks)), command)
+def _telling(command: Callable[[Any, datetime], None]) -> Act:
+    """A command that all kinds have."""
+    return lambda world, dice: _tell(world, dice, lambda it: command(it, world.clock()))
 
 
-def _telling(command: Callable[[Track, World, random.Random], None]) -> Act:
-    return lambda world, dice: _tell(world, dice, lambda track: command(track, world, dice))
+def _telling_a_track(command: Callable[[Track, World, random.Random], None]) -> Act:
+    return lambda world, dice: _tell(world, dice, lambda track: command(track, world, dice), Track)
 
 
 def _replace_audio(track: Track, world: World, dice: random.Random) -> None:
@@ -101,7 +108,7 @@ def _foreign(world: World, dice: random.Random) -> None:
         case "field":
             repo.put(key, {**value, "elsewhere": dice.randint(0, 9)})
         case "edit":
-            repo.put(key, {**value, "title": f"elsewhere {dice.randint(0, 9)}"})
+            repo.put(key, {**value, TEXTS.get(key[0], "title"): f"elsewhere {dice.randint(0, 9)}"})
         case "delete":
             repo.delete(key)
 
@@ -140,10 +147,16 @@ def _thaw(world: World, dice: random.Random) -> None:
         world.disturb()
 
 
-def _restore(unit: UnitOfWork, track: Track, _dice: random.Random) -> None:
-    track.restore_record(at=unit.now)
-    unit.save(track)
-    clear_conflict(unit.connection, track.did, track.TOPIC, track.subject_id)
+def _restore(world: World, dice: random.Random) -> None:
+    subject_id = dice.choice(world.ids())
+
+    def restore(unit: UnitOfWork) -> None:
+        it = world.loaded(unit, subject_id)
+        it.restore_record(at=unit.now)
+        unit.save(it)
+        clear_conflict(unit.connection, it.did, it.TOPIC, subject_id)
+
+    world.in_unit(subject_id, restore)
 
 
 def _decide(world: World, dice: random.Random) -> None:
@@ -156,20 +169,12 @@ def _decide(world: World, dice: random.Random) -> None:
 def _migrate(world: World, dice: random.Random) -> None:
     """All of an account's audio, behind whatever else there is to do."""
     did = dice.choice(world.dids)
-    track_ids = [track_id for track_id, owner in world.tracks.items() if owner == did]
+    track_ids = [each for each in world.ids(Track) if world.owners[each] == did]
     for track_id in track_ids:
         world.tell(track_id, lambda track: track.request_blob_migration(at=world.clock()))
     with world.database.write() as connection:
         mark_backfill(connection, did, Track.subjects(track_ids))
         requeue.queue_as_backfill(connection, did, Track.subjects(track_ids), world.clock())
-
-
-def _in_unit(work: Callable[[UnitOfWork, Track, random.Random], None]) -> Act:
-    def act(world: World, dice: random.Random) -> None:
-        track_id = dice.choice(sorted(world.tracks))
-        world.in_unit(track_id, lambda unit: work(unit, unit.load(Track, Track.create_id(track_id)), dice))
-
-    return act
 
 
 def _replay(world: World, dice: random.Random) -> None:
@@ -183,13 +188,13 @@ def _replay(world: World, dice: random.Random) -> None:
 
 
 def _doubt(world: World, dice: random.Random) -> None:
-    world.verify(dice.choice(sorted(world.tracks)))
+    world.verify(dice.choice(world.ids()))
 
 
 def _retry(world: World, dice: random.Random) -> None:
-    track_id = dice.choice(sorted(world.tracks))
+    [subject] = world.subjects([dice.choice(world.ids())])
     with world.database.write() as connection:
-        requeue.retry(connection, world.tracks[track_id], "track", track_id, world.clock())
+        requeue.retry(connection, world.owners[subject.id], *subject, world.clock())
     world.wake()
 
 
@@ -228,13 +233,13 @@ ACTS: dict[str, Act] = {
     "upload": _upload,
     "upload several": _upload_several,
     "edit": _edit,
-    "replace audio": _telling(_replace_audio),
-    "gate": _telling(_gate),
-    "artwork": _telling(_artwork),
-    "blob": _telling(lambda track, world, _: track.request_blob_migration(at=world.clock())),
-    "delete": _telling(lambda track, world, _: track.delete(at=world.clock())),
-    "undelete": _telling(lambda track, world, _: track.undelete(at=world.clock())),
-    "restore": _in_unit(_restore),
+    "replace audio": _telling_a_track(_replace_audio),
+    "gate": _telling_a_track(_gate),
+    "artwork": _telling_a_track(_artwork),
+    "blob": _telling_a_track(lambda track, world, _: track.request_blob_migration(at=world.clock())),
+    "delete": _telling(lambda it, at: it.delete(at=at)),
+    "undelete": _telling(lambda it, at: it.undelete(at=at)),
+    "restore": _restore,
     "decide": _decide,
     "migrate": _migrate,
     "doubt": _doubt,
@@ -271,6 +276,7 @@ WEIGHTS = {
     "decide": 4, "migrate": 2, "doubt": 3, "retry": 2, "pause": 2, "redrive": 2, "probe": 1, "prune": 2,
     "tokens expire": 2, "deactivate": 1, "activate": 1, "take down": 1, "move": 1, "limits": 1,
 }  # fmt: skip
+OF_ALL_KINDS = {**WEIGHTS, "upload several": 16}
 WITH_DECISIONS = {**WEIGHTS, "foreign": 30, "doubt": 24, "decide": 24, "wait": 12}
 """Other clients are busy, and scans and artists with them."""
 WITH_DELETIONS = {**WEIGHTS, "delete account": 6, "upload": 6, "move": 3, "sign in": 4}

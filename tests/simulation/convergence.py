@@ -5,10 +5,12 @@ from typing import Any
 from sqlalchemy import CompoundSelect, Select, bindparam, or_, select, union_all
 
 from eventstore.jobs.table import job
+from outbox.lists.references import ELSEWHERE, FOLLOWERS, OWN
 from outbox.mirror.pausing import resume
-from outbox.mirror.states import PROBED, LaneState
+from outbox.mirror.states import PROBED, LaneState, MirrorReason
 from outbox.mirror.tables import NEVER, blob_job, mirror_lane, mirror_target
 from outbox.views.status import Mirror
+from projections.reactions import REACTION
 from tests.fake_pds.account import Status
 from tests.simulation.network_faults import NO_FAULT
 from tests.simulation.virtual_time import Life
@@ -78,6 +80,8 @@ _ASKED = (
 _LATER = union_all(
     select(mirror_target.c.did).where(mirror_target.c.look_at < NEVER),
     select(blob_job.c.did).where(or_(blob_job.c.requested, blob_job.c.again)),
+    select(job.c.account).where(job.c.kind.in_([OWN.kind, ELSEWHERE.kind, FOLLOWERS])),
+    select(job.c.account).where(job.c.kind == REACTION, job.c.progress.is_(None)),
 )
 _HELD = union_all(
     select(mirror_lane.c.did).where(mirror_lane.c.lease_until > bindparam("now")),
@@ -89,5 +93,7 @@ def unsettled(world: World) -> list[Mirror]:
     return [
         each
         for track_id, each in world.mirrors().items()
-        if each.state not in {"delivered", *WAITING} and not world.is_given_up(world.tracks[track_id])
+        if each.state not in {"delivered", *WAITING}
+        and each.reason != MirrorReason.SUBJECT
+        and not world.is_given_up(world.owners[track_id])
     ]

@@ -19,13 +19,21 @@ The numbers are those of the list of invariants that the relay was designed by. 
     I14  few requests a fault            request_invariants.faults_cost_few_requests, nothing_is_asked_in_vain
     I15  pruning loses nothing unacked   all of these, with the act "prune", which takes whatever it may however new
     I16  clock jumps of an hour          all of these, with the act "jump"
+    I19  lists follow tracks             following_invariants.lists_refer_to_the_newest
+    I20  counts are exact                following_invariants.counts_are_exact
 
 and elsewhere: I5 (a host that hangs) in bench/, I6 (a bad record) and I17 (both databases) in tests/outbox,
 I12b under real concurrency in tests/outbox/mirror/test_lanes.py, I18 (no secrets in logs) in tests/service.
 """
 
 from outbox.relay.delivery import MAX_CLOCK_JUMP
-from tests.simulation import host_invariants, record_invariants, request_invariants, row_invariants
+from tests.simulation import (
+    following_invariants,
+    host_invariants,
+    record_invariants,
+    request_invariants,
+    row_invariants,
+)
 from tests.simulation.convergence import heal, settle_down
 from tests.simulation.snapshot import Snapshot
 from tests.simulation.world import World
@@ -79,3 +87,5 @@ def at_the_end(world: World) -> None:
     snapshot = always(world)
     record_invariants.converged(snapshot)
     record_invariants.events_are_accounted_for(snapshot, settled=True)
+    following_invariants.lists_refer_to_the_newest(snapshot)
+    following_invariants.counts_are_exact(snapshot)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
+from application import reactions
 from eventstore.database import Database
 from eventstore.jobs import queue
 from outbox.blobs import jobs as blob_jobs
@@ -21,7 +22,7 @@ from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.result import Outcome
 from outbox.threads import in_thread
 from outbox.tracks.record import GENERATION
-from tests.simulation import record_invariants, request_invariants, row_invariants
+from tests.simulation import following_invariants, record_invariants, request_invariants, row_invariants
 
 Switch = Callable[[pytest.MonkeyPatch], None]
 
@@ -105,6 +106,15 @@ def without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "backoff", lambda _failures, **_limits: timedelta())
 
 
+def without_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists do not hear that a record has changed."""
+    monkeypatch.setattr(settle, "is_listed", lambda _settled: False)
+
+
+def without_counting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reactions, "carry", lambda *_: None)
+
+
 MISSED_BY: Mapping[Switch, Callable[..., object]] = {
     without_swaps: record_invariants.foreign_values_are_safe,
     without_recognition: record_invariants.waits_are_true,
@@ -113,8 +123,12 @@ MISSED_BY: Mapping[Switch, Callable[..., object]] = {
     without_backoff: request_invariants.faults_cost_few_requests,
     without_verification: record_invariants.converged,
     without_intents: record_invariants.converged,
+    without_references: following_invariants.lists_refer_to_the_newest,
+    without_counting: following_invariants.counts_are_exact,
 }
 """Each protection with the invariant that it keeps."""
+MISSED_BESIDE_OTHER_KINDS = frozenset({without_references, without_counting})
+"""Those that worlds of tracks alone do not have."""
 MISSED_AFTER_CRASHES = frozenset({without_intents})
 """Those that only stories with crashes miss: a write of ours is known by its generation as well as by its row. What the row
 alone tells is that a create may still land, after a delete even, whose relay has died or lost its lease.

@@ -2,12 +2,11 @@
 
 from itertools import pairwise
 
+from outbox.mirror.states import MirrorReason
 from outbox.record.dag_cbor import Record as Value
-from outbox.tracks.record import OWN_FIELDS
 from tests.fake_pds.repo import Commit
 from tests.simulation.convergence import WAITING
-from tests.simulation.relay_process import RECORDS
-from tests.simulation.snapshot import Record, Snapshot, generation, is_ours
+from tests.simulation.snapshot import EVERYTHING, Record, Snapshot, generation, is_ours
 
 STATUSES = frozenset({"none", "delivered", "superseded", "cancelled", "pending", "parked", *WAITING})
 
@@ -19,7 +18,9 @@ def converged(snapshot: Snapshot, *, was_told: bool = False) -> None:
     given up: its PDS answers no look any more.
     """
     for record in snapshot.records:
-        is_given_up = snapshot.world.is_given_up(record.track.did)
+        is_given_up = snapshot.world.is_given_up(record.state.did)
+        if record.mirror.reason == MirrorReason.SUBJECT:
+            continue  # its track has no record
         if record.mirror.state == "parked":
             assert is_given_up, record
             continue
@@ -27,37 +28,42 @@ def converged(snapshot: Snapshot, *, was_told: bool = False) -> None:
         if (
             record.mirror.state == "delivered"
             and record.stored is not None
-            and record.track.deleted_at is None
+            and record.state.deleted_at is None
         ):
             adopted = record.mirror.record_cid == record.stored.cid
-            assert not adopted or _says_the_track(record, record.stored.value), record
+            assert not adopted or _says_the_log(record, record.stored.value), record
         by_others = bool(record.commits) and not is_ours(record.commits[-1])
         is_unseen = (by_others or _others_let_in(record)) and not (was_told and not is_given_up)
         if record.mirror.state in WAITING or is_unseen:
             continue  # it waits for a person, or the relay does not know yet
-        if record.track.deleted_at is not None:
+        if record.state.deleted_at is not None:
             assert record.stored is None or by_others, record
         elif by_others:
             assert record.stored is not None, record
-            assert _says_the_track(record, record.stored.value), record
+            assert _says_the_log(record, record.stored.value), record
         else:
             assert record.stored is not None, record
-            ours = {name: value for name, value in record.stored.value.items() if name in OWN_FIELDS}
-            assert ours == RECORDS.record_of(record.track, record.mirror.generation), record
+            wanted = record.records.record_of(record.state, record.mirror.generation)
+            assert _own(record, record.stored.value) == _own(record, wanted), record
 
 
 def _others_let_in(record: Record) -> bool:
     """Whether an older put of ours came late, and only since others had deleted a record that is still wanted."""
     ours = [commit for commit in record.commits if is_ours(commit)]
     newest = max(ours, key=generation, default=None)
-    if newest is None or record.track.deleted_at is not None or generation(ours[-1]) == generation(newest):
+    if newest is None or record.state.deleted_at is not None or generation(ours[-1]) == generation(newest):
         return False
     since = record.commits[record.commits.index(newest) :]
     return not all(is_ours(commit) for commit in since)
 
 
-def _says_the_track(record: Record, value: Value) -> bool:
-    return RECORDS.own_part(value) == RECORDS.own_part(RECORDS.record_of(record.track, 0))
+def _says_the_log(record: Record, value: Value) -> bool:
+    return record.records.own_part(value) == record.own_part_at(EVERYTHING)
+
+
+def _own(record: Record, value: Value) -> Value:
+    """With the generation."""
+    return {name: each for name, each in value.items() if name in record.records.own_fields}
 
 
 def generations_rise(snapshot: Snapshot) -> None:
@@ -87,8 +93,7 @@ def puts_are_the_log(snapshot: Snapshot) -> None:
         for commit in record.commits:
             if is_ours(commit) and commit.value is not None:
                 gen = generation(commit)
-                expected = RECORDS.own_part(RECORDS.record_of(record.at(gen), gen))
-                assert RECORDS.own_part(commit.value) == expected, f"{record}: at {gen}"
+                assert record.records.own_part(commit.value) == record.own_part_at(gen), f"{record}: at {gen}"
 
 
 def foreign_values_are_safe(snapshot: Snapshot) -> None:
@@ -105,7 +110,7 @@ def foreign_values_are_safe(snapshot: Snapshot) -> None:
 
 
 def _check_foreign(record: Record, before: list[Commit], ours: Commit, decided: list[Value]) -> None:
-    foreign, gen = before[-1], generation(ours)
+    foreign, gen, records = before[-1], generation(ours), record.records
     assert ours.value is not None
     where = f"{record}: {gen} over {foreign.action} elsewhere"
     if foreign.value is None:
@@ -113,8 +118,8 @@ def _check_foreign(record: Record, before: list[Commit], ours: Commit, decided: 
         return
     base = next((commit.value for commit in reversed(before) if is_ours(commit)), None)
     assert base is not None, where
-    assert RECORDS.own_part(foreign.value) in [RECORDS.own_part(base), *decided], where
-    kept = {name: value for name, value in foreign.value.items() if name not in OWN_FIELDS}
+    assert records.own_part(foreign.value) in [records.own_part(base), *decided], where
+    kept = {name: value for name, value in foreign.value.items() if name not in records.own_fields}
     assert kept.items() <= ours.value.items(), f"{where}: unknown fields were lost"
 
 
@@ -140,14 +145,15 @@ def waits_are_true(snapshot: Snapshot) -> None:
     """A record waits for a person only because of a foreign change: our own writes are always recognized."""
     for record in snapshot.records:
         if record.mirror.state == "held":
-            assert any(_changed_ours(record.commits, index) for index in range(len(record.commits))), record
+            assert any(_changed_ours(record, index) for index in range(len(record.commits))), record
         if record.mirror.state == "detached":
             assert any(each.value is None and not is_ours(each) for each in record.commits), record
 
 
-def _changed_ours(commits: list[Commit], index: int) -> bool:
+def _changed_ours(record: Record, index: int) -> bool:
+    commits, own_part = record.commits, record.records.own_part
     before, after = (commits[index - 1].value or {} if index else {}), commits[index].value or {}
-    return not is_ours(commits[index]) and RECORDS.own_part(before) != RECORDS.own_part(after)
+    return not is_ours(commits[index]) and own_part(before) != own_part(after)
 
 
 def events_are_accounted_for(snapshot: Snapshot, *, settled: bool = False) -> None:

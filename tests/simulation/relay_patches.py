@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from unittest.mock import patch
 from eventstore.database import Database
 from eventstore.jobs import worker as worker_module
 from eventstore.jobs.worker import Worker
+from outbox.lists import references
 from outbox.probes import jobs as probe_jobs_module
 from outbox.relay import relay as relay_module
 from tests.outbox.rigs import working_relay as working_relay_module
@@ -21,6 +23,8 @@ from tests.simulation.virtual_time import VirtualLoop
 POLL_SECONDS, IDLE_SECONDS = 20.0, 120.0
 """Instead of one or fifteen: an idle relay's polls are most of what a run costs."""
 
+FOREIGN_SECONDS = 1800.0
+"""Instead of a day, in which lists follow records of other accounts."""
 GONE_AFTER = timedelta(hours=4)
 """Instead of three days, through which a relay would poll again and again."""
 
@@ -84,6 +88,7 @@ def patched(
         _quick_worker(polls),
         _quick(working_relay_module, "tend_lanes", polls, idle_polls.TARGETS),
         patch.object(probe_jobs_module, "GONE_AFTER", GONE_AFTER),
+        patch.object(references, "ELSEWHERE", replace(references.ELSEWHERE, seconds=FOREIGN_SECONDS)),
         patch.object(relay_module, "claim", polls.wrap(counted, idle_polls.LANES_DUE)),
         patch.object(relay_module, "seconds_until_due", polls.wrap_due(relay_module.seconds_until_due)),
     )

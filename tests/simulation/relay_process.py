@@ -9,28 +9,38 @@ from functools import cache, partial
 import httpx
 
 from aggregates.values import Audio
+from application.reactions import reaction_kind
+from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
+from eventstore.jobs.kinds import Kind
 from identity.resolution.resolver import Resolver
 from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
 from outbox.blobs.worker import Uploads
+from outbox.lists.record import ListRecords
+from outbox.lists.references import references_kinds
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.lanes import park_lane
 from outbox.pds.client import Pds
 from outbox.probes.jobs import Probes
+from outbox.profiles.record import ProfileRecords
+from outbox.reactions.record import CommentRecords, LikeRecords
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import RelayLimits
 from outbox.tracks.record import RecordUrls, TrackRecords
 from service.wiring.adapters import IdentityDirectory, lane_signed_in
-from tests.dsl import COLLECTION, OLD_COLLECTION
+from tests.dsl import COLLECTION, LISTS, OLD_COLLECTION
 from tests.fake_pds.values import blob_cid
 from tests.outbox.rigs.working_relay import WorkingRelay
 from tests.simulation.network import Network
 from tests.simulation.virtual_time import Process, VirtualLoop
 
-RECORDS = TrackRecords(RecordUrls("https://tape.example.com"), COLLECTION, OLD_COLLECTION)
-KINDS = RecordKinds(RECORDS)
+URLS = RecordUrls("https://tape.example.com")
+RECORDS = TrackRecords(URLS, COLLECTION, OLD_COLLECTION)
+KINDS = RecordKinds(
+    RECORDS, LikeRecords(), CommentRecords(), ProfileRecords(URLS.artwork), ListRecords(LISTS)
+)
 SECRET = "a secret of at least 32 characters"
 LEASE = timedelta(seconds=60)
 
@@ -57,6 +67,13 @@ def sessions_of(log: EventLog, http: httpx.AsyncClient) -> PdsSessions:
     return PdsSessions(log, cipher(), http, on_reauth=park_lane, on_signed_in=signed_in)
 
 
+def following(log: EventLog) -> list[Kind]:
+    return [
+        *references_kinds(log, Threads("references", 1)),
+        reaction_kind(log, Threads("reactions", 1)),
+    ]
+
+
 class RelayProcess:
     def __init__(
         self,
@@ -67,7 +84,9 @@ class RelayProcess:
         audio: Bytes,
         *,
         has_ended: Callable[[str], bool],
+        follows: bool,
     ) -> None:
+        """With jobs that follow deliveries and commands, if there is anything to follow."""
         self.process = Process(name)
         self._loop = loop
         self._stop = asyncio.Event()
@@ -83,6 +102,7 @@ class RelayProcess:
             owner=name,
             limits=RelayLimits(4, LEASE),
             has_ended=has_ended,
+            also=following(log) if follows else (),
         )
         self.task = self.process.start(loop, self.relay.run(self._stop))
 

@@ -105,7 +105,7 @@ def _was_lost(world: World, received: Passage) -> bool:
 def faults_cost_few_requests(world: World) -> None:
     """I14: whatever fails, the requests for an account are few in every minute."""
     sent: dict[str | None, list[float]] = defaultdict(list)
-    records: Counter[str | None] = Counter(world.tracks.values())
+    records: Counter[str | None] = Counter(world.owners.values())
     for passage in world.network.passages:  # in the order in which they were sent
         times = sent[passage.did]
         times.append(passage.sent_at)

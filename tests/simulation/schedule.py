@@ -7,9 +7,12 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from aggregates.published import Published
+from aggregates.track import Track
 from outbox.relay.delivery import LATE_CREATE_WINDOW
 from tests.simulation import invariants
-from tests.simulation.actions import ACTS, WEIGHTS, WITH_CRASHES
+from tests.simulation.actions import ACTS, OF_ALL_KINDS, WEIGHTS, WITH_CRASHES
+from tests.simulation.kinds import ALL_KINDS
 from tests.simulation.network_faults import FAULTS, LATE
 from tests.simulation.world import World
 
@@ -47,6 +50,8 @@ class Schedule:
     shape: Shape = SHAPES[0]
     kinds: tuple[str, ...] = tuple(FAULTS)
     """Of what kinds bad luck is."""
+    of: tuple[type[Published], ...] = (Track,)
+    """What accounts make, in turn."""
 
     def begin(self) -> World:
         accounts, hosts, lanes = self.shape
@@ -57,6 +62,7 @@ class Schedule:
             hosts=hosts,
             lanes_of_a_host=lanes,
             kinds=self.kinds,
+            of=self.of,
         )
         world.slow_threads = self.slow_threads
         world.network.oldest_create = LATE_CREATE_WINDOW.total_seconds()
@@ -76,7 +82,8 @@ class Schedule:
 
     def __str__(self) -> str:
         lines = [f"Schedule({self.seed}, {self.chance}, (", *(f"    {step}," for step in self.steps)]
-        return "\n".join([*lines, f"), {self.slow_threads}, {self.shape}, {self.kinds})"])
+        of = ", ".join(each.__name__ for each in self.of)
+        return "\n".join([*lines, f"), {self.slow_threads}, {self.shape}, {self.kinds}, ({of},))"])
 
 
 def drawn(seed: int, length: int = LENGTH, weights: Mapping[str, int] = WEIGHTS) -> Schedule:
@@ -91,6 +98,11 @@ def drawn(seed: int, length: int = LENGTH, weights: Mapping[str, int] = WEIGHTS)
 def drawn_with_crashes(seed: int) -> Schedule:
     """A schedule of this seed in which relays die, or their leases end, and what they have sent arrives late."""
     return replace(drawn(seed, weights=WITH_CRASHES), kinds=LATE)
+
+
+def drawn_of_all_kinds(seed: int) -> Schedule:
+    """A schedule of this seed in which accounts make all kinds of records, and lists and counts follow tracks."""
+    return replace(drawn(seed, 24, OF_ALL_KINDS), of=ALL_KINDS)
 
 
 def failure(schedule: Schedule) -> Exception | None:

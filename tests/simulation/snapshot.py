@@ -3,19 +3,22 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from sqlalchemy import select
 
-from aggregates.track import Track
+from aggregates.published import Published, PublishedEvent
 from eventstore.change import RecordedEvent
 from outbox.mirror.tables import delivery_attempt
 from outbox.pds.verdict import Kind
-from outbox.tracks.record import GENERATION
+from outbox.record.dag_cbor import Record as Value
+from outbox.record.kind import GENERATION, RecordKind
 from outbox.views.deliveries import EventDelivery, deliveries
 from outbox.views.status import Mirror
 from tests.fake_pds.pds import SERVICE
 from tests.fake_pds.repo import Commit, Stored
 from tests.simulation.convergence import is_at_work
+from tests.simulation.relay_process import KINDS
 from tests.simulation.world import World
 
 EVERYTHING = 2**53
@@ -33,7 +36,8 @@ def generation(commit: Commit) -> int:
 
 @dataclass(frozen=True)
 class Record:
-    track_id: int
+    subject_id: int
+    kind: type[Published]
     events: list[RecordedEvent]
     commits: list[Commit]
     stored: Stored | None
@@ -42,19 +46,27 @@ class Record:
     """The generations that the relay knew the PDS had, at one time or another."""
 
     def __str__(self) -> str:
-        return f"track {self.track_id}, {self.mirror}"
+        return f"{self.kind.TOPIC} {self.subject_id}, {self.mirror}"
 
     @cached_property
-    def track(self) -> Track:
+    def state(self) -> Any:
         return self.at(EVERYTHING)
 
-    def at(self, position: int) -> Track:
-        track: Track | None = None
+    @property
+    def records(self) -> RecordKind:
+        return KINDS[self.kind.TOPIC]
+
+    def at(self, position: int) -> Any:
+        state: Any = None
         for each in self.events:
             if each.position <= position:
-                track = each.event.mutate(track)
-        assert track is not None
-        return track
+                state = each.event.mutate(state)
+        assert state is not None
+        return state
+
+    def own_part_at(self, generation: int) -> Value:
+        """What the log said then, without the generation."""
+        return self.records.own_part(self.records.record_of(self.at(generation), generation))
 
     @property
     def facts(self) -> list[tuple[int, bool]]:
@@ -62,7 +74,7 @@ class Record:
         return [
             (each.position, each.event.touches_record())
             for each in self.events
-            if isinstance(each.event, Track.Event)
+            if isinstance(each.event, PublishedEvent)
         ]
 
 
@@ -77,14 +89,15 @@ class Snapshot:
         acked = self._acked()
         self.records = [
             Record(
-                track_id,
-                events[Track.create_id(track_id)],
-                [commit for commit in world.repo(did).commits if commit.key == world.key(track_id)],
-                world.repo(did).records.get(world.key(track_id)),
-                found[track_id],
-                acked[world.key(track_id)],
+                subject_id,
+                world.kinds[subject_id],
+                events[world.kinds[subject_id].create_id(subject_id)],
+                [commit for commit in world.repo(did).commits if commit.key == world.key(subject_id)],
+                world.repo(did).records.get(world.key(subject_id)),
+                found[subject_id],
+                acked[world.key(subject_id)],
             )
-            for track_id, did in world.tracks.items()
+            for subject_id, did in world.owners.items()
         ]
 
     def _acked(self) -> dict[tuple[str, str], list[int]]:
@@ -96,5 +109,5 @@ class Snapshot:
 
     def deliveries(self, record: Record) -> dict[int, EventDelivery]:
         with self.world.database.read() as connection:
-            of = (self.world.tracks[record.track_id], "track", record.track_id)
+            of = (self.world.owners[record.subject_id], record.kind.TOPIC, record.subject_id)
             return dict(deliveries(connection, *of, record.facts, mirror=record.mirror))

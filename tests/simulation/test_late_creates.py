@@ -2,6 +2,11 @@
 
 import pytest
 
+from aggregates.comment import Comment
+from aggregates.profile import Profile
+from aggregates.published import Published
+from aggregates.track import Track
+from aggregates.track_list import TrackList
 from outbox.relay.delivery import LATE_CREATE_WINDOW
 from tests.simulation import invariants, protections
 from tests.simulation import network_faults as faults
@@ -12,6 +17,7 @@ from tests.simulation.world import World
 LATE = LATE_CREATE_WINDOW.total_seconds() / 2
 
 
+@pytest.mark.parametrize("of", [Track, Comment, Profile, TrackList], ids=lambda of: of.TOPIC)
 @pytest.mark.parametrize(
     "faults_of_requests",
     [
@@ -21,9 +27,11 @@ LATE = LATE_CREATE_WINDOW.total_seconds() / 2
         pytest.param([faults.twice(LATE)], id="the copy of a create that was answered"),
     ],
 )
-def test_a_delete_waits_for_a_create_that_may_still_land(faults_of_requests: list[NetworkFault]):
+def test_a_delete_waits_for_a_create_that_may_still_land(
+    faults_of_requests: list[NetworkFault], of: type[Published]
+):
     """Upload, let the relay try twice, delete, and wait until everything has landed."""
-    with World(1, relays=1) as world:
+    with World(1, relays=1, of=(of,)) as world:
         world.network.plan = faults.ScriptedFaults(faults_of_requests)
         track_id = world.upload(world.dids[0])
         world.relays[0].relay.wake()

@@ -74,7 +74,7 @@ def moves(world: World, track_id: int) -> None:
 
 def is_in_its_new_place_alone(world: World, track_id: int) -> None:
     """What the log says is there, and nothing where it was."""
-    track, mirror = world.track(track_id), world.mirrors()[track_id]
+    track, mirror = world.state(track_id), world.mirrors()[track_id]
     assert mirror.is_settled, mirror
     records = world.repo(track.did).records
     assert (OLD_COLLECTION, track.rkey) not in records, mirror
@@ -84,7 +84,7 @@ def is_in_its_new_place_alone(world: World, track_id: int) -> None:
 
 
 def was_never_nowhere(world: World, track_id: int) -> None:
-    track = world.track(track_id)
+    track = world.state(track_id)
     there: set[str] = set()
     for commit in world.repo(track.did).commits:
         collection, rkey = commit.key

@@ -6,21 +6,26 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.config.settings import Settings
+from service.wiring.log import record_kinds
 from tests.simulation import protections, record_invariants
 from tests.simulation.actions import WEIGHTS, WITH_DECISIONS, WITH_DELETIONS, WITH_REPLAYS
-from tests.simulation.schedule import LENGTH, Schedule, drawn, drawn_with_crashes, failure
+from tests.simulation.kinds import ALL_KINDS
+from tests.simulation.relay_process import URLS
+from tests.simulation.schedule import LENGTH, Schedule, drawn, drawn_of_all_kinds, drawn_with_crashes, failure
 from tests.simulation.snapshot import Snapshot
 from tests.simulation.world import World
 
 DEEP = bool(os.environ.get("TEST_DEEP"))
 SEARCHES = {
-    "drawn(seed)": (drawn, 5, 2000),
-    "drawn(seed, 20, WITH_DECISIONS)": (lambda seed: drawn(seed, 20, WITH_DECISIONS), 2, 1500),
-    "drawn(seed, 16, WITH_DELETIONS)": (lambda seed: drawn(seed, 16, WITH_DELETIONS), 2, 1500),
-    "drawn(seed, 20, WITH_REPLAYS)": (lambda seed: drawn(seed, 20, WITH_REPLAYS), 2, 1500),
-    "drawn_with_crashes(seed)": (drawn_with_crashes, 2, 2000),
+    "drawn(seed)": (drawn, 5, 1000),
+    "drawn(seed, 20, WITH_DECISIONS)": (lambda seed: drawn(seed, 20, WITH_DECISIONS), 2, 450),
+    "drawn(seed, 16, WITH_DELETIONS)": (lambda seed: drawn(seed, 16, WITH_DELETIONS), 2, 450),
+    "drawn(seed, 20, WITH_REPLAYS)": (lambda seed: drawn(seed, 20, WITH_REPLAYS), 2, 450),
+    "drawn_with_crashes(seed)": (drawn_with_crashes, 2, 1000),
+    "drawn_of_all_kinds(seed)": (drawn_of_all_kinds, 2, 450),
 }
-"""What happens: anything; decisions about foreign edits; deletions of accounts; wiped repositories; crashes of relays. With the
+"""What happens: anything; decisions about foreign edits; deletions of accounts; wiped repositories; crashes of relays; all kinds of records. With the
 numbers of seeds, without TEST_DEEP and with it."""
 MISSED_LATE = {
     protections.without_reading_once: 50,
@@ -44,6 +49,11 @@ def test_every_invariant_holds_whatever_happens(draw: str):
         if (error := failure(schedule)) is not None:
             error.add_note(f"to see it again, seed {seed}: {draw}.run()\n{schedule}")
             raise error
+
+
+def test_worlds_make_every_kind_of_record_that_the_service_writes():
+    written = record_kinds(Settings(), URLS)
+    assert {each.aggregate for each in written} == {*ALL_KINDS}
 
 
 def test_a_world_without_faults_delivers_within_a_second():
@@ -72,6 +82,8 @@ def a_thousand(switch_off: protections.Switch) -> Iterator[Schedule]:
     """The schedules one of which must fail without the protection."""
     if switch_off in protections.MISSED_AFTER_CRASHES:
         return (drawn_with_crashes(seed) for seed in _seeds(1000, switch_off))
+    if switch_off in protections.MISSED_BESIDE_OTHER_KINDS:
+        return map(drawn_of_all_kinds, _seeds(1000, switch_off))
     return (
         drawn(seed, LENGTHS.get(switch_off, LENGTH), weights)
         for seed in _seeds(500, switch_off)

@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -12,13 +12,17 @@ from pydantic import SecretStr
 from sqlalchemy import insert
 
 from aggregates.errors import TrackError
+from aggregates.published import Published, Subject
 from aggregates.track import Track
 from eventstore.change import Envelope
 from eventstore.event_log import EventLog
+from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.accounts import Accounts
 from identity.sessions.app_password_grants import create_session
 from identity.sessions.session_store import SessionKind
 from outbox.conflicts.conflicts import conflict_of, keep_ours, keep_theirs
+from outbox.lists.items import ListItems
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import LaneState
@@ -26,16 +30,18 @@ from outbox.mirror.tables import pds_host
 from outbox.mirror.targets import MirrorTargets
 from outbox.views.overview import lane_of
 from outbox.views.status import Mirror, mirrors
-from tests.dsl import a_track
+from service.schema.tables import READ_MODELS
 from tests.fake_pds.account import Status
 from tests.fake_pds.pds import SERVICE, FakePds
 from tests.fake_pds.plc import FakePlc
 from tests.fake_pds.repo import Repo
+from tests.simulation.kinds import KINDS
 from tests.simulation.memory_database import memory_database
 from tests.simulation.network import Network
 from tests.simulation.network_faults import FAULTS, RandomFaults
 from tests.simulation.relay_patches import Errors, patched
-from tests.simulation.relay_process import LEASE, RECORDS, Bytes, RelayProcess, sessions_of
+from tests.simulation.relay_process import KINDS as RECORD_KINDS
+from tests.simulation.relay_process import LEASE, Bytes, RelayProcess, sessions_of
 from tests.simulation.virtual_time import Life, VirtualLoop
 
 if TYPE_CHECKING:
@@ -59,8 +65,10 @@ class World:
         lanes_of_a_host: int = 4,
         chance: float = 0.0,
         kinds: Iterable[str] = tuple(FAULTS),
+        of: Sequence[type[Published]] = (Track,),
     ) -> None:
-        self.seed = seed
+        """`kinds` are those of bad luck, `of` those of records, which accounts make in turn."""
+        self.seed, self.of = seed, of
         self.dice = random.Random(seed)  # noqa: S311 - no secret
         random.seed(seed)  # of what the code itself leaves to chance
         self.loop = VirtualLoop(self._thread_delay)
@@ -71,15 +79,19 @@ class World:
         self.clock_sets: list[float] = []
         """When the clock was set: a pause that a PDS asked for cannot be measured across it."""
         self._disturbances: list[float] = []
-        self.tracks: dict[int, str] = {}
+        self.owners: dict[int, str] = {}
         self.decided: list[Record] = []
         """Values that another client wrote in our fields and the artist decided on."""
+        self.kinds: dict[int, type[Published]] = {}
         self._keys: dict[int, tuple[str, str]] = {}
         self._make_hosts(accounts, hosts)
         self.network = Network(self.loop, *self.hosts, self.plc, plan=RandomFaults(self.dice, chance, kinds))
         self.audio = Bytes()
         self.database = memory_database(self.clock)
-        self.log = EventLog(self.database, projections=[MirrorTargets()])
+        self.follows = of != (Track,)
+        """Whether anything follows records."""
+        self.projections = [MirrorTargets(), *([ListItems(), *READ_MODELS] if self.follows else ())]
+        self.log = EventLog(self.database, projections=self.projections)
         self._allow(lanes_of_a_host)
         self._errors = Errors()
         self.crowded: list[object] = []
@@ -87,6 +99,7 @@ class World:
         self._restore = patched(self.clock, self.loop, self._errors, self.crowded)
         self.relays: list[RelayProcess] = []
         for did in self.dids:
+            self._know(did)
             self.sign_in(did)
         for _ in range(relays):
             self.start_relay()
@@ -145,60 +158,81 @@ class World:
     # What artists and other clients do.
 
     def upload(self, did: str, **fields: Any) -> int:
-        track_id = len(self.tracks) + 1
-        self.tracks[track_id] = did
-        audio = self.audio.keep(f"ID3 {self.seed} {track_id}".encode())
-        track = a_track(track_id, did=did, audio=audio, at=self.clock(), **fields)
+        """The artist makes a track, or what is next of the kinds of the world."""
+        kind = self.of[len(self.owners) % len(self.of)]
         with self.log.unit_of_work(did, ARTIST) as unit:
-            unit.save(track)
-        self._keys[track_id] = track.collection, track.rkey
+            # what others read of a subject is found by the bucket in its id
+            number = len(self.owners) + 1
+            subject_id = next_subject_id(unit.connection, did) if self.follows else number
+            made = KINDS[kind].make(self, unit, did, subject_id, **fields)
+            unit.save(made)
+        self.owners[subject_id], self.kinds[subject_id] = did, kind
+        self._keys[subject_id] = made.collection, made.rkey
         self.wake()
-        return track_id
+        return subject_id
 
-    def tell(self, track_id: int, command: Callable[[Track], None]) -> bool:
-        """The artist gives the track a command; whether it was accepted."""
+    def _know(self, did: str) -> None:
+        """Only what others read of an account's tracks needs its row."""
+        if self.follows:
+            with self.database.write() as connection:
+                handle, origin = self.plc.places[did]
+                Accounts(self.database).upsert(
+                    connection, did=did, handle=handle, pds_url=origin, display_name=handle
+                )
+
+    def ids(self, kind: type[Published] | None = None) -> list[int]:
+        return [each for each in sorted(self.owners) if kind in {None, self.kinds[each]}]
+
+    def subjects(self, ids: Iterable[int]) -> list[Subject]:
+        return [Subject(self.kinds[each].TOPIC, each) for each in ids]
+
+    def tell(self, subject_id: int, command: Callable[[Any], None]) -> bool:
+        """The artist gives the subject a command; whether it was accepted."""
 
         def work(unit: UnitOfWork) -> None:
-            track = unit.load(Track, Track.create_id(track_id))
-            command(track)
-            unit.save(track)
+            subject = self.loaded(unit, subject_id)
+            command(subject)
+            unit.save(subject)
 
-        return self.in_unit(track_id, work)
+        return self.in_unit(subject_id, work)
 
-    def in_unit(self, track_id: int, work: Callable[[UnitOfWork], None]) -> bool:
-        """The artist does something to the track and what belongs to it, and whether it was not refused."""
+    def loaded(self, unit: UnitOfWork, subject_id: int) -> Any:
+        kind = self.kinds[subject_id]
+        return unit.load(kind, kind.create_id(subject_id))
+
+    def in_unit(self, subject_id: int, work: Callable[[UnitOfWork], None]) -> bool:
+        """The artist does something to the subject and what belongs to it, and whether it was not refused."""
         try:
-            with self.log.unit_of_work(self.tracks[track_id], ARTIST) as unit:
+            with self.log.unit_of_work(self.owners[subject_id], ARTIST) as unit:
                 work(unit)
         except TrackError:
             return False
         self.wake()
         return True
 
-    def decide(self, track_id: int, *, theirs: bool) -> None:
+    def decide(self, subject_id: int, *, theirs: bool) -> None:
         """The artist resolves a conflict with another client's change."""
-        with self.log.unit_of_work(self.tracks[track_id], ARTIST) as unit:
-            conflict = conflict_of(unit.connection, self.tracks[track_id], RECORDS, track_id)
+        did, records = self.owners[subject_id], RECORD_KINDS[self.kinds[subject_id].TOPIC]
+        with self.log.unit_of_work(did, ARTIST) as unit:
+            conflict = conflict_of(unit.connection, did, records, subject_id)
             if conflict is None:
                 return
-            track = unit.load(Track, Track.create_id(track_id))
+            subject = self.loaded(unit, subject_id)
             if theirs:
-                keep_theirs(unit, track, conflict)
+                keep_theirs(unit, subject, conflict)
             else:
-                keep_ours(unit, track, conflict)
-        self.decided.append(RECORDS.own_part(conflict.theirs or {}))
+                keep_ours(unit, subject, conflict)
+        self.decided.append(records.own_part(conflict.theirs or {}))
         self.wake()
 
-    def verify(self, track_id: int) -> None:
+    def verify(self, *ids: int) -> None:
         """A scan believes that the PDS holds something else."""
         with self.database.write() as connection:
-            reverify(connection, Track.subjects([track_id]), self.clock())
+            reverify(connection, self.subjects(ids), self.clock())
         self.wake()
 
     def verify_all(self) -> None:
-        with self.database.write() as connection:
-            reverify(connection, Track.subjects(self.tracks), self.clock())
-        self.wake()
+        self.verify(*self.owners)
 
     def wake(self) -> None:
         """One relay, or none, is in the process that took the command."""
@@ -268,14 +302,22 @@ class World:
     def repo(self, did: str) -> Repo:
         return self.host_of(did).repo(did)
 
-    def key(self, track_id: int) -> tuple[str, str]:
-        return self._keys[track_id]
+    def key(self, subject_id: int) -> tuple[str, str]:
+        return self._keys[subject_id]
 
     # Relays.
 
     def start_relay(self) -> RelayProcess:
         name = f"relay-{len(self.relays) + 1}"
-        made = RelayProcess(name, self.loop, self.log, self.network, self.audio, has_ended=self._has_ended)
+        made = RelayProcess(
+            name,
+            self.loop,
+            self.log,
+            self.network,
+            self.audio,
+            has_ended=self._has_ended,
+            follows=self.follows,
+        )
         self.relays.append(made)
         return made
 
@@ -289,24 +331,26 @@ class World:
 
     # What is to be seen.
 
-    def track(self, track_id: int) -> Track:
+    def state(self, subject_id: int) -> Any:
+        kind = self.kinds[subject_id]
         with self.database.read() as connection:
-            recorded = self.log.stream(connection, self.tracks[track_id], Track.create_id(track_id))
-        track = self.log.fold(Track, recorded)
-        assert track is not None
-        return track
+            recorded = self.log.stream(connection, self.owners[subject_id], kind.create_id(subject_id))
+        state = self.log.fold(kind, recorded)
+        assert state is not None
+        return state
 
     def lane(self, did: str) -> Any:
         with self.database.read() as connection:
             return lane_of(connection, did)
 
     def mirrors(self) -> dict[int, Mirror]:
+        found: dict[int, Mirror] = {}
         with self.database.read() as connection:
-            of_accounts = [
-                mirrors(connection, did, "track", [each for each, of in self.tracks.items() if of == did])
-                for did in self.dids
-            ]
-        return {track_id: mirror for found in of_accounts for track_id, mirror in found.items()}
+            for did in self.dids:
+                for kind in self.of:
+                    ids = [each for each in self.ids(kind) if self.owners[each] == did]
+                    found |= mirrors(connection, did, kind.TOPIC, ids)
+        return found
 
     @property
     def errors(self) -> list[str]:

@@ -1,10 +1,12 @@
-"""A relay, and the worker that runs beside it in its process, here for uploads and probes."""
+"""A relay, and the worker that runs beside it in its process, here for uploads, probes and what else a rig has."""
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from eventstore.event_log import EventLog
+from eventstore.jobs.kinds import Kind
 from eventstore.jobs.worker import Worker
 from outbox.blobs.worker import Uploads
 from outbox.mirror.requeue import tend_lanes
@@ -24,13 +26,14 @@ class WorkingRelay(Relay):
         probes: Probes,
         *args: Any,
         limits: RelayLimits,
+        also: Sequence[Kind] = (),
         **given: Any,
     ) -> None:
         super().__init__(log, delivery, *args, limits=limits, **given)
         who = {name: given[name] for name in ("owner", "has_ended") if name in given}
         self.jobs = Worker(
             log.database,
-            [uploads.kind(), probes.kind()],
+            [uploads.kind(), probes.kind(), *also],
             lease=limits.lease,
             may_work=lambda: not log.outdated(),
             **who,
