@@ -146,6 +146,24 @@ GOALS: Final = (
             bounded_by=bounds.ONE_LANE if accounts == "1 account" else bounds.ONE_PDS,
         )
     ),
+    *_on_both(
+        "edit of a track, until 10 lists of 500 items refer to it",
+        "bare putRecords of all",
+        "lists",
+        "{database}: edit of a track in 10 lists of 500 items",
+        2.0,
+    ),
+    *(
+        goal
+        for until in ("", ", until it is at the PDS")
+        for goal in _on_both(
+            f"another order of a list of 500 items{until}",
+            "a bare putRecord",
+            "lists",
+            f"{{database}}: another order of a list of 500 items{until}",
+            2.0,
+        )
+    ),
     Goal("statements of a delivery", "", "<= 6, counted by tests"),
     *(
         Goal(

@@ -18,12 +18,13 @@ from devpds.server import DevPds
 
 PROMISES = {
     "patch", "wait", "hosts", "backlog", "memory", "workers", "pages", "console", "replay", "search", "growth", "start", "rebuilding",
-    "neighbours",
+    "neighbours", "lists",
 }  # fmt: skip
 """The benches that fail where a figure of theirs is over its bound."""
 DEEP = bool(os.environ.get("TEST_DEEP"))
 LONG = {
     "patch", "wait", "edits", "pages", "console", "neighbours", "growth", "workers", "start", "hosts", "reads", "throughput", "rebuilding",
+    "lists",
 }  # fmt: skip
 DEEP_ALONE = (
     pytest.mark.skipif(not DEEP, reason="takes ten seconds to minutes: ./dev test --deep"),
