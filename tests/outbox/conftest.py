@@ -6,11 +6,11 @@ import pytest
 
 from devpds.server import DevPds
 from eventstore.database import Database
-from tests.outbox.rigs.kinds import each, each_desk
+from tests.outbox.rigs.kinds import any_kind, each, each_desk
 from tests.outbox.rigs.relay_rig import Clock, Rig, memory_rig_on, rig_on
 from tests.servers.atproto import PdsAccount
 
-__all__ = ["each", "each_desk"]
+__all__ = ["any_kind", "each", "each_desk"]
 
 
 @pytest.fixture

@@ -47,9 +47,8 @@ class ListsRig(Rig):
         return self.command(track_id, lambda it: it.edit({"name": changes["title"]}, at=self.clock()))
 
 
-KINDS = pytest.fixture(
-    params=[Rig, CommentsRig, ProfilesRig, ListsRig], ids=["tracks", "comments", "profiles", "lists"]
-)
+OTHERS = {"comments": CommentsRig, "profiles": ProfilesRig, "lists": ListsRig}
+KINDS = pytest.fixture(params=[Rig, *OTHERS.values()], ids=["tracks", *OTHERS])
 
 
 @KINDS
@@ -63,4 +62,16 @@ async def each(
 @KINDS
 async def each_desk(request: pytest.FixtureRequest, migrated_url: str) -> AsyncIterator[Rig]:
     async with memory_rig_on(migrated_url, request.param) as made:
+        yield made
+
+
+@pytest.fixture(params=[pytest.param("tracks", marks=pytest.mark.pds), *OTHERS])
+async def any_kind(request: pytest.FixtureRequest, migrated_url: str) -> AsyncIterator[Rig]:
+    """Tracks at a real PDS, and the other kinds at one in memory."""
+    if request.param == "tracks":
+        pds, account = map(request.getfixturevalue, ("pds", "pds_account"))
+        rig = rig_on(migrated_url, pds, account)
+    else:
+        rig = memory_rig_on(migrated_url, OTHERS[request.param])
+    async with rig as made:
         yield made
