@@ -6,7 +6,8 @@ from typing import Any
 
 from demo.service import Client, Service
 from devpds.server import DevPds
-from tests.e2e.artist import MIGRATE, UNDELETE, Artist
+from tests.e2e.artist import MIGRATE, Artist
+from tests.e2e.artists_of_kinds import KINDS
 from tests.e2e.eventually import eventually
 from tests.faults.exchange import Passage
 from tests.faults.faults import Fault
@@ -29,10 +30,21 @@ class Cast:
         self.stranger = Artist(service, pds, new_account(pds, plc))
         self.titles = (f"Take {number}" for number in itertools.count(1))
         self.agrees = True
+        self._subjects = {"tracks": self.subject}
         for artist in (self.subject, self.sibling, self.neighbour, self.stranger):
             artist.uploads()
             artist.agreed()
         assert self.subject.asks(MIGRATE).status_code == 200
+
+    def takes(self, kind: str) -> None:
+        """Let the subject be of this kind, in the same account."""
+        if kind not in self._subjects:
+            of_kind = KINDS[kind](self.service, self.subject.pds, self.account)
+            of_kind.uploads(title=next(self.titles))
+            of_kind.agreed()
+            self._subjects[kind] = of_kind
+        self.subject = self._subjects[kind]
+        self.proxy.seen.clear()
 
     # What is done
 
@@ -50,7 +62,7 @@ class Cast:
         return self.proxy.passed(*names, matches=lambda it: self.is_of(it, RECORD))
 
     def edits(self) -> str:
-        """Give the subject's track another title, and return that."""
+        """Give the subject another title, and return that."""
         return str(self.subject.edits(title=next(self.titles))["title"])
 
     def signs_in(self) -> None:
@@ -93,24 +105,22 @@ class Cast:
     def is_in_agreement(self) -> dict[str, Any]:
         """Wait until the subject's records are delivered, and leave the cast to the next test; gives the record."""
         if self.subject.agreed() is None:
-            assert self.subject.asks(UNDELETE).status_code == 200
+            self.subject.undeletes()
         record = self.subject.agreed()
         assert record is not None
-        assert "audioBlob" in record
+        assert "audioBlob" in record or self.subject is not self._subjects["tracks"]
         self.sibling.agreed()
         self.agrees = True
         return record
 
     @property
     def known(self) -> str | None:
-        """The title that the PDS has; None when it has no record."""
-        record = self.subject.record
-        return record["title"] if record is not None else None
+        return self.subject.known
 
     def await_request(self, *names: str) -> Passage:
         """Wait until something was sent for the subject's record, and give the first of it."""
         return self.proxy.await_passed(*names, matches=lambda it: self.is_of(it, RECORD))[0]
 
     def hangs_up(self) -> None:
-        for artist in (self.subject, self.neighbour, self.stranger):
+        for artist in (*self._subjects.values(), self.neighbour, self.stranger):
             artist.client.http.close()

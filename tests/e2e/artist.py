@@ -37,6 +37,12 @@ class Artist(Stage):
     def edits(self, **fields: Any) -> dict[str, Any]:
         return self.client.edit(self.track_id, **fields)
 
+    def deletes(self) -> None:
+        self.client.delete(self.track_id)
+
+    def undeletes(self) -> None:
+        assert self.asks(UNDELETE).status_code == 200
+
     def asks(self, action: str, **headers: str) -> httpx.Response:
         return self.client.http.post(f"/tracks/{self.track_id}/{action}", headers=headers)
 
@@ -50,6 +56,16 @@ class Artist(Stage):
     def edits_elsewhere(self, **fields: Any) -> None:
         """Another program of the artist changes the record at the PDS."""
         self.pds.put_record(self.did, COLLECTION, self.rkey, {**(self.record or {}), **fields})
+
+    @property
+    def text(self) -> str:
+        return str(self.client.track(self.track_id)["title"])
+
+    @property
+    def known(self) -> str | None:
+        """The title that the PDS has; None when it has no record."""
+        record = self.record
+        return record["title"] if record is not None else None
 
     @property
     def rkey(self) -> str:

@@ -104,5 +104,5 @@ def cast(casts: list[Cast], service: Service, proxied_pds: DevPds, pds: DevPds, 
         casts.append(Cast(service, proxied_pds, pds, proxy))
     cast = casts[-1]
     cast.agrees = False
-    proxy.seen.clear()
+    cast.takes("tracks")
     return cast
