@@ -49,11 +49,12 @@ async def hearing(rig: Rig) -> AsyncGenerator[RunningFollower]:
     async with follower(rig.database) as started:
         await until(started.alive)
         number = 0
-        while "known" not in started.heard:
-            number += 1
-            rig.edit(1, title=f"ours {number}")
-            await rig.relay_once()
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(30):  # where pytest ends a test, its fixtures wait for what it waits for
+            while "known" not in started.heard:
+                number += 1
+                rig.edit(1, title=f"ours {number}")
+                await rig.relay_once()
+                await asyncio.sleep(0.05)
         yield started
 
 
