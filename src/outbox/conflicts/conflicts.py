@@ -12,7 +12,7 @@ from aggregates.published import Published, Subject
 from eventstore.unit_of_work import UnitOfWork
 from outbox.lists.references import refresh_at_once
 from outbox.mirror.due import is_open
-from outbox.mirror.lanes import enter_host, hold_lane
+from outbox.mirror.lanes import enter_host
 from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import PAST, lane, mirror_lane, mirror_target, target
@@ -130,7 +130,6 @@ def keep_theirs(
     subject.adopt_foreign_edit(conflict.cid, adoptable(conflict, fields), at=unit.now)
     if kind.own_part(kind.record_of(subject, 0)) == kind.own_part(conflict.theirs or {}):
         unit.save(subject)
-        hold_lane(unit.connection, subject.did)
         acknowledge(unit.connection, conflict, unit.now)
         refresh_at_once(unit, subject.did, [Subject.of(subject)])
     else:
@@ -225,6 +224,7 @@ def keep_newer(
         unit.save(subject)
         gen = _desired_gen(unit.connection, key)
         acknowledge_as_found(unit.connection, key, gen, (cid, record), unit.now)
+        refresh_at_once(unit, key.did, [Subject.of(subject)])
         return
     subject.record_foreign_edit(cid, observed_at=unit.now)
     unit.save(subject)

@@ -10,16 +10,19 @@ from aggregates.track import Track
 from aggregates.track_list import TrackList
 from aggregates.values import ListItem, Visibility
 from eventstore.jobs.table import job
+from outbox.conflicts.conflicts import keep_newer
 from outbox.lists import references
 from outbox.lists.items import list_follower
 from outbox.lists.newest import ReferenceState, status_of
 from outbox.lists.references import ELSEWHERE, FOLLOWERS, FOREIGN_REFERENCE_SECONDS, OWN
 from outbox.mirror.tables import mirror_target
+from outbox.pds.client import RecordKey
 from outbox.relay.result import Outcome
 from projections.reactions import REACTION
 from projections.rebuild.rebuild import rebuild
 from tests.dsl import BOB, COLLECTION, a_list
 from tests.outbox.lists.test_references import ReferenceRig, uri_of
+from tests.outbox.rigs.foreign_writes import foreign_put
 from tests.outbox.rigs.relay_rig import ARTIST, memory_rig_on
 
 pytestmark = pytest.mark.anyio
@@ -113,6 +116,20 @@ async def test_a_list_follows_tracks_of_another_account_once_a_day_and_all_toget
     assert rig.of_bob(made)[0]["cid"] == rig.item(1).cid
     assert rig.list_of_bob().version == 3
     assert not rig.waiting()
+
+
+async def test_a_list_follows_a_track_of_another_account_that_is_newer_than_a_restored_log(
+    rig: FollowerRig,
+) -> None:
+    [made] = await rig.with_followers()
+    track = rig.edit(1, title="Edited")
+    await rig.settles()
+    rig.clock.advance(seconds=FOREIGN_REFERENCE_SECONDS + 1)
+    record, key = foreign_put(rig, track, note="theirs"), RecordKey.of_uri(uri_of(track))
+    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
+        keep_newer(unit, key, rig.cid(track), record, rig.kinds)
+    await rig.settles()
+    assert rig.of_bob(made) == [{"uri": key.uri, "cid": rig.cid(track)}]
 
 
 async def test_the_first_time_is_at_once_for_each_list(rig: FollowerRig) -> None:

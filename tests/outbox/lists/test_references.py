@@ -15,7 +15,7 @@ from application.reactions import reaction_kind
 from eventstore.coordination.threads import Threads
 from eventstore.jobs.table import job
 from eventstore.jobs.worker import Worker
-from outbox.conflicts.conflicts import conflict_of, keep_theirs
+from outbox.conflicts.conflicts import conflict_of, keep_newer, keep_theirs
 from outbox.lists import references
 from outbox.lists.references import (
     REFERENCE_SECONDS,
@@ -170,6 +170,17 @@ async def test_a_list_follows_a_track_as_another_client_wrote_it(rig: ReferenceR
         conflict = conflict_of(unit.connection, rig.did, rig.kinds[Track.TOPIC], 1)
         assert conflict is not None
         keep_theirs(unit, unit.load(Track, Track.create_id(1)), conflict)
+    await rig.relay_once()
+    assert rig.written(made) == [{"uri": uri_of(track), "cid": rig.cid(track)}]
+
+
+async def test_a_list_follows_a_record_that_is_newer_than_a_restored_log(rig: ReferenceRig) -> None:
+    [made] = await rig.with_lists()
+    track = rig.edit(title="Edited")
+    await rig.relay_once()
+    record, key = foreign_put(rig, track, note="theirs"), RecordKey.of_uri(uri_of(track))
+    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
+        keep_newer(unit, key, rig.cid(track), record, rig.kinds)
     await rig.relay_once()
     assert rig.written(made) == [{"uri": uri_of(track), "cid": rig.cid(track)}]
 
