@@ -75,8 +75,9 @@ class ListRecords(RecordKind):
 
     def merged(self, desired: Record, observed: Mapping[str, Any] | None) -> Record:
         """Add the observed fields that are not ours, also to items: other clients keep data in them."""
-        record, known = super().merged(desired, observed), _by_entry((observed or {}).get(ITEMS))
-        if known and ITEMS in desired:
+        record, theirs = super().merged(desired, observed), (observed or {}).get(ITEMS)
+        if ITEMS in desired and isinstance(theirs, list) and not all(map(_is_ours, theirs)):
+            known = _by_entry(theirs)
             record[ITEMS] = [
                 _merged(known.get(entry), item) for entry, item in _by_entry(desired[ITEMS]).items()
             ]
@@ -95,10 +96,17 @@ def _uris(value: Any) -> list[str] | None:
     return None if None in items else [item.uri for item in items if item is not None]
 
 
-def _by_entry(value: Any) -> Mapping[Entry, Record]:
-    items = value if isinstance(value, list) else []
+def _by_entry(items: list[Any]) -> Mapping[Entry, Record]:
     known = [(found, each) for each in items if (found := _reference(each)) is not None]
     return dict(zip(entries_of(found for found, _ in known), (each for _, each in known), strict=True))
+
+
+def _is_ours(item: Any) -> bool:
+    """Whether an item has no field that another client keeps in it: of hundreds, merging them would take long."""
+    match item:
+        case {"subject": {"uri": _, "cid": _, **of_subject}, **more}:
+            return not (of_subject or more)
+    return False
 
 
 def _merged(theirs: Record | None, ours: Record) -> Record:

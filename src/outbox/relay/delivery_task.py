@@ -5,6 +5,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, cached_property, partial
@@ -159,6 +160,12 @@ class DeliveryTask:
         """Whether the record is created because its owner, or an operator, had it restored."""
         restored = (isinstance(each.event, RecordRestored) for each in self.since_ack)
         return self.op == PUT and self.base is None and any(restored)
+
+    def with_intent(self, intent: int) -> Self:
+        """The same with its attempt, and with what was computed of it: a body is merged and encoded once."""
+        task = copy(self)
+        vars(task)["intent"] = intent
+        return task
 
     def on(self, base: str | None, observed: Record | None) -> Self:
         return replace(self, base=base, observed=observed, ever_sent=True, intent=None)

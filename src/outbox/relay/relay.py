@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 from math import inf
 from typing import Final
@@ -294,7 +294,7 @@ class Relay:
             begins_with_write = self.delivery.begins_with_write(task)
         except Exception:  # noqa: BLE001 - delivering it fails for that, which fails no other record
             begins_with_write = False
-        return replace(task, intent=write_intent(connection, lane, task, now)) if begins_with_write else task
+        return task.with_intent(write_intent(connection, lane, task, now)) if begins_with_write else task
 
     async def _deliver(self, lane: Lane, task: DeliveryTask, lease: LeaseClock) -> Result:
         """Deliver one target. A fault of its own fails this target and not the lane."""

@@ -99,6 +99,12 @@ def test_what_other_clients_keep_in_a_list_and_its_items_stays_where_it_is() -> 
     assert {each["subject"]["cid"] for each in merged["items"]} == {some_item(each).cid for each in "ABC"}
 
 
+@pytest.mark.parametrize("theirs", [item("B", note=1), {"subject": {**item("B")["subject"], "note": 1}}])
+def test_a_field_that_another_client_keeps_in_one_item_alone_stays(theirs: Record) -> None:
+    merged = RECORDS.merged(record_of("BA"), record_of("", items=[item("A"), theirs]))
+    assert merged["items"] == [theirs, item("A")]
+
+
 @pytest.mark.parametrize(
     ("theirs", "may"),
     [

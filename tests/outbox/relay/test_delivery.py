@@ -12,7 +12,7 @@ from sqlalchemy import event, update
 
 from outbox.mirror.tables import NEVER, mirror_target
 from outbox.record.dag_cbor import record_cid
-from outbox.relay import relay
+from outbox.relay import delivery_task, relay
 from outbox.relay.delivery_task import BATCH_FROM
 from outbox.relay.relay import MAX_RECORDS_PER_RUN
 from outbox.relay.result import Outcome
@@ -153,6 +153,13 @@ async def test_an_undelete_is_not_undone_by_a_delete_whose_answer_was_lost(desk:
 
     assert desk.remote(track) == wanted(desk, track)
     assert desk.mirror().state == "delivered"
+
+
+async def test_a_record_is_encoded_once_for_its_delivery(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, encode = [], delivery_task.encode
+    monkeypatch.setattr(delivery_task, "encode", lambda record: seen.append(record) or encode(record))
+    await delivered(desk)
+    assert len(seen) == 1
 
 
 async def test_a_delivery_that_failed_is_logged_as_not_delivered_with_what_happens_next(
