@@ -88,12 +88,20 @@ class CommandAttempt(Attempt):
         if (audio := await run_in_threadpool(decide)) is not None:
             await self.publish(audio)
 
-    async def commit(self, use_case: UseCase, respond: Respond, named: Collection[str] = ()) -> None:
+    async def commit(
+        self,
+        use_case: UseCase,
+        respond: Respond,
+        named: Collection[str] = (),
+        *,
+        is_long: bool = False,
+    ) -> None:
         """Run the use case in one unit of work, in the account's turn, and keep the result in it.
 
-        `named` are bytes that the command is known to name: they are reserved before.
+        `named` are bytes that the command is known to name: they are reserved before. A result that `is_long` is not made for a
+        caller who waits, and whom `response` shows another one.
         """
-        await self.run(self._transact, use_case, respond, named)
+        await self.run(self._transact, use_case, respond, named, is_long=is_long)
 
     async def response(self, *, waits: bool = True, for_all: bool = False) -> Response:
         """Wait for the PDS as long as the caller prefers, and answer with the state after it.
@@ -117,8 +125,11 @@ class CommandAttempt(Attempt):
             result, {"Preference-Applied": f"wait={self._wait_seconds}"} if is_preferred else None
         )
 
-    def _transact(self, use_case: UseCase, respond: Respond, named: Collection[str]) -> None:
+    def _transact(
+        self, use_case: UseCase, respond: Respond, named: Collection[str], *, is_long: bool
+    ) -> None:
         lock, services = self._lock, self._services
+        is_shown_later = is_long and lock is None and bool(self._command.preferred_wait_seconds)
         self.reserved.reserve(named)
         awaited.set(self._wait_seconds > 0)
 
@@ -139,8 +150,8 @@ class CommandAttempt(Attempt):
             unit.after_commit(services.wake)
             if lock is None and unit.is_unsent:
                 return partial(self._answer, reader, respond, subject)
-            result = respond(reader, subject)
-            if lock is not None:
+            result = None if is_shown_later else respond(reader, subject)
+            if lock is not None and result is not None:
                 lock.keep_result(unit, self.body.digest, _without_large_conflict(result))
             generation = reader.mirror(subject).generation if self._wait_seconds else 0
             return partial(self._keep_answer, result, respond, subject, generation)
@@ -157,7 +168,7 @@ class CommandAttempt(Attempt):
             self._keep_answer(respond(reader, subject), respond, subject, generation)
 
     def _keep_answer(
-        self, result: CommandResult, respond: Respond, subject: Subject, generation: int
+        self, result: CommandResult | None, respond: Respond, subject: Subject, generation: int
     ) -> None:
         self._result, self._answered = result, (respond, subject, generation)
 

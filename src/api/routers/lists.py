@@ -240,7 +240,9 @@ async def answer_new_list(
         if not attempt.is_repetition:
             command = await parse(request, attempt.body)
             named = cids_in(command.artwork)
-            await attempt.commit(lambda unit: use_case(unit, command, attempt.reserved), show, named)
+            await attempt.commit(
+                lambda unit: use_case(unit, command, attempt.reserved), show, named, is_long=True
+            )
     return await attempt.response()
 
 
@@ -269,7 +271,7 @@ async def answer_list(
                     return edit_list(unit, command, attempt.reserved)
                 return change_items(unit, command)
 
-            await attempt.commit(change, show or partial(shown_list, door), named)
+            await attempt.commit(change, show or partial(shown_list, door), named, is_long=True)
     return await attempt.response()
 
 

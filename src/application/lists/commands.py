@@ -65,7 +65,7 @@ def create_list(unit: UnitOfWork, command: CreateList, reserved: Reserved) -> Tr
     require_free(unit, command.list_type, command.name)
     fields = {name: value for name, value in vars(command).items() if name != "entries"}
     made = new_list(unit, **fields)
-    made.reorder(_items(unit, made, command.entries), at=unit.now)
+    made.reorder(_items(unit, made, command.entries, {}), at=unit.now)
     save(unit, made, before=())
     return made
 
@@ -216,15 +216,16 @@ def change_items(unit: UnitOfWork, command: ChangeItems) -> TrackList:
     before = made.items
     match command:
         case AddItem(entry=entry):
-            made.add(*_items(unit, made, [entry]), at=unit.now)
+            made.add(*_items(unit, made, [entry], tracks_of(unit, before)), at=unit.now)
         case RemoveItem(entry=entry):
             made.remove(_named(unit, entry), at=unit.now)
         case MoveItem(entry=entry, before=place):
             behind = _named(unit, place) if place is not None else None
             made.move(_named(unit, entry), before=behind, at=unit.now)
         case Reorder(entries=entries):
-            wanted, unseen = _items(unit, made, entries), _deleted(unit, made)
-            made.reorder(with_unseen(made.items, wanted, unseen), at=unit.now)
+            tracks = tracks_of(unit, before)
+            wanted = _items(unit, made, entries, tracks)
+            made.reorder(with_unseen(before, wanted, _deleted(made, tracks)), at=unit.now)
         case Rearrange(entries=entries):
             there = [made.items[made.place_of(_named(unit, each))].uri for each in entries]
             made.reorder(rearranged(made.items, there), at=unit.now)
@@ -269,16 +270,17 @@ def undelete_list(unit: UnitOfWork, on: OnList, reserved: Reserved) -> TrackList
     return made
 
 
-def _deleted(unit: UnitOfWork, made: TrackList) -> set[str]:
+def _deleted(made: TrackList, tracks: Mapping[str, TrackView]) -> set[str]:
     """Return the URIs of items whose track its owner, who has the list, has deleted: undelete brings it back at its place."""
-    found = tracks_of(unit, made.items).items()
-    return {uri for uri, view in found if view.did == made.did and view.deleted_at is not None}
+    return {uri for uri, view in tracks.items() if view.did == made.did and view.deleted_at is not None}
 
 
-def _items(unit: UnitOfWork, made: TrackList, entries: Sequence[Entry]) -> list[ListItem]:
-    """Return what a list refers to. Raises TrackNotFoundError, NotInAlbumsError and RecordNotReadError."""
+def _items(
+    unit: UnitOfWork, made: TrackList, entries: Sequence[Entry], tracks: Mapping[str, TrackView]
+) -> list[ListItem]:
+    """Return what a list refers to, of which these tracks are in it. Raises TrackNotFoundError, NotInAlbumsError and RecordNotReadError."""
     known = {item.uri: item for item in made.items}
-    by_id = {view.track_id: uri for uri, view in tracks_of(unit, made.items).items()} if known else {}
+    by_id = {view.track_id: uri for uri, view in tracks.items()}
     found: list[tuple[str, str | None]] = []
     for entry in entries:
         uri = entry.uri if entry.uri in known else by_id.get(entry.track_id or 0)
