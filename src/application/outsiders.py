@@ -1,9 +1,12 @@
 """Says of outsiders' likes and comments what their PDSes do: no event, and only what names a track here."""
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
+from application.comments import MAX_COMMENTS
+from application.subjects import utc_text
 from eventstore.database import Database
 from identity.accounts.accounts import accounts_of
 from outbox.pds.client import RecordKey, Remote
@@ -11,6 +14,9 @@ from outbox.reactions.record import ReactionRecords
 from outbox.record.kind import RecordKinds
 from projections import outsiders
 from replay.adoption.plain import ReactionIntake
+
+EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+"""A record may claim a time at which it was still the year 0 in UTC."""
 
 
 class OutsiderReactions:
@@ -26,7 +32,9 @@ class OutsiderReactions:
             self.remove(host, key.did, [key])
             return
         with self._database.write() as connection:
-            outsiders.put(connection, row)
+            claimed = max(datetime.fromisoformat(row["created_at"]), EARLIEST)
+            created_at = utc_text(min(claimed, self._database.now(connection)))
+            outsiders.put(connection, {**row, "created_at": created_at}, MAX_COMMENTS)
 
     def remove(self, host: str, did: str, keys: Collection[RecordKey] | None) -> None:
         places = None if keys is None else [(key.collection, key.rkey) for key in keys]

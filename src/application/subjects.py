@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -176,8 +176,11 @@ def new_record(
     did, at = owner_of(unit), unit.now
     while is_taken(unit.connection, key := RecordKey(did, collection, tid_of(at))) or is_promised(key):
         at += ONE_MICROSECOND
-    created_at = at.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return {"did": did, "collection": collection, "rkey": tid_of(at), "created_at": created_at}
+    return {"did": did, "collection": collection, "rkey": tid_of(at), "created_at": utc_text(at)}
+
+
+def utc_text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def past_of(log: EventLog, connection: sa.Connection, did: str, on: On[A], when: int | datetime) -> A:

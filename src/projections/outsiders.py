@@ -44,13 +44,17 @@ def remove(connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
         carry(connection, gone.owner, gone.kind, gone)
 
 
-def put(connection: sa.Connection, row: Mapping[str, Any]) -> None:
-    """Have its track show and count what a record says, and no other track any longer; of an outsider's likes of one track, the first."""
+def put(connection: sa.Connection, row: Mapping[str, Any], max_comments: int) -> None:
+    """Have its track show and count what a record says, and no other track any longer; of an outsider's likes of one track, the first, and so many comments."""
     owner, of_record = row["did"], record(row["author"], row["collection"], row["rkey"])
     remove(connection, sa.and_(of_record, _of.track_id != row["track_id"]))
     this = sa.and_(of_record, _of.did == owner)
     said = {name: row[name] for name in ("host", "text", "timestamp_ms")}
     if connection.execute(sa.update(outsider_reaction).where(this).values(said)).rowcount == 0:
+        by_author = (_of.did == owner, _of.track_id == row["track_id"], _of.author == row["author"])
+        said_there = sa.select(sa.func.count()).where(*by_author, _of.kind == Comment.TOPIC)
+        if row["kind"] == Comment.TOPIC and (connection.scalar(said_there) or 0) >= max_comments:
+            return
         new = upsert(connection, outsider_reaction).on_conflict_do_nothing()
         connection.execute(new, {**row, "subject_id": next_subject_id(connection, owner)})
     if (made := locked(connection, this)) is not None:

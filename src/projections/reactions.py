@@ -247,13 +247,10 @@ def comment_page(
         these.append(own if others is Others.NONE else is_shown | own)
     shown = list(_comments(connection, is_hidden, these, before, limit))
     if others is not Others.NONE:
-        said = outsider_reaction.c
-        is_hidden = _is_hidden(said.did, said.track_id, said.subject_id)
-        query = sa.select(*_AS_COMMENTS, is_hidden.label("is_hidden")).where(
-            said.did == owner, said.track_id == track_id, said.kind == Comment.TOPIC
-        )
-        query = query if others is Others.ALL else query.where(~is_hidden)
-        shown += connection.execute(_newest(query, said.subject_id, before, limit))
+        these = [_SAID.did == owner, _SAID.track_id == track_id]
+        if others is not Others.ALL:
+            these.append(~_SAID_IS_HIDDEN)
+        shown += _comments_of_outsiders(connection, these, before, limit)
     return sorted(shown, key=lambda row: row.comment_id, reverse=True)[:limit]
 
 
@@ -270,7 +267,10 @@ def comments_at_tracks_of(
     its_tracks = sa.select(tracks.c.track_id).where(tracks.c.did == did, LIVE)
     hidden = sa.select(hidden_comment.c.comment_id).where(hidden_comment.c.did == did)
     there = [of.track_id.in_(its_tracks), of.taken_down_at.is_(None)]
-    return _comments(connection, of.comment_id.in_(hidden), there, before, limit)
+    shown = list(_comments(connection, of.comment_id.in_(hidden), there, before, limit))
+    at_its_tracks = [_SAID.did == did, _SAID.track_id.in_(its_tracks)]
+    shown += _comments_of_outsiders(connection, at_its_tracks, before, limit)
+    return sorted(shown, key=lambda row: row.comment_id, reverse=True)[:limit]
 
 
 def _comments(
@@ -308,6 +308,18 @@ def _is_hidden(
 ) -> sa.Exists:
     of = hidden_comment.c  # of no like: an id is of one subject, whatever its kind
     return sa.exists().where(of.did == owner, of.track_id == track_id, of.comment_id == subject_id)
+
+
+_SAID: Final = outsider_reaction.c
+_SAID_IS_HIDDEN: Final = _is_hidden(_SAID.did, _SAID.track_id, _SAID.subject_id)
+
+
+def _comments_of_outsiders(
+    connection: sa.Connection, these: Sequence[sa.ColumnElement[bool]], before: int | None, limit: int
+) -> Sequence[sa.Row[Any]]:
+    query = sa.select(*_AS_COMMENTS, _SAID_IS_HIDDEN.label("is_hidden"))
+    query = query.where(_SAID.kind == Comment.TOPIC, *these)
+    return connection.execute(_newest(query, _SAID.subject_id, before, limit)).all()
 
 
 def is_hidden(connection: sa.Connection, owner: str, track_id: int, comment_id: int) -> bool:
@@ -351,11 +363,7 @@ def recount(connection: sa.Connection) -> None:
         shown = shown.join(table, table.c.track_id == tracks.c.track_id)
         shown = shown.where(is_public, ~_is_hidden(tracks.c.did, tracks.c.track_id, subject_id))
         connection.execute(sa.insert(reaction).from_select(into, shown))
-    said = outsider_reaction.c
-    shown = sa.select(
-        said.track_id, said.did, said.bucket, said.kind, said.subject_id, said.author, said.created_at
-    )
-    shown = shown.where(~_is_hidden(said.did, said.track_id, said.subject_id))
+    shown = sa.select(*(_SAID[name] for name in into)).where(~_SAID_IS_HIDDEN)
     connection.execute(sa.insert(reaction).from_select(into, shown))
     key = (of.track_id, of.did, of.bucket)
     numbers = (sa.func.count(sa.case((of.kind == kind, 1))) for kind in SHOWN)

@@ -15,8 +15,9 @@ from eventstore.coordination.backoff import backoff
 from eventstore.untrusted import clean
 from outbox.firehose.connection import Share
 from outbox.firehose.frames import ACCOUNT, COMMIT, MAX_ERROR_LENGTH, FirehoseEffect, Message
-from outbox.pds.client import Pds, RecordKey, Remote
-from outbox.ports import Directory
+from outbox.pds.client import Pds, RecordKey, Remote, RemoteUnknownError
+from outbox.pds.verdict import BAD_REQUEST, OK, SERVER_ERROR, Kind
+from outbox.ports import Directory, DirectoryUnavailableError
 from outbox.record.kind import FORMATS
 
 logger = logging.getLogger("mastertape.outbox")
@@ -27,6 +28,7 @@ MAX_PAUSE_SECONDS: Final = 64.0
 """After failures in a row."""
 MAX_WAITING: Final = 300
 """Records of a host, which take five minutes. One that comes while so many wait counts when it is written again."""
+MAX_WAITING_OF_ACCOUNT: Final = 20
 MAX_ATTEMPTS: Final = 10
 MAX_CONCURRENT_READS: Final = 8
 READ_TIMEOUT_SECONDS: Final = 5.0
@@ -83,10 +85,11 @@ class Outsiders:
                 return None
             named = [(RecordKey(message.did, *place), cid) for place, cid in commit.writes.items()]
             about = [(key, cid) for key, cid in named if key.collection in self._index.collections]
-            gone = [key for key, cid in about if cid is None]
+            # a row of an account that came here since would keep an older text
+            gone = [key for key, cid in about if cid is None or is_ours]
         if gone:
             await self._forget(message.did, gone)
-        if is_ours or len(gone) == len(about):
+        if len(gone) == len(about):
             return None
         with self._share.used():
             waits = [self._wait(Claim(key, seq)) for key, cid in about if cid is not None]
@@ -96,8 +99,10 @@ class Outsiders:
         uri = claim.key.uri
         if len(uri) > MAX_URI_CHARACTERS or not FORMATS["at-uri"](uri):
             return False
-        if self._claims.pop(claim.key, None) is None and len(self._claims) == MAX_WAITING:
-            return False
+        if self._claims.pop(claim.key, None) is None:
+            waiting = [key.did for key in self._claims]
+            if len(waiting) == MAX_WAITING or waiting.count(claim.key.did) == MAX_WAITING_OF_ACCOUNT:
+                return False
         self._claims[claim.key] = claim
         self._some.set()
         return True
@@ -123,7 +128,7 @@ class Outsiders:
                 await self._read(claim)
                 failures = 0
             except Exception as error:  # noqa: BLE001 - it is read again after any error
-                failures += 1
+                failures = failures + 1 if _concerns_host(error, claim.key.did) else 0
                 self._failed(claim, error)
             pause = backoff(failures, first=PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
             await asyncio.sleep(max(PAUSE_SECONDS, pause.total_seconds()))
@@ -133,12 +138,21 @@ class Outsiders:
         async with index.turns:
             # a host shows its own accounts alone, so that no stream has another host asked
             if await index.directory.host_of(claim.key.did) == self._host:
-                remote = await index.pds.get(self._host, claim.key, timeout=READ_TIMEOUT_SECONDS)
+                remote = await self._remote(claim.key)
         async with self._writing:
             if self._is_newest(claim):
                 await self._share.in_thread(index.put, self._host, claim.key, remote)
             if self._is_newest(claim):
                 del self._claims[claim.key]
+
+    async def _remote(self, key: RecordKey) -> Remote:
+        """Read the record; one that its PDS refuses to show, or that is too large, is as good as absent."""
+        try:
+            return await self._index.pds.get(self._host, key, timeout=READ_TIMEOUT_SECONDS)
+        except RemoteUnknownError as error:
+            if error.verdict.status in {OK, BAD_REQUEST} and not error.verdict.concerns_host:
+                return ABSENT
+            raise
 
     def _failed(self, claim: Claim, error: Exception) -> None:
         problem = {"host": self._host, "error": clean(f"{error!r}", MAX_ERROR_LENGTH)}
@@ -148,3 +162,13 @@ class Outsiders:
             claim.attempts += 1
             if claim.attempts < MAX_ATTEMPTS:
                 self._claims[claim.key] = claim
+
+
+def _concerns_host(error: Exception, did: str) -> bool:
+    """Whether other records of the host would fare no better now."""
+    if isinstance(error, DirectoryUnavailableError):
+        return did.startswith("did:plc:")  # one directory for all; another DID names its own server
+    if not isinstance(error, RemoteUnknownError):
+        return True
+    verdict = error.verdict
+    return verdict.kind is Kind.PACED or verdict.status is None or verdict.status >= SERVER_ERROR

@@ -9,11 +9,13 @@ from sqlalchemy import select
 
 from aggregates.comment import Comment
 from aggregates.like import Like
+from application.comments import MAX_COMMENTS
 from application.outsiders import OutsiderReactions
+from application.subjects import utc_text
 from eventstore.change import Envelope
 from eventstore.streams.ids import next_subject_id
 from outbox.pds.client import RecordKey, Remote
-from projections.reactions import outsider_reaction, reaction
+from projections.reactions import comments_at_tracks_of, outsider_reaction, reaction
 from projections.rebuild.rebuild import rebuild
 from tests.api.account_deletion.deletion import leave, long_since
 from tests.api.comments.test_comments import change, say, shown, turn
@@ -125,6 +127,49 @@ def test_an_operator_takes_no_such_comment_down(client, admin, track, carol):
         f"/ops/comments/{comment['id']}/takedown", json={"reason": "r"}, headers=admin.headers
     )
     assert refusal(answer) == (404, "comment_not_found")
+
+
+def test_a_person_has_so_many_comments_at_a_track_as_one_who_is_here(client, alice, track, carol):
+    for rkey in range(MAX_COMMENTS + 1):
+        carol.comments(str(rkey))
+    assert seen(client, alice, track)[2] == MAX_COMMENTS == 20
+    carol.comments("0", text="No!")
+    assert [each["text"] for each in shown(client, None, track)].count("No!") == 1
+    carol.index.remove(HOST, CAROL, [carol.comments("1")])
+    carol.comments("another")
+    assert seen(client, alice, track)[2] == MAX_COMMENTS
+
+
+@pytest.mark.parametrize(
+    ("claimed", "kept"),
+    [
+        ("2999-01-01T00:00:00Z", None),
+        ("2019-05-04T01:03:07+02:00", "2019-05-03T23:03:07.000000Z"),
+        ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00.000000Z"),
+    ],
+    ids=["later", "zone", "year 0"],
+)
+def test_none_is_newer_than_it_is_known(*, client, world, carol, claimed, kept):
+    carol.likes(createdAt=claimed)
+    carol.comments(createdAt=claimed)
+    with world.database.read() as connection:
+        now = utc_text(world.database.now(connection))
+    times = world.rows(select(outsider_reaction.c.created_at)) + world.rows(select(reaction.c.created_at))
+    assert {at for (at,) in times} == {kept} if kept else all("2020" < at <= now for (at,) in times)
+    top = client.get("/plyr/tracks/top?period=day").json()
+    assert len(top) == (0 if kept else 1)
+
+
+def test_the_artist_finds_a_comment_among_those_at_all_own_tracks(*, client, world, alice, bob, track, carol):
+    before = say(client, bob, track, text="Before").json()
+    carol.comments()
+    after = say(client, bob, track, text="After").json()
+    with world.database.read() as connection:
+        rows = comments_at_tracks_of(connection, alice.did, None, 2)
+        older = comments_at_tracks_of(connection, alice.did, rows[-1].comment_id, 2)
+        assert comments_at_tracks_of(connection, bob.did, None, 2) == []
+    assert [row.comment_id for row in (rows[0], *older)] == [after["id"], before["id"]]
+    assert (rows[1].did, rows[1].text, rows[1].is_hidden) == (CAROL, "Yes!", False)
 
 
 def test_one_like_of_a_person_counts(client, alice, track, carol):

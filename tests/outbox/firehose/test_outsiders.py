@@ -11,6 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from eventstore.coordination.backoff import backoff
 from outbox.firehose import outsiders
 from outbox.firehose.outsiders import Index
 from outbox.mirror.tables import firehose_cursor
@@ -29,17 +30,23 @@ PAUSE = outsiders.PAUSE_SECONDS
 
 
 class ShownPds(SignedInPds):
-    """Knows when each record was asked for; its answers are late when a test says so."""
+    """Knows when each record was asked for; its answers are late, or the first another, when a test says so."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.asked: list[tuple[str, float]] = []
         self.answers = asyncio.Event()
         self.answers.set()
+        self.first: httpx.Response | Exception | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.asked.append((f"{request.url.params['repo']}/{request.url.params['rkey']}", time.monotonic()))
         await self.answers.wait()
+        if (first := self.first) is not None:
+            self.first = None
+            if isinstance(first, Exception):
+                raise first
+            return first
         return await super().handle_async_request(request)
 
     @property
@@ -116,12 +123,12 @@ async def test_a_stream_that_claims_records_of_another_host_s_account_has_no_hos
     assert stage.pds.keys == []
 
 
-async def test_what_an_account_here_writes_is_not_read(database, stage):
+async def test_what_an_account_here_writes_is_not_read_and_what_it_said_before_is_forgotten(database, stage):
     async with heard_by(database, stage):
         await stage.likes(7, OURS)
         await stage.likes(8)
-        await until(stage.told)
-    assert stage.pds.keys == [f"{CAROL}/1"]
+        await until(lambda: len(stage.told()) == 2)
+    assert (stage.told(), stage.pds.keys) == ([(f"{OURS}/1", False), (f"{CAROL}/1", True)], [f"{CAROL}/1"])
 
 
 async def test_what_is_gone_is_removed_at_once_whoever_deleted_it(database, stage):
@@ -159,6 +166,92 @@ async def test_one_that_comes_while_many_wait_is_dropped_and_said(database, stag
         await until(lambda: len(stage.told()) == 3)
     assert started.heard == ["outsider", "outsider", "outsider", "dropped"]
     assert [key for key, _ in stage.told()] == [f"{CAROL}/{rkey}" for rkey in ("read", "first", "second")]
+
+
+async def test_an_account_has_a_share_of_what_waits(database, stage, monkeypatch):
+    assert outsiders.MAX_WAITING_OF_ACCOUNT == 20
+    monkeypatch.setattr(outsiders, "MAX_WAITING_OF_ACCOUNT", 2)
+    stage.pds.answers.clear()
+    async with heard_by(database, stage) as started:
+        for seq in range(7, 10):
+            await stage.likes(seq, rkey=str(seq))
+        await stage.likes(10, rkey="8")
+        await stage.likes(11, DAVE)
+        await until(lambda: len(started.heard) == 5)
+        stage.pds.answers.set()
+        await until(lambda: len(stage.told()) == 3)
+    assert started.heard == ["outsider", "outsider", "dropped", "outsider", "outsider"]
+    assert stage.told() == [(f"{CAROL}/7", True), (f"{CAROL}/8", True), (f"{DAVE}/1", True)]
+
+
+LARGE = {"cid": CID, "value": "x" * 3_000_000}
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [(200, LARGE), (400, {"error": "InvalidRequest"}), (400, {"error": "RepoTakendown"})],
+    ids=["too large", "refused", "taken down"],
+)
+async def test_a_record_that_its_pds_does_not_show_is_absent_and_delays_no_other(
+    *, database, stage, counted, status, answer
+):
+    await read_two(stage, database, httpx.Response(status, json=answer))
+    assert counted[0] == 0
+    assert stage.told() == [(f"{CAROL}/1", False), (f"{DAVE}/1", True)]
+    assert stage.pds.keys == [f"{CAROL}/1", f"{DAVE}/1"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "failures"),
+    [
+        (httpx.Response(500, json={"error": "InternalServerError"}), 1),
+        (httpx.Response(429), 1),
+        (httpx.ConnectError("away"), 1),
+        (httpx.Response(404), 0),
+        (httpx.Response(200, text="no record"), 0),
+    ],
+    ids=["fails", "over a limit", "away", "unnamed", "unreadable"],
+)
+async def test_a_host_is_paused_only_while_it_fails_is_away_or_over_a_limit(
+    *, database, stage, counted, answer, failures
+):
+    await read_two(stage, database, answer)
+    assert counted[0] == failures
+    assert stage.told() == [(f"{DAVE}/1", True), (f"{CAROL}/1", True)]
+
+
+@pytest.mark.parametrize(("did", "failures"), [("did:web:away.example", 0), (CAROL, 1)], ids=["web", "plc"])
+async def test_a_did_whose_own_server_is_away_pauses_no_host(*, database, stage, counted, did, failures):
+    stage.directory.away = True
+    async with heard_by(database, stage):
+        await stage.says(7, did, ("1", CID))
+        await until(lambda: counted)
+    assert counted[0] == failures
+
+
+@pytest.fixture(name="counted")
+def _counted(monkeypatch):
+    """After each read, the failures in a row, by which the pause grows."""
+    counted = []
+
+    def noted(failures, **limits):
+        counted.append(failures)
+        return backoff(failures, **limits)
+
+    monkeypatch.setattr(outsiders, "backoff", noted)
+    return counted
+
+
+async def read_two(stage, database, answer):
+    """Of which the first has this answer."""
+    stage.pds.first = answer
+    stage.pds.answers.clear()
+    async with heard_by(database, stage) as started:
+        await stage.likes(7)
+        await stage.likes(8, DAVE)
+        await until(lambda: len(started.heard) == 2)
+        stage.pds.answers.set()
+        await until(lambda: len(stage.told()) == 2)
 
 
 @pytest.mark.parametrize("gone", ["record", "account"])
