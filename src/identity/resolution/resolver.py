@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -227,11 +227,13 @@ class Resolver:
             self._policy.check(url)
         host = httpx.URL(url).host
         try:
-            request = self._http.build_request("GET", url)
             check = self._policy.check if redirects else None
             turn = self._turns.of(None if asks_directory else host) if self._turns else nullcontext()
             async with turn:
-                reply = await send_whole(self._http, request, limit=MAX_DOCUMENT_BYTES, redirects=check)
+                try:
+                    reply = await self._ask(url, check)
+                except httpx.RemoteProtocolError:  # servers close a kept connection as it is used again
+                    reply = await self._ask(url, check)
         except HostNotFoundError:
             if url.startswith(f"{self._plc_url}/"):  # without the directory, nothing is known about the DID
                 raise IdentityUnreachableError(f"{host} was not found") from None
@@ -245,6 +247,10 @@ class Resolver:
         if reply.status_code != httpx.codes.OK:
             raise IdentityUnreachableError(f"{host} answered {reply.status_code}")
         return reply.content
+
+    async def _ask(self, url: str, check: Callable[[str], None] | None) -> httpx.Response:
+        request = self._http.build_request("GET", url)
+        return await send_whole(self._http, request, limit=MAX_DOCUMENT_BYTES, redirects=check)
 
 
 def normalized(identifier: str) -> str:

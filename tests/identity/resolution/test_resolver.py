@@ -44,6 +44,19 @@ def test_a_web_server_answers_when_dns_does_not(web):
     assert resolve(web, "alice.example.com").did == ALICE
 
 
+def test_a_connection_that_a_server_closes_as_it_is_used_again_is_no_outage(web):
+    replies = iter([httpx.RemoteProtocolError("closed"), document(ALICE, "alice.example.com")])
+
+    async def page():
+        found = next(replies)
+        if isinstance(found, Exception):
+            raise found
+        return httpx.Response(200, json=found)
+
+    web.pages[f"{PLC}/{ALICE}"] = page
+    assert resolve(web, "alice.example.com").did == ALICE
+
+
 def test_a_handle_is_unreachable_and_not_unknown_when_dns_is_down(web):
     web.dns_fails("_atproto.alice.example.com")
     with pytest.raises(IdentityUnreachableError):
