@@ -37,12 +37,15 @@ _IS_NEWEST: Final = sa.and_(
     target.kind == sa.literal_column(f"'{Track.TOPIC}'"),  # lists that follow lists would never end
     *(_named[name] == target[name] for name in ("did", "kind", "subject_id")),
 )
-_REFERS_OTHERWISE: Final = sa.and_(
-    _item.did == _named.did,
-    _item.uri == _NAME,
-    _item.written,
-    sa.case((_named.former, _CID.is_not(None)), else_=_item.cid.is_distinct_from(_CID)),
-)
+
+
+def _refers_otherwise(uri: Any, former: Any, cid: Any) -> sa.ColumnElement[bool]:
+    """Whether an item is written by another CID than this, of a record that it names by this URI; by any, where the record has moved."""
+    differs = sa.case((former, cid.is_not(None)), else_=_item.cid.is_distinct_from(cid))
+    return sa.and_(_item.uri == uri, _item.written, differs)
+
+
+_REFERS_OTHERWISE: Final = sa.and_(_item.did == _named.did, _refers_otherwise(_NAME, _named.former, _CID))
 _FOLLOWS_ANOTHER: Final = sa.and_(
     _follower.did == _named.did,
     _follower.uri == _NAME,
@@ -59,11 +62,10 @@ _FOUND_CID: Final = (
 _HAS_CHANGED: Final = target.observed_cid.is_distinct_from(_FOUND_CID)
 """Whether a record has changed since it was adopted, if it was: what refers to an earlier one was found so."""
 _PLACE: Final = ("did", "collection", "rkey")
-_STALE: Final = (
-    sa.select(_item.list_id, _item.uri, target.collection, target.rkey, _CID.label("cid"))
-    .where(_IS_NEWEST, _REFERS_OTHERWISE, _HAS_CHANGED)
-    .order_by(_item.list_id)
-)
+_NAMES: Final = sa.select(
+    *(_NAME.label("uri"), _named.former, target.collection, target.rkey, _CID.label("cid")),
+    _HAS_CHANGED.label("has_changed"),
+).where(_IS_NEWEST)
 _TEXTS: Final = [
     str(each.compile(compile_kwargs={"literal_binds": True}))
     for each in (_IS_NEWEST, _REFERS_OTHERWISE, _FOLLOWS_ANOTHER)
@@ -122,11 +124,19 @@ def stale_references(
     before: datetime | None = None,
 ) -> dict[int, References]:
     """Return what an account's lists have to refer to otherwise of its own records, by list; only of these subjects, or those that changed before, if given."""
-    query = _STALE.where(target.did == did)
+    query = _NAMES.where(target.did == did)
     if subjects is not None:
         query = query.where(target.subject_id.in_([each.id for each in subjects]))
     if before is not None:
         query = query.where(target.acked_at < before)
+    # without statistics of new lists, PostgreSQL would compare each item with each two records
+    newest = query.cte("newest").prefix_with("MATERIALIZED", dialect="postgresql")
+    named = newest.c
+    query = (
+        sa.select(_item.list_id, _item.uri, named.collection, named.rkey, named.cid)
+        .where(_item.did == did, _refers_otherwise(named.uri, named.former, named.cid), named.has_changed)
+        .order_by(_item.list_id)
+    )
     found: dict[int, dict[str, ListItem]] = defaultdict(dict)
     for row in connection.execute(query):
         key = RecordKey(did, row.collection, row.rkey)
