@@ -142,7 +142,7 @@ async def _then(address: str, api: Api, path: str, fields: dict[str, str]) -> Re
 async def _route(
     all_: APIRouter, for_programs: Callable[[], APIRouter], scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Hold a program's request against no route of a page that nobody links to: there are many of those."""
+    """Route a program's request past the pages that no link leads to: comparing it with each of them would cost it time."""
     is_program = scope["type"] == "http" and not accepts_html(scope)
     await (for_programs() if is_program else all_).app(scope, receive, send)
 

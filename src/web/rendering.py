@@ -97,7 +97,7 @@ def origin(url: str) -> str:
 
 
 def frame(address: str, title: str, width: int | str = "100%", height: int = 152) -> str:
-    """Return the code that shows a page of ours in a page of somebody else."""
+    """Return the HTML by which another site shows a page of ours."""
     return str(
         Markup(
             '<iframe src="{}" title="{}" width="{}" height="{}" loading="lazy" frameborder="0"></iframe>'

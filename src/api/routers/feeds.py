@@ -1,4 +1,4 @@
-"""What feeds, the sitemap and previews of links read: listed tracks and public lists, as anybody sees them."""
+"""Reads listed tracks for feeds, the sitemap and frames, as a visitor sees them who is not signed in."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

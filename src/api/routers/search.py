@@ -1,4 +1,4 @@
-"""What pages find by words beside tracks, and the tags in use: what lists show to everybody, and to the caller their own."""
+"""Finds artists, albums, playlists and tags by their names, for pages: those that lists show to the caller."""
 
 from typing import Any, Final
 

@@ -202,12 +202,12 @@ COUNT: Final = sa.func.count()
 
 
 def is_listed(view: TrackView) -> bool:
-    """Whether lists show the track to everybody."""
+    """Whether lists show the track to other accounts than its owner's."""
     return view.deleted_at is None and not view.unlisted and view.taken_down_at is None
 
 
 def newest_listed(connection: sa.Connection, *, limit: int) -> Sequence[Any]:
-    """Return ids, owners and times of change of the newest tracks that lists show to everybody."""
+    """Return ids, owners and times of change of the newest listed tracks."""
     columns = (tracks.c.track_id, tracks.c.did, tracks.c.updated_at)
     newest = sa.select(*columns).where(LIVE, is_shown_to(None)).order_by(tracks.c.track_id.desc())
     return connection.execute(newest.limit(limit)).all()

@@ -1,6 +1,6 @@
 """What programs that follow shared links ask for: previews to embed, feeds of artists and albums, the sitemap, icons.
 
-They know what everybody may see, whoever asks: nothing unlisted, private or taken down, and no audio for supporters alone.
+They show what a visitor sees who is not signed in: nothing unlisted, private or taken down, and no audio for supporters alone.
 """
 
 import io

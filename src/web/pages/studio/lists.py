@@ -45,7 +45,7 @@ async def _own(door: ShownList, ask: Ask[Principal], list_id: int) -> dict[str, 
 
 
 async def _offered(ask: Ask[Principal], made: Mapping[str, Any], find: str) -> dict[str, Any]:
-    """Return tracks that the list may take: the newest of the viewer's, or those with these words; for a playlist, of anybody."""
+    """Return tracks that the list may take: the viewer's newest, or those with these words; for a playlist, those of other artists too."""
     if find and "visibility" in made:
         page = await ask(list_tracks, wanted(Listing, q=find, limit=MAX_PAGE_LENGTH))
     else:
