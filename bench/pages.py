@@ -85,7 +85,8 @@ def _pages(track: dict[str, Any], client: Client) -> Iterator[tuple[Sequence[str
     signed_in = {"Authorization": f"Bearer {client.token}"}
     mine = f"/me/tracks?id={track['id']}"
     yield ("/tracks?limit=12",), "/", {}
-    yield (here,), f"/@{artist}/{track['id']}", {}
+    of_track = (here, f"/artists?did={track['artist_did']}", f"{here}/comments?limit=50")
+    yield of_track, f"/@{artist}/{track['id']}", {}
     yield (f"/tracks?artist={artist}&limit=48",), f"/@{artist}", {}
     tagged = quote(TAG)
     yield (f"/tracks?tag={tagged}&limit=48",), f"/tags/{tagged}", {}
