@@ -153,6 +153,10 @@ class Database:
         """A transaction that may write: `BEGIN IMMEDIATE` on SQLite. Joins a write that is already open here."""
         return self._join_or_begin(_WRITES, writing=True)
 
+    def write_in_pipelines(self) -> AbstractContextManager[sa.Connection]:
+        """Do what `write` does; on PostgreSQL the caller begins the transaction, by `prepared.start_begin` in the pipeline of its first statement."""
+        return self._join_or_begin({**_WRITES, "isolation_level": "AUTOCOMMIT"}, writing=True)
+
     @contextmanager
     def write_when_needed(self, join: Callable[[], sa.Connection]) -> Generator[Callable[[], sa.Connection]]:
         """Yield what begins a write, to be called once at most; what reads or writes here meanwhile is to `join`.

@@ -193,11 +193,15 @@ class EventLog:
             unit.finish()
             return result
 
-    def transact_without_events(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run `work` in a transaction that takes no append lock and appends nothing; again after a deadlock, as `transact` does."""
+    def transact_without_events(self, work: Callable[[sa.Connection], T], *, begins: bool = False) -> T:
+        """Run `work` in a transaction that takes no append lock and appends nothing; again after a deadlock, as `transact` does.
+
+        Work that `begins` it does so by `start_begin`, with its first statement.
+        """
 
         def transaction() -> T:
-            with self.database.write() as connection:
+            database = self.database
+            with database.write_in_pipelines() if begins else database.write() as connection:
                 require_same_server(connection)
                 return work(connection)
 

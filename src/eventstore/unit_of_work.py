@@ -80,7 +80,8 @@ class UnitOfWork:
         self._reads_of_save: Final[list[ReadOfSave]] = []
         self._states: dict[UUID, StreamState] = {}
         self._collected: list[tuple[Aggregate, list[Event]]] = []
-        self._callbacks: list[Callable[[], None]] = []
+        self._last_acts: Final[list[Callable[[sa.Connection], None]]] = []
+        self._callbacks: list[Callable[[], object]] = []
         self._began_at: Final = monotonic()
         self._broken = self._is_stale = self._is_proved = False
 
@@ -151,7 +152,11 @@ class UnitOfWork:
         """Call `read` in each save with its changes: it starts statements in the round trip of the projections, after them."""
         self._reads_of_save.append(read)
 
-    def after_commit(self, callback: Callable[[], None]) -> None:
+    def before_commit(self, act: Callable[[sa.Connection], None]) -> None:
+        """Call `act` once all is saved, in this transaction: it may read, for which PostgreSQL takes round trips of its own."""
+        self._last_acts.append(act)
+
+    def after_commit(self, callback: Callable[[], object]) -> None:
         """Call `callback` once this unit has been committed; its errors are logged and ignored."""
         self._callbacks.append(callback)
 
@@ -182,6 +187,8 @@ class UnitOfWork:
             self._send(commits=True)
         else:
             self.require_unbroken()
+            if self._connection is not None:
+                self._act_last(self._connection)
 
     def may_be_wrong(self, refusal: Exception) -> bool:
         """Whether this refusal was decided on what is not proved."""
@@ -228,11 +235,12 @@ class UnitOfWork:
         self._connection = connection
         rows, changes = self._unsent
         is_sqlite = self.log.database.is_sqlite
+        commits_at_once = commits and not self._last_acts
         if not is_sqlite:
             require_same_server(connection)
         elif monotonic() > self._began_at + MAX_CLOCK_LAG.total_seconds():
             raise StaleError  # its time has passed: it has waited for its turn
-        with _under_lock(connection, commits=commits):
+        with _under_lock(connection, commits=commits_at_once):
             locked = lock_account(connection, self._account, self._assumed_now)
             prove(connection, [*self.log.standing, *self._assumed])
             inserted = append_rows(connection, rows) if rows else []
@@ -241,12 +249,20 @@ class UnitOfWork:
             if changes:
                 self._apply(connection, changes)
             self.require_unbroken()
-            if commits:
+            if commits_at_once:
                 start_commit(connection)
         if not is_sqlite:
             self._place(changes, inserted)
         if locked is not None:
             self._locked_at = self.log.database.heard(locked.all()[0].now)
+        if commits and not commits_at_once:
+            self._act_last(connection)
+            with _under_lock(connection, commits=True):
+                start_commit(connection)
+
+    def _act_last(self, connection: sa.Connection) -> None:
+        for act in self._last_acts:
+            act(connection)
 
     def _known(self, aggregate_id: UUID) -> StreamState | None:
         """Take the stream to be as it is cached; what this unit itself has saved needs no proof."""

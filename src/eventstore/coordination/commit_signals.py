@@ -68,7 +68,7 @@ class Announcer:
             self._pending.add(channel)
         self._requested.set()
 
-    def announce_settled(self, _did: str) -> None:
+    def announce_settled(self, _did: str, _acknowledged: object) -> None:
         self.announce(SETTLED)
 
     def start(self) -> None:

@@ -68,6 +68,12 @@ class Poller(Generic[K, S]):
     def is_awaited(self, key: K) -> bool:
         return any(waiter.key == key for waiter in self._waiters)
 
+    def tell(self, states: Mapping[K, S]) -> None:
+        """Check the waiters with states that the caller, in the loop's thread, knows of these keys."""
+        for waiter in self._waiters:
+            if waiter.key in states:
+                waiter.check(states[waiter.key])
+
     def wake(self) -> None:
         self._woken.set()
 
@@ -85,15 +91,13 @@ class Poller(Generic[K, S]):
             await asyncio.gather(self._polling, return_exceptions=True)
 
     async def _poll(self) -> None:
-        while self._waiters:
+        while awaited := {waiter.key for waiter in self._waiters if not waiter.done.done()}:
             self._woken.clear()
             states: Mapping[K, S] = {}
             try:
-                states = await self._threads.run(self._read, list({waiter.key for waiter in self._waiters}))
+                states = await self._threads.run(self._read, list(awaited))
             except Exception:
                 self._logger.exception(self._failed)  # the database may be back before time is up
-            for waiter in self._waiters:
-                if waiter.key in states:
-                    waiter.check(states[waiter.key])
+            self.tell(states)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), self._every_seconds)

@@ -14,7 +14,7 @@ from eventstore.coordination.backoff import backoff
 from eventstore.database import Database, with_now
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.table import IS_LEASED, job
-from eventstore.prepared import Prepared
+from eventstore.prepared import Prepared, pipelined, start_begin
 from eventstore.schema import UtcDateTime
 from eventstore.streams.buckets import bucket_param, for_account
 from outbox.mirror.due import latest_of, target_due_at
@@ -76,7 +76,10 @@ class Lane:
 
 def lock_lane(database: Database, connection: sa.Connection, lane: Lane) -> LockedLane:
     """Lock the lane's row to the end of the transaction; raises LeaseLostError if it was claimed or moved since."""
-    rows = _LOCK.start(connection, {"did": lane.did}).all()
+    with pipelined(connection):
+        start_begin(connection)
+        locked = _LOCK.start(connection, {"did": lane.did})
+    rows = locked.all()
     if not rows or (rows[0].lease_epoch, rows[0].host) != (lane.epoch, lane.host):
         raise LeaseLostError
     return LockedLane(bool(rows[0].has_no_failures), database.now(connection, read=rows[0].now))

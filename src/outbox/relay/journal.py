@@ -102,7 +102,7 @@ _END_OF_BATCH: Final = Prepared(
 
 def record_intents(database: Database, lane: Lane, tasks: Sequence[DeliveryTask]) -> list[int]:
     """Commit what is about to be sent; returns the attempts' ids. Raises LeaseLostError when it must not be sent."""
-    with database.write() as connection:
+    with database.write_in_pipelines() as connection:
         now = lock_lane(database, connection, lane).now
         if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
             raise LeaseLostError

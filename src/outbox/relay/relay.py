@@ -14,16 +14,18 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from aggregates.published import Subject
 from eventstore.change import Change
 from eventstore.coordination.backoff import backoff
 from eventstore.coordination.process_names import has_ended
@@ -42,7 +44,7 @@ from outbox.relay.claim import HasEnded, claim, release_of_ended, seconds_until_
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask, LeaseClock, next_task
 from outbox.relay.journal import write_intent
-from outbox.relay.result import Outcome, Result, log_result
+from outbox.relay.result import Outcome, Result, acknowledged, log_result
 from outbox.relay.settle import settle
 from outbox.threads import in_thread
 
@@ -84,6 +86,13 @@ class _Run:
     succeeded_at: datetime | None = None
 
 
+class _Begun(NamedTuple):
+    """A run, and the delivery that was begun for it."""
+
+    run: _Run
+    first: DeliveryTask | None = None
+
+
 @dataclass(frozen=True)
 class RelayLimits:
     """The lanes that one process runs at once, and how long it leases them."""
@@ -114,8 +123,8 @@ class Relay:
     limits: RelayLimits
     has_ended: HasEnded = has_ended
     tracing: Tracing = field(default_factory=Tracing)
-    on_settled: Callable[[str], object] = lambda _did: None
-    """Called with the account after each settled delivery."""
+    on_settled: Callable[[str, Mapping[Subject, int]], object] = lambda _did, _acknowledged: None
+    """Called after each settled delivery with the account, and the generations of its subjects that the PDS has."""
     _runs: dict[asyncio.Task[Counter[Outcome]], Lane] = field(init=False, default_factory=dict)
     _woken: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _loop: asyncio.AbstractEventLoop | None = field(init=False, default=None)
@@ -175,14 +184,14 @@ class Relay:
             return BUSY_POLL_SECONDS
         return min(seconds, BUSY_POLL_SECONDS if self._runs else IDLE_POLL_SECONDS)
 
-    def _start(self, lane: Lane, lease: LeaseClock) -> None:
-        run = asyncio.create_task(self._run(lane, lease))
+    def _start(self, lane: Lane, lease: LeaseClock, begun: _Begun | None = None) -> None:
+        run = asyncio.create_task(self._run(lane, lease, begun))
         self._runs[run] = lane
         run.add_done_callback(self._runs.pop)
         run.add_done_callback(lambda _: self._woken.set())
 
     def claim_with(self, unit: UnitOfWork) -> None:
-        """Claim the account's lane with what the unit saves, where it can run here at once: its caller waits, and no poll has to find it."""
+        """Claim the account's lane with what the unit saves, and begin its first delivery, where it can run here at once: its caller waits."""
         did, loop = unit.did, self._loop
         if did is None or loop is None or self._stop is None or len(self._runs) >= self.limits.lanes:
             return
@@ -198,14 +207,16 @@ class Relay:
             }
             started.append((start_claim(connection, did, lease, unit.now), until))
 
-        def run() -> None:
+        def begin(connection: sa.Connection) -> None:
             for claimed, until in started:
                 for row in claimed.all():
                     lane = Lane(did, row.host, self.owner, row.lease_epoch, until)
-                    loop.call_soon_threadsafe(self._start, lane, clock)
+                    run = self._new_run(lane)
+                    begun = _Begun(run, self._begin(connection, lane, unit.now, run))
+                    unit.after_commit(partial(loop.call_soon_threadsafe, self._start, lane, clock, begun))
 
         unit.with_save(start)
-        unit.after_commit(run)
+        unit.before_commit(begin)
 
     def _poll(self, running: Sequence[Lane], *, releases: bool) -> tuple[float, list[Lane]]:
         """Ask what is due, and claim lanes; none while the read models are another release's, in which nothing could be settled."""
@@ -235,11 +246,11 @@ class Relay:
             interval=MIN_LANE_INTERVAL if self._stop is not None else timedelta(),
         )
 
-    async def _run(self, lane: Lane, lease: LeaseClock) -> Counter[Outcome]:
+    async def _run(self, lane: Lane, lease: LeaseClock, begun: _Begun | None) -> Counter[Outcome]:
         """Deliver the lane's due targets and release it; counts the outcomes. Raises nothing but cancellation."""
         outcomes: Counter[Outcome] = Counter()
         try:
-            await self._deliver_due(lane, lease, outcomes)
+            await self._deliver_due(lane, lease, begun or _Begun(self._new_run(lane)), outcomes)
         except LeaseLostError:
             logger.warning("lease_lost", extra=lane.log_fields)
         except Exception:
@@ -252,10 +263,16 @@ class Relay:
                 logger.exception("lane_not_given_back", extra=lane.log_fields)
         return outcomes
 
-    async def _deliver_due(self, lane: Lane, lease: LeaseClock, outcomes: Counter[Outcome]) -> None:
-        run = _Run(BatchRun(self.delivery, lane, self.kinds))
+    def _new_run(self, lane: Lane) -> _Run:
+        return _Run(BatchRun(self.delivery, lane, self.kinds))
+
+    async def _deliver_due(
+        self, lane: Lane, lease: LeaseClock, begun: _Begun, outcomes: Counter[Outcome]
+    ) -> None:
+        run, following = begun
         records = MAX_BACKFILL_RECORDS_PER_RUN if lane.backfill else MAX_RECORDS_PER_RUN
-        following = await in_thread(self._begin_first, lane, run, may_deliver=self._may_deliver(lease))
+        if following is None:
+            following = await in_thread(self._begin_first, lane, run, may_deliver=self._may_deliver(lease))
         deliveries = 0
         while following is not None:
             batch = await run.batches.send(following, lease.seconds_left_to_send(), run.done)
@@ -273,7 +290,7 @@ class Relay:
 
     def _begin_first(self, lane: Lane, run: _Run, *, may_deliver: bool) -> DeliveryTask | None:
         database = self.log.database
-        with database.write() as connection:
+        with database.write_in_pipelines() as connection:
             now = lock_lane(database, connection, lane).now
             first = self._begin(connection, lane, now, run) if may_deliver else None
             if first is None:
@@ -318,7 +335,7 @@ class Relay:
         except LeaseLostError:
             self.delivery.metrics.fenced()
             raise
-        self.on_settled(lane.did)
+        self.on_settled(lane.did, acknowledged(delivered.results))
         for result in delivered.results:
             self.delivery.metrics.settled(result)
             log_result(lane, result)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.published import Published
+from aggregates.published import Published, Subject
 from eventstore.prepared import Prepared
 from eventstore.prepared import Result as Started
 from eventstore.states import State
@@ -133,6 +133,15 @@ NEXT: Final[Mapping[Kind, str]] = {
     Kind.MOVED: "waits until a probe has found the account",
     Kind.BROKEN: "tried again by itself, with growing pauses",
 }
+
+
+def acknowledged(results: Sequence[Result]) -> dict[Subject, int]:
+    """Return the generations of subjects that their PDS has now."""
+    return {
+        each.task.subject: each.task.gen
+        for each in results
+        if each.outcome is Outcome.DELIVERED and not each.task.is_former
+    }
 
 
 def log_result(lane: Lane, result: Result) -> None:

@@ -83,7 +83,7 @@ def settle(
 
     if isinstance(delivered, Result) and delivered.only_acknowledges:
         with suppress(ListedError):
-            return log.transact_without_events(work)
+            return log.transact_without_events(work, begins=True)
     return log.transact(lane.did, lane.envelope, lambda unit: work(unit.connection, unit))
 
 

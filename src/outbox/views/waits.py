@@ -2,7 +2,8 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from aggregates.published import Subject
@@ -14,6 +15,7 @@ from outbox.views.status import Mirror, mirrors
 
 POLL_SECONDS: Final = 0.05
 """Between two polls, for what another process settles and has not announced."""
+NOTHING: Final[Mapping[Subject, int]] = MappingProxyType({})
 logger = logging.getLogger("mastertape.outbox")
 
 
@@ -24,14 +26,15 @@ class MirrorWaits:
         self.on_settled: Callable[[str | None], object] = lambda _did: None
         """Called with the account for which a relay has settled something; None where another process did."""
         self._database: Final = database
-        self._poller: Final = Poller(
+        self._poller: Final = Poller[tuple[str, Subject], Mirror | int](
             self._read, THREADS, every_seconds=POLL_SECONDS, logger=logger, failed="mirror_wait_read_failed"
         )
         if relay is not None:
             relay.on_settled = self.wake
 
-    def wake(self, did: str | None = None) -> None:
-        """Poll at once, since something was settled that a request may wait for: of this account, or in another process."""
+    def wake(self, did: str | None = None, acknowledged: Mapping[Subject, int] = NOTHING) -> None:
+        """Poll at once, since something was settled that a request may wait for: of this account, with these generations, or in another process."""
+        self._poller.tell({(did or "", subject): generation for subject, generation in acknowledged.items()})
         self._poller.wake()
         self.on_settled(did)
 
@@ -41,7 +44,9 @@ class MirrorWaits:
         Without a generation, until nothing is left to do for the record, its blob and its earlier places included.
         """
 
-        def verdict(mirror: Mirror) -> bool | None:
+        def verdict(mirror: Mirror | int) -> bool | None:
+            if isinstance(mirror, int):
+                return (generation is not None and mirror >= generation) or None
             if mirror.is_settled if generation is None else mirror.acked_generation >= generation:
                 return True
             return False if mirror.needs_intervention else None
@@ -52,7 +57,7 @@ class MirrorWaits:
         """Wait for the last poll to end. Call it once no request waits."""
         await self._poller.finish()
 
-    def _read(self, subjects: list[tuple[str, Subject]]) -> dict[tuple[str, Subject], Mirror]:
+    def _read(self, subjects: list[tuple[str, Subject]]) -> dict[tuple[str, Subject], Mirror | int]:
         ids_of: dict[tuple[str, str], list[int]] = defaultdict(list)
         for did, (kind, subject_id) in subjects:
             ids_of[did, kind].append(subject_id)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, select, update
+from sqlalchemy import Connection, Table, select, update
 
 from aggregates.track import Track
 from eventstore.change import Envelope, Via
@@ -23,9 +23,9 @@ from tests.statements import traced_round_trips
 
 pytestmark = pytest.mark.anyio
 FOR_LONG = timedelta(hours=1)
-ROUND_TRIPS = 13
-"""One edits and leases; six begin, lock, read the target and its events, record the intent and commit; six begin, lock, settle, look for more, release
-and commit. The driver takes one more to prepare a statement, now and then."""
+ROUND_TRIPS = 10
+"""Five edit and lease, read the target and its events, record the intent and commit; five begin and lock, settle, look for more, release and commit.
+The driver takes one more to prepare a statement, now and then."""
 
 
 @pytest.fixture
@@ -86,6 +86,38 @@ async def test_it_leaves_to_a_poll_what_may_not_run_now(
     assert lane_row(blind.database, blind.did).lease_epoch == before
 
 
+async def test_its_intent_is_committed_with_it(blind: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = asyncio.Event()
+    monkeypatch.setattr(Relay, "_start", lambda *_: begun.set())
+    async with running(blind):
+        await in_thread(edits_and_waits, blind, 1, blind.did)
+        await asyncio.wait_for(begun.wait(), LONG)
+    assert blind.attempts()[-1].gen == blind.mirror().generation
+
+
+async def test_an_edit_that_is_rolled_back_leaves_nothing_of_its_claim(blind: Rig) -> None:
+    def fails(_connection: Connection) -> None:
+        raise OSError
+
+    def work(unit: UnitOfWork) -> None:
+        blind.relay.claim_with(unit)
+        unit.before_commit(fails)
+        track = unit.load(Track, Track.create_id(1))
+        track.update_metadata({"title": "never committed"}, at=unit.now)
+        unit.save(track)
+
+    before = blind.attempts()
+    async with running(blind):
+        with pytest.raises(OSError):  # noqa: PT011 - its only one
+            await in_thread(blind.log.transact, blind.did, ARTIST, work)
+        assert (blind.attempts(), lane_row(blind.database, blind.did).lease_owner) == (before, None)
+        await in_thread(edits_and_waits, blind, 1, blind.did, "committed")
+        await until_delivered(blind)
+    with blind.log.unit_of_work(blind.did, ARTIST) as unit:
+        track = unit.load(Track, Track.create_id(1))
+    assert (track.title, (blind.remote(track) or {})["title"]) == ("committed", "committed")
+
+
 async def test_a_relay_that_runs_all_its_lanes_takes_no_more(blind: Rig) -> None:
     blind.relay.limits = RelayLimits(lanes=0)
     before = lane_row(blind.database, blind.did).lease_epoch
@@ -125,7 +157,7 @@ async def test_of_two_at_once_one_is_left_to_a_poll_which_counts_the_other(blind
 @pytest.mark.databases("postgres")
 async def test_from_the_edit_to_its_settling_it_takes_few_round_trips(blind: Rig) -> None:
     settled, taken = asyncio.Event(), []
-    blind.relay.on_settled = lambda _did: settled.set()
+    blind.relay.on_settled = lambda *_: settled.set()
     async with running(blind):
         for number in range(8):
             settled.clear()

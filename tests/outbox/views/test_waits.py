@@ -111,6 +111,19 @@ async def test_a_delivery_of_this_process_ends_the_wait_without_another_poll(
     await waits.finish()
 
 
+async def test_what_a_relay_of_this_process_has_acknowledged_is_not_read_again(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = MirrorWaits(desk.database, desk.relay)
+    monkeypatch.setattr(waits._poller, "_read", lambda _subjects: {})  # noqa: SLF001
+    desk.upload()
+    waiting = asyncio.gather(waits.wait(desk.did, Subject("track", 1), desk.mirror().generation, LONG))
+    await started(waiting)
+    await desk.relay_once()
+    assert await waiting == [True]
+    await waits.finish()
+
+
 @pytest.mark.postgres
 async def test_a_delivery_of_another_process_ends_the_wait_without_another_poll(
     migrated_postgres: str, monkeypatch: pytest.MonkeyPatch
