@@ -11,6 +11,7 @@ from api.middleware.rate_limits import RateLimits
 from application.authorization import Supporters
 from application.event_poller import EventPoller
 from eventstore.change import Envelope
+from eventstore.coordination.commit_signals import Wake
 from eventstore.coordination.threads import Threads, Turns
 from eventstore.database import Database
 from eventstore.event_log import EventLog
@@ -77,7 +78,7 @@ class Services:
     """Returns why the service cannot work now (database, schema, projection, media store); None if it can."""
     disconnect: Callable[[str, Envelope], Awaitable[bool]]
     """Ends an account's session at its PDS; returns whether the PDS confirmed it."""
-    wake: Callable[[], None]
+    wake: Wake
     """Called after commits: wakes every subscriber that works after them, which would poll a moment later."""
     claim_with: Callable[[UnitOfWork], None] = lambda _unit: None
     """Called with a unit whose caller waits for the PDS, before it saves: a relay in this process may begin without a poll."""

@@ -38,7 +38,7 @@ def retry_job(log: EventLog, job_id: int, operator: Operator) -> None:
             raise JobNotFoundError
         which = {"job": f"{found.kind} {found.subject}"}
         record_operation(unit, RETRY, which, operator, affected=1)
-        announce(unit.connection)
+        announce(unit.connection, found.account)
 
     log.transact(operator.envelope.actor, operator.envelope, retry)
 
@@ -51,7 +51,7 @@ def start_repair(log: EventLog, did: str, operator: Operator) -> int:
         repair_id, is_new = jobs.request(unit.connection, did, operator.envelope, unit.now)
         if is_new:
             record_operation(unit, PLAN, {"did": did, "repair": repair_id}, operator, affected=1)
-            announce(unit.connection)
+            announce(unit.connection, did)
         return repair_id
 
     return log.transact(did, operator.envelope, start)
@@ -86,7 +86,7 @@ def apply_repair(log: EventLog, repair_id: int, operator: Operator, *, digest: s
         if deletes > max_deletes:
             raise InvalidFieldError("max_deletes", f"must be {deletes} or more: so many the plan deletes")
         _apply(unit, row, operator)
-        announce(unit.connection)
+        announce(unit.connection, row.did)
 
     _decide(log, repair_id, operator, apply)
 

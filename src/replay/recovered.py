@@ -152,7 +152,7 @@ def resume_account(log: EventLog, found: Verified, kinds: RecordKinds, envelope:
         reverify(unit.connection, [subject for subject in differing if subject is not None], unit.now)
         stop_observing(unit.connection, did)
         wake_lane(unit.connection, did, unit.now)
-        announce(unit.connection)
+        announce(unit.connection, did)
         return True
 
     return log.transact(did, envelope, resume)

@@ -1,5 +1,6 @@
 """Says of a statement of PostgreSQL which buckets it reads and writes, and what a cluster that is divided by buckets would refuse."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,12 +16,14 @@ from service.schema.tables import metadata
 OF_ACCOUNTS: Final = frozenset(name for name, table in metadata.tables.items() if BUCKET in table.c)
 EVERYWHERE: Final = frozenset({"pds_host", "log_incarnation"})
 """Tables that each part of a cluster would have a copy of."""
+DIVIDED: Final = "TEST_PARTS" in os.environ
 _PARAMETER: Final = re.compile(r"\$(\d+)|%\((\w+)\)s|%s")
 
 
 class Reach(StrEnum):
     NOWHERE = "no row of an account"
     ONE = "one bucket"
+    PART = "one part"
     LISTED = "the buckets of a list"
     MANY = "all buckets"
     REFUSED = "refused"
@@ -55,7 +58,9 @@ class _Rows:
         root.reach = min(root.reach, reach, key=_ORDER.index)
 
 
-_ORDER: Final = (Reach.ONE, Reach.LISTED, Reach.MANY)
+_ORDER: Final = (Reach.ONE, Reach.PART, Reach.LISTED, Reach.MANY)
+_PLACED: Final = (Reach.ONE, Reach.PART)
+"""At one place of a cluster."""
 Scope = dict[str, _Rows | None]
 """By the name of a source: its rows, None where they are of no account, or of several."""
 
@@ -175,10 +180,10 @@ class _Check:
                     rows.narrow(Reach.ONE)
                 elif rows is not None and isinstance(other, exp.Any):
                     rows.narrow(Reach.LISTED)
-        elif isinstance(condition, exp.In) and (listed := condition.expressions):
+        elif isinstance(condition, exp.Between | exp.Is | exp.In):
             rows = _rows_of(condition.this, scopes)
-            if rows is not None:
-                rows.narrow(Reach.ONE if len(listed) == 1 else Reach.LISTED)
+            if rows is not None and (reach := _reach_of(condition)) is not None:
+                rows.narrow(reach)
         self._sub_selects(condition, scopes)
 
     def _sub_selects(self, tree: Any, scopes: tuple[Scope, ...], *, in_having: bool = False) -> None:
@@ -191,9 +196,9 @@ class _Check:
 
     def _rules(self, statement: exp.Expression, scope: Scope, outer: tuple[Scope, ...]) -> None:
         roots = {each.root() for each in scope.values() if each is not None}
-        if len(roots) > 1 and not all(each.reach is Reach.ONE for each in roots):
+        if len(roots) > 1 and not all(each.reach in _PLACED for each in roots):
             self.refused.append("a join that does not name the bucket")
-        if statement.args.get("locks") and any(each.reach is not Reach.ONE for each in roots):
+        if statement.args.get("locks") and any(each.reach not in _PLACED for each in roots):
             self.refused.append("row locks in more than one bucket")
         changed = [each.this.name for each in statement.expressions if isinstance(each, exp.EQ)]
         if isinstance(statement, exp.Update) and BUCKET in changed:
@@ -209,6 +214,15 @@ class _Check:
         if isinstance(value, exp.Placeholder):
             self.buckets.add(value.name.removeprefix("p"))
         return isinstance(value, exp.Literal | exp.Placeholder | exp.Parameter)
+
+
+def _reach_of(condition: exp.Between | exp.Is | exp.In) -> Reach | None:
+    if isinstance(condition, exp.Between):  # in constants, as `in_part` has it
+        return Reach.PART if isinstance(condition.args["low"], exp.Literal) else None
+    if condition.args.get("negate"):  # what it says of the only part
+        return None if DIVIDED else Reach.PART
+    listed = len(condition.expressions)  # none of a sub-select, or of IS NULL
+    return (None, Reach.ONE)[listed] if listed < 2 else Reach.LISTED
 
 
 def sources(statement: exp.Expression) -> Iterator[exp.Expression]:

@@ -3,10 +3,10 @@ import re
 import pytest
 
 from service.schema.tables import metadata
-from tests.buckets.checker import OF_ACCOUNTS, Reach, verdict
+from tests.buckets.checker import DIVIDED, OF_ACCOUNTS, Reach, verdict
 from tests.buckets.watch import DOCUMENT
 
-NOWHERE, ONE, LISTED, MANY, REFUSED = Reach
+NOWHERE, ONE, PART, LISTED, MANY, REFUSED = Reach
 STATEMENTS = {
     "select 1": NOWHERE,
     "select host from pds_host for update": NOWHERE,
@@ -19,6 +19,11 @@ STATEMENTS = {
     "with held as (select bucket, host from mirror_lane where did = $1 and bucket = $2::smallint for update) select host from held": ONE,
     "insert into mirror_lane (did, bucket) values ($1, $2) on conflict (did, bucket) do nothing": ONE,
     "insert into observed_account (did, bucket) select did, bucket from mirror_lane where bucket = $1": ONE,
+    "select did from mirror_lane where bucket between 256 and 511 for update skip locked": PART,
+    "select did from mirror_lane where bucket is not null": MANY if DIVIDED else PART,
+    "select did from mirror_lane where bucket is null": MANY,
+    "select did from mirror_lane where bucket between $1 and $2": MANY,
+    "select did from mirror_lane l where bucket between 256 and 511 and exists (select 1 from job j where j.account = l.did and j.bucket = l.bucket)": PART,
     "select * from tracks where did in ($1, $2) and bucket in ($3, $4)": LISTED,
     "select * from tracks where bucket = any($1)": LISTED,
     "insert into mirror_lane (did, bucket) values ($1, $2), ($3, $4)": LISTED,
@@ -30,6 +35,9 @@ STATEMENTS = {
     "select host from pds_host p where exists (select 1 from mirror_lane l where l.host = p.host)": MANY,
 }
 BROKEN = {
+    "select did from mirror_lane l where bucket between 0 and 255 and (select count(*) from mirror_lane m where m.host = l.host) < $3": (
+        "a correlated sub-select that does not name the bucket"
+    ),
     "select did from mirror_lane where host = $1 for update skip locked": "row locks in more than one bucket",
     "select * from tracks join mirror_target on subject_id = tracks.track_id": "a join that does not name the bucket",
     "update mirror_lane l set due_at = (select min(not_before) from mirror_target t where t.did = l.did) where did = $1 and bucket = $2::smallint": (

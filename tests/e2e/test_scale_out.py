@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select
 
@@ -20,6 +21,7 @@ from outbox.mirror.tables import delivery_attempt, mirror_lane
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import DEEP, environment
 from tests.e2e.eventually import eventually
+from tests.e2e.killable import KillableService
 from tests.faults.faults import hang_after, until
 from tests.faults.proxy import FaultProxy, applied
 from tests.outbox.rigs.rows import lane_row
@@ -156,6 +158,24 @@ def test_after_a_kill_the_next_relay_delivers_within_seconds_although_the_lease_
     assert time.monotonic() - started < RESTARTED_WITHIN_SECONDS
     assert record is not None
     assert (record["title"], record["album"]) == ("On its way", "Left to the next one")
+    artist.client.http.close()
+
+
+def test_an_edit_whose_process_was_killed_before_it_told_a_relay_arrives_within_fifteen_seconds(
+    cluster: Cluster, settings: dict[str, str], pds: DevPds, plc: DevPlc
+) -> None:
+    relay_off = {"MASTERTAPE_BASE_URL": cluster.first.url, "MASTERTAPE_RELAY": "off"}
+    killed = KillableService(Path(settings["MASTERTAPE_DATA"]), pds, {**settings, **relay_off})
+    killed.start()
+    cluster.relay()
+    artist = Artist(killed, pds, new_account(pds, plc))
+    artist.uploads()
+    artist.agreed()
+    killed.trigger.arm("command: committed, not announced")
+    with pytest.raises(httpx.TransportError):
+        artist.edits(title="Told to none")
+    eventually(lambda: (artist.record or {})["title"] == "Told to none", seconds=15)
+    killed.stop()
     artist.client.http.close()
 
 

@@ -39,6 +39,7 @@ def after(function: str, matters: Callable[[Any], bool] = lambda _: True, *, giv
 
 POINTS = {
     "command: before its unit": before("api.pipeline.command_request:CommandAttempt._transact"),
+    "command: committed, not announced": before("eventstore.coordination.commit_signals:Announcer.announce"),
     "command: committed, not answered": after("api.pipeline.command_request:CommandAttempt._transact"),
     "append: inserted, not projected": after("eventstore.unit_of_work:append_rows"),
     "append: projected, not committed": before("eventstore.unit_of_work:UnitOfWork.require_unbroken"),

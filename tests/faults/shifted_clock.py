@@ -7,8 +7,8 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+from eventstore.coordination import due_parts
 from eventstore.database import Database
-from outbox.relay import relay
 
 LOOKS_EVERY_SECONDS = 0.2
 """A clock that is set forward wakes no relay: an idle one has to poll it."""
@@ -41,7 +41,7 @@ def set_on(file: Path) -> None:
         return now(database, connection, read=read) + timedelta(seconds=float(file.read_text()))
 
     Database.now = ahead
-    relay.IDLE_POLL_SECONDS = LOOKS_EVERY_SECONDS
+    due_parts.IDLE_SECONDS = LOOKS_EVERY_SECONDS
 
 
 if __name__ == "__main__":

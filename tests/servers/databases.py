@@ -15,6 +15,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy import URL, make_url
 
+from tests.buckets.checker import DIVIDED
 from tests.servers.postgres import PostgresServer
 
 KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -22,6 +23,7 @@ ON_SQLITE = pytest.mark.databases("sqlite")
 """For a test of what no database decides, such as how a request is read or refused: it runs once, not on both."""
 ON_BOTH = pytest.mark.databases(*KINDS)
 """For one of a module whose other tests need one."""
+IN_ONE_PART = pytest.mark.skipif(DIVIDED, reason="about tables that are not divided")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -37,6 +39,8 @@ def migrate(url: str) -> None:
     from service.schema.migrate import upgrade
 
     upgrade(url)
+    if DIVIDED and not url.startswith("sqlite"):
+        divide(url, int(os.environ["TEST_PARTS"]))
 
 
 def divide(url: str, parts: int) -> None:
@@ -105,8 +109,6 @@ def database_url(request: pytest.FixtureRequest) -> str:
 def postgres_template(postgres_url: str) -> Iterator[str]:
     with temporary_database(postgres_url) as url:
         migrate(url)
-        if parts := os.environ.get("TEST_PARTS"):
-            divide(url, int(parts))
         name = str(make_url(url).database)
         # PostgreSQL clones a database only without connections to it.
         _execute(postgres_url, "alter database {} with allow_connections false", name)

@@ -35,19 +35,19 @@ class IdlePolls:
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._empty: dict[Poll, tuple[int, datetime, str]] = {}
-        self._due: tuple[int, datetime, float] | None = None
+        self._due: tuple[int, datetime, dict[range, float]] | None = None
 
     def wrap(self, look: Poll, rows: str) -> Poll:
         """The same poll, skipped while it cannot find anything or no such rows exist."""
         has_rows = f"select exists (select 1 from {rows})"  # noqa: S608 - names of our own
 
-        def quick(database: Database, **options: Any) -> Any:
+        def quick(database: Database, *parts: Any, **options: Any) -> Any:
             driver, now = driver_of(database), self._clock()
             if self._finds_nothing(look, driver.total_changes, now):
                 return []
             if driver.execute(has_rows, {"now": as_text(now)}).fetchone() == (0,):
                 return []
-            found = look(database, **options)
+            found = look(database, *parts, **options)
             if not found:
                 (next_time,) = driver.execute(_NEXT, (as_text(now),)).fetchone()
                 self._empty[look] = driver.total_changes, now, next_time or "9999"
@@ -55,15 +55,17 @@ class IdlePolls:
 
         return quick
 
-    def wrap_due(self, seconds_until_due: Callable[[Database], float]) -> Callable[[Database], float]:
+    def wrap_due(
+        self, seconds_until_due: Callable[..., dict[range, float]]
+    ) -> Callable[..., dict[range, float]]:
         """The same times, read again only when a row has changed."""
 
-        def quick(database: Database) -> float:
+        def quick(database: Database, parts: Any) -> dict[range, float]:
             changes, now = driver_of(database).total_changes, self._clock()
             if self._due is None or self._due[0] != changes:
-                self._due = changes, now, seconds_until_due(database)
+                self._due = changes, now, seconds_until_due(database, parts)
             _, then, due = self._due
-            return due - (now - then).total_seconds()
+            return {part: seconds - (now - then).total_seconds() for part, seconds in due.items()}
 
         return quick
 

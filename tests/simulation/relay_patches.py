@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
+from eventstore.coordination import due_parts as due_parts_module
 from eventstore.database import Database
-from eventstore.jobs import worker as worker_module
 from eventstore.jobs.worker import Worker
 from outbox.lists import references
 from outbox.probes import jobs as probe_jobs_module
@@ -46,8 +46,8 @@ _CROWDED = """select host, count(*) from mirror_lane join pds_host using (host)
 def _counted(claim: Poll, clock: Callable[[], datetime], crowded: list[object]) -> Poll:
     """The claim, with the leases of each host counted after it."""
 
-    def counted(database: Database, **options: Any) -> list[Any]:
-        lanes = claim(database, **options)
+    def counted(database: Database, *parts: Any, **options: Any) -> list[Any]:
+        lanes = claim(database, *parts, **options)
         if lanes:
             crowded.extend(driver_of(database).execute(_CROWDED, (as_text(clock()),)).fetchall())
         return lanes
@@ -62,10 +62,11 @@ def _quick(module: Any, name: str, polls: IdlePolls, rows: str) -> Any:
 def _quick_worker(polls: IdlePolls) -> Any:
     real, looks = Worker._due, dict[Worker, Poll]()  # noqa: SLF001
 
-    def due(worker: Worker) -> list[str]:
-        look = looks.setdefault(worker, polls.wrap(lambda _database: real(worker), "mirror_lane"))
-        found: list[str] = look(worker._database)  # noqa: SLF001
-        return found
+    def due(worker: Worker, parts: Any) -> dict[str, list[range]]:
+        look = looks.setdefault(
+            worker, polls.wrap(lambda _database, these: real(worker, these), "mirror_lane")
+        )
+        return look(worker._database, parts) or {} if parts else {}  # noqa: SLF001
 
     return patch.object(Worker, "_due", due)
 
@@ -82,9 +83,8 @@ def patched(
     counted = _counted(relay_module.claim, clock, crowded)
     patches = (
         patch.object(relay_module, "LeaseClock", lease_clock),
-        patch.object(relay_module, "IDLE_POLL_SECONDS", IDLE_SECONDS),
+        patch.object(due_parts_module, "IDLE_SECONDS", IDLE_SECONDS),
         patch.object(relay_module, "BUSY_POLL_SECONDS", POLL_SECONDS),
-        patch.object(worker_module, "POLL_SECONDS", POLL_SECONDS),
         _quick_worker(polls),
         _quick(working_relay_module, "tend_lanes", polls, idle_polls.TARGETS),
         patch.object(probe_jobs_module, "GONE_AFTER", GONE_AFTER),

@@ -34,6 +34,7 @@ from application.subjects import A, On, require_owned, require_staying
 from eventstore.coordination.commit_signals import awaited
 from eventstore.event_log import EventLog
 from eventstore.idempotency import CommandResult, KeyLock, StoredResult
+from eventstore.streams.buckets import bucket_of
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import AccountState
 from identity.accounts.credentials import IS_USABLE, Principal
@@ -147,7 +148,7 @@ class CommandAttempt(Attempt):
                 services.claim_with(unit)
             subject = Subject.of(use_case(unit))
             self._public_copy.require_kept(unit)
-            unit.after_commit(services.wake)
+            unit.after_commit(partial(services.wake, bucket_of(self._did)))
             if lock is None and unit.is_unsent:
                 return partial(self._answer, reader, respond, subject)
             result = None if is_shown_later else respond(reader, subject)

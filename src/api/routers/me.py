@@ -23,6 +23,7 @@ from api.routers.profile import save_profile
 from api.services import Services
 from application.account import deletion_requested_at, request_deletion
 from application.errors import LeavingError, NotAuthenticatedError
+from eventstore.streams.buckets import bucket_of
 from identity.accounts.accounts import AccountState
 from replay.dump import account_lines
 from replay.reconcile.verify import repos_of
@@ -192,7 +193,7 @@ async def leave(principal: Writer, services: ServicesDep, request: Idempotent) -
             await attempt.run(
                 request_deletion, services.log, did, envelope, credential_id=principal.credential_id
             )
-            services.wake()
+            services.wake(bucket_of(did))
             await attempt.finish(result_of(await run_in_threadpool(report), 202, Location=HERE))
     return response_of(attempt.result)
 

@@ -21,6 +21,7 @@ from api.requests.parameters import StrictRoute
 from api.responses.profile import ProfileBody, saved_profile
 from api.services import Services
 from application.profile import Beginning, set_avatar, update_profile
+from eventstore.streams.buckets import bucket_of
 from outbox.pds.client import RecordKey
 from projections.profiles import profile_of
 from replay.adoption.plain import PlainIntake
@@ -75,7 +76,7 @@ async def save_profile(services: Services, did: str, attempt: Attempt) -> None:
             beginning = await beginning_of(services, did)
     edit = partial(update_profile, changes=changes, beginning=beginning)
     await attempt.run(services.log.transact, did, over_http(did), edit)
-    services.wake()
+    services.wake(bucket_of(did))
 
 
 async def beginning_of(services: Services, did: str) -> Beginning | None:

@@ -49,6 +49,7 @@ from application.subjects import A, On, load_owned
 from eventstore.idempotency import CommandResult
 from eventstore.jobs.queue import is_unfinished
 from eventstore.jobs.table import UNFINISHED
+from eventstore.streams.buckets import bucket_of
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import AccountState
 from outbox.blobs.jobs import MISSING_REASON, TOO_LARGE_REASON
@@ -287,7 +288,7 @@ async def adopt(
     async with request.begin() as attempt:
         if not attempt.is_repetition:
             await attempt.run(request_adoption, services.log, did, over_http(did))
-            services.wake()
+            services.wake(bucket_of(did))
             await attempt.finish(_adopted(await run_in_threadpool(read_adoption, principal, services)))
     if attempt.is_repetition or not prefer:
         return response_of(attempt.result)
@@ -336,7 +337,7 @@ async def migrate_everything(principal: Writer, services: ServicesDep, request: 
             requested = await attempt.run(
                 copy_all_audio_to_pds, services.log, did, over_http(did), failed_too=retry_failed
             )
-            services.wake()
+            services.wake(bucket_of(did))
             report = await run_in_threadpool(read_migration, principal, services)
             report = report.model_copy(update={"requested": requested})
             await attempt.finish(result_of(report, 202, Location=MIGRATION))

@@ -1,6 +1,7 @@
 """Signals that another process has committed: NOTIFY and LISTEN on PostgreSQL, data_version on a SQLite file.
 
-A signal may be lost, and only saves time: every worker polls for work as well.
+A signal names the buckets in which something may be due, or none: then that is any. It may be lost, and only saves time: every
+worker polls for work as well.
 """
 
 import asyncio
@@ -8,15 +9,17 @@ import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import sqlalchemy as sa
 
 from eventstore.database import Database
+from eventstore.streams.buckets import bucket_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -33,20 +36,33 @@ POLL_SECONDS: Final = 0.25
 RECONNECT_SECONDS: Final = 1.0
 PAUSE_SECONDS: Final = {CHANNEL: 0.03, SETTLED: 0.002}
 """After an announcement, since one covers a whole burst of commits: relays poll no more often, but requests wait for what was settled."""
+MAX_NAMED: Final = 1000
+"""Buckets in one announcement, whose text may have 8,000 bytes."""
 
-_ANNOUNCE: Final = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
+_ANNOUNCE: Final = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 """A signal need not survive a crash. The setting ends with the statement: a pooler gives the session to other clients."""
 
 
-def announce(connection: sa.Connection) -> None:
+class Wake(Protocol):
+    def __call__(self, *buckets: int) -> None:
+        """Tell that something may be due in these buckets, or, if none is named, in any."""
+
+
+def announce(connection: sa.Connection, did: str | None = None) -> None:
     """Notify every process when this transaction commits. Only for rare commits: PostgreSQL serializes them (ADR 8)."""
     if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_notify(CHANNEL, "")))
+        connection.execute(
+            sa.select(sa.func.pg_notify(CHANNEL, _text([] if did is None else [bucket_of(did)])))
+        )
 
 
-def wake_each(wakes: Sequence[Callable[[], None]]) -> None:
+def wake_each(wakes: Sequence[Wake], *buckets: int) -> None:
     for wake in wakes:
-        wake()
+        wake(*buckets)
+
+
+def _text(buckets: Collection[int]) -> str:
+    return " ".join(map(str, buckets)) if len(buckets) <= MAX_NAMED else ""
 
 
 class Announcer:
@@ -54,22 +70,26 @@ class Announcer:
 
     def __init__(self, database: Database) -> None:
         self._database: Final = database
-        self._pending: set[str] = set()
+        self._pending = defaultdict[str, set[tuple[int, ...]]](set)
+        """By channel, the buckets of each request."""
         self._lock: Final = threading.Lock()
         self._requested: Final = threading.Event()
         self._stopping: Final = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def announce(self, channel: str = CHANNEL) -> None:
+    def announce(self, *buckets: int) -> None:
         """Request an announcement. Callable from any thread; never waits for the database."""
+        self._request(CHANNEL, buckets)
+
+    def announce_settled(self, _did: str, _acknowledged: object) -> None:
+        self._request(SETTLED, ())
+
+    def _request(self, channel: str, buckets: tuple[int, ...]) -> None:
         if self._database.is_sqlite:  # no process would hear it
             return
         with self._lock:
-            self._pending.add(channel)
+            self._pending[channel].add(buckets)
         self._requested.set()
-
-    def announce_settled(self, _did: str, _acknowledged: object) -> None:
-        self.announce(SETTLED)
 
     def start(self) -> None:
         """Start the thread on PostgreSQL; processes that share a SQLite file see that it changed."""
@@ -100,9 +120,10 @@ class Announcer:
             stopping = self._stopping.is_set()
             self._requested.clear()
             with self._lock:
-                pending, self._pending = self._pending, set()
-            for channel in pending:
-                driver.execute(_ANNOUNCE, [channel])
+                pending, self._pending = self._pending, defaultdict(set)
+            for channel, requests in pending.items():
+                named = {each for buckets in requests for each in buckets} if all(requests) else set[int]()
+                driver.execute(_ANNOUNCE, [channel, _text(named)])
             self._stopping.wait(max(map(PAUSE_SECONDS.__getitem__, pending), default=0))
 
 
@@ -115,15 +136,15 @@ class Listener:
         self.alive = False
         """Whether commits are being received now."""
 
-    async def run(self, on_commit: Callable[[], None]) -> None:
+    async def run(self, on_commit: Wake) -> None:
         """Call `on_commit` after commits, until cancelled; one call may stand for several."""
         signals_of = _file_changes if self._database.is_sqlite else _notifications
         while True:
             try:
                 async with contextlib.aclosing(signals_of(self._database, self._channel)) as signals:
-                    async for _ in signals:
+                    async for buckets in signals:
                         self.alive = True
-                        on_commit()
+                        on_commit(*buckets)
             except Exception:
                 logger.warning("listener_disconnected", exc_info=True)
             finally:
@@ -143,7 +164,7 @@ async def _opened(open_: Callable[[], Any]) -> AsyncGenerator[Any]:
             opening.result().close()
 
 
-async def _notifications(database: Database, channel: str) -> AsyncGenerator[None]:
+async def _notifications(database: Database, channel: str) -> AsyncGenerator[Sequence[int]]:
     """Yield at once, for commits before listening began, and then after each NOTIFY."""
 
     def listening() -> "psycopg.Connection[Any]":
@@ -156,21 +177,21 @@ async def _notifications(database: Database, channel: str) -> AsyncGenerator[Non
         descriptor = driver.fileno()
         loop.add_reader(descriptor, readable.set)
         try:
-            yield
+            yield ()
             while True:
                 await readable.wait()
                 readable.clear()
                 driver.pgconn.consume_input()
-                is_notified = False
-                while driver.pgconn.notifies() is not None:
-                    is_notified = True
-                if is_notified:
-                    yield
+                heard = list[bytes]()
+                while (notification := driver.pgconn.notifies()) is not None:
+                    heard.append(notification.extra)
+                if heard:
+                    yield [int(each) for each in b" ".join(heard).split()] if all(heard) else ()
         finally:
             loop.remove_reader(descriptor)
 
 
-async def _file_changes(database: Database, _channel: str) -> AsyncGenerator[None]:
+async def _file_changes(database: Database, _channel: str) -> AsyncGenerator[Sequence[int]]:
     file, seen = sa.make_url(database.url).database or "", None
     open_ = partial(sqlite3.connect, file, timeout=0, isolation_level=None, check_same_thread=False)
     async with _opened(open_) as driver:
@@ -178,7 +199,7 @@ async def _file_changes(database: Database, _channel: str) -> AsyncGenerator[Non
             (version,) = driver.execute("PRAGMA data_version").fetchone()  # reads shared memory
             if version != seen:
                 seen = version
-                yield
+                yield ()
             await asyncio.sleep(POLL_SECONDS)
 
 

@@ -1,6 +1,6 @@
 """What is known of a kind of job: its handler, its limits, and when it is tried again."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -96,7 +96,7 @@ class Kind:
     """False for work in a thread, which goes on when its task is cancelled: its lease is left to expire."""
     drains: bool = False
     """Whether a worker that stops gives it STOP_TIMEOUT_SECONDS to end: it is expensive to begin again."""
-    find: Callable[[Database], object] | None = None
-    """Requests what is to be done, before each look for due jobs."""
+    find: Callable[[Database, Sequence[range]], object] | None = None
+    """Requests what is to be done, before each look for due jobs; given the parts, if accounts have it."""
     on_failed: Callable[[sa.Connection, Job, str, datetime], None] = lambda *_: None
     """Called in the transaction in which the job fails for good, with the problem."""

@@ -4,6 +4,7 @@ The account that was served, or began to wait, the longest ago is next. Claims o
 limits hold; nothing is counted but the jobs that run.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -19,10 +20,10 @@ from eventstore.errors import LeaseLostError
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import CONDITIONS, IS_LEASED, IS_WAITING, PAST, JobState, job, job_turn
 from eventstore.schema import UtcDateTime
-from eventstore.streams.buckets import bucket_of
+from eventstore.streams.buckets import EVERY, bucket_of, in_part
 
-REMEMBERED: Final = 64
-"""Statements of kinds and of their sets: what a kind refers to is not kept for ever."""
+REMEMBERED: Final = 512
+"""Statements of kinds and of their sets, for each part: what a kind refers to is not kept for ever."""
 PROCESS_ENDED: Final = "each attempt ended with its process"
 
 row: Final = job.c
@@ -85,11 +86,21 @@ def cancel(connection: sa.Connection, kind: str, subject: str, account: str | No
     connection.execute(sa.delete(job).where(*_is_of(kind, subject, account)))
 
 
-def due_kinds(connection: sa.Connection, kinds: Sequence[Kind], *, now: datetime, owner: str) -> set[str]:
-    """Return the kinds that have a job to claim: most looks find nothing, and need no write transaction."""
-    if not kinds:
-        return set()
-    return set(connection.scalars(_due_kinds(tuple(kinds)), {"now": now, "owner": owner}))
+def due_kinds(
+    connection: sa.Connection, kinds: Sequence[Kind], parts: Sequence[range], *, now: datetime, owner: str
+) -> dict[str, list[range]]:
+    """Return the kinds that have a job to claim, each with its parts, the one of the account that is next first.
+
+    Most looks find nothing, and need no write transaction.
+    """
+    found: list[tuple[sa.Row[Any], range]] = []
+    for part in parts if kinds else ():
+        statement = _due_kinds(tuple(kinds), part)
+        found += [(each, part) for each in connection.execute(statement, {"now": now, "owner": owner})]
+    due = defaultdict[str, list[range]](list)
+    for each, part in sorted(found, key=lambda one: tuple(one[0])):
+        due[each.kind].append(part)
+    return due
 
 
 def claim(
@@ -100,8 +111,9 @@ def claim(
     lease: timedelta,
     subject: str | None = None,
     account: str | None = None,
+    part: range = EVERY,
 ) -> Job | None:
-    """Claim the next due job of the kind, or that of this subject even before it is due; None where there is none.
+    """Claim the next due job of the kind in the part, or that of this subject even before it is due; None where there is none.
 
     One that was tried too often fails instead.
     """
@@ -113,7 +125,8 @@ def claim(
             now = database.now(connection)
             free = sa.select(job).where(IS_WAITING, row.lease_until <= now)
             if subject is None:
-                these = free.where(row.id == _next_of(kind).scalar_subquery())
+                next_id = sa.select(_next_of(kind, part).subquery().c.id).scalar_subquery()
+                these = free.where(row.id == next_id, in_part(row.bucket, part))
             else:
                 these = free.where(*_is_of(kind.name, subject, account))
             # a transaction that has its row may take long, and others claim meanwhile
@@ -210,14 +223,21 @@ def release(database: Database, claimed: Job) -> None:
 
 
 def release_ended(
-    database: Database, kinds: Iterable[str], has_ended: Callable[[str], bool], *, but: Iterable[str] = ()
+    database: Database,
+    kinds: Iterable[str],
+    parts: Iterable[range],
+    has_ended: Callable[[str], bool],
+    *,
+    but: Iterable[str] = (),
 ) -> int:
     """End the leases of processes that are proved to have ended; returns how many."""
     with database.read_committed() as connection:
         leased = sa.select(row.id, row.account, row.lease_epoch, row.lease_owner).where(
             IS_LEASED, row.kind.in_(list(kinds))
         )
-        found = connection.execute(leased.where(row.lease_owner.not_in(list(but)))).all()
+        others = leased.where(row.lease_owner.not_in(list(but)))
+        of_parts = (others.where(in_part(row.bucket, part)) for part in parts)
+        found = [each for these in of_parts for each in connection.execute(these)]
     ended = [each for each in found if has_ended(each.lease_owner)]
     for each in ended:
         with database.write() as connection:
@@ -357,17 +377,17 @@ def _change(connection: sa.Connection, claimed: Job, **values: Any) -> bool:
 
 
 @lru_cache(REMEMBERED)  # building it costs more than executing it (CONTRIBUTING.md)
-def _due_kinds(kinds: tuple[Kind, ...]) -> Any:
-    return sa.union_all(*(sa.select(sa.literal(kind.name)).where(_next_of(kind).exists()) for kind in kinds))
+def _due_kinds(kinds: tuple[Kind, ...], part: range) -> Any:
+    return sa.union_all(*(sa.select(_next_of(kind, part).subquery()) for kind in kinds))
 
 
 @lru_cache(REMEMBERED)
-def _next_of(kind: Kind) -> sa.Select[int]:
-    """Select the due job of the account that was served the longest ago, of those within the limits."""
+def _next_of(kind: Kind, part: range) -> sa.Select[Any]:
+    """Select the due job of the account that was served the longest ago, of those of the part that are within the limits."""
     turn, running = job_turn.c, job.alias("running")
     now = sa.bindparam("now", type_=UtcDateTime)
     leased = sa.and_(running.c.kind == kind.name, running.c.lease_owner.is_not(None))
-    these = [turn.kind == kind.name]
+    these = [turn.kind == kind.name, in_part(turn.bucket, part)]
     if kind.max_per_account is not None:
         of_account = _count(running, leased, running.c.lease_until > now, running.c.account == turn.account)
         these.append(of_account < kind.max_per_account)
@@ -387,7 +407,9 @@ def _next_of(kind: Kind) -> sa.Select[int]:
     of_turns = of_turn.correlate(job_turn).scalar_subquery().label("id")
     found = sa.select(of_turns, *ranks, turn.served_at, turn.account).where(*these).subquery()
     order = [each for each in found.c if each is not found.c.id]
-    return sa.select(found.c.id).where(found.c.id.is_not(None)).order_by(*order).limit(1)
+    rank = found.c.rank if ranks else sa.literal(0).label("rank")
+    columns = (sa.literal(kind.name).label("kind"), rank, found.c.served_at, found.c.account, found.c.id)
+    return sa.select(*columns).where(found.c.id.is_not(None)).order_by(*order).limit(1)
 
 
 def _count(running: Any, *conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:

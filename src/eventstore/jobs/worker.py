@@ -1,26 +1,26 @@
 """The worker of a process: claims the due jobs of every kind within its limits, and runs their handlers.
 
-It looks for due jobs whenever a commit wakes it, and at intervals without.
+It looks for due jobs where a commit may have left some, and at intervals everywhere.
 """
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from eventstore.coordination.due_parts import DueParts
 from eventstore.coordination.process_names import has_ended as process_has_ended
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.errors import LeaseLostError
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
+from eventstore.streams.buckets import EVERY, bucket_of
 
-POLL_SECONDS: Final = 15.0
-"""At the longest: a request in this process wakes the worker, one in another process may not."""
 DEBOUNCE_SECONDS: Final = 0.5
 """One look for all that was committed meanwhile: every edit wakes the worker, and hardly any is work for it."""
 HEARTBEAT_SECONDS: Final = 1.0
@@ -60,35 +60,31 @@ class Worker:
         self._may_work: Final = may_work
         self._on_settled: Final = on_settled
         self._threads: Final = Threads("jobs", MAX_THREADS)
-        self._woken: Final = asyncio.Event()
+        self.parts: Final = DueParts(database)
         self._freed: Final = asyncio.Event()
         """A job has ended here, and another may begin."""
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._running: Final[dict[asyncio.Task[bool], str]] = {}
         """By task, its kind."""
 
     def add(self, kind: Kind) -> None:
         self._kinds[kind.name] = kind
 
-    def wake(self) -> None:
-        """Look for due jobs at once; callable from any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._woken.set)
+    def wake(self, *buckets: int) -> None:
+        """Look for due jobs at once, in the parts of these buckets or in all; callable from any thread."""
+        self.parts.wake(*buckets)
 
     async def run(self) -> None:
         """Work until cancelled; jobs that are running then are released, so that other processes continue them."""
-        self._loop = asyncio.get_running_loop()
         try:
             while True:
-                self._woken.clear()
                 self._freed.clear()
                 try:
                     await self.start_due()
                 except Exception:
                     logger.exception("job_claim_failed")  # the next look tries again
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_SECONDS):
-                        await self._woken.wait()
+                    async with asyncio.timeout(max(self.parts.seconds(), DEBOUNCE_SECONDS)):
+                        await self.parts.woken.wait()
                         async with asyncio.timeout(DEBOUNCE_SECONDS):
                             await self._freed.wait()
         finally:
@@ -102,8 +98,10 @@ class Worker:
             await asyncio.gather(*self._running, return_exceptions=True)
 
     async def run_once(self) -> None:
+        self.parts.make_due()
         while await self.start_due() or self.busy:
             await self.drain()
+            self.parts.make_due()
 
     @property
     def busy(self) -> bool:
@@ -124,47 +122,50 @@ class Worker:
         return True
 
     async def start_due(self) -> bool:
-        """Start what is due and within the limits; return whether there was any."""
-        has_started = False
-        for name in await self._threads.run(self._due):
-            kind = self._kinds[name]
+        """Start what is due within the limits, in the parts to look into; return whether there was any."""
+        parts, has_started = await self.parts.take(self._threads.run), False
+        for name, due in (await self._threads.run(self._due, parts)).items():
+            kind, waiting = self._kinds[name], deque(due)
             # bounded: jobs that end at once would keep other kinds from their turns
             for _ in range(self._room(kind)):
-                if (claimed := await self._claim(kind)) is None:
+                while waiting and (claimed := await self._claim(kind, part=waiting[0])) is None:
+                    waiting.popleft()
+                if not waiting or claimed is None:
                     break
+                waiting.rotate(-1)
                 task = asyncio.create_task(self._run(kind, claimed, kind.work))
                 self._running[task] = name
                 task.add_done_callback(self._ended)
                 has_started = True
         return has_started
 
-    def _due(self) -> list[str]:
-        if not self._may_work():
-            return []
+    def _due(self, parts: Sequence[range]) -> dict[str, list[range]]:
+        if not parts or not self._may_work():
+            return {}
         for kind in self._kinds.values():
             if kind.find is not None:
-                kind.find(self._database)
-        queue.release_ended(self._database, self._kinds, self._has_ended, but=[self._owner])
+                kind.find(self._database, parts)
+        queue.release_ended(self._database, self._kinds, parts, self._has_ended, but=[self._owner])
         with_room = [kind for kind in self._kinds.values() if self._room(kind)]
         with self._database.read_committed() as connection:
             now = self._database.now(connection)
-            due = queue.due_kinds(connection, with_room, now=now, owner=self._owner)
-        return [kind.name for kind in with_room if kind.name in due]
+            return queue.due_kinds(connection, with_room, parts, now=now, owner=self._owner)
 
     def _room(self, kind: Kind) -> int:
         return kind.max_concurrent - Counter(self._running.values())[kind.name]
 
     def _ended(self, task: asyncio.Task[bool]) -> None:
+        """Look into all parts: for jobs that waited for its room or its host's, and for those that it requested."""
         del self._running[task]
-        self._woken.set()
+        self.parts.make_due()
         self._freed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("job_not_settled", exc_info=error)  # its lease expires, and it is tried again
 
-    async def _claim(self, kind: Kind, subject: str | None = None) -> Job | None:
+    async def _claim(self, kind: Kind, subject: str | None = None, part: range = EVERY) -> Job | None:
         """Claim a job in a thread. A thread cannot be cancelled: a cancellation waits for it, and releases the job."""
         claim = partial(queue.claim, self._database, kind, owner=self._owner, lease=self._lease)
-        claiming = asyncio.create_task(self._threads.run(claim, subject=subject))
+        claiming = asyncio.create_task(self._threads.run(claim, subject=subject, part=part))
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
@@ -182,7 +183,7 @@ class Worker:
             await self._threads.run(queue.settle, self._database, kind, claimed, outcome)
             self._on_settled()
             if outcome is Outcome.LATER:
-                self._wake_after(claimed.again_after)
+                self._wake_after(claimed, claimed.again_after)
         except asyncio.CancelledError:
             if kind.ends_when_cancelled:
                 await self._release(claimed)
@@ -203,11 +204,12 @@ class Worker:
         else:
             logger.info("job_retried", extra={**claimed.log_fields, "reason": failure.problem})
         if (pause := await self._threads.run(queue.fail, self._database, kind, claimed, failure)) is not None:
-            self._wake_after(pause)
+            self._wake_after(claimed, pause)
 
-    def _wake_after(self, pause: timedelta) -> None:
+    def _wake_after(self, claimed: Job, pause: timedelta) -> None:
         """Look for due jobs then, which may be long before the next poll."""
-        asyncio.get_running_loop().call_later(pause.total_seconds(), self._woken.set)
+        bucket = bucket_of(claimed.account)
+        asyncio.get_running_loop().call_later(pause.total_seconds(), self.parts.make_due, bucket)
 
     async def _while_leased(self, claimed: Job, work: Work) -> Outcome:
         """Return what the work returns, and extend its lease meanwhile; raises LeaseLostError once that is lost.

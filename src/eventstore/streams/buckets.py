@@ -4,11 +4,13 @@ Parts of the accounts can then be placed apart, and a reader of an id or token k
 account has a column `bucket`, and every statement about an account names its bucket: a statement that compares a column of
 `account_columns` with a DID compares the bucket as well, and one that inserts a DID inserts it. Beside an id that names a row, a
 statement compares the bucket alone: with the DID, SQLite would rather read all rows of the account.
+A part is a range of buckets: that of a partition, where the tables are divided.
 """
 
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -16,6 +18,7 @@ from sqlalchemy.sql import operators
 from sqlalchemy.types import TypeDecorator
 
 BUCKETS: Final = 4096
+EVERY: Final = range(BUCKETS)
 REMEMBERED: Final = 16_384
 
 
@@ -75,6 +78,21 @@ def did_column(table: sa.Table) -> str:
     return next(each.name for each in table.columns if isinstance(each.type, Did))
 
 
+def divided(parts: int) -> list[range]:
+    bounds = [number * BUCKETS // parts for number in range(parts + 1)]
+    return [range(first, end) for first, end in pairwise(bounds)]
+
+
+def in_part(bucket: sa.ColumnElement[int], part: range) -> sa.ColumnElement[bool]:
+    """Whether a row is in the part: in constants, so that PostgreSQL plans for that partition alone."""
+    if part == EVERY:
+        return bucket.is_not(None)  # which costs nothing
+    first, last = (sa.literal_column(str(each), sa.SmallInteger) for each in (part[0], part[-1]))
+    return bucket.between(first, last)
+
+
+PARTS: Final = sa.text("select count(*) from pg_inherits where inhparent = cast(:table as regclass)")
+"""How many parts a table has, 0 where it is whole."""
 CONSTRAINTS: Final = sa.text("""
     select quote_ident(conname) as name, pg_get_constraintdef(oid) as definition from pg_constraint
     where conrelid = cast(:table as regclass) and contype in ('p', 'u')

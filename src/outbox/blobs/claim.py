@@ -3,8 +3,9 @@
 An account has a job while some upload of its is due. Its lease keeps all but one process from uploading for it.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job, job_turn
 from eventstore.schema import UtcDateTime
-from eventstore.streams.buckets import for_account
+from eventstore.streams.buckets import EVERY, for_account, in_part
 from outbox.mirror.due import host_open_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState
@@ -58,10 +59,12 @@ def upload_kind(work: Callable[[Job], Awaitable[Outcome]]) -> Kind:
     )
 
 
-def request_due(database: Database) -> None:
-    """Request a job for each account that has an upload to make now, and none yet."""
+def request_due(database: Database, parts: Iterable[range] = (EVERY,)) -> None:
+    """Request a job for each account of these parts that has an upload to make now, and none yet."""
     with database.read_committed() as connection:  # an idle worker writes nothing
-        dids = sorted(connection.scalars(_ACCOUNTS, {"now": database.now(connection)}))
+        now = database.now(connection)
+        due = (connection.scalars(_accounts(part), {"now": now}) for part in parts)
+        dids = sorted(did for of_part in due for did in of_part)
     if not dids:
         return
     with database.write() as connection:
@@ -119,17 +122,24 @@ _HAS_TURN: Final = sa.exists().where(
     *(job_turn.c.kind == UPLOAD, job_turn.c.account == upload.did),
 )
 """A job whose turn was pruned while it was requested is requested again, which gives it one."""
-_ACCOUNTS: Final = (
-    sa.select(upload.did)
-    .where(
-        _IS_DUE,
-        ~_HAS_TURN,
-        sa.exists().where(lane.did == upload.did, pds_host.c.host == lane.host, _TAKES_UPLOADS),
+
+
+@cache
+def _accounts(part: range) -> sa.Select[str]:
+    return (
+        sa.select(upload.did)
+        .where(
+            in_part(upload.bucket, part),
+            _IS_DUE,
+            ~_HAS_TURN,
+            sa.exists().where(lane.did == upload.did, pds_host.c.host == lane.host, _TAKES_UPLOADS),
+        )
+        .group_by(upload.did)
+        .order_by(sa.func.min(sa.case((upload.backfill, 1), else_=0)), upload.did)
+        .limit(MAX_REQUESTED)
     )
-    .group_by(upload.did)
-    .order_by(sa.func.min(sa.case((upload.backfill, 1), else_=0)), upload.did)
-    .limit(MAX_REQUESTED)
-)
+
+
 _NEXT: Final = (
     sa.select(lane.host, upload.kind, upload.subject_id, upload.audio_cid, upload.attempts)
     .select_from(_DUE)

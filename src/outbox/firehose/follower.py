@@ -13,9 +13,10 @@ from math import inf
 from typing import Any, Final
 
 from eventstore.coordination.backoff import backoff
-from eventstore.coordination.commit_signals import announce
+from eventstore.coordination.commit_signals import Wake, announce
 from eventstore.database import Database
 from eventstore.errors import LeaseLostError
+from eventstore.streams.buckets import bucket_of
 from eventstore.untrusted import clean
 from outbox.firehose.connection import Share, subscribed
 from outbox.firehose.cursors import accounts_at, change_stream, claim_streams, cursor_of, release_streams
@@ -69,7 +70,7 @@ class Follower:
     index: Index
     _: KW_ONLY
     owner: str
-    marked: Callable[[], None] = lambda: None
+    marked: Wake = lambda *_: None
     """Called when there is work for the relay."""
     heard: Callable[[FirehoseEffect], None] = lambda _effect: None
     """Called with the effect of each message about our accounts, or about what outsiders say."""
@@ -201,7 +202,7 @@ class Subscription:
         if effect is not None:
             self.follower.heard(effect)
         if effect not in GIVE_NO_WORK:
-            self.follower.marked()
+            self.follower.marked(*([bucket_of(message.did)] if is_ours else []))
 
     def _rescan_host(self) -> FirehoseEffect:
         """Have all repos of the host scanned: it no longer has the messages after our cursor."""
@@ -221,7 +222,7 @@ class Subscription:
                 request_probe(connection, did, self._probe_time(did, self.follower.database.now(connection)))
             else:  # the message does not say what changed
                 rescan(connection, did)
-            announce(connection)
+            announce(connection, did)
         return FirehoseEffect(message.kind)
 
     def _probe_time(self, did: str, now: datetime) -> datetime:
@@ -237,6 +238,6 @@ class Subscription:
         with self.follower.database.write() as connection:
             reverify(connection, written, self.follower.database.now(connection))
             record_revision(connection, did, commit.rev)
-            announce(connection)
+            announce(connection, did)
         logger.warning("drift_heard", extra={"did": did, "host": self.host, "records": len(written)})
         return FirehoseEffect.FOREIGN

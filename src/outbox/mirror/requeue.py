@@ -111,8 +111,8 @@ def rescan(connection: sa.Connection, did_or_host: str) -> None:
 
     A repo without a scan is due anyway, and one that was reset is not written again.
     """
-    of_host = sa.select(lane.did).where(lane.host == did_or_host)
-    which = sa.or_(repo_scan.c.did == did_or_host, repo_scan.c.did.in_(of_host))
+    of_host = repo_scan.c.did.in_(sa.select(lane.did).where(lane.host == did_or_host))
+    which = repo_scan.c.did == did_or_host if did_or_host.startswith("did:") else of_host
     scanned = sa.or_(repo_scan.c.rev.is_not(None), repo_scan.c.scanned_at > PAST)
     connection.execute(sa.update(repo_scan).where(which, scanned).values(rev=None, scanned_at=PAST))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,6 +13,7 @@ from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job
+from eventstore.streams.buckets import EVERY, in_part
 from outbox.mirror.hosts import PacedPds
 from outbox.mirror.lanes import (
     NO_LIMITS,
@@ -45,8 +47,8 @@ FOUND_FAILING: Final = {
 """The error of a lane that a probe finds unable to deliver."""
 
 
-def request_due(database: Database) -> None:
-    """Request a job for each lane whose probe is due.
+def request_due(database: Database, parts: Iterable[range] = (EVERY,)) -> None:
+    """Request a job for each lane of these parts whose probe is due.
 
     A host that may not be sent requests now stops none: directories say where its accounts are.
     """
@@ -54,8 +56,9 @@ def request_due(database: Database) -> None:
     with database.read_committed() as connection:  # an idle worker writes nothing
         is_due = (lane.probe_at <= database.now(connection), ~lane.paused, ~pds_host.c.paused)
         due = sa.select(lane.did, lane.host).join(pds_host, pds_host.c.host == lane.host)
-        these = due.where(*is_due, ~known).order_by(lane.probe_at, lane.did)
-        rows = connection.execute(these.limit(MAX_REQUESTED)).all()
+        some = due.where(*is_due, ~known).order_by(lane.probe_at, lane.did).limit(MAX_REQUESTED)
+        of_parts = (some.where(in_part(lane.bucket, part)) for part in parts)
+        rows = [row for these in of_parts for row in connection.execute(these)]
     if rows:
         with database.write() as connection:
             wanted = [Wanted(PROBE, row.did, row.did, row.host) for row in rows]

@@ -1,6 +1,6 @@
 """Claims due lanes for one relay, and never more of a host than its limit.
 
-1. find the hosts with due lanes and a free slot: this writes nothing.
+1. find the hosts with due lanes and a free slot, part by part: this writes nothing.
 2. lock these hosts one after the other, while there is room; locked ones are skipped, so that relays claim side by side.
 3. count the host's leases in a statement after the lock: one that counts as it locks sees the leases from before it.
 4. lease its next lanes: live work first, then backfill, which leaves one slot of every host to live work.
@@ -11,9 +11,11 @@ Hosts that failed the last time get a share of the relay's lanes: however many o
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -21,6 +23,7 @@ import sqlalchemy as sa
 from eventstore.database import Database, with_now
 from eventstore.prepared import Prepared, Result, pipelined
 from eventstore.schema import UtcDateTime
+from eventstore.streams.buckets import EVERY, in_part
 from outbox.mirror.due import host_open_at, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.hosts import failed_last, lanes_at_once
 from outbox.mirror.lanes import Lane, host_key
@@ -46,6 +49,7 @@ MAX_CLAIM_ATTEMPTS: Final = 4
 
 def claim(
     database: Database,
+    parts: Sequence[range] = (EVERY,),
     *,
     owner: str,
     limit: int,
@@ -54,14 +58,12 @@ def claim(
     of_failing_hosts: int | None = None,
     interval: timedelta = timedelta(),
 ) -> list[Lane]:
-    """Lease up to `limit` due lanes, the longest due first.
+    """Lease up to `limit` due lanes of these parts, the longest due first.
 
     Up to `backfill` of them are for backfill, and up to `of_failing_hosts` of hosts that failed the last time. Until `interval`
     has passed, a lane is claimed again for live work only if a caller waits for it.
     """
-    with database.read_committed() as connection:  # an idle relay writes nothing
-        now = database.now(connection)
-        due = _DUE_HOSTS.start(connection, {"now": now}).all()
+    due = _due_hosts(database, parts)
     if not due:
         return []
     for _ in range(MAX_CLAIM_ATTEMPTS):
@@ -76,16 +78,35 @@ def claim(
         lanes: list[Lane] = []
         none_locked = True
         with database.write() as connection:
-            for host in filter(capacity.is_for, due):  # hosts with live work come first
-                rows = _locked_host(connection, host.host)
+            for host, found in due.items():
+                if not capacity.is_for(found[0][0]):
+                    continue
+                rows = _locked_host(connection, host)
                 none_locked = none_locked and bool(rows)
                 for row in rows:
                     now = database.now(connection, read=row.now)
-                    lanes += _claim_of_host(connection, row, now, capacity)
+                    lanes += _claim_of_host(connection, row, found, now, capacity)
         if lanes or none_locked:
             return lanes
         time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - other claims hold the hosts for milliseconds
     return []
+
+
+_Found = Sequence[tuple[Any, range]]
+"""What is due of a host in each part, the longest due first."""
+
+
+def _due_hosts(database: Database, parts: Iterable[range]) -> Mapping[str, _Found]:
+    """Return the hosts with due lanes; those with live work come first."""
+    with database.read_committed() as connection:  # an idle relay writes nothing
+        now = database.now(connection)
+        with pipelined(connection):
+            started = [(_hosts_due(part).start(connection, {"now": now}), part) for part in parts]
+    found = [(row, part) for result, part in started for row in result.all()]
+    hosts = defaultdict[str, list[tuple[Any, range]]](list)
+    for row, part in sorted(found, key=lambda each: (each[0].live_at or NEVER, each[0].backfill_at or NEVER)):
+        hosts[row.host].append((row, part))
+    return hosts
 
 
 @dataclass
@@ -124,18 +145,20 @@ def _locked_host(connection: sa.Connection, host: str) -> list[Any]:
     return row.all() if has_lock is None or has_lock.all()[0].is_held else []
 
 
-def _claim_of_host(connection: sa.Connection, host: Any, now: datetime, capacity: _Capacity) -> list[Lane]:
+def _claim_of_host(
+    connection: sa.Connection, host: Any, found: _Found, now: datetime, capacity: _Capacity
+) -> list[Lane]:
     at_once = 0 if host.paused or max(host.retry_at, host.paced_until) > now else lanes_at_once(host)
     [busy] = _BUSY.start(connection, {"host": host.host, "now": now}).all()
     lanes = min(at_once - busy.lanes, capacity.of_host(host))
     if lanes <= 0:
         return []
     wanted = {"host": host.host, "now": now}
-    live = [row.did for row in _NEXT_LIVE.start(connection, {**wanted, "room": lanes}).all()]
+    parts = [part for row, part in found if row.live_at is not None]
+    live = _next_lanes(connection, wanted, parts, lanes)
     room = min(max(1, at_once - 1) - busy.backfill, capacity.backfill, lanes - len(live))
-    may_backfill = room > 0 and host.backfill_after <= now
-    found = _NEXT_BACKFILL.start(connection, {**wanted, "room": room}).all() if may_backfill else []
-    rest = [row.did for row in found]
+    parts = [part for row, part in found if row.backfill_at is not None and host.backfill_after <= now]
+    rest = _next_lanes(connection, wanted, parts, room, backfill=True)
     capacity.take(host, lanes=len(live) + len(rest), backfill=len(rest))
     until = now + capacity.lease
     lease = {"lease_owner": capacity.owner, "lease_until": until, "debounced_until": now + capacity.interval}
@@ -152,6 +175,25 @@ def _claim_of_host(connection: sa.Connection, host: Any, now: datetime, capacity
     ]
 
 
+def _next_lanes(
+    connection: sa.Connection,
+    wanted: Mapping[str, Any],
+    parts: list[range],
+    room: int,
+    *,
+    backfill: bool = False,
+) -> list[str]:
+    """Return up to `room` lanes, the longest due of all these parts."""
+    if room <= 0:
+        return []
+    with pipelined(connection):
+        started = [
+            _next(part, backfill=backfill).start(connection, {**wanted, "room": room}) for part in parts
+        ]
+    found = sorted((row.at, row.did) for result in started for row in result.all())
+    return [did for _, did in found[:room]]
+
+
 # Built once (CONTRIBUTING.md).
 
 _NOW: Final = sa.bindparam("now", type_=UtcDateTime)
@@ -162,25 +204,25 @@ _LIVE: Final = (HAS_LIVE_WORK, lane_due_at() <= _NOW, *_IS_DUE)
 _BACKFILL: Final = (HAS_BACKFILL, lane_backfill_at() <= _NOW, lane_due_at() > _NOW, *_IS_DUE)
 
 
-def _hosts_with(work: sa.ColumnElement[bool]) -> sa.Select[Any]:
+def _hosts_with(work: sa.ColumnElement[bool], part: range) -> sa.Select[Any]:
     """Select the hosts that have lanes with this work, one step in the index for each."""
-    first = sa.select(lane.host).where(work).order_by(lane.host).limit(_ONE).scalar_subquery()
-    found = sa.select(first.label("host")).cte(recursive=True)
-    following = sa.select(lane.host).where(work, lane.host > found.c.host)
-    next_one = following.order_by(lane.host).limit(_ONE).correlate(found).scalar_subquery()
+    these = sa.select(lane.host).where(in_part(lane.bucket, part), work).order_by(lane.host).limit(_ONE)
+    found = sa.select(these.scalar_subquery().label("host")).cte(recursive=True)
+    next_one = these.where(lane.host > found.c.host).correlate(found).scalar_subquery()
     found = found.union_all(sa.select(next_one).where(found.c.host.is_not(None)))
     return sa.select(found.c.host).where(found.c.host.is_not(None))
 
 
-_HOSTS: Final = pds_host.join(
-    sa.union(_hosts_with(HAS_LIVE_WORK), _hosts_with(HAS_BACKFILL)).subquery("at_work"),
-    sa.literal_column("at_work.host") == _host.host,
-)
+def _hosts(part: range) -> sa.Join:
+    at_work = sa.union(_hosts_with(HAS_LIVE_WORK, part), _hosts_with(HAS_BACKFILL, part))
+    return pds_host.join(at_work.subquery("at_work"), sa.literal_column("at_work.host") == _host.host)
 
 
-def _first(at: sa.ColumnElement[datetime], *which: sa.ColumnElement[bool]) -> sa.ColumnElement[Any]:
+def _first(
+    part: range, at: sa.ColumnElement[datetime], *which: sa.ColumnElement[bool]
+) -> sa.ColumnElement[Any]:
     """The first of these times among a host's lanes: a step in the index, and one for each lane that is leased."""
-    of_host = sa.select(at).where(lane.host == _host.host, *which)
+    of_host = sa.select(at).where(in_part(lane.bucket, part), lane.host == _host.host, *which)
     return of_host.order_by(at).limit(_ONE).correlate(pds_host).scalar_subquery()
 
 
@@ -193,30 +235,28 @@ _UNDER_WAY: Final = (
     .correlate(pds_host)
     .scalar_subquery()
 )
-_FOUND: Final = (
-    sa.select(
-        _host.host,
-        _first(lane_due_at(), *_LIVE).label("live_at"),
-        sa.case((_host.backfill_after <= _NOW, _first(lane_backfill_at(), *_BACKFILL))).label("backfill_at"),
-        _host.failures,
-        _host.ramp,
-    )
-    .select_from(_HOSTS)
-    # otherwise lanes that wait for a hanging host cost every claim a write
-    .where(~_host.paused, host_open_at() <= _NOW, _AT_ONCE > _UNDER_WAY)
-    .subquery()
-)
-_DUE_HOSTS: Final = Prepared(
-    lambda _: (
-        sa.select(_FOUND)
-        .where(sa.or_(_FOUND.c.live_at.is_not(None), _FOUND.c.backfill_at.is_not(None)))
-        .order_by(
-            sa.func.coalesce(_FOUND.c.live_at, NEVER_LITERAL),
-            sa.func.coalesce(_FOUND.c.backfill_at, NEVER_LITERAL),
-            _FOUND.c.host,
+
+
+@cache
+def _hosts_due(part: range) -> Prepared:
+    backfill_at = _first(part, lane_backfill_at(), *_BACKFILL)
+    found = (
+        sa.select(
+            _host.host,
+            _first(part, lane_due_at(), *_LIVE).label("live_at"),
+            sa.case((_host.backfill_after <= _NOW, backfill_at)).label("backfill_at"),
+            _host.failures,
+            _host.ramp,
         )
+        .select_from(_hosts(part))
+        # otherwise lanes that wait for a hanging host cost every claim a write
+        .where(~_host.paused, host_open_at() <= _NOW, _AT_ONCE > _UNDER_WAY)
+        .subquery()
     )
-)
+    has_work = sa.or_(found.c.live_at.is_not(None), found.c.backfill_at.is_not(None))
+    return Prepared(lambda _: sa.select(found).where(has_work))
+
+
 _TRY_HOST: Final = Prepared(
     lambda _: sa.select(
         sa.func.pg_try_advisory_xact_lock(host_key(sa.bindparam("host", type_=sa.Text))).label("is_held")
@@ -236,11 +276,13 @@ _BUSY: Final = Prepared(
 )
 
 
-def _next(at: sa.ColumnElement[datetime], which: Sequence[sa.ColumnElement[bool]]) -> Prepared:
+@cache
+def _next(part: range, *, backfill: bool) -> Prepared:
+    at, which = (lane_backfill_at(), _BACKFILL) if backfill else (lane_due_at(), _LIVE)
     return Prepared(
         lambda _: (
-            sa.select(lane.did)
-            .where(_OF_HOST, *which)
+            sa.select(lane.did, at.label("at"))
+            .where(in_part(lane.bucket, part), _OF_HOST, *which)
             .order_by(at, lane.did)
             .limit(sa.bindparam("room", type_=sa.Integer))
             .with_for_update(skip_locked=True, of=mirror_lane)
@@ -248,8 +290,6 @@ def _next(at: sa.ColumnElement[datetime], which: Sequence[sa.ColumnElement[bool]
     )
 
 
-_NEXT_LIVE: Final = _next(lane_due_at(), _LIVE)
-_NEXT_BACKFILL: Final = _next(lane_backfill_at(), _BACKFILL)
 _THIS: Final = lane.did == sa.bindparam("did")
 _NEW_LEASE: Final = sa.update(mirror_lane).values(lease_epoch=lane.lease_epoch + 1)
 _LEASE_COLUMNS: Final = ("lease_owner", "lease_until", "debounced_until", "is_backfill")
@@ -297,33 +337,50 @@ _ZERO: Final = sa.literal_column("0", sa.Integer)
 _LEASE_ALONE: Final = Prepared(_lease_alone, _LEASE_COLUMNS)
 
 
-def seconds_until_due(database: Database) -> float:
-    """Compute the seconds until a lane may be claimed: 0 or less if one is due, although another relay may hold it."""
+def seconds_until_due(database: Database, parts: Iterable[range] = (EVERY,)) -> dict[range, float]:
+    """Compute the seconds until a lane of each part may be claimed: 0 or less if one is due, although another relay may hold it."""
     with database.read_committed() as connection:
         with pipelined(connection):
-            due = _DUE.start(connection, {})
+            started = {part: _due(part).start(connection, {}) for part in parts}
             clock = database.start_clock(connection)
-        [found], now = due.all(), database.now(connection, read=clock)
-    times = (found.live, found.backfill, found.leased_until)
-    return (min(time or NEVER for time in times) - now).total_seconds()
+        now = database.now(connection, read=clock)
+        found = {part: result.all()[0] for part, result in started.items()}
+    return {
+        part: (
+            min(time or NEVER for time in (row.live, row.backfill, row.leased_until)) - now
+        ).total_seconds()
+        for part, row in found.items()
+    }
 
 
 _IS_FREE: Final = (~WAS_LEASED, ~is_observed())
-_LIVE_AT: Final = sa.func.coalesce(_first(lane_due_at(), HAS_LIVE_WORK, *_IS_FREE), NEVER_LITERAL)
-_WAITING_AT: Final = sa.func.coalesce(_first(lane_backfill_at(), HAS_BACKFILL, *_IS_FREE), NEVER_LITERAL)
-_FREE_LANES: Final = (
-    sa.select(
-        sa.func.min(latest_of(_LIVE_AT, host_open_at())).label("live"),
-        sa.func.min(latest_of(_WAITING_AT, _host.backfill_after, host_open_at())).label("backfill"),
+
+
+def _free_lanes(part: range) -> sa.Subquery:
+    live_at = sa.func.coalesce(_first(part, lane_due_at(), HAS_LIVE_WORK, *_IS_FREE), NEVER_LITERAL)
+    waiting_at = sa.func.coalesce(_first(part, lane_backfill_at(), HAS_BACKFILL, *_IS_FREE), NEVER_LITERAL)
+    return (
+        sa.select(
+            sa.func.min(latest_of(live_at, host_open_at())).label("live"),
+            sa.func.min(latest_of(waiting_at, _host.backfill_after, host_open_at())).label("backfill"),
+        )
+        .select_from(_hosts(part))
+        .where(~_host.paused)
+        .subquery()
     )
-    .select_from(_HOSTS)
-    .where(~_host.paused)
-    .subquery()
-)
-LONGEST_DUE: Final = sa.select(_FREE_LANES.c.live)
+
+
+LONGEST_DUE: Final = sa.select(_free_lanes(EVERY).c.live)
 """When the first lane that no relay has leased may be claimed for live work, or might have been."""
-_LEASED_UNTIL: Final = sa.select(sa.func.min(lane.lease_until)).where(WAS_LEASED, HAS_WORK).scalar_subquery()
-_DUE: Final = Prepared(lambda _: sa.select(_FREE_LANES, _LEASED_UNTIL.label("leased_until")))
+
+
+@cache
+def _due(part: range) -> Prepared:
+    leased_until = sa.select(sa.func.min(lane.lease_until)).where(
+        in_part(lane.bucket, part), WAS_LEASED, HAS_WORK
+    )
+    columns = (_free_lanes(part), leased_until.scalar_subquery().label("leased_until"))
+    return Prepared(lambda _: sa.select(*columns))
 
 
 HasEnded = Callable[[str], bool]

@@ -1,7 +1,7 @@
 """The relay: polls for due work, and delivers it. Any number of processes may run one.
 
-1. claim: due lanes are leased to this relay, within each host's limit (claim.py). Each has a run, for as long as the lease and
-   the run's share of time allow:
+1. claim: lanes that are due in the parts to look into are leased to this relay, within each host's limit (claim.py). Each has a
+   run, for as long as the lease and the run's share of time allow:
 2. begin: read the lane's next due target and its subject (delivery_task.py), and record the intent (journal.py).
 3. deliver: send, and after InvalidSwap read back and send again (delivery.py, read_back.py).
 4. settle: the result goes into log, target, lane and attempt in one transaction, fenced by the lane's epoch (settle.py);
@@ -28,10 +28,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from aggregates.published import Subject
 from eventstore.change import Change
 from eventstore.coordination.backoff import backoff
+from eventstore.coordination.due_parts import DueParts
 from eventstore.coordination.process_names import has_ended
 from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.prepared import Result as Started
+from eventstore.streams.buckets import bucket_of
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.hosts import HostReport
@@ -51,9 +53,7 @@ from outbox.threads import in_thread
 logger = logging.getLogger("mastertape.outbox")
 
 BUSY_POLL_SECONDS: Final = 1.0
-"""The longest time between two polls while work is in flight here or due elsewhere."""
-IDLE_POLL_SECONDS: Final = 15.0
-"""The longest time between two polls: a commit signal, or a due time that another process set, may be missed."""
+"""The longest time between two looks into a part with due work that could not be claimed."""
 MIN_POLL_SECONDS: Final = 0.03
 """The shortest time between two polls, so that a burst of commits is found by few."""
 EARLY_RELEASE_SECONDS: Final = 2.0
@@ -126,25 +126,28 @@ class Relay:
     on_settled: Callable[[str, Mapping[Subject, int]], object] = lambda _did, _acknowledged: None
     """Called after each settled delivery with the account, and the generations of its subjects that the PDS has."""
     _runs: dict[asyncio.Task[Counter[Outcome]], Lane] = field(init=False, default_factory=dict)
-    _woken: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _loop: asyncio.AbstractEventLoop | None = field(init=False, default=None)
     _stop: asyncio.Event | None = field(init=False, default=None)
     _log_outdated_at: float = field(init=False, default=0.0)
     _early_release_at: float = field(init=False, default=-inf)
+    _parts: DueParts = field(init=False)
+    _held: set[range] = field(init=False, default_factory=set)
+    """Parts with due work that another relay has, or whose hosts are at their limits."""
 
-    def wake(self) -> None:
-        """Poll at once, or as soon after the last poll as polls may follow; may be called from any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._woken.set)
+    def __post_init__(self) -> None:
+        self._parts = DueParts(self.log.database)
+
+    def wake(self, *buckets: int) -> None:
+        """Look into the parts of these buckets, or all, as soon after the last poll as polls may follow; may be called from any thread."""
+        self._parts.wake(*buckets)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set, then finish what is in flight and release the lanes."""
         self._loop, self._stop = asyncio.get_running_loop(), stop
         stopped = asyncio.create_task(stop.wait())
-        stopped.add_done_callback(lambda _: self._woken.set())
+        stopped.add_done_callback(lambda _: self._parts.woken.set())
         failures = 0
         while not stop.is_set():
-            self._woken.clear()
             polled_at = self._loop.time()
             try:
                 pause = max(await self._start_due(), MIN_POLL_SECONDS)
@@ -152,9 +155,10 @@ class Relay:
             except Exception:
                 logger.exception("relay_claim_failed")  # the database may be back at the next poll
                 pause = min(MAX_ERROR_PAUSE_SECONDS, backoff(failures).total_seconds())
+                self._parts.make_due(seconds=pause)
                 failures += 1
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), pause)
+                await asyncio.wait_for(self._parts.woken.wait(), pause)
             await asyncio.sleep(polled_at + MIN_POLL_SECONDS - self._loop.time())
         stopped.cancel()
         await asyncio.gather(*self._runs, return_exceptions=True)
@@ -163,32 +167,39 @@ class Relay:
     async def run_once(self) -> Counter[Outcome]:
         """Deliver everything that is due now; counts the outcomes."""
         outcomes: Counter[Outcome] = Counter()
+        self._parts.make_due()
         while await self._start_due() <= 0 or self._runs:
             for counts in await asyncio.gather(*self._runs):
                 outcomes += counts
+            self._parts.make_due()
         return outcomes
 
     async def _start_due(self) -> float:
-        """Start what is due; returns the seconds until the next poll, 0 if anything was started."""
+        """Start what is due in the parts to look into; returns the seconds until the next poll, 0 if anything was started."""
+        if not (parts := await self._parts.take(in_thread)):
+            return self._parts.seconds()
         # begun before the claim, so that this process's clock never overestimates the lease
         lease = LeaseClock(self.limits.lease)
         now = asyncio.get_running_loop().time()
         if releases := now >= self._early_release_at:
             self._early_release_at = now + EARLY_RELEASE_SECONDS
-        seconds, lanes = await in_thread(self._poll, list(self._runs.values()), releases=releases)
+        found, lanes = await in_thread(self._poll, parts, list(self._runs.values()), releases=releases)
         for lane in lanes:
             self._start(lane, lease)
-        if lanes:
-            return 0.0
-        if seconds <= 0:  # another relay holds what is due, or its host is at its limit
-            return BUSY_POLL_SECONDS
-        return min(seconds, BUSY_POLL_SECONDS if self._runs else IDLE_POLL_SECONDS)
+        held = {part for part, seconds in found.items() if seconds <= 0 and not lanes}
+        self._held = self._held - found.keys() | held
+        for part, seconds in found.items():
+            self._parts.make_due(part[0], seconds=BUSY_POLL_SECONDS if part in held else seconds)
+        return self._parts.seconds()
 
     def _start(self, lane: Lane, lease: LeaseClock, begun: _Begun | None = None) -> None:
         run = asyncio.create_task(self._run(lane, lease, begun))
         self._runs[run] = lane
-        run.add_done_callback(self._runs.pop)
-        run.add_done_callback(lambda _: self._woken.set())
+        run.add_done_callback(self._ended)
+
+    def _ended(self, run: asyncio.Task[Counter[Outcome]]) -> None:
+        """Look for what the lane has next, and for what waited for its host, or for room here."""
+        self._parts.make_due(bucket_of(self._runs.pop(run).did), *(part[0] for part in self._held))
 
     def claim_with(self, unit: UnitOfWork) -> None:
         """Claim the account's lane with what the unit saves, and begin its first delivery, where it can run here at once: its caller waits."""
@@ -218,8 +229,13 @@ class Relay:
         unit.with_save(start)
         unit.before_commit(begin)
 
-    def _poll(self, running: Sequence[Lane], *, releases: bool) -> tuple[float, list[Lane]]:
-        """Ask what is due, and claim lanes; none while the read models are another release's, in which nothing could be settled."""
+    def _poll(
+        self, parts: Sequence[range], running: Sequence[Lane], *, releases: bool
+    ) -> tuple[dict[range, float], list[Lane]]:
+        """Ask in how many seconds each part has something due, and claim lanes.
+
+        It claims none while the read models are another release's, in which nothing could be settled.
+        """
         if projections := self.log.outdated():
             projection = projections[0].name
             if time.monotonic() >= self._log_outdated_at:
@@ -229,15 +245,17 @@ class Relay:
                     f"end this process, or `mastertape rebuild {projection}` with its release"
                 )
                 logger.error("relay_outdated", extra={"owner": self.owner, "reason": reason})
-            return BUSY_POLL_SECONDS, []
+            return dict.fromkeys(parts, BUSY_POLL_SECONDS), []
         if releases:
             release_of_ended(self.log.database, self.has_ended)
-        seconds = seconds_until_due(self.log.database)
-        free = self.limits.lanes - len(running)
-        if seconds > 0 or free <= 0:
-            return seconds, []
-        return seconds, claim(
+        if (free := self.limits.lanes - len(running)) <= 0:
+            return dict.fromkeys(parts, 0.0), []
+        found = seconds_until_due(self.log.database, parts)
+        if not (due := [part for part, seconds in found.items() if seconds <= 0]):
+            return found, []
+        return found, claim(
             self.log.database,
+            due,
             owner=self.owner,
             limit=free,
             lease=self.limits.lease,

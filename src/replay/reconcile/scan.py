@@ -6,16 +6,17 @@ A scan only marks records that differ; the relay reads them again under its leas
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
 
-from eventstore.coordination.commit_signals import announce
+from eventstore.coordination.commit_signals import Wake, announce
 from eventstore.database import MAX_COUNTED, Database
 from eventstore.schema import UtcDateTime
+from eventstore.streams.buckets import bucket_of
 from eventstore.untrusted import clean
 from outbox.mirror.hosts import LEFT_ALONE, is_open_for_backfill
 from outbox.mirror.parking import request_probe
@@ -54,7 +55,7 @@ class Scan:
     database: Database
     reads: RepoReads
     every: timedelta
-    on_drift: Callable[[], None] = lambda: None
+    on_drift: Wake = lambda *_: None
     scanned: Scanned = field(default_factory=Scanned)
 
     async def run(self) -> Scanned:
@@ -114,7 +115,7 @@ class Scan:
         if new:
             facts = {"did": repo.did, "kinds": dict(kinds), "first": clean(new[0].key.uri)}
             logger.warning("drift_found", extra=facts)
-            self.on_drift()
+            self.on_drift(bucket_of(repo.did))
         return True
 
     def _due_hosts(self) -> tuple[datetime, Sequence[str]]:
@@ -142,7 +143,7 @@ class Scan:
             row = {"did": repo.did, "rev": known, "scanned_at": now, "found": len(drifts), "problem": problem}
             upsert(connection, repo_scan, row, tuple(row))
             if suspects:
-                announce(connection)
+                announce(connection, repo.did)
 
     def _record_unchanged(self, dids: Sequence[str]) -> None:
         with self.database.write() as connection:

@@ -170,7 +170,7 @@ def apply_steps(unit: UnitOfWork, did: str, steps: Sequence[Drift]) -> None:
     reverify(unit.connection, _subjects(steps, REVERIFIED), unit.now)
     create_again(unit.connection, did, _subjects(missing, RESTORED))
     queue_as_backfill(unit.connection, did, restored, unit.now)
-    announce(unit.connection)
+    announce(unit.connection, did)
 
 
 def _refresh_lists(unit: UnitOfWork, did: str, subjects: Sequence[Subject]) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from eventstore.coordination.commit_signals import wake_each
+from eventstore.coordination.commit_signals import Wake, wake_each
 from eventstore.event_log import EventLog
 from eventstore.jobs.queue import stalled_since
 from eventstore.projection import Projection, outdated
@@ -58,9 +58,7 @@ class Subscriber:
     """Whether commits of other processes wake it too."""
 
 
-def woken_by_commits(
-    wakes: Mapping[str, Callable[[], None]], *, elsewhere: bool = False
-) -> Callable[[], None]:
+def woken_by_commits(wakes: Mapping[str, Wake], *, elsewhere: bool = False) -> Wake:
     """Return what wakes all subscribers after a commit of this process, or after one `elsewhere`."""
     after = [each for each in SUBSCRIBERS if each.kind is SubscriberKind.AFTER_COMMIT]
     return partial(wake_each, [wakes[each.name] for each in after if each.hears_others or not elsewhere])

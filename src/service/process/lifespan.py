@@ -69,7 +69,9 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
                 if container.follower is not None:
                     await stack.enter_async_context(_following(container.follower))
             elif not database.is_sqlite and await asyncio.to_thread(_is_direct, database):
-                await stack.enter_async_context(_running(Listener(database, SETTLED).run(waits.wake)))
+                await stack.enter_async_context(
+                    _running(Listener(database, SETTLED).run(lambda *_: waits.wake()))
+                )
             # what waits in any other process polls
             stack.enter_context(run_scheduler(container))
             stack.enter_context(serve_metrics(container, lambda: not relay_task.done()))

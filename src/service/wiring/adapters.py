@@ -63,7 +63,7 @@ class StorageAudio:
 def lane_signed_in(database: Database, connection: sa.Connection, did: str, pds_url: str) -> None:
     """Resume the account's lane at its current PDS, in the transaction of a sign-in."""
     resume_lane(connection, did, pds_url, database.now(connection))
-    announce(connection)
+    announce(connection, did)
 
 
 REQUEST_TIMEOUT_SECONDS: Final = 3.0

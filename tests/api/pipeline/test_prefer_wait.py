@@ -58,7 +58,7 @@ async def test_a_wait_ends_at_once_when_the_mirror_waits_for_a_person(world, mon
 async def test_the_commit_says_whether_a_caller_waits_for_its_delivery(world, alice):
     seen, claimed = [], []
     world.serve(
-        wake=lambda: seen.append(awaited.get()), claim_with=lambda _unit: claimed.append(awaited.get())
+        wake=lambda *_: seen.append(awaited.get()), claim_with=lambda _unit: claimed.append(awaited.get())
     )
     async with world.async_client(alice) as client:
         for seed, wait in enumerate([1, 0, 1]):

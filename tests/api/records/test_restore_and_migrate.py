@@ -209,6 +209,7 @@ async def test_audio_storage_is_both_only_once_the_record_names_the_blob(world, 
     await world.relay.run_once()
     asked = asyncio.create_task(client.post(f"/tracks/{track['id']}/migrate-to-pds"))
     await until(lambda: "BlobMigrationRequested" in world.events(track["id"]))
+    world.relay.jobs.parts.make_due()
     await world.relay.jobs.start_due()  # the blob alone, not yet the record
     await world.relay.jobs.drain()
     assert "BlobMigrated" in world.events(track["id"])

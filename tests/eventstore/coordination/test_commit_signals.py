@@ -1,15 +1,16 @@
 """Processes hear of each other's commits, and come back to a database that was away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from sqlalchemy import insert, text
 
-from eventstore.coordination.commit_signals import Announcer, Listener, announce
+from eventstore.coordination.commit_signals import MAX_NAMED, Announcer, Listener, Wake, announce
 from eventstore.database import Database
 from eventstore.schema import projection_state
+from eventstore.streams.buckets import bucket_of
 
 pytestmark = pytest.mark.anyio
 LONG = 30.0
@@ -21,9 +22,12 @@ class Ear:
         self.listener = Listener(self.database)
         self.signalled = asyncio.Event()
         self.times = 0
+        self.buckets: tuple[int, ...] = ()
+        """Of the last signal."""
 
-    def __call__(self) -> None:
+    def __call__(self, *buckets: int) -> None:
         self.times += 1
+        self.buckets = buckets
         self.signalled.set()
 
     async def hears(self) -> None:
@@ -45,7 +49,7 @@ async def listening(url: str) -> AsyncIterator[Ear]:
 
 
 @asynccontextmanager
-async def announcing(database: Database) -> AsyncIterator[Callable[[], None]]:
+async def announcing(database: Database) -> AsyncIterator[Wake]:
     announcer = Announcer(database)
     announcer.start()
     try:
@@ -96,6 +100,42 @@ async def test_an_announcement_that_was_asked_for_before_the_end_is_made(
             await asyncio.to_thread(commit, writer, "one")
             say()
         await ear.hears()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("requests", "heard"),
+    [
+        ([(5,), (7, 5)], {5, 7}),
+        ([(5,), ()], set()),
+        ([(number,) for number in range(MAX_NAMED + 1)], set()),
+    ],
+    ids=["each once", "one that names none", "too many to name"],
+)
+async def test_one_signal_names_the_buckets_of_a_burst(
+    migrated_postgres: str, requests: list[tuple[int, ...]], heard: set[int]
+) -> None:
+    writer = Database(migrated_postgres)
+    announcer = Announcer(writer)
+    for each in requests:
+        announcer.announce(*each)
+    async with listening(migrated_postgres) as ear:
+        announcer.start()
+        await ear.hears()
+        assert ({*ear.buckets}, ear.times) == (heard, 2)
+    await asyncio.to_thread(announcer.stop, LONG)
+    writer.close()
+
+
+@pytest.mark.postgres
+async def test_a_transaction_that_announces_itself_names_its_account(migrated_postgres: str) -> None:
+    writer = Database(migrated_postgres)
+    async with listening(migrated_postgres) as ear:
+        with writer.write() as connection:
+            announce(connection, "did:plc:alice")
+        await ear.hears()
+        assert ear.buckets == (bucket_of("did:plc:alice"),)
+    writer.close()
 
 
 @pytest.mark.postgres

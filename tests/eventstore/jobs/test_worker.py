@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from eventstore.jobs import queue, worker
+from eventstore.coordination import due_parts
+from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome
 from eventstore.jobs.table import JobState, job
 from eventstore.jobs.worker import Worker
@@ -53,11 +54,11 @@ async def test_what_is_due_is_done_within_the_limit_of_the_process(rig: Rig) -> 
 
 
 async def test_a_wake_has_the_worker_look_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "POLL_SECONDS", 3600.0)
+    monkeypatch.setattr(due_parts, "IDLE_SECONDS", 3600.0)
     work = Hanging()
     found = a_worker(rig, kind(work))
     working = asyncio.create_task(found.run())
-    await until(lambda: found._loop is not None)  # noqa: SLF001
+    await until(lambda: found.parts._loop is not None)  # noqa: SLF001
     rig.want("a")
     found.wake()
     await until(lambda: work.begun)
@@ -66,7 +67,7 @@ async def test_a_wake_has_the_worker_look_at_once(rig: Rig, monkeypatch: pytest.
 
 
 async def test_a_retry_that_comes_due_waits_for_no_poll(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "POLL_SECONDS", 3600.0)
+    monkeypatch.setattr(due_parts, "IDLE_SECONDS", 3600.0)
     monkeypatch.setattr(Time, "__call__", lambda _: datetime.now(UTC))
     attempts: list[int] = []
 
@@ -216,6 +217,6 @@ async def test_one_job_is_run_now_with_all_of_its_turns_although_it_is_not_due(r
 async def test_a_kind_requests_what_it_finds_before_each_look(rig: Rig) -> None:
     work = Hanging()
     work.go_on.set()
-    of = replace(kind(work), find=lambda _database: rig.want("found") if not work.begun else None)
+    of = replace(kind(work), find=lambda *_: rig.want("found") if not work.begun else None)
     await a_worker(rig, of).run_once()
     assert work.begun == ["found"]

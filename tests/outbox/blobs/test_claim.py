@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pytest
 from sqlalchemy import delete, insert, select, update
 
+from eventstore.coordination.due_parts import parts_of
 from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.table import job as job_table
@@ -65,7 +66,7 @@ def test_a_job_whose_turn_was_pruned_while_it_was_requested_is_claimed_all_the_s
     database: Database,
 ) -> None:
     did = add_jobs(database, 1, [10])
-    request_due(database)
+    request_due(database, parts_of(database))
     with database.write() as connection:
         connection.execute(delete(job_turn))
     assert [job.did for job in claim_uploads(database)] == [did]

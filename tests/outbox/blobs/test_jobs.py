@@ -97,6 +97,7 @@ async def test_an_account_that_signs_in_at_another_host_does_not_wait_for_an_upl
     if found_by == "probe":
         with desk.database.write() as connection:
             request_probe(connection, desk.did, desk.clock())
+        desk.relay.jobs.parts.make_due()
         await desk.relay.jobs.start_due()
         await desk.relay.jobs.drain()
         assert lane_row(desk.database, desk.did).host == new.url

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from aggregates.published import Subject
 from aggregates.track import Track
+from eventstore.coordination.due_parts import parts_of
 from eventstore.jobs.table import job
 from outbox.blobs.jobs import settle_job
 from outbox.conflicts.conflicts import Conflict, keep_ours
@@ -52,7 +53,7 @@ class Scene:
         self.rig, self.database, self.log = rig, rig.database, rig.log
         rig.upload()
         rig.command(1, lambda track: track.request_blob_migration(at=rig.clock()))
-        [self.lane] = claim(self.database, owner="o", limit=1, lease=LEASE)
+        [self.lane] = claim(self.database, parts_of(self.database), owner="o", limit=1, lease=LEASE)
         task = next_task(self.log, self.lane, KINDS, rig.clock(), [])
         assert task is not None
         self.task: DeliveryTask = task

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, text
 
+from eventstore.coordination.due_parts import parts_of
 from eventstore.database import Database
 from outbox.mirror.lanes import release
 from outbox.mirror.parking import schedule_overdue_probes
@@ -47,12 +48,12 @@ def crowd(request: pytest.FixtureRequest, database: Database) -> Database:
 
 def test_a_poll_reads_a_few_lanes_of_a_host_at_which_very_many_are_due(crowd: Database) -> None:
     first: list[Any] = []
-    assert effort(crowd, "mirror_lane", lambda: seconds_until_due(crowd)) < FEW
+    assert effort(crowd, "mirror_lane", lambda: seconds_until_due(crowd, parts_of(crowd))) < FEW
     assert effort(crowd, "mirror_lane", lambda: first.extend(claimed(crowd))) < FEW
     assert {lane.host for lane in first} == {HOST, "http://other.test"}
     assert effort(crowd, "mirror_lane", lambda: claimed(crowd)) < FEW
     assert effort(crowd, "mirror_lane", lambda: release(crowd, first[-1])) < FEW
-    assert effort(crowd, "mirror_lane", lambda: seconds_until_due(crowd)) < FEW
+    assert effort(crowd, "mirror_lane", lambda: seconds_until_due(crowd, parts_of(crowd))) < FEW
     assert effort(crowd, "mirror_lane", lambda: claim_uploads(crowd)) < FEW
     again: list[Any] = []
     assert effort(crowd, "mirror_lane", lambda: again.extend(claimed(crowd))) < FEW

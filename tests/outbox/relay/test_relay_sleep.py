@@ -4,24 +4,29 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy import update
 
 from eventstore.coordination.commit_signals import Announcer, Listener
+from eventstore.coordination.due_parts import IDLE_SECONDS, DueParts
 from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.streams.buckets import EVERY, bucket_of
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import NEVER, pds_host
 from outbox.mirror.targets import MIN_LANE_INTERVAL, MirrorTargets
 from outbox.relay.claim import seconds_until_due
-from outbox.relay.relay import BUSY_POLL_SECONDS, IDLE_POLL_SECONDS, Relay
+from outbox.relay.relay import BUSY_POLL_SECONDS, Relay
 from outbox.relay.result import Outcome
 from tests.dsl import a_track
 from tests.outbox.rigs.relay_rig import ARTIST, Rig, refused, running, until_delivered
 from tests.outbox.rigs.rows import add_lane, set_host
+from tests.servers.databases import IN_ONE_PART
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, IN_ONE_PART]
 LONG = 30.0
 FOR_EVER = 3600.0
 
@@ -29,7 +34,7 @@ FOR_EVER = 3600.0
 @pytest.fixture
 def _never_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay that does not poll by itself."""
-    monkeypatch.setattr("outbox.relay.relay.IDLE_POLL_SECONDS", FOR_EVER)
+    monkeypatch.setattr("eventstore.coordination.due_parts.IDLE_SECONDS", FOR_EVER)
     monkeypatch.setattr("outbox.relay.relay.BUSY_POLL_SECONDS", FOR_EVER)
 
 
@@ -53,9 +58,9 @@ def sleeping(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 async def listening(desk: Rig) -> AsyncIterator[None]:
     listens = asyncio.Event()
 
-    def heard() -> None:
+    def heard(*buckets: int) -> None:
         listens.set()
-        desk.relay.wake()
+        desk.relay.wake(*buckets)
 
     hearing = asyncio.create_task(Listener(desk.database).run(heard))
     await asyncio.wait_for(listens.wait(), LONG)
@@ -80,7 +85,7 @@ async def test_a_commit_of_another_process_wakes_it(
     def upload() -> None:
         with log.unit_of_work(desk.did, ARTIST) as unit:
             unit.save(track)
-            unit.after_commit(announcer.announce)
+            unit.after_commit(partial(announcer.announce, bucket_of(desk.did)))
 
     async with listening(desk), running(desk):
         await asyncio.wait_for(sleeping.wait(), LONG)
@@ -99,21 +104,23 @@ async def test_it_wakes_when_a_failed_record_is_due_again(desk: Rig) -> None:
         await until_delivered(desk)
 
 
-async def until_next_poll(desk: Rig) -> float:
-    return await desk.relay._start_due()  # noqa: SLF001
+async def until_next_look(desk: Rig) -> float:
+    desk.relay._parts = DueParts(desk.database)  # noqa: SLF001
+    with patch("eventstore.coordination.due_parts._now", lambda: 0.0):
+        return await desk.relay._start_due()  # noqa: SLF001
 
 
 async def test_it_sleeps_long_with_nothing_to_do_and_not_past_the_time_when_something_is(desk: Rig) -> None:
     desk.upload()
     await desk.relay_once()
-    assert await until_next_poll(desk) == IDLE_POLL_SECONDS
+    assert await until_next_look(desk) == IDLE_SECONDS
 
     with desk.database.write() as connection:
         change_lane(connection, desk.did, due_at=desk.clock() + timedelta(seconds=5))
-    assert 0 < await until_next_poll(desk) <= 5
+    assert 0 < await until_next_look(desk) <= 5
     with desk.database.write() as connection:
         change_lane(connection, desk.did, paced_until=desk.clock() + timedelta(hours=1))
-    assert await until_next_poll(desk) == IDLE_POLL_SECONDS
+    assert await until_next_look(desk) == IDLE_SECONDS
 
 
 async def test_due_work_that_another_relay_holds_is_polled_again_soon(desk: Rig) -> None:
@@ -121,13 +128,13 @@ async def test_due_work_that_another_relay_holds_is_polled_again_soon(desk: Rig)
     add_lane(desk.database, 2, host=desk.pds.url, due_at=NEVER)
     set_host(desk.database, desk.pds.url, max_lanes=1)
     desk.claim("another relay")
-    assert 0 < seconds_until_due(desk.database) <= 60  # its lease may end
-    assert await until_next_poll(desk) == IDLE_POLL_SECONDS
+    assert 0 < seconds_until_due(desk.database)[EVERY] <= 60  # its lease may end
+    assert await until_next_look(desk) == IDLE_SECONDS
 
     with desk.database.write() as connection:
         change_lane(connection, "did:plc:2", due_at=desk.clock())
-    assert seconds_until_due(desk.database) <= 0
-    assert await until_next_poll(desk) == BUSY_POLL_SECONDS
+    assert seconds_until_due(desk.database)[EVERY] <= 0
+    assert await until_next_look(desk) == BUSY_POLL_SECONDS
 
 
 async def test_the_relay_does_not_wake_for_parked_or_paused_lanes(desk: Rig) -> None:
@@ -135,11 +142,11 @@ async def test_the_relay_does_not_wake_for_parked_or_paused_lanes(desk: Rig) -> 
     for columns in ({"state": "auth_required"}, {"paused": True}):
         with desk.database.write() as connection:
             change_lane(connection, desk.did, **{"state": "ready", "paused": False, **columns})
-        assert await until_next_poll(desk) == IDLE_POLL_SECONDS
+        assert await until_next_look(desk) == IDLE_SECONDS
     with desk.database.write() as connection:
         change_lane(connection, desk.did, paused=False)
         connection.execute(update(pds_host).values(paused=True))
-    assert await until_next_poll(desk) == IDLE_POLL_SECONDS
+    assert await until_next_look(desk) == IDLE_SECONDS
 
 
 async def test_an_edit_is_due_in_a_moment_although_the_clock_was_set_back_since_the_one_before(

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from aggregates.track import Track
+from eventstore.coordination.due_parts import parts_of
 from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job
@@ -66,7 +67,7 @@ async def after(desk: Rig, pause: timedelta) -> dict[Outcome, int]:
 
 def claim_probes(database: Database, owner: str = "one", *, limit: int = 8) -> list[tuple[Job, Any]]:
     """Claim as the worker of this process does."""
-    request_due(database)
+    request_due(database, parts_of(database))
     unused: Any = None
     kind, found = Probes(database, unused, unused).kind(), list[tuple[Job, Any]]()
     while len(found) < limit and (claimed := queue.claim(database, kind, owner=owner, lease=LEASE)):

@@ -18,6 +18,7 @@ from aggregates.track import Track
 from aggregates.values import Audio
 from devpds.server import DevPds
 from eventstore.change import Envelope
+from eventstore.coordination.due_parts import parts_of
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.projection import Projection
@@ -327,7 +328,9 @@ class Rig(HasRows):
 
     def claim(self, owner: str, *, lease: float = 60.0) -> Lane:
         """A relay claims the lane and then does not come back."""
-        [lane] = claim(self.database, owner=owner, limit=1, lease=timedelta(seconds=lease))
+        [lane] = claim(
+            self.database, parts_of(self.database), owner=owner, limit=1, lease=timedelta(seconds=lease)
+        )
         return lane
 
     def settle(self, lane: Lane, result: Result) -> None:

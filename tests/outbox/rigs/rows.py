@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from eventstore.coordination.due_parts import parts_of
 from eventstore.database import Database
 from outbox.mirror.lanes import Lane, change_lane, resume_lane
 from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host
@@ -60,7 +61,7 @@ def claimed(
     limit: int = 100,
     backfill: int | None = None,
 ) -> list[Lane]:
-    return claim(database, owner=owner, limit=limit, lease=LEASE, backfill=backfill)
+    return claim(database, parts_of(database), owner=owner, limit=limit, lease=LEASE, backfill=backfill)
 
 
 def dids(lanes: list[Lane]) -> list[str]:

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from aggregates.values import Audio
+from eventstore.coordination.due_parts import parts_of
 from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Outcome
@@ -53,7 +54,7 @@ LEASE = timedelta(seconds=60)
 
 def claim_uploads(database: Database, owner: str = "relay", *, limit: int = 8) -> Sequence[Upload]:
     """Claim as the worker of this relay does."""
-    request_due(database)
+    request_due(database, parts_of(database))
     uploads: list[Upload] = []
     while len(uploads) < limit and (claimed := queue.claim(database, KIND, owner=owner, lease=LEASE)):
         upload = next_upload(database, claimed)

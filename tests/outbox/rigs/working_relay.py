@@ -39,9 +39,9 @@ class WorkingRelay(Relay):
             **who,
         )
 
-    def wake(self) -> None:
-        super().wake()
-        self.jobs.wake()
+    def wake(self, *buckets: int) -> None:
+        super().wake(*buckets)
+        self.jobs.wake(*buckets)
 
     async def run(self, stop: asyncio.Event) -> None:
         beside = {asyncio.create_task(each) for each in (self.jobs.run(), self._tend())}
@@ -61,7 +61,9 @@ class WorkingRelay(Relay):
 
     async def run_once(self) -> Counter[Outcome]:
         outcomes = await super().run_once()
+        self.jobs.parts.make_due()
         while await self.jobs.start_due():
             await self.jobs.drain()
             outcomes += await super().run_once()
+            self.jobs.parts.make_due()
         return outcomes

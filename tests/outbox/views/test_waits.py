@@ -138,7 +138,7 @@ async def test_a_delivery_of_another_process_ends_the_wait_without_another_poll(
         waits, listens = MirrorWaits(other), asyncio.Event()
         stack.push_async_callback(waits.finish)
 
-        def hear() -> None:
+        def hear(*_: int) -> None:
             listens.set()
             waits.wake()
 

@@ -103,7 +103,7 @@ async def test_a_plan_that_is_applied_wakes_idle_relays_of_other_processes(
         rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
         plan = plan_for(await drifts(rig))
         signals: asyncio.Queue[None] = asyncio.Queue()
-        listening = asyncio.create_task(Listener(rig.database).run(lambda: signals.put_nowait(None)))
+        listening = asyncio.create_task(Listener(rig.database).run(lambda *_: signals.put_nowait(None)))
         await asyncio.wait_for(signals.get(), LONG)  # it listens
         await asyncio.to_thread(apply, rig.log, plan, OPERATOR)
         await asyncio.wait_for(signals.get(), LONG)

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from aggregates.track import Track
 from devpds.ports import free_port
 from eventstore.change import Envelope
+from eventstore.coordination.due_parts import parts_of
 from outbox.mirror.lanes import change_lane, park_lane, resume_lane
 from outbox.mirror.observe_only import observed_account
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
@@ -69,7 +70,9 @@ def signed_in(container: Container) -> None:
 
 def some_task(container: Container) -> Any:
     signed_in(container)
-    (lane,) = claim(container.database, owner="test", limit=1, lease=timedelta(seconds=60))
+    (lane,) = claim(
+        container.database, parts_of(container.database), owner="test", limit=1, lease=timedelta(seconds=60)
+    )
     with container.database.read() as connection:
         now = container.database.now(connection)
         task = next_task(container.log, lane, container.services.kinds, now, [])

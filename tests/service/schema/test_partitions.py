@@ -10,9 +10,10 @@ from sqlalchemy import text
 
 from aggregates.track import Track
 from eventstore.change import Envelope
+from eventstore.coordination import due_parts
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from eventstore.streams.buckets import BUCKETS, bucket_of
+from eventstore.streams.buckets import BUCKETS, bucket_of, divided
 from outbox.mirror.targets import MirrorTargets
 from projections.rebuild.rebuild import differences
 from service.cli.main import main
@@ -86,6 +87,7 @@ def test_the_service_goes_on_with_divided_tables(log: EventLog, divide: Divide) 
     log.database.engine.dispose()
     divide(str(PARTS), "--yes")
 
+    assert due_parts.parts_of(log.database) == divided(PARTS)
     with log.unit_of_work(PEOPLE[0], ENVELOPE) as unit:
         track = unit.load(Track, Track.create_id(1))
         track.update_metadata({"title": "In its part"}, at=some_time(60))

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select
 
-from eventstore.jobs import worker
+from eventstore.coordination import due_parts
 from storage.public import publisher
 from storage.public.copies import Action, public_audio, public_copy
 from tests.dsl import ALICE, BOB
@@ -18,7 +18,7 @@ from tests.storage.public.public_rig import Rig, gate, run_due, running, ungate,
 def test_a_gated_copy_is_removed_at_once_although_large_copies_are_being_made(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "POLL_SECONDS", 3600.0)
+    monkeypatch.setattr(due_parts, "IDLE_SECONDS", 3600.0)
     monkeypatch.setitem(publisher.MAX_CONCURRENT, Action.PUBLISH, 1)
     name = rig.upload(1, number=1)
     rig.publish_due()
