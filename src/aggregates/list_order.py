@@ -46,12 +46,13 @@ class Arrangement(NamedTuple):
 def arranged(items: Sequence[ListItem], wanted: Sequence[ListItem]) -> Arrangement:
     """Arrange the items as wanted; those that are there keep their CIDs."""
     places = {entry: place for place, entry in enumerate(entries_of(items))}
-    added = [each for each, entry in zip(wanted, entries_of(wanted), strict=True) if entry not in places]
-    places |= {
-        entry: len(items) + place
-        for place, entry in enumerate(entry for entry in entries_of(wanted) if entry not in places)
-    }
-    return Arrangement(added, [places[entry] for entry in entries_of(wanted)])
+    added, order = list[ListItem](), list[int]()
+    for entry, item in zip(entries_of(wanted), wanted, strict=True):
+        if entry not in places:
+            places[entry] = len(items) + len(added)
+            added.append(item)
+        order.append(places[entry])
+    return Arrangement(added, order)
 
 
 def rearranged(items: Sequence[ListItem], uris: Iterable[str]) -> list[ListItem]:

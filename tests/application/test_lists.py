@@ -184,9 +184,9 @@ class Account:
 
 
 def lists_tracks(connection: sa.Connection, made: TrackList) -> list[int]:
-    keys = [tuple(item.uri.removeprefix("at://").split("/")) for item in made.items]
-    found = albums.tracks_at(connection, keys)  # type: ignore[arg-type]
-    return [found[key].track_id // BUCKETS for key in keys]  # type: ignore[index]
+    uris = [item.uri for item in made.items]
+    found = albums.tracks_at(connection, uris)
+    return [found[uri].track_id // BUCKETS for uri in uris]
 
 
 def of(*numbers: int, did: str = ALICE) -> list[Entry]:

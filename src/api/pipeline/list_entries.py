@@ -27,16 +27,15 @@ async def known_entries(
     request: CommandRequest, entries: Sequence[Entry], list_id: int | None = None
 ) -> list[Entry]:
     """Return the entries; of records that no account here has, and that the list has not yet, with the CID that their PDS says."""
-    services = request.services
+    services, uris = request.services, {entry.uri for entry in entries if entry.uri is not None}
+    if not uris:
+        return [*entries]
 
     def unknown() -> set[str]:
-        uris = {entry.uri for entry in entries if entry.uri is not None}
         with services.database.read() as connection:
             made = find(services.log, connection, On(TrackList, list_id)) if list_id is not None else None
-            uris -= {item.uri for item in made.items} if made is not None else set()
-            keys = {(key.did, key.collection, key.rkey): key.uri for key in map(RecordKey.of_uri, uris)}
-            found = tracks_at(connection, list(keys))
-        return {uri for key, uri in keys.items() if key not in found}
+            others = uris.difference(item.uri for item in made.items) if made is not None else uris
+            return others.difference(tracks_at(connection, others))
 
     new = await run_in_threadpool(unknown)
     if len(new) > MAX_RECORDS_READ:

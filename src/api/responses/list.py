@@ -15,16 +15,15 @@ from api.json_response import body_from
 from api.responses.mirror import ShownKind, bodies_of
 from api.responses.track import MirrorBody
 from api.services import Services
-from application.lists.albums import places_of, unseen_counts
+from application.lists.albums import unseen_counts
 from application.lists.commands import KEPT_BECAUSE, OnList
 from identity.accounts.accounts import accounts_of, handle_in
 from identity.accounts.credentials import Principal
 from outbox.lists.newest import status_of
 from outbox.mirror.targets import PUT
-from outbox.views.status import mirrors
+from outbox.views.status import Mirror, mirrors
 from projections.lists import row_of
-from projections.tracks.queries import tracks_at
-from projections.tracks.table import TrackView
+from projections.tracks.queries import ListedTrack, tracks_at
 
 
 class EntryBody(BaseModel):
@@ -159,10 +158,17 @@ DOORS: Final = (ALBUMS, PLAYLISTS)
 
 
 def list_body(
-    services: Services, connection: sa.Connection, door: ShownList, made: TrackList, viewer: str | None
+    services: Services,
+    connection: sa.Connection,
+    door: ShownList,
+    made: TrackList,
+    viewer: str | None,
+    *,
+    mirror: Mirror | None = None,
 ) -> AlbumBody | PlaylistBody:
+    """Return a list as the viewer sees it; its mirror is read where it is not known."""
     entries = _entries(connection, made, viewer)
-    mirror = mirrors(connection, made.did, made.TOPIC, [made.list_id])[made.list_id]
+    mirror = mirror or mirrors(connection, made.did, made.TOPIC, [made.list_id])[made.list_id]
     row = SimpleNamespace(**row_of(made))
     shown = _shown(services, row, mirror, handle_in(accounts_of(connection, [made.did]), made.did))
     if shown["mirror"] is not None:
@@ -217,23 +223,21 @@ def _shown(services: Services, made: Any, mirror: Any, handle: str) -> dict[str,
 
 def _entries(connection: sa.Connection, made: TrackList, viewer: str | None) -> list[EntryBody]:
     """Return the entries; a track that its owner has deleted is in none of their lists, and gone in those of others."""
-    keys = places_of(made.items)
-    found = tracks_at(connection, keys)
-    views = [found.get(key) for key in keys]
+    found = tracks_at(connection, [item.uri for item in made.items])
     return [
         _entry(item.uri, view, viewer)
-        for item, view in zip(made.items, views, strict=True)
-        if view is None or _is_entry(view, made.did, viewer)
+        for item in made.items
+        if (view := found.get(item.uri)) is None or _is_entry(view, made.did, viewer)
     ]
 
 
-def _is_entry(view: TrackView, owner: str, viewer: str | None) -> bool:
+def _is_entry(view: ListedTrack, owner: str, viewer: str | None) -> bool:
     if view.deleted_at is not None and view.did == owner:
         return False
     return not view.unlisted or viewer in {view.did, owner}
 
 
-def _entry(uri: str, view: TrackView | None, viewer: str | None) -> EntryBody:
+def _entry(uri: str, view: ListedTrack | None, viewer: str | None) -> EntryBody:
     if view is None:
         return EntryBody(track_id=None, uri=uri, title=None, artist=None, gone=False)
     is_gone = view.deleted_at is not None or (view.taken_down_at is not None and view.did != viewer)

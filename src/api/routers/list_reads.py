@@ -30,7 +30,6 @@ from application.errors import ListNotFoundError
 from application.subjects import past_of, require_owned
 from eventstore.untrusted import is_storable
 from identity.accounts.credentials import Principal
-from outbox.pds.client import RecordKey
 from projections.lists import IS_ALBUM, LIVE, album_at, it, track_list
 from projections.tracks.queries import tracks_at
 
@@ -86,14 +85,12 @@ class TitlesBody(BaseModel):
 
 def titles_at(caller: Principal | None, services: Services, uris: Sequence[str]) -> TitlesBody:
     """Return the titles of the tracks whose records have these URIs, of those that the caller may know of."""
-    named = {uri: RecordKey.of_uri(uri) for uri in uris if URI.fullmatch(uri)}
-    keys = {(key.did, key.collection, key.rkey): uri for uri, key in named.items()}
     with services.database.read() as connection:
-        found = tracks_at(connection, list(keys))
+        found = tracks_at(connection, [uri for uri in uris if URI.fullmatch(uri)])
     return TitlesBody(
         titles={
-            keys[key]: view.title
-            for key, view in found.items()
+            uri: view.title
+            for uri, view in found.items()
             if view.deleted_at is None and may_see_track(caller, view.did, view.taken_down_at)
         }
     )

@@ -203,9 +203,8 @@ def item_routes(door: ShownList) -> APIRouter:
 
 
 def list_of(door: ShownList, reader: SubjectReader, subject: Subject) -> AlbumBody | PlaylistBody:
-    made = find(reader.services.log, reader.connection, door.on(subject.id))
-    assert made is not None  # noqa: S101 - the command was about it
-    return list_body(reader.services, reader.connection, door, made, made.did)
+    made, mirror = reader.state(TrackList, subject)
+    return list_body(reader.services, reader.connection, door, made, made.did, mirror=mirror)
 
 
 def shown_list(

@@ -24,7 +24,7 @@ from outbox.lists.newest import items_of, references_of
 from outbox.mirror.lanes import hold_lane
 from outbox.pds.client import RecordKey
 from projections.lists import IS_ALBUM, LIVE, album_titled, free_slug, it
-from projections.tracks.queries import tracks_at
+from projections.tracks.queries import ListedTrack, tracks_at
 from projections.tracks.table import TrackView, tracks
 
 _of_track: Final = tracks.c
@@ -158,16 +158,9 @@ def take_out_of_others(unit: UnitOfWork, uri: str, *, but: int) -> None:
     save(unit, *others)
 
 
-def tracks_of(unit: UnitOfWork, items: Iterable[ListItem]) -> dict[str, TrackView]:
+def tracks_of(unit: UnitOfWork, items: Iterable[ListItem]) -> dict[str, ListedTrack]:
     """Return the tracks here that items refer to, by URI, deleted ones too."""
-    found = tracks_at(unit.connection, places_of(items))
-    return {uri_of(view): view for view in found.values()}
-
-
-def places_of(items: Iterable[ListItem]) -> list[tuple[str, str, str]]:
-    """Return the account, the collection and the key of each record that items refer to."""
-    keys = (RecordKey.of_uri(item.uri) for item in items)
-    return [(key.did, key.collection, key.rkey) for key in keys]
+    return tracks_at(unit.connection, [item.uri for item in items])
 
 
 def tracks_with_text(
@@ -195,7 +188,7 @@ def tracks_with_text(
     return _load_tracks(unit, some)
 
 
-def _load_tracks(unit: UnitOfWork, views: Iterable[TrackView]) -> list[Track]:
+def _load_tracks(unit: UnitOfWork, views: Iterable[ListedTrack]) -> list[Track]:
     return unit.load_all(Track, [Track.create_id(view.track_id) for view in views])
 
 
@@ -261,5 +254,5 @@ def unseen_counts(
     return {row.list_id: row.number for row in rows}
 
 
-def uri_of(track: Track | TrackView) -> str:
+def uri_of(track: Track | TrackView | ListedTrack) -> str:
     return RecordKey(track.did, track.collection, track.rkey).uri

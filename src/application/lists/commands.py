@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from aggregates.errors import InvalidFieldError
+from aggregates.errors import InvalidFieldError, NotInListError
 from aggregates.list_order import rearranged, with_unseen
 from aggregates.track_list import TrackList
 from aggregates.values import Artwork, ListItem, ListType, Visibility, checked_list_name
@@ -24,8 +24,7 @@ from application.subjects import On, load_owned, owner_of
 from eventstore.unit_of_work import UnitOfWork
 from outbox.lists.newest import items_of
 from outbox.mirror.lanes import hold_lane
-from outbox.pds.client import RecordKey
-from projections.tracks.queries import track_by_id, tracks_at
+from projections.tracks.queries import ListedTrack, track_by_id, tracks_at
 from projections.tracks.table import TrackView
 from storage.media import Reserved
 
@@ -227,8 +226,10 @@ def change_items(unit: UnitOfWork, command: ChangeItems) -> TrackList:
             wanted = _items(unit, made, entries, tracks)
             made.reorder(with_unseen(before, wanted, _deleted(made, tracks)), at=unit.now)
         case Rearrange(entries=entries):
-            there = [made.items[made.place_of(_named(unit, each))].uri for each in entries]
-            made.reorder(rearranged(made.items, there), at=unit.now)
+            uris = [_named(unit, each) for each in entries]
+            if not {item.uri for item in made.items}.issuperset(uris):
+                raise NotInListError
+            made.reorder(rearranged(made.items, uris), at=unit.now)
     _request_record(made, command.collection, unit.now)
     save(unit, made, before=before)
     return made
@@ -270,13 +271,13 @@ def undelete_list(unit: UnitOfWork, on: OnList, reserved: Reserved) -> TrackList
     return made
 
 
-def _deleted(made: TrackList, tracks: Mapping[str, TrackView]) -> set[str]:
+def _deleted(made: TrackList, tracks: Mapping[str, ListedTrack]) -> set[str]:
     """Return the URIs of items whose track its owner, who has the list, has deleted: undelete brings it back at its place."""
     return {uri for uri, view in tracks.items() if view.did == made.did and view.deleted_at is not None}
 
 
 def _items(
-    unit: UnitOfWork, made: TrackList, entries: Sequence[Entry], tracks: Mapping[str, TrackView]
+    unit: UnitOfWork, made: TrackList, entries: Sequence[Entry], tracks: Mapping[str, ListedTrack]
 ) -> list[ListItem]:
     """Return what a list refers to, of which these tracks are in it. Raises TrackNotFoundError, NotInAlbumsError and RecordNotReadError."""
     known = {item.uri: item for item in made.items}
@@ -285,8 +286,10 @@ def _items(
     for entry in entries:
         uri = entry.uri if entry.uri in known else by_id.get(entry.track_id or 0)
         found.append((uri, None) if uri is not None else _new_item(unit, made, entry))
-    hold_lane(unit.connection, owner_of(unit))
-    new = items_of(unit.connection, made.did, {uri: cid for uri, cid in found if uri not in known})
+    cids = {uri: cid for uri, cid in found if uri not in known}
+    if cids:
+        hold_lane(unit.connection, owner_of(unit))
+    new = items_of(unit.connection, made.did, cids)
     return [known.get(uri) or new[uri] for uri, _ in found]
 
 
@@ -305,11 +308,11 @@ def _new_item(unit: UnitOfWork, made: TrackList, entry: Entry) -> tuple[str, str
     return str(entry.uri), entry.cid
 
 
-def _view_of(unit: UnitOfWork, entry: Entry) -> TrackView | None:
+def _view_of(unit: UnitOfWork, entry: Entry) -> TrackView | ListedTrack | None:
     if entry.track_id is not None:
         return track_by_id(unit.connection, entry.track_id)
-    key = RecordKey.of_uri(entry.uri or "")
-    return next(iter(tracks_at(unit.connection, [(key.did, key.collection, key.rkey)]).values()), None)
+    uri = entry.uri or ""
+    return tracks_at(unit.connection, [uri]).get(uri)
 
 
 def _named(unit: UnitOfWork, entry: Entry) -> str:

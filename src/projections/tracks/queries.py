@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
 from aggregates.values import tag_as_stored
-from eventstore.database import count_rows
+from eventstore.database import count_rows, rows_by_uri
 from eventstore.prepared import Prepared, among
 from eventstore.states import State
 from eventstore.streams.buckets import bucket_param
@@ -70,17 +71,30 @@ def tracks_of(connection: sa.Connection, track_ids: Collection[int]) -> dict[int
     return {row.track_id: TrackView.from_row(row) for row in rows}
 
 
-def tracks_at(
-    connection: sa.Connection, places: Collection[tuple[str, str, str]]
-) -> dict[tuple[str, str, str], TrackView]:
-    """Return the tracks with these DIDs, collections and record keys, deleted ones too."""
-    key = (tracks.c.did, tracks.c.collection, tracks.c.rkey)
-    each_in = [
-        column.in_(set(values)) for column, values in zip(key, zip(*places, strict=True), strict=False)
-    ]
-    rows = connection.execute(sa.select(tracks).where(*each_in)) if places else ()
-    found = {(row.did, row.collection, row.rkey): TrackView.from_row(row) for row in rows}
-    return {place: found[place] for place in places if place in found}
+class ListedTrack(NamedTuple):
+    """What lists show and decide of a track: to read all of hundreds takes ten times as long."""
+
+    track_id: int
+    did: str
+    collection: str
+    rkey: str
+    title: str
+    artist: str
+    album: str | None
+    unlisted: bool
+    deleted_at: datetime | None
+    taken_down_at: datetime | None
+
+
+_URI: Final = "at://" + tracks.c.did + "/" + tracks.c.collection + "/" + tracks.c.rkey
+_LISTED: Final = sa.select(_URI, *(tracks.c[name] for name in ListedTrack._fields))
+
+
+def tracks_at(connection: sa.Connection, uris: Collection[str]) -> dict[str, ListedTrack]:
+    """Return the tracks whose records have these URIs, in their order, deleted ones too."""
+    rows = rows_by_uri(connection, lambda which: _LISTED.where(*which(tracks.c)), {*uris})
+    found = {uri: ListedTrack(*track) for uri, *track in rows}
+    return {uri: found[uri] for uri in uris if uri in found}
 
 
 def titles_of(connection: sa.Connection, track_ids: Collection[int]) -> dict[int, str]:
