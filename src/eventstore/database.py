@@ -374,6 +374,6 @@ def _are_at(
 ) -> tuple[sa.ColumnElement[bool], ...]:
     dids, collections, rkeys = places
     has_key = of.rkey.in_(rkeys)
-    if connection.dialect.name != "sqlite":  # which takes long to parse hundreds of parameters
+    if connection.dialect.name != "sqlite":  # PostgreSQL takes long to parse hundreds of parameters
         has_key = of.rkey == sa.any_(sa.bindparam(None, [*rkeys], type_=ARRAY(sa.Text)))
     return of.did.in_(dids), of.collection.in_(collections), has_key

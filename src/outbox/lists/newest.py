@@ -4,7 +4,7 @@ A track of another account that is gone stays in a list as it was; so does what 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -15,12 +15,11 @@ from aggregates.published import Subject
 from aggregates.track import Track
 from aggregates.track_list import TrackList
 from aggregates.values import ListItem
-from eventstore.database import MAX_ITEMS_PER_QUERY, pages
+from eventstore.database import MAX_ITEMS_PER_QUERY, Which, rows_by_uri
 from outbox.lists.items import list_follower, list_item
 from outbox.mirror.states import UnsentOutcome
 from outbox.mirror.tables import IS_ATTEMPT_OF_TARGET, attempt, mirror_target, target
 from outbox.mirror.targets import DELETE
-from outbox.pds.client import RecordKey
 
 References = Mapping[str, ListItem]
 """What a list is to refer to instead, by the URIs that it has."""
@@ -29,13 +28,19 @@ _item: Final = list_item.c
 _follower: Final = list_follower.c
 _named: Final = mirror_target.alias("named").c
 """The record that a list names, which may be in a collection that its subject has left."""
-_NAME: Final = "at://" + _named.did + "/" + _named.collection + "/" + _named.rkey
+
+
+def _name(of: Any) -> sa.ColumnElement[str]:
+    name: sa.ColumnElement[str] = "at://" + of.did + "/" + of.collection + "/" + of.rkey
+    return name
+
+
 _CID: Final = sa.case((target.desired_op != DELETE, target.observed_cid))
 """By which a list refers to a record: none where its PDS has, or is to have, no such record."""
+# lists that follow lists would never end
+_IS_TRACK: Final = sa.and_(~target.former, target.kind == sa.literal_column(f"'{Track.TOPIC}'"))
 _IS_NEWEST: Final = sa.and_(
-    ~target.former,
-    target.kind == sa.literal_column(f"'{Track.TOPIC}'"),  # lists that follow lists would never end
-    *(_named[name] == target[name] for name in ("did", "kind", "subject_id")),
+    _IS_TRACK, *(_named[name] == target[name] for name in ("did", "kind", "subject_id"))
 )
 
 
@@ -45,12 +50,17 @@ def _refers_otherwise(uri: Any, former: Any, cid: Any) -> sa.ColumnElement[bool]
     return sa.and_(_item.uri == uri, _item.written, differs)
 
 
-_REFERS_OTHERWISE: Final = sa.and_(_item.did == _named.did, _refers_otherwise(_NAME, _named.former, _CID))
+_REFERS_OTHERWISE: Final = sa.and_(
+    _item.did == _named.did, _refers_otherwise(_name(_named), _named.former, _CID)
+)
+
+
+def _follows_another(uri: Any, _former: Any, cid: Any) -> sa.ColumnElement[bool]:
+    return sa.and_(_follower.uri == uri, cid.is_not(None), _follower.cid.is_distinct_from(cid))
+
+
 _FOLLOWS_ANOTHER: Final = sa.and_(
-    _follower.did == _named.did,
-    _follower.uri == _NAME,
-    _CID.is_not(None),
-    _follower.cid.is_distinct_from(_CID),
+    _follower.did == _named.did, _follows_another(_name(_named), _named.former, _CID)
 )
 _FOUND_CID: Final = (
     sa.select(sa.case((attempt.outcome == UnsentOutcome.ADOPTED, attempt.request_cid), else_=""))
@@ -61,11 +71,20 @@ _FOUND_CID: Final = (
 )
 _HAS_CHANGED: Final = target.observed_cid.is_distinct_from(_FOUND_CID)
 """Whether a record has changed since it was adopted, if it was: what refers to an earlier one was found so."""
-_PLACE: Final = ("did", "collection", "rkey")
-_NAMES: Final = sa.select(
-    *(_NAME.label("uri"), _named.former, target.collection, target.rkey, _CID.label("cid")),
-    _HAS_CHANGED.label("has_changed"),
-).where(_IS_NEWEST)
+_CHANGED: Final = sa.select(_name(target), target.acked_at).where(_IS_TRACK, _HAS_CHANGED)
+_SHOWN: Final = (_name(target).label("newest"), _CID.label("cid"), target.acked_at)
+_BY_NAME, _BY_FORMER_NAME = (
+    sa.select(_name(of).label("uri"), of.did, of.former, *_SHOWN).where(is_newest)
+    for of, is_newest in ((target, _IS_TRACK), (_named, sa.and_(_named.former, _IS_NEWEST)))
+)
+
+
+def _newest(which: Which, *more: sa.ColumnElement[Any]) -> sa.CompoundSelect[Any]:
+    """Select what named records are now; apart where they have moved: PostgreSQL may compare each two records of an account for it."""
+    each = ((_BY_NAME, target), (_BY_FORMER_NAME, _named))
+    return sa.union_all(*(query.add_columns(*more).where(*which(of)) for query, of in each))
+
+
 _TEXTS: Final = [
     str(each.compile(compile_kwargs={"literal_binds": True}))
     for each in (_IS_NEWEST, _REFERS_OTHERWISE, _FOLLOWS_ANOTHER)
@@ -76,44 +95,30 @@ _EXISTS: Final = (
 )
 IS_STALE: Final = sa.literal_column(_EXISTS.format(*_TEXTS), sa.Boolean).label("is_stale")
 """Whether lists refer to a record otherwise. As text: of what SQLite returns, SQLAlchemy leaves out the tables."""
-_NEWEST: Final = sa.select(
-    *(_named[name].label(f"named_{name}") for name in (*_PLACE, "former")),
-    *(target.collection, target.rkey, _CID.label("cid")),
-    sa.case((_HAS_CHANGED, target.acked_at)).label("changed_at"),
-).where(_IS_NEWEST)
 
 
-class Newest(NamedTuple):
-    """What to refer to, and since when its PDS has it; None of one that is as it was adopted."""
-
-    item: ListItem
-    since: datetime | None
-
-
-def newest_of(connection: sa.Connection, did: str, uris: Iterable[str]) -> dict[str, Newest]:
+def newest_of(connection: sa.Connection, did: str, uris: Iterable[str]) -> dict[str, ListItem]:
     """Return what lists of an account are to refer to, of these records those that an account here has."""
-    found: dict[str, Newest] = {}
-    keys = {RecordKey.of_uri(uri) for uri in uris}
-    for some in pages(keys):
-        which = [_named[name].in_({getattr(key, name) for key in some}) for name in _PLACE]
-        for row in connection.execute(_NEWEST.where(*which)):
-            key = RecordKey(*row[:3])
-            if key in keys and (row.cid is not None or (key.did == did and not row.named_former)):
-                uri = RecordKey(key.did, row.collection, row.rkey).uri
-                found[key.uri] = Newest(ListItem(uri, row.cid), row.changed_at)
-    return found
+    return {
+        uri: ListItem(newest, cid)
+        for uri, of, has_moved, newest, cid, _ in rows_by_uri(connection, _newest, {*uris})
+        if cid is not None or (of == did and not has_moved)
+    }
+
+
+def _changed_at(connection: sa.Connection, uris: Collection[str]) -> dict[str, datetime | None]:
+    """Return when a PDS was given these newest records, by URI; of those alone that have changed since they were adopted, if they were."""
+    return dict(rows_by_uri(connection, lambda which: _CHANGED.where(*which(target)), uris))
 
 
 def items_of(connection: sa.Connection, did: str, cids: Mapping[str, str | None]) -> dict[str, ListItem]:
     """Return new items of an account's lists, by URI; the CIDs are for records that no account here has."""
-    newest = newest_of(connection, did, cids)
-    return {uri: newest[uri].item if uri in newest else ListItem(uri, cid) for uri, cid in cids.items()}
+    return {uri: ListItem(uri, cid) for uri, cid in cids.items()} | newest_of(connection, did, cids)
 
 
 def references_of(connection: sa.Connection, made: TrackList) -> References:
     """Return what a list is to refer to, by the URIs that it has."""
-    followed = [item.uri for item in made.items if made.follows(item)]
-    return {uri: each.item for uri, each in newest_of(connection, made.did, followed).items()}
+    return newest_of(connection, made.did, [item.uri for item in made.items if made.follows(item)])
 
 
 def stale_references(
@@ -124,24 +129,39 @@ def stale_references(
     before: datetime | None = None,
 ) -> dict[int, References]:
     """Return what an account's lists have to refer to otherwise of its own records, by list; only of these subjects, or those that changed before, if given."""
-    query = _NAMES.where(target.did == did)
-    if subjects is not None:
-        query = query.where(target.subject_id.in_([each.id for each in subjects]))
-    if before is not None:
-        query = query.where(target.acked_at < before)
-    # without statistics of new lists, PostgreSQL would compare each item with each two records
-    newest = query.cte("newest").prefix_with("MATERIALIZED", dialect="postgresql")
-    named = newest.c
-    query = (
-        sa.select(_item.list_id, _item.uri, named.collection, named.rkey, named.cid)
-        .where(_item.did == did, _refers_otherwise(named.uri, named.former, named.cid), named.has_changed)
-        .order_by(_item.list_id)
+    of_account = sa.select(_item.list_id, _item.uri).where(_item.did == did)
+    newest = _newest_named_by(of_account, _refers_otherwise, did, subjects)
+    query = of_account.add_columns(newest.newest, newest.cid).where(
+        newest.has_changed, _refers_otherwise(newest.uri, newest.former, newest.cid)
     )
-    found: dict[int, dict[str, ListItem]] = defaultdict(dict)
-    for row in connection.execute(query):
-        key = RecordKey(did, row.collection, row.rkey)
-        found[row.list_id][row.uri] = ListItem(key.uri, row.cid)
+    if before is not None:
+        query = query.where(newest.acked_at < before)
+    found = defaultdict[int, dict[str, ListItem]](dict)
+    for list_id, uri, *item in connection.execute(query.order_by(_item.list_id)):
+        found[list_id][uri] = ListItem(*item)
     return dict(found)
+
+
+def _newest_named_by(
+    rows: sa.Select[*tuple[Any, ...]],
+    otherwise: Callable[[Any, Any, Any], sa.ColumnElement[bool]],
+    did: str,
+    subjects: Iterable[Subject] | None,
+) -> Any:
+    """Return columns of an account's records, or of these, that some of the rows name otherwise.
+
+    They are looked for one by one: PostgreSQL, where it has no statistics yet of new lists, would compare each row with each record.
+    """
+    ids = [each.id for each in subjects] if subjects is not None else None
+
+    def which(of: Any) -> list[sa.ColumnElement[bool]]:
+        named: sa.Select[Any] = rows.with_only_columns(sa.literal_column("1"))
+        first = named.where(otherwise(_name(of), of.former, _CID)).limit(1).scalar_subquery()
+        these = [of.subject_id.in_(ids)] if ids is not None else []
+        return [of.did == did, *these, first.is_not(None)]
+
+    found = _newest(which, _HAS_CHANGED.label("has_changed")).cte("newest")
+    return found.prefix_with("MATERIALIZED", dialect="postgresql").c
 
 
 def stale_references_elsewhere(
@@ -149,15 +169,15 @@ def stale_references_elsewhere(
 ) -> dict[int, References]:
     """Return what an account's lists have to refer to otherwise of the records of other accounts, as `stale_references` does."""
     is_own = _item.uri.startswith(f"at://{did}/", autoescape=True)
-    found: dict[int, dict[str, ListItem]] = defaultdict(dict)
+    found = defaultdict[int, dict[str, ListItem]](dict)
     for items in connection.execute(_ITEMS.where(_item.did == did, ~is_own)).partitions():
         newest = newest_of(connection, did, {item.uri for item in items})
-        for item in items:
-            now = newest.get(item.uri)
-            if now is None or now.since is None or now.item == ListItem(item.uri, item.cid):
-                continue
-            if before is None or now.since < before:
-                found[item.list_id][item.uri] = now.item
+        stale = [item for item in items if newest.get(item.uri) not in {None, ListItem(item.uri, item.cid)}]
+        changed = _changed_at(connection, {newest[item.uri].uri for item in stale})
+        for item in stale:
+            since = changed.get(newest[item.uri].uri)
+            if since is not None and (before is None or since < before):
+                found[item.list_id][item.uri] = newest[item.uri]
     return dict(found)
 
 
@@ -173,23 +193,23 @@ def followers_to_tell(
     connection: sa.Connection,
     did: str,
     *which: sa.ColumnElement[bool],
+    subjects: Iterable[Subject] | None = None,
     at_most: int,
     after: tuple[str, int] | None = None,
 ) -> list[Any]:
-    """Return lists of other accounts that follow records of the account, and were not told of the newest: URI, CID, list and its account.
+    """Return lists of other accounts that follow records of the account, or these, and were not told of the newest: URI, CID, list and its account.
 
     With `after`, those that come behind one, by URI and list, in that order.
     """
-    query = _TO_TELL.where(_follower.did == did, target.did == did, *which).limit(at_most)
+    of_account = sa.select(_follower.uri, _follower.list_id, _follower.author).where(
+        _follower.did == did, *which
+    )
+    newest = _newest_named_by(of_account, _follows_another, did, subjects)
+    query = of_account.add_columns(newest.cid).where(_follows_another(newest.uri, newest.former, newest.cid))
     if after is not None:
         key = (_follower.uri, _follower.list_id)
         query = query.where(sa.tuple_(*key) > sa.tuple_(*after)).order_by(*key)
-    return list(connection.execute(query))
-
-
-_TO_TELL: Final = sa.select(_follower.uri, _follower.list_id, _follower.author, _CID.label("cid")).where(
-    _IS_NEWEST, _FOLLOWS_ANOTHER
-)
+    return list(connection.execute(query.limit(at_most)))
 
 
 class ReferenceState(StrEnum):
@@ -210,14 +230,12 @@ def status_of(connection: sa.Connection, made: TrackList) -> ReferenceStatus:
     """Return how far a list is behind the records of accounts here, and since when."""
     uris = [item.uri for item in made.items] if made.wants_record else []
     newest = newest_of(connection, made.did, uris)
-    changed = [
-        (made.follows(item), since)
-        for item in made.items
-        if item.uri in newest and newest[item.uri].item != item and (since := newest[item.uri].since)
-    ]
+    stale = [item for item in made.items if newest.get(item.uri) not in {None, item}]
+    times = _changed_at(connection, {newest[item.uri].uri for item in stale})
+    found = ((made.follows(item), times.get(newest[item.uri].uri)) for item in stale)
+    changed = [(follows, since) for follows, since in found if since is not None]
     if not changed:
         return ReferenceStatus(ReferenceState.CURRENT)
     is_behind = any(follows for follows, _ in changed)
-    times = [at for follows, at in changed if follows == is_behind]
-    state = ReferenceState.BEHIND if is_behind else ReferenceState.UNFOLLOWED
-    return ReferenceStatus(state, min(times))
+    since = min(at for follows, at in changed if follows == is_behind)
+    return ReferenceStatus(ReferenceState.BEHIND if is_behind else ReferenceState.UNFOLLOWED, since)

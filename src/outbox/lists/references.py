@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from aggregates.published import Subject
 from aggregates.track_list import TrackList
 from eventstore.change import Envelope, Via
+from eventstore.coordination.commit_signals import announce
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
@@ -32,7 +33,6 @@ from outbox.lists.newest import (
 )
 from outbox.mirror.lanes import hold_lane
 from outbox.mirror.requeue import queue_as_backfill
-from outbox.mirror.tables import target
 
 MAX_LISTS_AT_ONCE: Final = 3
 MAX_ITEMS_AT_ONCE: Final = 800
@@ -89,22 +89,32 @@ def refresh_at_once(unit: UnitOfWork, did: str, subjects: Collection[Subject]) -
             chosen.append(made)
     unit.save(*chosen)
     if stale:
-        request(unit.connection, REFERENCES, did, unit.now)
-    tell_followers_of(unit.connection, did, unit.now, target.subject_id.in_([each.id for each in subjects]))
+        request_and_announce(unit.connection, REFERENCES, did, unit.now)
+    tell_followers_of(unit.connection, did, unit.now, subjects=subjects)
 
 
 def tell_followers_of(
-    connection: sa.Connection, did: str, now: datetime, *which: sa.ColumnElement[bool]
+    connection: sa.Connection,
+    did: str,
+    now: datetime,
+    *which: sa.ColumnElement[bool],
+    subjects: Collection[Subject] | None = None,
 ) -> None:
     """Request that lists of other accounts hear of the account's newest records, if some of these were not told; its lane is held."""
-    if followers_to_tell(connection, did, *which, at_most=1):
-        request(connection, FOLLOWERS, did, now)
+    if followers_to_tell(connection, did, *which, subjects=subjects, at_most=1):
+        request_and_announce(connection, FOLLOWERS, did, now)
 
 
 def request(connection: sa.Connection, kind: str, did: str, now: datetime) -> None:
     """Request a job of the account; the caller holds its lane, or the job may end without having seen what has changed."""
     wanted = Wanted(kind, did, did, envelope=Envelope(did, Via.JOB, kind))
     queue.request(connection, [wanted], now, hurry=True)
+
+
+def request_and_announce(connection: sa.Connection, kind: str, did: str, now: datetime) -> None:
+    """Do what `request` does where a delivery leaves the job behind, which wakes no worker by itself."""
+    request(connection, kind, did, now)
+    announce(connection)
 
 
 def references_kinds(log: EventLog, threads: Threads) -> list[Kind]:
@@ -164,11 +174,13 @@ def tell_followers(log: EventLog, job: Job) -> None:
 
 
 def _found_or_ended(log: EventLog, job: Job, find: Callable[[sa.Connection, str], Any]) -> Any:
-    """Return what is found; where that is nothing, end the job under the lane's lock, so that a settlement can request another one."""
+    """Return what is found; where that is nothing, under the lane's lock too, end the job, so that a settlement can request another one."""
+    with log.database.read() as connection:
+        if found := find(connection, job.account):
+            return found
     with log.database.write() as connection:
         hold_lane(connection, job.account)
-        found = find(connection, job.account)
-        if not found:
+        if not (found := find(connection, job.account)):
             queue.cancel(connection, job.kind, job.account)
         return found
 

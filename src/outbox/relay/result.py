@@ -15,7 +15,7 @@ from eventstore.prepared import Result as Started
 from eventstore.states import State
 from eventstore.unit_of_work import UnitOfWork
 from outbox.lists.newest import IS_STALE
-from outbox.lists.references import REFERENCES, request
+from outbox.lists.references import REFERENCES, request_and_announce
 from outbox.mirror.lanes import Lane
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, target
@@ -277,7 +277,8 @@ def _take_over(unit: UnitOfWork, task: DeliveryTask, cid: str, theirs: Record) -
     set_target(unit.connection, task, **CLEAN, **verification_columns(task), **found)
     if kind.own_part(kind.record_of(subject, 0)) == kind.own_part(theirs):
         acknowledge_as_found(unit.connection, task.key, change.position, (cid, theirs), unit.now)
-    request(unit.connection, REFERENCES, task.key.did, unit.now)  # its new items may refer to older records
+    # its new items may refer to older records
+    request_and_announce(unit.connection, REFERENCES, task.key.did, unit.now)
 
 
 def acknowledge_as_found(

@@ -74,7 +74,7 @@ class AdoptableList:
 def _at_newest(unit: UnitOfWork, did: str, items: Sequence[ListItem]) -> list[ListItem]:
     hold_lane(unit.connection, did)
     newest = newest_of(unit.connection, did, {item.uri for item in items})
-    cids = {uri: each.item.cid for uri, each in newest.items() if each.item.uri == uri}
+    cids = {uri: each.cid for uri, each in newest.items() if each.uri == uri}
     return [ListItem(item.uri, cids.get(item.uri) or item.cid) for item in items]
 
 

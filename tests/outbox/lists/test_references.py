@@ -32,8 +32,11 @@ from tests.dsl import COLLECTION, a_list
 from tests.outbox.rigs.foreign_writes import foreign_put, verified
 from tests.outbox.rigs.relay_rig import ARTIST, Rig, answer_lost, meanwhile, memory_rig_on, rig_on
 from tests.servers.databases import ON_SQLITE
+from tests.statements import recorded_statements
 
 pytestmark = pytest.mark.anyio
+REFRESH_STATEMENTS = 200
+"""Of the track, three lists at once, and two by a job."""
 
 
 def uri_of(track: Track, collection: str | None = None) -> str:
@@ -258,6 +261,35 @@ async def test_three_lists_go_at_once_and_the_others_by_a_job(rig: ReferenceRig)
     assert await rig.relay_once() == {Outcome.DELIVERED: 2}
     assert {rig.written(each)[0]["cid"] for each in made} == {rig.cid(track)}
     assert not rig.jobs()
+
+
+async def test_a_refresh_takes_as_many_statements_however_long_the_lists_are(rig: ReferenceRig) -> None:
+    counts = []
+    for items in (2, 20):
+        first = 100 * items
+        tracks = [rig.upload(first + number) for number in range(items)]
+        await rig.relay_once()
+        entries = tuple(ListItem(uri_of(each), rig.cid(each)) for each in tracks)
+        for number in range(5):
+            rig.saves(a_list(first + number, did=rig.did, items=entries, name=f"L{first + number}"))
+        await rig.relay_once()
+        rig.edit(first, title="Edited")
+        with recorded_statements(rig.database.engine) as seen:
+            await rig.relay_once()
+            await rig.work()
+            await rig.relay_once()
+        counts.append(len(seen))
+        assert not rig.jobs()
+    assert counts[0] == counts[1] <= REFRESH_STATEMENTS
+
+
+@pytest.mark.databases("postgres")
+async def test_a_delivery_that_leaves_lists_to_a_job_announces_it(rig: ReferenceRig) -> None:
+    await rig.with_lists(lists=4)
+    rig.edit(title="Edited")
+    with recorded_statements(rig.database.engine) as seen:
+        await rig.relay_once()
+    assert [sql for sql in seen if "pg_notify" in sql]
 
 
 async def test_the_others_are_refreshed_at_most_once_in_ten_minutes(rig: ReferenceRig) -> None:
