@@ -79,6 +79,8 @@ def with_unseen(
     items: Sequence[ListItem], wanted: Sequence[ListItem], unseen: Container[str]
 ) -> list[ListItem]:
     """Take `wanted`, an order by one that does not see the items with these URIs, and put those behind what they follow here."""
+    if not any(item.uri in unseen for item in items):
+        return [*wanted]
     ours, found = entries_of(items), dict(zip(entries_of(wanted), wanted, strict=True))
     left_out = [
         (entry, item)

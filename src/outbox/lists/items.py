@@ -98,9 +98,9 @@ def _rows_of(made: TrackList | None) -> _Rows:
     rows: _Rows = {}
     if made is None or made.deleted_at is not None:
         return rows
-    of_list = {"list_id": made.list_id, "did": made.did}
+    of_list, wants_record = {"list_id": made.list_id, "did": made.did}, made.wants_record
     for item in made.items:
-        is_followed = made.wants_record and made.follows(item)
+        is_followed = wants_record and made.follows(item)
         row = {**of_list, "uri": item.uri, "cid": item.cid, "written": is_followed}
         known = rows.setdefault(item.uri, row)
         if known["cid"] != item.cid:
