@@ -99,9 +99,13 @@ IS_STALE: Final = sa.literal_column(_EXISTS.format(*_TEXTS), sa.Boolean).label("
 
 def newest_of(connection: sa.Connection, did: str, uris: Iterable[str]) -> dict[str, ListItem]:
     """Return what lists of an account are to refer to, of these records those that an account here has."""
+    named = {*uris}
+    rows = [*rows_by_uri(connection, lambda which: _BY_NAME.where(*which(target)), named)]
+    others = named.difference(row.uri for row in rows)
+    rows += rows_by_uri(connection, lambda which: _BY_FORMER_NAME.where(*which(_named)), others)
     return {
         uri: ListItem(newest, cid)
-        for uri, of, has_moved, newest, cid, _ in rows_by_uri(connection, _newest, {*uris})
+        for uri, of, has_moved, newest, cid, _ in rows
         if cid is not None or (of == did and not has_moved)
     }
 
