@@ -6,11 +6,12 @@ run has a limit of time, so that accounts whose PDS or audio is slow take turns 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import groupby
 from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
@@ -229,11 +230,10 @@ class Turn:
         """
         records, left = await self.adoption.new_records(self.repo, self.progress)
         self.report(self.progress)
-        waiting = iter(records)
         clock = asyncio.get_running_loop().time
         ends_at = clock() + TURN_SECONDS
 
-        async def adopt_waiting() -> None:
+        async def adopt_waiting(waiting: Iterator[tuple[RecordKey, Entry]]) -> None:
             nonlocal left
             for key, entry in waiting:
                 if clock() >= ends_at:
@@ -243,9 +243,12 @@ class Turn:
                 self.report(self.progress)
 
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(MAX_CONCURRENT_RECORDS):
-                    group.create_task(adopt_waiting())
+            # all tracks first, so that likes and comments find theirs
+            for _, of_kind in groupby(records, lambda each: each[0].collection):
+                waiting = iter([*of_kind])
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(MAX_CONCURRENT_RECORDS):
+                        group.create_task(adopt_waiting(waiting))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         if left and len(self.progress.problems) >= MAX_NAMED_PROBLEMS:

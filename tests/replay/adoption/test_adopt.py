@@ -86,6 +86,16 @@ async def test_records_of_a_kind_without_bytes_are_adopted_beside_tracks_or_refu
     assert len({each.id for each in known.values()}) == 3
 
 
+async def test_a_like_finds_its_track_in_the_same_run(rig: AdoptRig) -> None:
+    own = {"uri": rig.internet.record(1), "cid": A_RECORD["cid"]}
+    rig.internet.records[LIKES, "one"] = {
+        "$type": LIKES, "subject": own, "createdAt": "2019-05-04T12:03:07.5+02:00",
+    }  # fmt: skip
+    assert (await rig.adopts()).adopted == 2
+    with rig.database.read() as connection:
+        assert connection.scalar(select(likes.c.track_id)) == rig.tracks()["Song 1"].track_id
+
+
 async def test_comments_are_adopted_several_of_a_track_and_refused_where_their_text_is_none(
     rig: AdoptRig,
 ) -> None:
