@@ -15,28 +15,23 @@ from typing import Annotated, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
-from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from aggregates.errors import InvalidFieldError
-from aggregates.track import Track
 from aggregates.values import Artwork
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.error_responses import error_response
 from api.middleware.http_layer import GATED_MEDIA, PUBLIC_MEDIA
 from api.middleware.rate_limits import IPV6_SITE_BITS, address_of
 from api.pipeline.concurrency import Counted
-from api.requests.parameters import Moment
+from api.pipeline.past import AsOf, past_views
 from api.services import Services
 from application.authorization import admit, may_have_bytes, require_shown
 from application.errors import (
     ArtworkNotFoundError,
     MediaNotFoundError,
-    NotAuthenticatedError,
     NoWaveformError,
     WaveformNotReadyError,
 )
-from application.subjects import On, past_of, require_reader
 from eventstore.coordination.threads import Turns
 from eventstore.errors import ThreadsBusyError
 from eventstore.untrusted import whole_number
@@ -51,30 +46,6 @@ from storage.derived.waveforms import DECODED_FILE_TYPES, Waveform, waveform_of
 from storage.errors import StoreUnavailableError
 from storage.store import CHUNK_BYTES
 from storage.taken_down import taken_down
-
-
-class AsOf(BaseModel):
-    """As of when to read a track: after the event of a version of its history, or at a time."""
-
-    version: int | None = Field(None, description="a `version` of the track's history")
-    at: Moment | None = Field(None, description="a time, with its offset; instead of a version")
-
-
-def past_state(
-    services: Services, track_id: int, wanted: AsOf, caller: Principal | None
-) -> tuple[TrackView, TrackView]:
-    """Return a track as it is and as it was, for its owner and operators; raises NotAuthenticatedError, or as `require_reader`."""
-    if caller is None:
-        raise NotAuthenticatedError
-    if wanted.version is not None and wanted.at is not None:
-        raise InvalidFieldError("at", "either a version or a time")
-    with services.database.read() as connection:
-        log, on = services.log, On(Track, track_id)
-        now = require_reader(log, connection, caller, on)
-        version = now.version if wanted.version is None else wanted.version
-        then = past_of(log, connection, now.did, on, wanted.at or version)
-        return TrackView.of(now), TrackView.of(then)
-
 
 T = TypeVar("T")
 
@@ -300,7 +271,7 @@ class MediaRequest:
 
     async def _past(self, track_id: int, wanted: AsOf) -> TrackView:
         """Return the track as it was; raises as `past_state`, and MediaNotFoundError."""
-        now, then = await run_in_threadpool(past_state, self.services, track_id, wanted, self.caller)
+        now, then = await run_in_threadpool(past_views, self.services, track_id, wanted, self.caller)
         if not may_have_bytes(self.caller, now):
             raise MediaNotFoundError
         return then

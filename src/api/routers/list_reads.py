@@ -27,7 +27,7 @@ from api.routers.tracks import artist_of
 from api.services import Services
 from application.authorization import may_see_track
 from application.errors import ListNotFoundError
-from application.subjects import past_of, require_owned
+from application.subjects import require_owned
 from eventstore.untrusted import is_storable
 from identity.accounts.credentials import Principal
 from projections.lists import IS_ALBUM, LIVE, album_at, it, track_list
@@ -49,14 +49,12 @@ def own_lists(
 
 
 def own_list(
-    principal: Principal, services: Services, door: ShownList, list_id: int, version: int | None = None
+    principal: Principal, services: Services, door: ShownList, list_id: int
 ) -> AlbumBody | PlaylistBody:
-    """Return the caller's own list, a deleted one too, as it is or was; raises as `require_owned` and `past_of`."""
+    """Return the caller's own list, a deleted one too; raises as `require_owned`."""
     with services.database.read() as connection:
         on = door.on(list_id)
         made = require_owned(services.log, connection, principal.did, on, deleted_too=True)
-        if version is not None:
-            made = past_of(services.log, connection, made.did, on, version)
         return list_body(services, connection, door, made, principal.did)
 
 

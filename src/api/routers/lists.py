@@ -17,6 +17,7 @@ from api.openapi import IMAGE_FILE, errors, fields_of
 from api.pipeline.command_request import Command, CommandRequest, Respond
 from api.pipeline.idempotent_request import result_of
 from api.pipeline.list_entries import known_entries
+from api.pipeline.past import AsOf, past_state
 from api.requests.body import Body, fields_as
 from api.requests.fields import Structured, Texts
 from api.requests.lists import (
@@ -111,11 +112,19 @@ def list_routes(door: ShownList) -> APIRouter:
         created = partial(shown_list, door, created=True)
         return await answer_new_list(request, partial(creation_of, door=door), created)
 
-    @router.get(one, response_model=door.body)
+    @router.get(one, response_model=door.body, responses=errors(401, 403))
     def read(
-        caller: OptionalCaller, services: ServicesDep, subject_id: Annotated[Id, door.in_path]
+        caller: OptionalCaller,
+        services: ServicesDep,
+        subject_id: Annotated[Id, door.in_path],
+        wanted: Annotated[AsOf, Query()],
     ) -> Response:
-        """Read a list; its ETag is its version. A private one is for its owner alone."""
+        """Read a list; its ETag is its version. A private one is for its owner alone.
+
+        Past states, with `version` or `at`, are for its owner and operators only; `mirror` always shows the current state.
+        """
+        if wanted.version is not None or wanted.at is not None:
+            return AsciiJsonResponse(past_list(caller, services, door, subject_id, wanted))
         body = read_list(caller, services, door, subject_id)
         return AsciiJsonResponse(body, headers={"ETag": body.etag})
 
@@ -226,6 +235,15 @@ def read_list(
         if made is None or made.deleted_at is not None or not (made.is_public or made.did == viewer):
             raise ListNotFoundError
         return list_body(services, connection, door, made, viewer)
+
+
+def past_list(
+    caller: Principal | None, services: Services, door: ShownList, list_id: int, wanted: AsOf
+) -> AlbumBody | PlaylistBody:
+    """Return a list as it was, for its owner and operators; raises as `past_state`."""
+    _, then = past_state(services, door.on(list_id), wanted, caller)
+    with services.database.read() as connection:
+        return list_body(services, connection, door, then, None if caller is None else caller.did)
 
 
 async def answer_new_list(

@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 from aggregates.errors import InvalidFieldError
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
-from api.pipeline.media_request import AsOf, ForMedia
+from api.pipeline.media_request import ForMedia
+from api.pipeline.past import AsOf
 from api.requests.parameters import DeferredRoute, StrictRoute, TrackId
 from storage.artwork import RENDITION_SIZES
 

@@ -15,7 +15,8 @@ from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
 from api.errors import ArtistNotFoundError
 from api.json_response import AsciiJsonResponse, Page, body_from, cut, opaque
 from api.openapi import errors
-from api.pipeline.media_request import AsOf, ForMedia, past_state
+from api.pipeline.media_request import ForMedia
+from api.pipeline.past import AsOf, past_views
 from api.requests.parameters import (
     MAX_ID,
     MAX_PAGE_LENGTH,
@@ -38,16 +39,13 @@ from identity.accounts.accounts import Account
 from identity.accounts.credentials import Principal
 from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import target
-from outbox.views.status import STATE, TARGETS_AT_WORK
+from outbox.views.status import DECIDES_STATE, STATE, TARGETS_AT_WORK
 from projections.tracks.queries import AUDIO_COPY_STATE, TrackFilter, track_page, tracks_of
 from projections.tracks.search import contains
 from projections.tracks.table import LIVE, TrackView, tracks
 from storage.artwork import THUMBNAIL_SIZE
 
 IS_TRACK: Final = target.kind == Track.TOPIC
-DECIDES_STATE: Final = sa.or_(~target.former, STATE == MirrorState.HELD)
-"""Whether a target decides its track's state: the current one, and a former one that is held."""
-
 
 router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 
@@ -121,7 +119,7 @@ def past_track(caller: Principal | None, services: Services, track_id: int, want
     of_then: dict[str, Any] = {}
     here = f"{services.base_url}/tracks/{track_id}"
     with services.database.read() as connection:
-        now, then = past_state(services, track_id, wanted, caller)
+        now, then = past_views(services, track_id, wanted, caller)
         body = past_track_body(connection, then, services.urls, caller.did if caller else None)
         is_shown = now.deleted_at is None and now.taken_down_at is None  # at the same addresses
         if not is_shown or (now.audio.cid, now.support_gate) != (then.audio.cid, then.support_gate):

@@ -171,6 +171,10 @@ IS_SHOWN: Final = sa.or_(~target.former, target.acked_gen < target.desired_gen)
 """Whether a target is part of its subject's mirror; the current one comes first in `mirrors_in`."""
 
 
+DECIDES_STATE: Final = sa.or_(~target.former, STATE == MirrorState.HELD)
+"""Whether a target decides its subject's state: the current one, and a former one that is held."""
+
+
 def _mirrors_of(which: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]]:
     mirror = sa.select(target.did, target.rkey, *MIRROR_COLUMNS).select_from(TARGETS_AT_WORK)
     of_kind = (target.bucket == bucket_param("did"), target.kind == sa.bindparam("kind"))

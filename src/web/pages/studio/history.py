@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from api.pipeline.media_request import AsOf, ForMedia, MediaRequest
+from api.pipeline.media_request import ForMedia, MediaRequest
+from api.pipeline.past import AsOf
 from api.requests.parameters import Id
 from api.responses.mirror import TRACKS
 from api.routers.history import DiffQuery, HistoryQuery, history_page, read_diff

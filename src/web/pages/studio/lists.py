@@ -13,6 +13,7 @@ from api.requests.fields import TEXT_BYTES
 from api.requests.parameters import MAX_ID, MAX_PAGE_LENGTH, Id, PageQuery, number_of
 from api.responses.list import ALBUMS, PLAYLISTS, ShownList
 from api.routers.list_reads import own_list, own_lists
+from api.routers.lists import past_list
 from api.routers.mirrors import read_lane
 from api.routers.tracks import Listing, MyListing, list_my_tracks, list_tracks
 from identity.accounts.credentials import Principal
@@ -66,9 +67,7 @@ def _kind(door: ShownList, label: str, fields: Fields, without_record: str) -> S
         form={"limits": {"bytes": {"name": TEXT_BYTES["album"], **TEXT_BYTES}}},
         files={"cover": ("PATCH", "")},
         read=partial(_own, door),
-        read_past=lambda caller, services, list_id, then: own_list(
-            caller, services, door, list_id, then.version
-        ),
+        read_past=lambda caller, services, list_id, then: past_list(caller, services, door, list_id, then),
         about=_about,
         public=list_address,
         query="?confirm=true",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, HTTPException, Response
 from fastapi.responses import RedirectResponse
 
-from api.pipeline.media_request import AsOf
+from api.pipeline.past import AsOf
 from api.requests.parameters import Id
 from api.responses.mirror import ShownKind
 from api.routers.history import HistoryQuery, history_page
