@@ -11,6 +11,7 @@ from sqlalchemy import select
 from aggregates.track import Track
 from application.errors import SupportersUnreachableError
 from application.lists.liked import liked_list_kind
+from application.lists.texts import album_texts_kind
 from application.reactions import reaction_kind
 from eventstore.coordination.threads import Threads
 from eventstore.idempotency import idempotency
@@ -121,8 +122,8 @@ class World(HasRows):
         repairs = RepairJobs(self.log, RepoReads(pds), self.services.kinds, Threads("repair", 4))
         self.repairs = Worker(self.database, [repairs.kind()], owner="test", lease=timedelta(seconds=60))
         threads = Threads("carriers", 1)
-        lists = [liked_list_kind(self.log, threads), *references_kinds(self.log, threads)]
-        carriers = [reaction_kind(self.log, threads), *lists]
+        lists = [each(self.log, threads) for each in (liked_list_kind, album_texts_kind)]
+        carriers = [reaction_kind(self.log, threads), *lists, *references_kinds(self.log, threads)]
         self.carriers = Worker(self.database, carriers, owner="test", lease=timedelta(seconds=60))
         self.app = app_of(self.services)
 

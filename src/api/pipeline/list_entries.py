@@ -8,8 +8,9 @@ from typing import Final
 
 from starlette.concurrency import run_in_threadpool
 
-from aggregates.errors import InvalidFieldError
+from aggregates.errors import InvalidFieldError, TooManyItemsError
 from aggregates.track_list import TrackList
+from aggregates.values import MAX_ITEMS
 from api.pipeline.command_request import CommandRequest
 from application.lists.commands import Entry
 from application.subjects import On, find
@@ -26,7 +27,12 @@ READS_TIMEOUT_SECONDS: Final = 10.0
 async def known_entries(
     request: CommandRequest, entries: Sequence[Entry], list_id: int | None = None
 ) -> list[Entry]:
-    """Return the entries; of records that no account here has, and that the list has not yet, with the CID that their PDS says."""
+    """Return the entries; of records that no account here has, and that the list has not yet, with the CID that their PDS says.
+
+    Raises TooManyItemsError of more than a new list may have.
+    """
+    if list_id is None and len(entries) > MAX_ITEMS:
+        raise TooManyItemsError(MAX_ITEMS)
     services, uris = request.services, {entry.uri for entry in entries if entry.uri is not None}
     if not uris:
         return [*entries]

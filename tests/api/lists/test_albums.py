@@ -3,6 +3,7 @@
 import pytest
 
 from api.pipeline import list_entries
+from application.lists import albums
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -140,6 +141,23 @@ def test_an_edit_changes_what_is_given_and_renames_the_text_of_tracks(client, al
     assert unchanged["version"] == cleared["version"]
 
 
+def test_an_edit_that_renames_many_texts_names_their_number_and_goes_on_once_it_is_confirmed(
+    *, world, client, alice, tracks, monkeypatch
+):
+    monkeypatch.setattr(albums, "MAX_TRACKS_AT_ONCE", 2)
+    album = create(client, alice, *tracks)
+    world.carry()
+    path = f"/albums/{album['id']}"
+    refused = client.patch(path, json={"title": "New"}, headers=alice.headers)
+    assert refusal(refused) == (409, "too_many_tracks")
+    assert (refused.json()["detail"]["number"], refused.json()["detail"]["limit"]) == (3, 2)
+    confirmed = client.patch(f"{path}?confirm=true", json={"title": "New"}, headers=alice.headers)
+    assert confirmed.json()["title"] == "New"
+    world.carry()
+    assert [client.get(f"/tracks/{track['id']}").json()["album"] for track in tracks] == ["New"] * 3
+    assert refusal(client.delete(path, headers=alice.headers)) == (409, "too_many_tracks")
+
+
 def test_a_cover_comes_as_a_file_and_goes(client, alice):
     album = create(client, alice)
     files = {"image": ("cover.png", samples.png(), "image/png")}
@@ -192,6 +210,26 @@ def test_a_revert_brings_fields_and_order_back(client, alice, tracks):
         f"{path}/revert", json={"to_version": before, "fields": ["rkey"]}, headers=alice.headers
     )
     assert refusal(refused) == (400, "invalid_field")
+
+
+def test_its_owner_and_operators_read_it_as_it_was(*, client, alice, bob, admin, tracks):
+    album = create(client, alice, *tracks, description="Words")
+    path = f"/albums/{album['id']}"
+    client.delete(f"{path}/tracks?track_id={tracks[0]['id']}", headers=alice.headers)
+    client.patch(path, json={"title": "New", "description": ""}, headers=alice.headers)
+    client.delete(path, headers=alice.headers)
+
+    def then(person, **when):
+        return client.get(path, params=when, headers=person.headers if person else {})
+
+    for person in (alice, admin):
+        found = then(person, version=album["version"]).json()
+        assert (found["title"], found["description"], ids(found)) == ("Album", "Words", ids(album))
+    assert refusal(then(bob, version=1)) == (404, "list_not_found")
+    assert refusal(then(None, version=1)) == (401, "not_authenticated")
+    assert refusal(then(alice, version=99)) == (404, "version_not_found")
+    assert refusal(then(alice, version=1, at="2026-01-01T00:00:00Z")) == (400, "invalid_field")
+    assert then(alice, at="2999-01-01T00:00:00Z").json()["deleted_at"] is not None
 
 
 def test_history_and_mirror_are_as_those_of_tracks(world, client, alice, bob, tracks):

@@ -184,9 +184,24 @@ def test_a_list_of_others_tracks_says_that_it_is_behind_or_does_not_follow(world
 
 
 def test_too_many_tracks_are_refused(client, alice):
-    entries = [{"uri": f"at://{did_of('carol')}/fm.plyr.track/{number}"} for number in range(21)]
-    answer = client.post("/playlists", json={"name": "List", "tracks": entries}, headers=alice.headers)
-    assert refusal(answer) == (400, "invalid_field")
+    def create(number):
+        entries = [{"uri": f"at://{did_of('carol')}/fm.plyr.track/{each}"} for each in range(number)]
+        return client.post("/playlists", json={"name": "List", "tracks": entries}, headers=alice.headers)
+
+    assert refusal(create(21)) == (400, "invalid_field")
+    assert refusal(create(501)) == (400, "too_many_items")
+    assert create(501).json()["detail"]["limit"] == 500
+
+
+def test_a_full_list_takes_no_other_track(client, alice, bob, monkeypatch):
+    made = playlist(client, alice, upload(client, alice))
+    monkeypatch.setattr("aggregates.track_list.MAX_ITEMS", 1)
+    track = upload(client, bob)
+    answer = client.post(
+        f"/playlists/{made['id']}/tracks", json={"track_id": track["id"]}, headers=alice.headers
+    )
+    assert refusal(answer) == (400, "too_many_items")
+    assert answer.json()["detail"]["limit"] == 1
 
 
 def test_lists_are_not_offered_where_no_login_allows_them(client, world, alice):
