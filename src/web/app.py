@@ -38,6 +38,7 @@ from web.ask import (
 from web.pages import comments, docs, pds, public, sharing
 from web.pages.ops import actions, deliveries, now, people, repairs
 from web.pages.studio import history, lists, my_tracks, reactions, record, subject, track
+from web.pages.studio.waiting import KINDS, LISTS
 from web.rendering import Viewer, address_of, page_headers, rendered, viewer_in_cookie
 
 NEEDS_SIGN_IN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED})
@@ -148,8 +149,6 @@ async def _route(
 
 
 PAGES: Final = (comments, my_tracks, track, reactions, docs, now, deliveries, repairs, people, actions)
-LISTS: Final = (lists.ALBUM, lists.PLAYLIST)
-KINDS: Final = (track.TRACK, *LISTS, reactions.LIKE, reactions.COMMENT, reactions.PROFILE)
 ROUTERS: Final = (
     rendering.static,
     sharing.router,

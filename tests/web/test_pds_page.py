@@ -63,11 +63,11 @@ def test_several_tracks_that_wait_lead_to_the_list_of_them(mine, world, client, 
         client.patch(f"/tracks/{track['id']}", json={"title": "Other"}, headers=alice.headers)
     world.deliver()
     world.pds.write_refusals = [(400, "InvalidRecord")]
-    upload(client, alice, seed=3)
+    refused = upload(client, alice, seed=3)
     world.deliver()
     page = mine.get(HERE).text
     decide = page.index('href="/studio?mark=held">2 tracks wait for your decision.</a>')
-    assert decide < page.index('href="/studio?mark=refused">Your PDS refuses 1 track.</a>')
+    assert decide < page.index(f'href="/studio/tracks/{refused["id"]}">Your PDS refuses 1 track.</a>')
 
 
 def test_a_token_is_shown_once_and_can_be_ended(mine):

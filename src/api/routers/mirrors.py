@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
@@ -11,7 +12,7 @@ from aggregates.errors import InvalidFieldError
 from aggregates.published import Subject
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
-from api.json_response import body_from
+from api.json_response import Page, body_from
 from api.openapi import errors, operation
 from api.pipeline.command_request import Command
 from api.pipeline.idempotent_request import result_of
@@ -34,8 +35,11 @@ from application.records import BY_FIELD, Decision, Resolution, resolve, retry_m
 from application.subjects import A, load_owned, require_owned, require_reader
 from eventstore.idempotency import CommandResult
 from identity.accounts.credentials import Principal
+from outbox.mirror.tables import target
+from outbox.mirror.targets import PUT
 from outbox.views.comparison import KnownRecord, known_record
-from outbox.views.status import mirrors
+from outbox.views.status import DECIDES_STATE, STATE, TARGETS_AT_WORK, mirrors, unfinished_ids, with_ids
+from projections.lists import track_list
 
 router = APIRouter(tags=["mirror"], route_class=StrictRoute)
 
@@ -135,6 +139,33 @@ def own_subject(
         text=getattr(found, "text", None),
         mirror=mirror,
     )
+
+
+class WaitingRow(BaseModel):
+    """How many records of a kind, by its word, are in a state, and the oldest of them."""
+
+    word: str
+    state: str
+    records: int
+    first_id: int
+
+
+def read_waiting(principal: Principal, services: Services) -> Page[WaitingRow]:
+    """Count for a page the caller's records that the PDS does not have as the log says."""
+    word, list_ = sa.func.coalesce(track_list.c.list_type, target.kind).label("word"), track_list.c
+    same = sa.and_(list_.did == target.did, list_.list_id == target.subject_id)
+    number, first = sa.func.count(target.subject_id.distinct()), sa.func.min(target.subject_id)
+    is_wanted = (DECIDES_STATE, sa.or_(target.former, target.desired_op == PUT))
+    found = (
+        sa.select(word, STATE.label("mirror_state"), number.label("records"), first.label("first_id"))
+        .select_from(TARGETS_AT_WORK.outerjoin(track_list, same))
+        .where(target.did == principal.did, with_ids(*unfinished_ids(principal.did)), *is_wanted)
+        .group_by("word", "mirror_state")
+    )
+    with services.database.read() as connection:
+        rows = connection.execute(found).all()
+    items = [body_from(WaitingRow, row, state=row.mirror_state) for row in rows]
+    return Page[WaitingRow](items=items, cursor=None)
 
 
 def read_mirror(

@@ -16,6 +16,7 @@ from api.routers.records import read_adoption, read_migration
 from api.routers.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import CredentialKind, Principal
 from web.ask import Answer, ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError
+from web.pages.studio.waiting import tasks_of
 from web.rendering import Render, RenderDep
 from web.state_words import (
     BY_REASON,
@@ -26,7 +27,6 @@ from web.state_words import (
     count_by_mark,
     lane_words,
     shown,
-    states_of,
 )
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -34,11 +34,6 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 HERE: Final = "/studio/pds"
 ADOPTION_WAIT_SECONDS: Final = 5
 MOST_TITLES: Final = 100
-TASKS: Final = {
-    Mark.HELD: ("1 track waits for your decision.", "{} tracks wait for your decision."),
-    Mark.REFUSED: ("Your PDS refuses 1 track.", "Your PDS refuses {} tracks."),
-}
-"""What waits for the artist, by the mark of the tracks: of one track, and of several."""
 
 
 ACTIONS: Final[Mapping[str, tuple[str, str, str]]] = {
@@ -154,7 +149,7 @@ async def _page(
     tokens = sorted(issued["items"], key=lambda token: token["kind"] != CredentialKind.API)
     marks = count_by_mark(lane["waiting"], lane["reason"])
     adoption, audio = await ask(read_adoption), await ask(read_migration)
-    tasks, words = await _tasks(ask, lane["reason"]), lane_words(lane)
+    tasks, words = await tasks_of(ask, lane["reason"]), lane_words(lane)
     # in a lane that sends, nothing else is parked
     needs_consent = not lane["reason"] and bool(lane["waiting"].get(MirrorState.PARKED))
     return render(
@@ -178,21 +173,3 @@ async def _page(
         said=said,
         problem=refusal.answer.problem["message"] if refusal else None,
     )
-
-
-async def _tasks(ask: Ask[Principal], parked_for: str | None) -> list[dict[str, str]]:
-    """Return what waits for the artist, and the page on which it is done: of a single held track, its own."""
-    held = await ask(list_my_tracks, MyListing(mirror=states_of(Mark.HELD, parked_for), limit=1))
-    counts = count_by_mark(held["counts"], parked_for)
-    addresses = {mark: f"/studio?mark={mark}" for mark in TASKS}
-    if counts[Mark.HELD] == 1:
-        addresses[Mark.HELD] = f"/studio/tracks/{held['items'][0]['id']}"
-    return [
-        {
-            "tone": mark.tone,
-            "sentence": one if counts[mark] == 1 else several.format(counts[mark]),
-            "address": addresses[mark],
-        }
-        for mark, (one, several) in TASKS.items()
-        if counts[mark]
-    ]

@@ -212,6 +212,8 @@ def test_another_order_by_another_program_is_decided_with_titles_on_both_sides(
     edit(title="Pressings, Vol. 2")
     world.deliver()
     assert "See both, and decide" in studio.get(here).text
+    task = f'href="{here}">1 album waits for your decision.</a>'
+    assert [task in studio.get(each).text for each in ("/studio", "/studio/pds")] == [True, True]
     page = studio.get(f"{here}/pds")
     text = unescape(page.text)
     assert "First Take · Second Thoughts · Third Floor" in text

@@ -60,12 +60,15 @@ def test_another_program_s_edit_is_decided_as_that_of_a_track(
     world.deliver()
     here = f"/studio/{kind}s/{made['id']}"
     assert f'href="{here}/pds">See both, and decide' in studio.get(here).text
+    task = f'href="{here}">1 {kind} waits for your decision.</a>'
+    assert [task in studio.get(each).text for each in ("/studio", "/studio/pds")] == [True, True]
     page = studio.get(f"{here}/pds")
     assert "You decide what stays" in page.text
     page = send(studio, page, f"{here}/decide", **{f"side.{name}": side})
     assert "Decided." in page.text
     world.deliver()
     assert world.pds.records[made["uri"]][name] == text
+    assert task not in studio.get("/studio").text
     page = studio.get(f"{here}/pds").text
     assert "All three agree" in page
     assert "of another program" not in page

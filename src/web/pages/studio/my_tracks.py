@@ -16,6 +16,7 @@ from api.routers.mirrors import read_lane
 from api.routers.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
 from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError, wanted
+from web.pages.studio.waiting import tasks_of
 from web.rendering import RenderDep
 from web.state_words import Mark, Shown, count_by_mark, lane_words, shown, states_of
 
@@ -31,8 +32,6 @@ FILTERS: Final = {
     **{mark.value: mark.label for mark in Mark if mark is not Mark.HERE},
     DELETED: "Deleted",
 }
-DECISIONS: Final = (Mark.HELD, Mark.REFUSED)
-"""Tracks with these marks wait for their artist; a mark is derived, so that no page can be read in its order."""
 ENDED: Final = (AudioCopyState.UPLOADED, AudioCopyState.FAILED)
 TO_COPY: Final = (AudioCopyState.UNASKED, AudioCopyState.FAILED)
 
@@ -76,7 +75,7 @@ async def show_my_tracks(
         others=await _selected(ask, unlisted, deleted=mark == DELETED),
         cursor=None if has_none else page["cursor"],
         counts=by_mark,
-        decisions={each: by_mark[each] for each in DECISIONS if by_mark[each]} if by_mark else {},
+        tasks=await tasks_of(ask, lane["reason"]) if counts is not None else [],
         total=sum(counts.values()) if counts is not None else None,
         filters=FILTERS,
         mark=mark,
