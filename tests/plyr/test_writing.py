@@ -187,9 +187,14 @@ def test_the_command_line_writes(plyrfm: Plyrfm, artist: Artist, tmp_path: Path)
     assert artist.agreed() is None
 
 
-def test_the_command_line_keeps_playlists(plyrfm: Plyrfm, artist: Artist) -> None:
+def test_the_command_line_keeps_likes_and_playlists(plyrfm: Plyrfm, artist: Artist) -> None:
     track_id = artist.uploads(title="Naima")["id"]
     follow(artist, track_id)
+    assert "liked track" in plyrfm.types("tracks", "like", str(track_id))
+    eventually(lambda: subjects(artist) == [artist.record_uri])
+    assert "Naima" in plyrfm.types("tracks", "liked")
+    assert "unliked track" in plyrfm.types("tracks", "unlike", artist.record_uri)
+    eventually(lambda: subjects(artist) == [])
     said = plyrfm.types("playlists", "create", "Late")
     [playlist_id] = re.findall(r"created: Late \((\w+)\)", said)
     assert "added track to Late (1 tracks)" in plyrfm.types(

@@ -26,6 +26,7 @@ from application.errors import LeavingError, NotAuthenticatedError
 from eventstore.streams.buckets import bucket_of
 from identity.accounts.accounts import AccountState
 from replay.dump import account_lines
+from replay.reconcile.drift import DriftKind
 from replay.reconcile.verify import repos_of
 from replay.recovered import resume_account
 
@@ -115,9 +116,7 @@ TOO_MANY_COMPARISONS: Final = "Too many accounts are compared with their PDS now
 class DriftBody(BaseModel):
     """A record that is not as the log says."""
 
-    kind: str = Field(
-        description="missing, foreign_edit, stale, newer, undeleted, unknown, blob_missing or withdrawn"
-    )
+    kind: str = Field(description=f"one of: {', '.join(DriftKind)}")
     track_id: int | None
     uri: ListedUri
     expected_cid: str | None
