@@ -1,7 +1,7 @@
 """Says of outsiders' likes and comments what their PDSes do: no event, and only what names a track here."""
 
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
@@ -9,6 +9,7 @@ from application.comments import MAX_COMMENTS
 from application.subjects import utc_text
 from eventstore.database import Database
 from identity.accounts.accounts import accounts_of
+from outbox.firehose.cursors import is_followed
 from outbox.pds.client import RecordKey, Remote
 from outbox.reactions.record import ReactionRecords
 from outbox.record.kind import RecordKinds
@@ -17,6 +18,8 @@ from replay.adoption.plain import ReactionIntake
 
 EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 """A record may claim a time at which it was still the year 0 in UTC."""
+MAX_AGE: Final = timedelta(days=7)
+"""Of what is known of a record: then it is read again, since a stream may have left out that it is gone."""
 
 
 class OutsiderReactions:
@@ -32,14 +35,34 @@ class OutsiderReactions:
             self.remove(host, key.did, [key])
             return
         with self._database.write() as connection:
+            now = self._database.now(connection)
             claimed = max(datetime.fromisoformat(row["created_at"]), EARLIEST)
-            created_at = utc_text(min(claimed, self._database.now(connection)))
-            outsiders.put(connection, {**row, "created_at": created_at}, MAX_COMMENTS)
+            of_record = {**row, "created_at": utc_text(min(claimed, now)), "read_at": now}
+            outsiders.put(connection, of_record, MAX_COMMENTS)
 
-    def remove(self, host: str, did: str, keys: Collection[RecordKey] | None) -> None:
-        places = None if keys is None else [(key.collection, key.rkey) for key in keys]
+    def remove(self, host: str, did: str, keys: Collection[RecordKey]) -> None:
+        places = outsiders.these([(key.collection, key.rkey) for key in keys])
         with self._database.write() as connection:
-            outsiders.remove(connection, outsiders.records_of(did, host, places))
+            outsiders.remove(connection, outsiders.records_at(host, did) & places)
+
+    def move(self, host: str, did: str, to: str | None) -> None:
+        """Leave what the host has shown of an account to its new host, if a stream of that is followed too; else remove it."""
+        with self._database.write() as connection:
+            which = outsiders.records_at(host, did)
+            if to is not None and is_followed(connection, to):
+                outsiders.doubt(connection, which, host=to)
+            else:
+                outsiders.remove(connection, which)
+
+    def doubt(self, host: str, did: str | None = None) -> None:
+        with self._database.write() as connection:
+            outsiders.doubt(connection, outsiders.records_at(host, did))
+
+    def next_to_read(self, host: str) -> RecordKey | None:
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            found = outsiders.next_to_read(connection, host, now - MAX_AGE, now)
+        return RecordKey(found.author, found.collection, found.rkey) if found is not None else None
 
     def _read(self, host: str, key: RecordKey, remote: Remote) -> dict[str, Any] | None:
         intake = self._intakes[key.collection]

@@ -1,6 +1,7 @@
 """What outsiders, people without an account here, say of tracks: as rows of the tracks' owners, and counted as all other reactions are."""
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -8,13 +9,19 @@ import sqlalchemy as sa
 from aggregates.comment import Comment
 from aggregates.like import Like
 from eventstore.append import upsert
+from eventstore.jobs.table import PAST
 from eventstore.streams.buckets import BUCKETS
 from eventstore.streams.ids import next_subject_id
 from projections.reactions import carry, outsider_reaction
 
 _of: Final = outsider_reaction.c
 _REACTION: Final = (_of.did.label("owner"), _of.kind, _of.track_id, _of.subject_id, _of.created_at)
-_SHOWN: Final = sa.select(*_REACTION, _of.author.label("did"), sa.true().label("is_public"))
+_SHOWN: Final = sa.select(
+    *_REACTION,
+    _of.author.label("did"),
+    _of.taken_down_at.is_(None).label("is_public"),
+    _of.taken_down_at,
+)
 _GONE: Final = sa.select(*_REACTION, sa.false().label("is_public"))
 """A reaction as `carry` takes it."""
 
@@ -23,10 +30,13 @@ def record(author: str, collection: str, rkey: str) -> sa.ColumnElement[bool]:
     return sa.and_(_of.author == author, _of.collection == collection, _of.rkey == rkey)
 
 
-def records_of(author: str, host: str, places: Collection[tuple[str, str]] | None) -> sa.ColumnElement[bool]:
-    """Return what is known of an outsider's records that this host has shown: of these collections and keys, or of all."""
-    these = sa.true() if places is None else sa.tuple_(_of.collection, _of.rkey).in_(places)
-    return sa.and_(_of.author == author, _of.host == host, these)
+def records_at(host: str, author: str | None) -> sa.ColumnElement[bool]:
+    """Return what this host has shown, of one outsider or of all."""
+    return sa.and_(_of.host == host, sa.true() if author is None else _of.author == author)
+
+
+def these(places: Collection[tuple[str, str]]) -> sa.ColumnElement[bool]:
+    return sa.tuple_(_of.collection, _of.rkey).in_(places)
 
 
 def replaced_by(owner: str, kind: str, made: Any) -> sa.ColumnElement[bool]:
@@ -42,6 +52,22 @@ def remove(connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
         of_track = (_of.did == gone.owner, _of.subject_id == gone.subject_id)
         connection.execute(sa.delete(outsider_reaction).where(*of_track))
         carry(connection, gone.owner, gone.kind, gone)
+
+
+def doubt(connection: sa.Connection, which: sa.ColumnElement[bool], **moved: str) -> None:
+    """Have these read again, before others."""
+    connection.execute(sa.update(outsider_reaction).where(which).values(read_at=PAST, **moved))
+
+
+def next_to_read(connection: sa.Connection, host: str, before: datetime, now: datetime) -> Any:
+    """Return the record of the host that was read longest ago, if that was before this time; it counts as read now."""
+    is_due = (_of.host == host, _of.read_at < before)
+    oldest = sa.select(outsider_reaction).where(*is_due).order_by(_of.read_at).limit(1)
+    found = connection.execute(oldest).one_or_none()
+    if found is not None:
+        which = (_of.did == found.did, _of.subject_id == found.subject_id)
+        connection.execute(sa.update(outsider_reaction).where(*which).values(read_at=now))
+    return found
 
 
 def put(connection: sa.Connection, row: Mapping[str, Any], max_comments: int) -> None:
@@ -64,6 +90,22 @@ def put(connection: sa.Connection, row: Mapping[str, Any], max_comments: int) ->
 def locked(connection: sa.Connection, which: sa.ColumnElement[bool]) -> Any:
     """Return a reaction, which stays as it is until the transaction ends; None where there is none."""
     return connection.execute(_SHOWN.where(which).with_for_update()).one_or_none()
+
+
+def take_down(connection: sa.Connection, comment_id: int, reason: str | None, at: datetime) -> bool:
+    """Hide a comment from all but operators, without a reason show it again; return whether that changed anything."""
+    is_up, which = _of.taken_down_at.is_(None), comment_named(comment_id)
+    taken = {"taken_down_at": at if reason else None, "takedown_reason": reason}
+    change = sa.update(outsider_reaction).where(which, is_up if reason else ~is_up).values(taken)
+    if not connection.execute(change).rowcount:
+        return False
+    made = locked(connection, which)
+    carry(connection, made.owner, made.kind, made)
+    return True
+
+
+def comment_at(connection: sa.Connection, comment_id: int) -> Any:
+    return connection.execute(_SHOWN.where(comment_named(comment_id))).one_or_none()
 
 
 def comment_named(comment_id: int) -> sa.ColumnElement[bool]:

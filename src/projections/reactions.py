@@ -19,6 +19,7 @@ from eventstore.append import key_of, upsert
 from eventstore.change import Change, changes_of
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
+from eventstore.jobs.table import PAST
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows, write_rows
 from eventstore.schema import Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns
@@ -111,6 +112,10 @@ outsider_reaction = sa.Table(
     sa.Column("created_at", sa.Text, nullable=False),
     sa.Column("text", sa.Text),
     sa.Column("timestamp_ms", sa.Integer),
+    sa.Column("read_at", UtcDateTime, nullable=False, server_default=sa.text(f"'{PAST:%F %T.%f}'")),
+    sa.Column("taken_down_at", UtcDateTime),
+    sa.Column("takedown_reason", sa.Text),
+    sa.Index("ix_outsider_reaction_host", "host", "read_at"),
     sa.Index("ix_outsider_reaction_track_id", "track_id"),
     sa.Index("ix_outsider_reaction_record", "author", "collection", "rkey", unique=True),
     sa.Index("ix_outsider_reaction_like", "author", "track_id", unique=True, **_OF_LIKES),
@@ -249,7 +254,7 @@ def comment_page(
     if others is not Others.NONE:
         these = [_SAID.did == owner, _SAID.track_id == track_id]
         if others is not Others.ALL:
-            these.append(~_SAID_IS_HIDDEN)
+            these += (_SAID_IS_UP, ~_SAID_IS_HIDDEN)
         shown += _comments_of_outsiders(connection, these, before, limit)
     return sorted(shown, key=lambda row: row.comment_id, reverse=True)[:limit]
 
@@ -268,7 +273,7 @@ def comments_at_tracks_of(
     hidden = sa.select(hidden_comment.c.comment_id).where(hidden_comment.c.did == did)
     there = [of.track_id.in_(its_tracks), of.taken_down_at.is_(None)]
     shown = list(_comments(connection, of.comment_id.in_(hidden), there, before, limit))
-    at_its_tracks = [_SAID.did == did, _SAID.track_id.in_(its_tracks)]
+    at_its_tracks = [_SAID.did == did, _SAID.track_id.in_(its_tracks), _SAID_IS_UP]
     shown += _comments_of_outsiders(connection, at_its_tracks, before, limit)
     return sorted(shown, key=lambda row: row.comment_id, reverse=True)[:limit]
 
@@ -311,6 +316,7 @@ def _is_hidden(
 
 
 _SAID: Final = outsider_reaction.c
+_SAID_IS_UP: Final = _SAID.taken_down_at.is_(None)
 _SAID_IS_HIDDEN: Final = _is_hidden(_SAID.did, _SAID.track_id, _SAID.subject_id)
 
 
@@ -363,7 +369,7 @@ def recount(connection: sa.Connection) -> None:
         shown = shown.join(table, table.c.track_id == tracks.c.track_id)
         shown = shown.where(is_public, ~_is_hidden(tracks.c.did, tracks.c.track_id, subject_id))
         connection.execute(sa.insert(reaction).from_select(into, shown))
-    shown = sa.select(*(_SAID[name] for name in into)).where(~_SAID_IS_HIDDEN)
+    shown = sa.select(*(_SAID[name] for name in into)).where(_SAID_IS_UP, ~_SAID_IS_HIDDEN)
     connection.execute(sa.insert(reaction).from_select(into, shown))
     key = (of.track_id, of.did, of.bucket)
     numbers = (sa.func.count(sa.case((of.kind == kind, 1))) for kind in SHOWN)

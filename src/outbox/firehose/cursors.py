@@ -80,6 +80,13 @@ def change_stream(database: Database, host: str, owner: str, **values: Any) -> N
 
 IS_FOLLOWED: Final = sa.and_(lane.state != LaneState.GONE, ~lane.paused)
 """Whether a lane is a reason to follow the stream of its host."""
+
+
+def is_followed(connection: sa.Connection, host: str) -> bool:
+    """Whether an account here is a reason to follow the stream of the host."""
+    return bool(connection.scalar(sa.select(sa.exists().where(lane.host == host, IS_FOLLOWED))))
+
+
 _IS_OURS: Final = sa.func.coalesce(row.lease_owner == sa.bindparam("owner"), sa.false())
 _CANDIDATES: Final = (
     sa.select(lane.host, _IS_OURS.label("is_ours"), row.lease_until)

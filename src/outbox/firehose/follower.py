@@ -205,7 +205,8 @@ class Subscription:
             self.follower.marked(*([bucket_of(message.did)] if is_ours else []))
 
     def _rescan_host(self) -> FirehoseEffect:
-        """Have all repos of the host scanned: it no longer has the messages after our cursor."""
+        """Have all repos of the host scanned, and what outsiders said there read again: it no longer has the messages after our cursor."""
+        self.follower.index.records.doubt(self.host)
         with self.follower.database.write() as connection:
             rescan(connection, self.host)
             return FirehoseEffect.OUTDATED_CURSOR

@@ -1,15 +1,17 @@
 """Reads what outsiders, people without an account here, say of tracks: a stream may claim anything, and that counts for nothing.
 
 1. a message names a record, which waits in memory; the stream's cursor stays before it, for the next process to hear it again
-2. read it at its PDS, which must be the stream's host, one record a second
+2. read it at its PDS, which must be the stream's host, one record a second; while none waits, what was read longest ago
 3. have the index say what the PDS does, unless a newer message has named the record meanwhile
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Final, Protocol
 
 from eventstore.coordination.backoff import backoff
 from eventstore.untrusted import clean
@@ -26,6 +28,8 @@ PAUSE_SECONDS: Final = 1.0
 """After each record of a host."""
 MAX_PAUSE_SECONDS: Final = 64.0
 """After failures in a row."""
+POLL_SECONDS: Final = 60.0
+"""For records that are to be read again."""
 MAX_WAITING: Final = 300
 """Records of a host, which take five minutes. One that comes while so many wait counts when it is written again."""
 MAX_WAITING_OF_ACCOUNT: Final = 20
@@ -36,15 +40,30 @@ MAX_URI_CHARACTERS: Final = 1024
 ABSENT: Final = Remote(None, None)
 
 
+class Records(Protocol):
+    """What is known of outsiders' records, each by the host that has shown it."""
+
+    @property
+    def collections(self) -> Collection[str]: ...
+
+    def put(self, host: str, key: RecordKey, remote: Remote) -> None: ...
+
+    def remove(self, host: str, did: str, keys: Collection[RecordKey]) -> None: ...
+
+    def move(self, host: str, did: str, to: str | None) -> None:
+        """Have another host show what this one has shown of the account, or none."""
+
+    def doubt(self, host: str, did: str | None = None) -> None:
+        """Have all of the host, or of an account there, read again."""
+
+    def next_to_read(self, host: str) -> RecordKey | None: ...
+
+
 @dataclass
 class Index:
-    """What is known of outsiders' records, and what the streams of a process share to read them."""
+    """What the streams of a process share to read outsiders' records."""
 
-    collections: Collection[str]
-    put: Callable[[str, RecordKey, Remote], None]
-    """Has the index say what a host's PDS says of a record."""
-    remove: Callable[[str, str, Collection[RecordKey] | None], None]
-    """Removes these records of an account that a host has shown, or all of them."""
+    records: Records
     pds: Pds
     directory: Directory
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_CONCURRENT_READS))
@@ -55,7 +74,8 @@ class Claim:
     """That a record was written, by a message with this number."""
 
     key: RecordKey
-    seq: int
+    seq: float
+    """None of what is read again comes before this, so that the cursor does not wait for it."""
     attempts: int = 0
 
 
@@ -73,18 +93,18 @@ class Outsiders:
 
     def cursor(self, seq: int) -> int:
         """Return the place in the stream to begin anew at: `seq`, or before what waits."""
-        return min([seq, *(claim.seq - 1 for claim in self._claims.values())])
+        return int(min([seq, *(claim.seq - 1 for claim in self._claims.values())]))
 
     async def hear(self, message: Message, *, is_ours: bool) -> FirehoseEffect | None:
-        """Have what a message names read, and forget what it says is gone; return what it led to, if it is about an outsider's record."""
+        """Have what a message names read, and forget records that it says are gone; return what it led to, if it is about an outsider's record."""
         if message.kind == ACCOUNT and message.body.get("active") is False:
-            await self._forget(message.did, None)
+            await self._doubt(message.did)
         with self._share.used():
             commit, seq = message.commit if message.kind == COMMIT else None, message.body.get("seq")
             if commit is None or not isinstance(seq, int):
                 return None
             named = [(RecordKey(message.did, *place), cid) for place, cid in commit.writes.items()]
-            about = [(key, cid) for key, cid in named if key.collection in self._index.collections]
+            about = [(key, cid) for key, cid in named if key.collection in self._index.records.collections]
             # a row of an account that came here since would keep an older text
             gone = [key for key, cid in about if cid is None or is_ours]
         if gone:
@@ -110,19 +130,26 @@ class Outsiders:
     def _is_newest(self, claim: Claim) -> bool:
         return self._claims.get(claim.key) is claim
 
-    async def _forget(self, did: str, gone: Collection[RecordKey] | None) -> None:
+    async def _forget(self, did: str, gone: Collection[RecordKey]) -> None:
         async with self._writing:
-            for key in [key for key in self._claims if key.did == did and (gone is None or key in gone)]:
-                del self._claims[key]
-            await self._share.in_thread(self._index.remove, self._host, did, gone)
+            for key in gone:
+                self._claims.pop(key, None)
+            await self._share.in_thread(self._index.records.remove, self._host, did, gone)
+
+    async def _doubt(self, did: str) -> None:
+        """Have all of the account read again, what is being read too: it is gone, or at another host."""
+        async with self._writing:
+            for key in [key for key in self._claims if key.did == did]:
+                self._claims[key] = replace(self._claims[key])
+            await self._share.in_thread(self._index.records.doubt, self._host, did)
+        self._some.set()
 
     async def read(self) -> None:
         """Read what is claimed, until this is cancelled."""
         failures = 0
         while True:
             while not self._claims:
-                self._some.clear()
-                await self._some.wait()
+                await self._find()
             claim = next(iter(self._claims.values()))
             try:
                 await self._read(claim)
@@ -133,17 +160,34 @@ class Outsiders:
             pause = backoff(failures, first=PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
             await asyncio.sleep(max(PAUSE_SECONDS, pause.total_seconds()))
 
+    async def _find(self) -> None:
+        """Wait for a claim, or make one of a record that is to be read again."""
+        self._some.clear()
+        try:
+            key = await self._share.in_thread(self._index.records.next_to_read, self._host)
+        except Exception:  # the database may be back next time
+            logger.exception("firehose_look_failed")
+            key = None
+        if key is not None:
+            self._claims.setdefault(key, Claim(key, inf))
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._some.wait(), POLL_SECONDS)
+
     async def _read(self, claim: Claim) -> None:
-        remote, index = ABSENT, self._index
+        key, index = claim.key, self._index
         async with index.turns:
+            host = await index.directory.host_of(key.did)
             # a host shows its own accounts alone, so that no stream has another host asked
-            if await index.directory.host_of(claim.key.did) == self._host:
-                remote = await self._remote(claim.key)
+            remote = await self._remote(key) if host == self._host else None
         async with self._writing:
             if self._is_newest(claim):
-                await self._share.in_thread(index.put, self._host, claim.key, remote)
+                if remote is None:
+                    await self._share.in_thread(index.records.move, self._host, key.did, host)
+                else:
+                    await self._share.in_thread(index.records.put, self._host, key, remote)
             if self._is_newest(claim):
-                del self._claims[claim.key]
+                del self._claims[key]
 
     async def _remote(self, key: RecordKey) -> Remote:
         """Read the record; one that its PDS refuses to show, or that is too large, is as good as absent."""

@@ -155,12 +155,12 @@ class Container:
         from outbox.firehose.outsiders import Index  # noqa: PLC0415
 
         addresses = IdentityAddresses(pds_address_policy(self.settings))
-        said, directory = OutsiderReactions(self.database, self.kinds), IdentityDirectory(self.resolver)
+        records = OutsiderReactions(self.database, self.kinds)
         return Follower(
             self.database,
             self.hosts,
             addresses,
-            Index(said.collections, said.put, said.remove, self.pds, directory),
+            Index(records, self.pds, IdentityDirectory(self.resolver)),
             owner=self.owner,
             marked=self.services.wake,
             heard=self.metrics.heard,

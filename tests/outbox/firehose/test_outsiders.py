@@ -9,17 +9,17 @@ from itertools import pairwise
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from eventstore.coordination.backoff import backoff
 from outbox.firehose import outsiders
 from outbox.firehose.outsiders import Index
 from outbox.mirror.tables import firehose_cursor
-from outbox.pds.client import Pds
+from outbox.pds.client import Pds, RecordKey
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.directory import FakeDirectory
 from tests.outbox.rigs.following import LIKES, Told, follower, index_of, until
-from tests.outbox.rigs.stream_host import CID, StreamHost, commit, frame
+from tests.outbox.rigs.stream_host import CID, StreamHost, commit, error, frame
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
@@ -88,6 +88,11 @@ async def _stage(host: StreamHost, monkeypatch: pytest.MonkeyPatch) -> AsyncGene
         yield Stage(host, pds, directory, index_of(told, reads, directory), told)
 
 
+def cursor_in(database):
+    with database.read() as connection:
+        return connection.scalar(select(firehose_cursor.c.seq))
+
+
 @asynccontextmanager
 async def heard_by(database, stage, owner="one"):
     async with follower(database, owner, stage.index) as started:
@@ -119,7 +124,7 @@ async def test_a_stream_that_claims_records_of_another_host_s_account_has_no_hos
         await stage.says(7, DAVE, ("1", CID))
         await stage.says(8, CAROL, ("1", CID))
         await until(lambda: len(stage.told()) == 2)
-    assert stage.told() == [(f"{DAVE}/1", False), (f"{CAROL}/1", False)]
+    assert stage.kept.told == [(DAVE, "https://pds.of.dave"), (CAROL, None)]
     assert stage.pds.keys == []
 
 
@@ -135,11 +140,60 @@ async def test_what_is_gone_is_removed_at_once_whoever_deleted_it(database, stag
     async with heard_by(database, stage):
         for seq, did in enumerate((CAROL, OURS), 7):
             await stage.says(seq, did, ("1", None))
-        await stage.host.says(frame("#account", seq=9, did=DAVE, active=False, status="deleted"))
-        await stage.host.says(frame("#account", seq=10, did=CAROL, active=True))
-        await stage.likes(11)
-        await until(lambda: len(stage.told()) == 4)
-    assert stage.told() == [(f"{CAROL}/1", False), (f"{OURS}/1", False), (DAVE, False), (f"{CAROL}/1", True)]
+        await stage.likes(9)
+        await until(lambda: len(stage.told()) == 3)
+    assert stage.told() == [(f"{CAROL}/1", False), (f"{OURS}/1", False), (f"{CAROL}/1", True)]
+
+
+async def test_all_of_an_account_that_is_gone_from_its_host_is_read_again(database, stage):
+    async with heard_by(database, stage):
+        await stage.host.says(frame("#account", seq=7, did=DAVE, active=False, status="deleted"))
+        await stage.host.says(frame("#account", seq=8, did=CAROL, active=True))
+        await stage.likes(9)
+        await until(stage.told)
+    assert (stage.kept.doubted, stage.told()) == ([DAVE], [(f"{CAROL}/1", True)])
+
+
+async def test_what_was_read_longest_ago_is_read_again_while_nothing_waits(database, stage):
+    stage.pds.put_record(CAROL, LIKES, "kept", {})
+    stage.kept.due = [RecordKey(CAROL, LIKES, rkey) for rkey in ("kept", "gone")]
+    stage.pds.answers.clear()
+    async with heard_by(database, stage) as started:
+        await until(lambda: stage.pds.asked)
+        await stage.likes(7, DAVE)
+        await until(lambda: started.heard)
+        stage.pds.answers.set()
+        await until(lambda: len(stage.told()) == 3)
+    assert stage.told() == [(f"{CAROL}/kept", True), (f"{DAVE}/1", True), (f"{CAROL}/gone", False)]
+
+
+async def test_the_cursor_does_not_wait_for_what_is_read_again(database, stage):
+    stage.kept.due = [RecordKey(CAROL, LIKES, "1")]
+    stage.pds.answers.clear()
+    async with heard_by(database, stage):
+        await until(lambda: stage.pds.asked)
+        await stage.host.says(frame("#identity", seq=6, did=DAVE))
+        await until(lambda: cursor_in(database) == 6)
+
+
+async def test_a_record_to_be_read_again_is_found_without_a_message(database, stage, monkeypatch):
+    monkeypatch.setattr(outsiders, "POLL_SECONDS", 0.01)
+    async with heard_by(database, stage):
+        await stage.likes(7)
+        await until(stage.told)
+        stage.kept.due.append(RecordKey(CAROL, LIKES, "1"))
+        await until(lambda: len(stage.told()) == 2)
+    assert stage.told() == [(f"{CAROL}/1", True)] * 2
+
+
+@pytest.mark.parametrize("how", ["OutdatedCursor", "FutureCursor"])
+async def test_after_a_gap_all_of_the_host_is_read_again(database, stage, how):
+    with database.write() as connection:
+        connection.execute(insert(firehose_cursor).values(host=stage.host.url, seq=1_000_000))
+    stage.host.greets = [error(how) if how == "FutureCursor" else frame("#info", name=how)]
+    async with follower(database, "one", stage.index):
+        await until(lambda: stage.kept.doubted)
+    assert stage.kept.doubted[0] is None
 
 
 async def test_records_of_a_host_are_read_one_after_the_other_with_a_pause(database, stage, monkeypatch):
@@ -254,21 +308,29 @@ async def read_two(stage, database, answer):
         await until(lambda: len(stage.told()) == 2)
 
 
-@pytest.mark.parametrize("gone", ["record", "account"])
-async def test_what_is_gone_while_it_is_read_does_not_come_back(database, stage, gone):
+async def test_what_is_gone_while_it_is_read_does_not_come_back(database, stage):
     stage.pds.answers.clear()
     async with heard_by(database, stage):
         await stage.likes(7)
         await until(lambda: stage.pds.asked)
-        if gone == "record":
-            await stage.says(8, CAROL, ("1", None))
-        else:
-            await stage.host.says(frame("#account", seq=8, did=CAROL, active=False, status="takendown"))
+        await stage.says(8, CAROL, ("1", None))
         await until(stage.told)
         stage.pds.answers.set()
         await stage.likes(9, DAVE)
         await until(lambda: len(stage.told()) == 2)
-    assert stage.told() == [(f"{CAROL}/1" if gone == "record" else CAROL, False), (f"{DAVE}/1", True)]
+    assert stage.told() == [(f"{CAROL}/1", False), (f"{DAVE}/1", True)]
+
+
+async def test_one_whose_account_goes_while_it_is_read_is_read_again(database, stage):
+    stage.pds.answers.clear()
+    async with heard_by(database, stage):
+        await stage.likes(7)
+        await until(lambda: stage.pds.asked)
+        await stage.host.says(frame("#account", seq=8, did=CAROL, active=False, status="takendown"))
+        await until(lambda: stage.kept.doubted)
+        stage.pds.answers.set()
+        await until(stage.told)
+    assert (stage.told(), stage.pds.keys) == ([(f"{CAROL}/1", True)], [f"{CAROL}/1"] * 2)
 
 
 async def test_one_that_changes_while_it_is_read_is_read_again(database, stage):
@@ -309,22 +371,18 @@ async def test_one_that_nothing_says_anything_of_is_left(database, stage, monkey
 
 
 async def test_what_waits_is_heard_again_by_the_next_process(database, stage):
-    def seq():
-        with database.read() as connection:
-            return connection.scalar(select(firehose_cursor.c.seq))
-
     stage.pds.answers.clear()
     async with heard_by(database, stage):
         await stage.host.says(frame("#identity", seq=6, did=DAVE))
-        await until(lambda: seq() == 6)
+        await until(lambda: cursor_in(database) == 6)
         await stage.likes(9)
         await until(lambda: stage.pds.asked)
         await stage.host.says(frame("#identity", seq=10, did=DAVE))
-        await until(lambda: seq() == 8)
+        await until(lambda: cursor_in(database) == 8)
     stage.pds.answers.set()
     stage.host.greets = [commit(9, CAROL, "3k9", (f"{LIKES}/1", CID)), frame("#identity", seq=10, did=DAVE)]
     async with heard_by(database, stage, "another"):
         await until(stage.told)
         await stage.host.says(frame("#identity", seq=11, did=DAVE))
-        await until(lambda: seq() == 11)
+        await until(lambda: cursor_in(database) == 11)
     assert (stage.told(), stage.host.cursors) == ([(f"{CAROL}/1", True)], [None, "8"])

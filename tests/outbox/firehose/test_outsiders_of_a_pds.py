@@ -12,7 +12,7 @@ from identity.accounts.accounts import Accounts
 from identity.resolution.address_policy import AddressPolicy, public_client
 from identity.resolution.resolver import Resolver
 from outbox.firehose.outsiders import Index
-from outbox.mirror.tables import firehose_cursor
+from outbox.mirror.tables import PAST, firehose_cursor
 from outbox.pds.client import Pds
 from outbox.reactions.record import CommentRecords, LikeRecords
 from outbox.record.kind import RecordKinds
@@ -52,7 +52,7 @@ async def indexing(rig, *allowed, owner="one"):
     plc = rig.pds.plc_url
     async with public_client(AddressPolicy([plc, *allowed]), unlimited=plc) as http:
         directory = IdentityDirectory(Resolver(plc, allowed, http))
-        index = Index(said.collections, said.put, said.remove, Pds(rig.wire, http), directory)
+        index = Index(said, Pds(rig.wire, http), directory)
         async with follower(rig.database, owner, index) as started:
             await until(started.alive)
             yield started
@@ -97,6 +97,21 @@ async def test_a_person_has_one_like_and_comments_that_change_and_all_go_with_th
         rig.pds.put_record(fan.did, COMMENTS, "c", {**said, "text": "No!"})
         await until(lambda: said_at(rig) == (1, 1, [fan.did], ["No!"]))
         rig.pds.procedure("com.atproto.server.deactivateAccount", {}, by=fan.did)
+        await within_seconds(lambda: said_at(rig) == (0, 0, [], []))
+
+
+async def test_a_record_that_is_deleted_while_no_process_follows_is_gone_once_it_is_read_again(
+    rig, fan, track
+):
+    async with indexing(rig, rig.pds.url):
+        rig.pds.put_record(fan.did, LIKES, "a", like_of(track))
+        rig.pds.put_record(fan.did, LIKES, "b", like_of(track))
+        await until(lambda: said_at(rig) == (1, 0, [fan.did], []))
+    rig.pds.delete_record(fan.did, LIKES, "a")
+    with rig.database.write() as connection:
+        connection.execute(firehose_cursor.delete())  # and no backlog says so
+        connection.execute(outsider_reaction.update().values(read_at=PAST))
+    async with indexing(rig, rig.pds.url, owner="another"):
         await within_seconds(lambda: said_at(rig) == (0, 0, [], []))
 
 

@@ -20,20 +20,33 @@ LIKES = "fm.plyr.like"
 
 @dataclass
 class Told:
-    """Keeps what the PDS has of each record, None of one that is gone; and whole accounts that are."""
+    """Knows of likes. Keeps what the PDS has of each record, None of one that is gone; and where accounts have moved."""
 
+    collections = (LIKES,)
     told: list[tuple[str, str | None]] = field(default_factory=list)
+    doubted: list[str | None] = field(default_factory=list)
+    due: list[RecordKey] = field(default_factory=list)
+    """What is to be read again."""
 
     def put(self, _host: str, key: RecordKey, remote: Remote) -> None:
         self.told.append((key.uri, remote.cid))
 
-    def remove(self, _host: str, did: str, keys: Collection[RecordKey] | None) -> None:
-        self.told += [(did, None)] if keys is None else [(key.uri, None) for key in keys]
+    def remove(self, _host: str, _did: str, keys: Collection[RecordKey]) -> None:
+        self.told += [(key.uri, None) for key in keys]
+
+    def move(self, _host: str, did: str, to: str | None) -> None:
+        self.told.append((did, to))
+
+    def doubt(self, _host: str, did: str | None = None) -> None:
+        self.doubted.append(did)
+
+    def next_to_read(self, _host: str) -> RecordKey | None:
+        return self.due.pop(0) if self.due else None
 
 
 def index_of(told: Told, pds: Pds | None = None, directory: FakeDirectory | None = None) -> Index:
     """An index of likes, which tells what it is told; without a PDS or a directory, none has the records."""
-    return Index((LIKES,), told.put, told.remove, cast("Pds", pds), directory or FakeDirectory(""))
+    return Index(told, cast("Pds", pds), directory or FakeDirectory(""))
 
 
 @dataclass
