@@ -17,6 +17,7 @@ from eventstore.jobs import queue
 from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.accounts.credentials import record_ends, revoke_usable
 from outbox.operations.operators import CountChangedError, Operator, Selector, known, record_operation
+from projections import outsiders
 from replay.repair import jobs
 from replay.repair.jobs import UNFINISHED, RepairState
 from replay.repair.plan import PlanCounts
@@ -203,3 +204,17 @@ def decide_takedown(
 
     log.transact(operator.envelope.actor, operator.envelope, record)
     return changed
+
+
+def decide_takedown_of_outsider(
+    log: EventLog, comment_id: int, owner: str, operator: Operator, *, reason: str | None
+) -> bool:
+    """Hide an outsider's comment on a track of this owner, or without a reason show it again; return whether that changed anything."""
+
+    def take_down(unit: UnitOfWork) -> bool:
+        changed = outsiders.take_down(unit.connection, comment_id, reason, unit.now)
+        which = {"did": owner, "comment_id": comment_id}
+        record_operation(unit, TAKEDOWN if reason else LIFT, which, operator, affected=int(changed))
+        return changed
+
+    return log.transact(owner, operator.envelope, take_down)

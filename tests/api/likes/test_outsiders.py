@@ -1,7 +1,7 @@
 """What people without an account here say of a track is shown and counted beside what those here say."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -120,13 +120,40 @@ def test_the_artist_hides_a_comment_and_shows_it_again(client, world, people, tr
     )
 
 
-def test_an_operator_takes_no_such_comment_down(client, admin, track, carol):
+def test_an_operator_takes_a_comment_down_and_shows_it_again(client, world, people, track, carol):
+    alice, admin = people.alice, people.admin
     carol.comments()
     [comment] = shown(client, None, track)
-    answer = client.post(
-        f"/ops/comments/{comment['id']}/takedown", json={"reason": "r"}, headers=admin.headers
-    )
-    assert refusal(answer) == (404, "comment_not_found")
+
+    def decide(**fields):
+        where = f"/ops/comments/{comment['id']}/takedown"
+        said = client.post(where, json={"reason": "a threat", **fields}, headers=admin.headers).json()
+        return said["affected"], said["taken_down_at"] is not None
+
+    def at_all_own_tracks():
+        with world.database.read() as connection:
+            return len(comments_at_tracks_of(connection, alice.did, None, 2))
+
+    assert [decide(dry_run=True), decide(lift=True)] == [(1, False), (0, False)]
+    assert [decide(), decide()] == [(1, True), (0, True)]
+    carol.comments(text="No!")
+    rebuild(world.log, world.log.projections)
+    assert [len(shown(client, who, track)) for who in (None, alice, admin)] == [0, 0, 1]
+    assert (seen(client, alice, track), at_all_own_tracks()) == ((False, 0, 0), 0)
+    [row] = shown(client, admin, track)
+    assert (row["text"], row["hidden_by"], row["reason"]) == ("No!", "operator", "a threat")
+    assert refusal(change(client, alice, comment, "PUT", "/hidden")) == (404, "comment_not_found")
+    assert decide(lift=True) == (1, False)
+    assert [len(shown(client, who, track)) for who in (None, alice)] == [1, 1]
+    assert (seen(client, alice, track), at_all_own_tracks()) == ((False, 0, 1), 1)
+    acts = read(client, alice, "/audit?type=OperatorActed")["items"]
+    told = [{each["field"]: each["after"] for each in act["changes"]} for act in acts]
+    assert [(each["action"], each["affected"], each["reason"]) for each in told] == [
+        ("lift_takedown", 1, "a threat"),
+        ("takedown", 0, "a threat"),
+        ("takedown", 1, "a threat"),
+        ("lift_takedown", 0, "a threat"),
+    ]
 
 
 def test_a_person_has_so_many_comments_at_a_track_as_one_who_is_here(client, alice, track, carol):
@@ -222,11 +249,11 @@ def test_a_record_that_does_not_match_its_cid_is_not_shown(client, world, track,
 def test_a_host_removes_what_it_has_shown_alone(client, alice, track, carol):
     key = carol.likes()
     carol.comments()
-    for keys in ([key], None):
-        carol.index.remove(OTHER_HOST, CAROL, keys)
+    carol.index.remove(OTHER_HOST, CAROL, [key])
+    carol.index.move(OTHER_HOST, CAROL, None)
     assert seen(client, alice, track) == (False, 1, 1)
-    carol.index.remove(HOST, CAROL, None)
-    assert seen(client, alice, track) == (False, 0, 0)
+    carol.index.remove(HOST, CAROL, [key])
+    assert seen(client, alice, track) == (False, 0, 1)
 
 
 def test_a_person_who_comes_here_counts_once(client, world, alice, track, carol):
@@ -246,12 +273,40 @@ def test_a_person_who_comes_here_counts_once(client, world, alice, track, carol)
 
 
 def test_an_account_that_moves_host_is_shown_by_the_new_one(client, alice, track, carol):
-    carol.likes()
+    key = carol.likes()
     carol.likes(host=OTHER_HOST)
-    carol.index.remove(HOST, CAROL, None)
+    carol.index.remove(HOST, CAROL, [key])
     assert seen(client, alice, track) == (False, 1, 0)
-    carol.index.remove(OTHER_HOST, CAROL, None)
+    carol.index.move(OTHER_HOST, CAROL, HOST)
+    assert (seen(client, alice, track), carol.index.next_to_read(HOST)) == ((False, 1, 0), key)
+    carol.index.move(HOST, CAROL, OTHER_HOST)  # of no account here
     assert seen(client, alice, track) == (False, 0, 0)
+
+
+def test_each_record_of_a_host_is_read_again_after_a_week_or_a_doubt(world, carol):
+    def age(key, days):
+        which = outsider_reaction.c.rkey == key.rkey
+        with world.database.write() as connection:
+            at = world.database.now(connection) - timedelta(days=days)
+            connection.execute(outsider_reaction.update().where(which).values(read_at=at))
+
+    def due(host=HOST):
+        return [carol.index.next_to_read(host) for _ in range(3)]
+
+    first, second = carol.comments("1"), carol.comments("2")
+    assert due() == [None, None, None]
+    age(first, 8)
+    age(second, 9)
+    assert (due(OTHER_HOST), due()) == ([None, None, None], [second, first, None])
+    age(first, 6)
+    assert due() == [None, None, None]
+    carol.index.doubt(OTHER_HOST)
+    carol.index.doubt(HOST, "did:plc:another")
+    assert due() == [None, None, None]
+    carol.index.doubt(HOST, CAROL)
+    assert set(due()) == {first, second, None}
+    carol.index.doubt(HOST)
+    assert set(due()) == {first, second, None}
 
 
 def test_a_comment_that_is_adopted_is_shown_once(client, world, alice, track, carol):

@@ -31,6 +31,7 @@ from application.subjects import On, find
 from application.tracks.commands import published_by
 from eventstore.idempotency import CommandResult
 from outbox.operations.operators import Operator
+from projections import outsiders
 from projections.tracks.queries import track_by_id
 from projections.tracks.table import TrackView
 from storage.taken_down import taken_down
@@ -173,22 +174,28 @@ async def decide_comment(
 ) -> Response:
     """Hide a comment from all but its author and operators, or lift that; its record stays. Only this lifts it."""
 
-    def comment() -> Comment:
+    def comment() -> Any:
         with services.database.read() as connection:
             found = find(services.log, connection, On(Comment, comment_id))
+            found = found or outsiders.comment_at(connection, comment_id)
         if found is None:
             raise CommentNotFoundError
         return found
 
     def decide(wanted: HideBody) -> CommandResult:
         before = comment()
-        command = Takedown(Comment, comment_id, owner=before.did, reason=wanted.reason, lift=wanted.lift)
+        operator = Operator(over_http(admin.did), wanted.reason)
         if wanted.dry_run:
             changed = (before.taken_down_at is not None) is wanted.lift
-        else:
-            operator = Operator(over_http(admin.did), wanted.reason)
+        elif isinstance(before, Comment):
+            command = Takedown(Comment, comment_id, owner=before.did, reason=wanted.reason, lift=wanted.lift)
             changed = use_cases.decide_takedown(services.log, command, operator)
             services.wake()
+        else:
+            reason = None if wanted.lift else wanted.reason
+            changed = use_cases.decide_takedown_of_outsider(
+                services.log, comment_id, before.owner, operator, reason=reason
+            )
         at, affected, dry_run = comment().taken_down_at, int(changed), wanted.dry_run
         body = CommentTakenDownBody(
             comment_id=comment_id, taken_down_at=at, affected=affected, dry_run=dry_run

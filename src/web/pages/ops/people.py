@@ -21,7 +21,7 @@ from api.routers.history import HistoryQuery, history_page
 from api.routers.mirrors import read_mirror
 from api.routers.ops.accounts import AccountDid, read_tokens_of
 from api.routers.ops.deliveries import FailuresQuery, read_failures
-from api.routers.tracks import Listing, Wanted, list_artists, list_tracks, live_track
+from api.routers.tracks import Listing, list_tracks, live_track
 from api.services import Services
 from web.ask import OperatorAsk, PageRoute, wanted
 from web.history_words import DOWNLOADS, THE_OPERATOR, Delivery, Moment, moment, name_of_actor
@@ -104,11 +104,7 @@ async def show_comments(
     """The comments on a track, those that are hidden or taken down too."""
     page = await ask(list_comments, track_id, wanted(PageQuery, limit=LATEST, cursor=cursor))
     track = await ask(live_track, track_id)
-    authors = await ask(list_artists, Wanted(did=[each["did"] for each in page["items"]]))
-    here = {each["did"] for each in authors["items"]}
-    return await show(
-        "ops/comments.html", track=track, comments=page["items"], cursor=page["cursor"], here=here
-    )
+    return await show("ops/comments.html", track=track, comments=page["items"], cursor=page["cursor"])
 
 
 @router.get("/ops/tracks/{track_id}/record")
