@@ -107,7 +107,7 @@ def read_audit(
 def export_audit(
     principal: SignedIn, services: ServicesDep, wanted: Annotated[AuditQuery, Query()]
 ) -> Response:
-    """Read the same as lines of JSON, as a file to save: for links, which cannot set Accept."""
+    """Read the same as lines of JSON, as a file to save. It is for links, which cannot set Accept."""
     return _streamed(principal, services, wanted, file="audit.ndjson")
 
 

@@ -155,7 +155,7 @@ class HiddenCommentBody(BaseModel):
 
 @router.put("/comments/{comment_id}/hidden", response_model=HiddenCommentBody)
 async def hide(comment_id: CommentId, request: Command) -> Response:
-    """Hide a comment on a track of the caller's from all but its author and operators; the track's history says so."""
+    """Hide a comment on a track of the caller's from all but its author and operators. The history of the track says so."""
     return await _set_hidden(comment_id, request, hidden=True)
 
 

@@ -137,7 +137,7 @@ def list_routes(door: ShownList) -> APIRouter:
     async def change(
         subject_id: Annotated[Id, door.in_path], request: Command, confirm: bool = CONFIRM
     ) -> Response:
-        """Change the given fields: an empty one is cleared, an absent one is left unchanged. A new title of an album is that of its tracks."""
+        """Change the given fields. An empty one is cleared, an absent one is left unchanged. A new title of an album is that of its tracks."""
         parse = partial(edit_of, confirm=confirm)
         return await answer_list(request, door, subject_id, parse, files={"image": IMAGE_BYTES})
 
@@ -152,7 +152,7 @@ def list_routes(door: ShownList) -> APIRouter:
 
     @router.post(f"{one}/undelete", response_model=door.body)
     async def undelete(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
-        """Undelete a list, with the same record key; a live one is left unchanged."""
+        """Undelete a list, with the same record key. A live one is left unchanged."""
         on = door.on(subject_id, request.versions)
         async with request.begin(on=on, allow_deleted=True) as attempt:
             if not attempt.is_repetition:
@@ -172,7 +172,7 @@ def list_routes(door: ShownList) -> APIRouter:
         responses=errors(501),
     )
     async def revert(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
-        """Revert a list, or some of its fields, to a version; this is a change like any other."""
+        """Revert a list, or some of its fields, to a version. This is a change like any other."""
         return await answer_list(request, door, subject_id, _reversion)
 
     return router

@@ -84,7 +84,7 @@ def read_me(principal: SignedIn, services: ServicesDep) -> MeBody:
 
 @router.patch("/me", response_model=MeBody, openapi_extra=fields_of(ProfileFields))
 async def edit_me(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
-    """Set the name and the bio shown here, and whether people may comment: an empty one is cleared, an absent one is left unchanged.
+    """Set the name and the bio shown here, and whether people may comment. An empty one is cleared, an absent one is left unchanged.
 
     New tracks have the name as their artist; existing ones keep theirs. The bio is that of the profile's record, which is adopted where the PDS has one.
     """

@@ -258,7 +258,7 @@ async def answer_copy(track_id: int, request: CommandRequest, reads: CallerReads
 
 @router.post("/tracks/{track_id}/migrate-namespace", **accepted(MovedBody, MovingBody))
 async def move(track_id: TrackId, request: Command) -> Response:
-    """Move the record from the old collection to the current one: same key, same content; it exists in at least one at every moment.
+    """Move the record from the old collection to the current one: same key, same content. It exists in at least one at every moment.
 
     One that only the PDS knows to be in the old collection moves, too.
     """
@@ -324,7 +324,7 @@ class MigrateFields(BaseModel):
 
 @router.post(MIGRATION, status_code=202, response_model=MigrationBody, openapi_extra=fields_of(MigrateFields))
 async def migrate_everything(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
-    """Request a copy on the PDS of all audio that may be there and is not, behind live work; a repeated request requests nothing twice.
+    """Request a copy on the PDS of all audio that may be there and is not. Copies go behind live work; a repeated request requests nothing twice.
 
     Audio that the PDS refused is requested again only with retry_failed. Location says where to follow it.
     """

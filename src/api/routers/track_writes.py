@@ -78,7 +78,7 @@ async def answer_upload(
     openapi_extra=fields_of(EditFields, image=IMAGE_FILE),
 )
 async def edit(track_id: TrackId, request: Command) -> Response:
-    """Change the given fields: an empty one is cleared, an absent one is left unchanged."""
+    """Change the given fields. An empty one is cleared, an absent one is left unchanged."""
     return await answer_change(track_id, request, edit_command, changed_track, files={"image": IMAGE_BYTES})
 
 
@@ -123,14 +123,14 @@ async def _replacement(request: CommandRequest, track_id: int, body: Body) -> Re
 
 @router.delete("/tracks/{track_id}", response_model=DeletedBody)
 async def delete(track_id: TrackId, request: Command) -> Response:
-    """Delete the track and its record; it can be undeleted while its bytes are kept."""
+    """Delete the track and its record. It can be undeleted while its bytes are kept."""
     on = request.on(Track, track_id)
     return await request.answer(lambda unit: delete_track(unit, on), deleted_track, on=on)
 
 
 @router.post("/tracks/{track_id}/undelete", response_model=TrackBody)
 async def undelete(track_id: TrackId, request: Command) -> Response:
-    """Undelete a track, with the same record key; a live one is left unchanged."""
+    """Undelete a track, with the same record key. A live one is left unchanged."""
 
     async def parse(request: CommandRequest, track_id: int, _body: Body) -> Undelete:
         return Undelete(Track, track_id, request.versions)
@@ -206,7 +206,7 @@ class RevertFields(BaseModel):
 
 @router.post("/tracks/{track_id}/revert", response_model=TrackBody, openapi_extra=fields_of(RevertFields))
 async def revert(track_id: TrackId, request: Command) -> Response:
-    """Revert the track, or some of its fields, to a version; this is a change like any other."""
+    """Revert the track, or some of its fields, to a version. This is a change like any other."""
     return await answer_change(track_id, request, _reversion, changed_track)
 
 

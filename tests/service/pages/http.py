@@ -3,7 +3,7 @@
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from service.process.http_connections import STALLED_RESPONSE_TIMEOUT_SECONDS
 from service.wiring.bootstrap import build
 
 KIB: Final = 1024
+OF_A_KIND: Final = re.compile(r"/(\w+)/\{\w+_id\}(.*)")
 HEAD: Final = """\
 # HTTP
 
@@ -63,7 +64,7 @@ echo 'content_type_overrides: {application/x-ndjson: application/octet-stream}' 
 openapi-python-client generate --url https://tape.example.com/openapi.json --config client.yaml
 ```
 
-Lines of JSON are bytes to it; hence the override. A test plays the demo with this client.
+Lines of JSON are bytes to it; hence the override.
 """
 
 
@@ -86,7 +87,15 @@ def route_rows(document: dict[str, Any]) -> Iterator[str]:
             does = " ".join(route.get("description", "").split()).partition(". ")[0].removesuffix(".")
             rows.setdefault((method.upper(), does), []).append(path)
     for (method, does), paths in rows.items():
-        yield f"| {method} {', '.join(paths)} | {does} |\n"
+        yield f"| {method} {in_short(paths)} | {does} |\n"
+
+
+def in_short(paths: Sequence[str]) -> str:
+    """Name as one the paths that differ only in the kind of thing that has the id."""
+    found = [each for each in map(OF_A_KIND.fullmatch, paths) if each is not None]
+    if len(paths) == len(found) > 1 == len({each[2] for each in found}):
+        return f"/{{{','.join(each[1] for each in found)}}}/{{id}}{found[0][2]}"
+    return ", ".join(paths)
 
 
 def code_rows() -> Iterator[str]:
