@@ -179,6 +179,7 @@ READERS = {
         "aggregates.values": "names and slugs of at most ALBUM_BYTES",
         "api.plyr.track": "at most ALBUM_BYTES",
         "api.requests.fields": "at most MAX_NAME_LENGTH",
+        "eventstore.untrusted": "cut to MAX_FILE_NAME_BYTES",
         "projections.tracks.table": "cut to MAX_SEARCHED_CHARACTERS",
     },
 }

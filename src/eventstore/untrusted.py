@@ -4,6 +4,7 @@ A small text can make many objects: 15 MB of empty lists hold the interpreter fo
 """
 
 import json
+import unicodedata
 from collections.abc import AsyncIterator
 from typing import Any, Final, NoReturn
 
@@ -68,6 +69,18 @@ def whole_number(text: str) -> int | None:
 def clean(text: object, length: int | None = None) -> str:
     """Return the text, or at most `length` characters of it, with NUL and lone surrogates replaced."""
     return str(text)[:length].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+NOT_IN_FILE_NAMES: Final = frozenset('\\/:*?"<>|')
+MAX_FILE_NAME_BYTES: Final = 200
+
+
+def file_name(text: str) -> str:
+    """Return the text as a name, without extension, that every file system can hold."""
+    cut = text[:MAX_FILE_NAME_BYTES]
+    shown = "".join(each for each in cut if each.isprintable() and each not in NOT_IN_FILE_NAMES)
+    short = unicodedata.normalize("NFC", shown).encode()[:MAX_FILE_NAME_BYTES].decode(errors="ignore")
+    return " ".join(short.split()).strip(". ") or "untitled"
 
 
 def is_storable(value: Any) -> bool:

@@ -7,7 +7,7 @@ So a client that reads slowly holds neither, and a store that hangs holds only t
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +34,7 @@ from application.errors import (
 )
 from eventstore.coordination.threads import Turns
 from eventstore.errors import ThreadsBusyError
-from eventstore.untrusted import whole_number
+from eventstore.untrusted import file_name, whole_number
 from identity.accounts.credentials import Principal
 from projections.lists import covers_named
 from projections.profiles import avatars_named
@@ -133,16 +133,10 @@ async def reads_of_caller(request: Request, services: ServicesDep, caller: Optio
 Reads = Annotated[CallerReads, Depends(reads_of_caller)]
 
 
-UNSAFE: Final = frozenset('\\/:*?"<>|')
-MAX_NAME_LENGTH: Final = 200
-
-
 def attachment(name: str) -> str:
     """Return a Content-Disposition with a name that every file system can hold (RFC 6266)."""
     stem, _, extension = name.rpartition(".")
-    clean = "".join(each for each in stem if each.isprintable() and each not in UNSAFE)
-    stem = " ".join(clean[:MAX_NAME_LENGTH].split()).strip(". ") or "track"
-    return f"attachment; filename*=UTF-8''{quote(f'{stem}.{extension}', safe='')}"
+    return f"attachment; filename*=UTF-8''{quote(f'{file_name(stem)}.{extension}', safe='')}"
 
 
 RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.IGNORECASE)
@@ -323,30 +317,9 @@ class MediaRequest:
         return found + [(cover, public) for cover, owner, public in others if public or owner == did]
 
     async def _bytes(self, cid: str, mime: str, caching: str) -> Response:
-        request = self.request
         found = await run_in_threadpool(self.services.media.find, cid)
         if found is None:
             raise MediaNotFoundError
-        etag = f'"{cid}"'
-        headers = {"Accept-Ranges": "bytes", "ETag": etag, "Cache-Control": caching}
-        if caching in {PRIVATE, NEVER}:
-            headers |= {**GATED_MEDIA, "Vary": "Cookie, Authorization"}
-        else:
-            headers |= PUBLIC_MEDIA
-        tags = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-        if etag in tags or "*" in tags:
-            return Response(status_code=304, headers=headers)
-        wanted = range_of(request, etag, found.size)
-        if wanted is None:
-            outside = {"Accept-Ranges": "bytes", "Content-Range": f"bytes */{found.size}"}
-            message = f"The range lies outside the {found.size} bytes of this file."
-            return error_response(416, "range_not_satisfiable", message, outside)
-        headers |= {"Content-Type": mime, "Content-Length": str(wanted.end - wanted.start)}
-        if wanted.is_part:
-            headers["Content-Range"] = f"bytes {wanted.start}-{wanted.end - 1}/{found.size}"
-        status = 206 if wanted.is_part else 200
-        if request.method == "HEAD":
-            return Response(status_code=status, headers=headers)
 
         def is_refused() -> bool:
             if self.caller is not None and self.caller.operator:
@@ -354,8 +327,47 @@ class MediaRequest:
             with self.services.database.read() as connection:
                 return bool(taken_down(connection, [cid]))
 
-        chunks = await self.reads.stream(found.key, wanted.start, wanted.end, is_refused)
-        return Counted("downloads", self.reads.caller, chunks, status, headers)
+        def chunks(start: int, end: int) -> Awaitable[AsyncIterator[bytes]]:
+            return self.reads.stream(found.key, start, end, is_refused)
+
+        file = File(f'"{cid}"', found.size, mime, caching)
+        return await file.answer(self.request, self.reads.caller, chunks)
+
+
+@dataclass(frozen=True)
+class File:
+    """What is served whole or in ranges."""
+
+    etag: str
+    size: int
+    mime: str
+    caching: str
+
+    async def answer(
+        self, request: Request, caller: str, chunks: Callable[[int, int], Awaitable[AsyncIterator[bytes]]]
+    ) -> Response:
+        """Answer a request with what `chunks` returns from one place to before another; it is not called where no bytes are sent."""
+        etag, size = self.etag, self.size
+        headers = {"Accept-Ranges": "bytes", "ETag": etag, "Cache-Control": self.caching}
+        if self.caching in {PRIVATE, NEVER}:
+            headers |= {**GATED_MEDIA, "Vary": "Cookie, Authorization"}
+        else:
+            headers |= PUBLIC_MEDIA
+        tags = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+        if etag in tags or "*" in tags:
+            return Response(status_code=304, headers=headers)
+        wanted = range_of(request, etag, size)
+        if wanted is None:
+            outside = {"Accept-Ranges": "bytes", "Content-Range": f"bytes */{size}"}
+            message = f"The range lies outside the {size} bytes of this file."
+            return error_response(416, "range_not_satisfiable", message, outside)
+        headers |= {"Content-Type": self.mime, "Content-Length": str(wanted.end - wanted.start)}
+        if wanted.is_part:
+            headers["Content-Range"] = f"bytes {wanted.start}-{wanted.end - 1}/{size}"
+        status = 206 if wanted.is_part else 200
+        if request.method == "HEAD":
+            return Response(status_code=status, headers=headers)
+        return Counted("downloads", caller, await chunks(wanted.start, wanted.end), status, headers)
 
 
 async def media_request(
