@@ -1,4 +1,4 @@
-"""What an account asks for itself: an adoption, its deletion.
+"""What an account asks for itself: an adoption, an export, its deletion.
 
 A deletion removes first every record of ours on the PDS, then the login, then what is stored of the account here:
 1. request: record it, delete what has a record, of every kind, let the relay remove the records
@@ -38,10 +38,11 @@ from projections.lists import live_lists
 from projections.media_references import cids_of
 from projections.reactions import REACTION, outsider_reaction, reaction, track_count
 from projections.tracks.queries import image_urls_of
+from replay import exports
 from replay.adoption import adopt
 from replay.repair.jobs import repair
 from storage.derived.renditions import end_grace_of_renditions
-from storage.media import end_grace_period
+from storage.media import end_grace_now, end_grace_period
 from storage.public.copies import Action
 
 
@@ -51,6 +52,17 @@ def request_adoption(log: EventLog, did: str, envelope: Envelope) -> None:
     def work(unit: UnitOfWork) -> None:
         require_staying(unit)
         adopt.request(unit.connection, did, envelope, unit.now)
+
+    log.transact(did, envelope, work)
+
+
+def request_export(log: EventLog, did: str, envelope: Envelope) -> None:
+    """Request a job; raises ExportUnderWayError, and LeavingError: nothing is left to export then but the log."""
+
+    def work(unit: UnitOfWork) -> None:
+        require_staying(unit)
+        if logs := exports.request(unit.connection, did, envelope, unit.now):
+            unit.after_commit(partial(end_grace_now, log.database, logs))
 
     log.transact(did, envelope, work)
 
@@ -173,7 +185,7 @@ def _forget_elsewhere(database: Database, did: str, since: datetime) -> None:
     An account whose erasure fails then needs none of these: it has no live subject.
     """
     with database.write() as connection:
-        cids = cids_of(connection, did)
+        cids = [*cids_of(connection, did), *exports.cids_of(connection, did)]
         sources = [*cids, *image_urls_of(connection, did)]
         end_grace_period(connection, cids, since)
         end_grace_of_renditions(connection, sources, since)
@@ -208,6 +220,7 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
         outsider_reaction,
         list_follower,
         repair,
+        exports.export_file,
         pds_session,
         credential,
         account,

@@ -29,6 +29,7 @@ from projections import media_references
 from projections.history import history
 from projections.tracks.queries import tracks_with_image_urls
 from projections.tracks.table import LIVE, tracks
+from replay import exports
 from replay.adoption.fetcher import Fetcher, OthersAddresses, named
 from storage.artwork import MAX_BYTES, in_background, read_artwork, read_renditions
 from storage.derived.renditions import DerivedKind, forget, keep_renditions, made, rendition, sources_of
@@ -116,12 +117,13 @@ def sweep_media(storage: Media, grace: timedelta) -> SweepReport:
     with storage.database.read() as connection:
         before = storage.database.now(connection) - grace
     forget_unused(storage.database, before)
+    exports.forget_expired(storage.database)
     return sweep(storage, _kept, grace)
 
 
 def _kept(connection: sa.Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
-    """Return what tracks name, and the renditions that `forget_unused` has left."""
-    known = media_references.named(connection, cids, released_after)
+    """Return what tracks and exports name, and the renditions that `forget_unused` has left."""
+    known = media_references.named(connection, cids, released_after) | exports.named(connection, cids)
     return known | sources_of(connection, set(cids) - known).keys()
 
 

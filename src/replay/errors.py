@@ -45,6 +45,18 @@ class RepairNotFoundError(ReplayError):
     """There is no such repair. It may have been forgotten since: GET /ops/repairs lists those that are kept."""
 
 
+class ExportUnderWayError(ReplayError):
+    """An export is being made, or was requested in the last ten minutes: GET /me/exports says how far it is. Nothing was changed."""
+
+
+class ExportNotFoundError(ReplayError):
+    """There is no such export, or no longer: GET /me/exports names the newest."""
+
+
+class ExportTakenDownError(ReplayError):
+    """An operator has taken down a file of this export. Make another one, without it."""
+
+
 class UnderWayError(ReplayError):
     """The account's records are already being adopted by another process, which will finish. Check again later; a file of ids has to be given again then."""
 

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import secrets
-from base64 import b32encode
+from base64 import b32decode, b32encode
 from typing import Final
 
 _PREFIX: Final = bytes((1, 0x55, 0x12, 0x20))  # CID version 1, raw, sha-256, 32 bytes
@@ -32,6 +32,11 @@ def cid_of(data: bytes) -> str:
     hasher = CidHasher()
     hasher.update(data)
     return hasher.cid
+
+
+def sha256_of(cid: str) -> str:
+    """Return the hash in a CID of ours, in hex digits."""
+    return b32decode(f"{cid[1:].upper()}======")[len(_PREFIX) :].hex()
 
 
 def new_key(cid: str) -> str:

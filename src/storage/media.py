@@ -206,6 +206,12 @@ def end_grace_period(connection: sa.Connection, cids: Sequence[str], before: dat
         connection.execute(sa.update(media).where(media.c.key.in_(keys)).values(touched_at=LONG_AGO))
 
 
+def end_grace_now(database: Database, cids: Sequence[str]) -> None:
+    """Let the next sweep consider these at once, in a transaction of its own."""
+    with database.write() as connection:
+        end_grace_period(connection, cids, database.now(connection))
+
+
 def mark_deleting(connection: sa.Connection, keys: Sequence[str], reason: str | None) -> None:
     """Mark copies for deletion; with a reason that is final."""
     these = sa.update(media).where(media.c.key.in_(keys))

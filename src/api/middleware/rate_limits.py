@@ -108,14 +108,14 @@ def path_behind(path: str) -> str:
     return path.removeprefix(PREFIX).rstrip("/") or "/" if is_plyr(path) else path
 
 
-BYTES: Final = ("/audio/", "/artwork/")
+BYTES: Final = ("/audio/", "/artwork/", "/me/exports/")
 FREE_FILES: Final = "/static/"
 FREE: Final = frozenset({"/healthz", "/readyz", "/metrics", "/oauth-client-metadata.json", "/jwks.json"})
 SIGN_IN: Final = frozenset({"/auth/app-password", "/auth/login", "/auth/callback"})
 
 
 class RateLimits:
-    """The limits per minute of RATE_LIMITS: per principal (or per address without one), for uploads, sign-ins, audio and artwork.
+    """The limits per minute of RATE_LIMITS: per principal (or per address without one), for uploads, sign-ins, audio, artwork and exports.
 
     A player asks for many ranges of a file, and a list for many covers.
     """

@@ -33,6 +33,7 @@ MODULES: Final = [
         "outbox.mirror.due",
         "outbox.mirror.tables",
         "eventstore.jobs.table",
+        "replay.exports",
         "replay.repair.jobs",
         "storage.derived.renditions",
         "storage.derived.waveforms",

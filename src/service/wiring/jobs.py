@@ -24,8 +24,10 @@ from replay.adoption.intake import Intake
 from replay.adoption.list import ListIntake
 from replay.adoption.plain import PlainIntake, ReactionIntake
 from replay.derived import DerivedMedia
+from replay.exports import Exports
 from replay.repair.worker import RepairJobs
 from service.config.settings import Settings
+from service.schema.migrate import newest
 from service.wiring.adapters import IdentityDirectory, StorageAudio
 from service.wiring.identity import resolver_of
 from service.wiring.log import staging_folder
@@ -40,6 +42,7 @@ MAX_REPAIR_THREADS: Final = 4
 MAX_DELETION_THREADS: Final = 4
 MAX_REACTION_THREADS: Final = 4
 MAX_LIST_THREADS: Final = 4
+MAX_EXPORT_THREADS: Final = 2
 MAX_DERIVED_STORE_THREADS: Final = 6
 """Every job of a process."""
 
@@ -48,6 +51,7 @@ def worker_of(parts: "Container") -> Worker:
     settings, others = parts.settings, _others(parts.settings)
     threads = Threads("derived-store", MAX_DERIVED_STORE_THREADS)
     fetcher = Fetcher(parts.http, others.policy, staging_folder(settings), parts.hosts, threads)
+    exporting = Threads("exports", MAX_EXPORT_THREADS)
     repairs = RepairJobs(
         parts.log,
         RepoReads(parts.pds),
@@ -65,6 +69,7 @@ def worker_of(parts: "Container") -> Worker:
             probes.kind(),
             parts.adoptions.kind(),
             repairs.kind(),
+            Exports(parts.log, parts.media, staging_folder(settings), newest, exporting).kind(),
             *DerivedMedia(parts.media, fetcher, others, threads).kinds(),
             *(parts.publisher.kinds.values() if parts.publisher is not None else ()),
             reaction_kind(parts.log, Threads("reactions", MAX_REACTION_THREADS)),
