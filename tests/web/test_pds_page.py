@@ -7,6 +7,7 @@ import pytest
 from api.responses.states import AudioCopyState, DriftKind, JobState
 from identity.accounts.credentials import CredentialKind, Scope
 from outbox.mirror.lanes import park_lane
+from tests.api.exports.making import work
 from tests.api.records.test_resolve import held
 from tests.api.world import upload
 from tests.media_samples import samples
@@ -102,6 +103,31 @@ def test_all_audio_is_counted_before_it_is_copied(mine, world, alice):
     assert all("audioBlob" in world.record(track) for track in tracks)
 
 
+def test_everything_can_be_downloaded_by_one_button(mine, world, alice):
+    upload(mine, alice, title="Song")
+    page = send(mine, mine.get(HERE), f"{HERE}/export")
+    assert "Everything of yours is being put together." in page.text
+    assert 'href="/studio/pds">Look again</a>' in page.text
+    assert "Download everything</button>" not in page.text
+    work(world, alice)
+    page = mine.get(HERE).text
+    (link,) = re.findall(r'href="(/me/exports/\d+\.zip)" download', page)
+    assert mine.get(link).content.startswith(b"PK")
+    assert "Put a newer one together</button>" in page
+    assert "What is missing" not in page
+
+
+def test_an_export_says_what_is_missing_in_it_and_why(mine, world, alice):
+    track = upload(mine, alice, title="Song")
+    world.made.media.store.delete(world.made.media.find(track["file_id"]).key)
+    send(mine, mine.get(HERE), f"{HERE}/export")
+    work(world, alice)
+    page = mine.get(HERE).text
+    assert "What is missing in it, and why" in page
+    assert "Alice/Song.mp3<span" in page
+    assert "its bytes are not stored here, or are damaged" in page
+
+
 def test_a_refused_form_says_why_and_keeps_the_page(mine):
     answer = mine.post(f"{HERE}/tokens", data={"name": "x", "expires_in_days": "9999"})
     assert answer.status_code == 400
@@ -138,6 +164,7 @@ def test_everything_that_the_page_may_have_to_say_has_words():
     assert set(words.DRIFTS) == set(DriftKind)
     assert set(words.COPIES) == set(AudioCopyState)
     assert set(words.ADOPTIONS) == set(JobState) - {JobState.IDLE}
+    assert set(words.EXPORTS) == set(JobState) - {JobState.IDLE}
     assert set(words.TOKEN_KINDS) == set(CredentialKind)
     assert set(words.PERMISSIONS) == set(Scope)
 

@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from api.responses.states import AudioCopyState, MirrorState
 from api.routers.auth import list_tokens
+from api.routers.exports import read_exports
 from api.routers.me import read_me
 from api.routers.mirrors import read_lane
 from api.routers.records import read_adoption, read_migration
@@ -42,6 +43,7 @@ ACTIONS: Final[Mapping[str, tuple[str, str, str]]] = {
     "picture/remove": ("DELETE", "/me/avatar", "picture-removed"),
     "adopt": ("POST", "/me/adopt", "adopting"),
     "copy-audio": ("POST", "/me/migrate-to-pds", "copying"),
+    "export": ("POST", "/me/exports", "exporting"),
     "tokens/end-others": ("DELETE", "/auth/tokens", "others"),
     "disconnect": ("POST", "/me/disconnect", "disconnected"),
 }
@@ -167,6 +169,7 @@ async def _page(
         on_its_way=Mark.ON_ITS_WAY,
         adoption=adoption,
         audio=audio,
+        export=await ask(read_exports),
         gated=audio["skipped"].get(AudioCopyState.GATED, 0),
         tokens=tokens,
         browser=next((token for token in tokens if token["current"]), None),

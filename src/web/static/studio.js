@@ -240,6 +240,7 @@ function takeUploads() {
 
 const FIRST_MS = 100;
 const BETWEEN_MS = 1000;
+const BUSY_MS = 3000;
 const MOST_ROWS = 100;
 const REOPEN_MS = 3000;
 let timer = null;
@@ -291,6 +292,7 @@ function reopen({ target }) {
 if (document.querySelector("[data-live]")) {
   follow();
   document.addEventListener("visibilitychange", follow); // each stream begins with a hint, so the page catches up
+  setInterval(() => { if (!document.hidden && document.querySelector("[data-busy]")) readSoon(); }, BUSY_MS); // no hint comes of it
   document.addEventListener("scrollend", () => { if (rows().length > MOST_ROWS) readSoon(); });
 }
 countTyping(document);
