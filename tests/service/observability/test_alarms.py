@@ -7,8 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from service.wiring.bootstrap import Container
+from web.app import PAGES
 
 PROMTOOL = shutil.which("promtool")
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -34,6 +36,18 @@ def test_each_alarm_fires_in_its_case_and_none_while_all_is_well() -> None:
         check=False,
     )
     assert rules.returncode == 0, rules.stdout
+
+
+def test_each_alarm_leads_to_a_section_of_the_docs_and_to_screens_that_exist() -> None:
+    docs = DEPLOY.parent / "docs"
+    rules = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]
+    for rule in rules:
+        page, _, section = rule["annotations"]["runbook_url"].rpartition("/")[2].partition("#")
+        headings = re.findall(r"^#+ (.+)$", (docs / page).read_text(), re.MULTILINE)
+        assert section in {heading.lower().replace(" ", "-") for heading in headings}, rule["alert"]
+    screens = [rule["annotations"]["console"] for rule in rules if "console" in rule["annotations"]]
+    paths = {route.path for page in PAGES for route in page.router.routes}
+    assert {screen.partition("}}")[2].partition("?")[0] for screen in screens} <= paths
 
 
 def test_alarms_and_dashboard_name_only_metrics_that_exist(container: Container) -> None:
