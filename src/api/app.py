@@ -33,6 +33,7 @@ from api.routers import (
     oauth,
     profile,
     records,
+    track_batches,
     track_writes,
     tracks,
 )
@@ -44,6 +45,7 @@ KINDS: Final[tuple[ShownKind[Any], ...]] = (TRACKS, LIKES, COMMENTS, PROFILES, *
 ROUTERS: Final = (
     tracks.router,
     tracks.artists,
+    track_batches.router,
     track_writes.router,
     likes.router,
     comments.router,

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -110,6 +111,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     application.NotInAlbumsError: Reply(400, "not_in_albums"),
     application.RecordNotReadError: Reply(409, "record_not_read"),
     application.TitleTakenError: Reply(409, "title_taken", ("album_id",)),
+    application.TracksRefusedError: Reply(409, "rows_refused", ("rows",)),
     application.TooManyTracksError: Reply(409, "too_many_tracks", ("number", "limit")),
     track.TooManyItemsError: Reply(400, "too_many_items", ("limit",)),
     track.AlreadyInListError: Reply(409, "already_in_list"),
@@ -256,8 +258,15 @@ def response_to(error: Exception) -> Response:
 
 def body_of(error: Exception) -> dict[str, Any]:
     reply = reply_for(error)
-    fields = {name: getattr(error, name) for name in reply.fields if hasattr(error, name)}
+    fields = {name: _in_body(getattr(error, name)) for name in reply.fields if hasattr(error, name)}
     return {"detail": {"error": reply.code, "message": message_of(error, reply), **fields}}
+
+
+def _in_body(value: Any) -> Any:
+    """Return a value of an error; errors of several subjects, by their ids, each as its own body."""
+    if not isinstance(value, Mapping):
+        return value
+    return [{"id": subject_id, **body_of(each)["detail"]} for subject_id, each in value.items()]
 
 
 def message_of(error: Exception, reply: Reply) -> str:

@@ -1,5 +1,6 @@
 """Refusals of use cases. The docstring is the message; api/error_responses.py has the status and the code."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aggregates.errors import ServiceError
@@ -49,6 +50,13 @@ class TitleTakenError(ApplicationError):
     """Album {album_id} of this account has this title. Nothing was changed; edit that album, or choose another title."""
 
     album_id: int
+
+
+@dataclass(eq=False)
+class TracksRefusedError(ApplicationError):
+    """Some of these tracks cannot be changed so: `rows` says why. None was changed."""
+
+    rows: Mapping[int, ServiceError]
 
 
 @dataclass(eq=False)

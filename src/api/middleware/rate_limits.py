@@ -114,6 +114,10 @@ FREE: Final = frozenset({"/healthz", "/readyz", "/metrics", "/oauth-client-metad
 SIGN_IN: Final = frozenset({"/auth/app-password", "/auth/login", "/auth/callback"})
 
 
+LARGE: Final = frozenset({("POST", "/tracks"), ("PATCH", "/tracks")})
+"""What counts as an upload: a file, and edits of up to a hundred tracks."""
+
+
 class RateLimits:
     """The limits per minute of RATE_LIMITS: per principal (or per address without one), for uploads, sign-ins, audio, artwork and exports.
 
@@ -138,9 +142,7 @@ class RateLimits:
             self._count(request, self._sign_ins, address_of(request))
         elif path.startswith(BYTES):
             self._count(request, self._files, key)
-        elif (request.method, path) == ("POST", "/tracks") or (
-            request.method == "PUT" and path.endswith("/audio")
-        ):
+        elif (request.method, path) in LARGE or (request.method == "PUT" and path.endswith("/audio")):
             self._count(request, self._uploads, key)
         else:
             self._count(request, self._requests, key)

@@ -104,8 +104,8 @@ Gate = Annotated[
 Title = Annotated[str, AfterValidator(checked_title), Field(description=f"1 to {TITLE_BYTES} bytes")]
 
 
-class TrackFields(BaseModel):
-    """What an upload and an edit may say of a track."""
+class PlainFields(BaseModel):
+    """What may be said of a track without a look at anything else."""
 
     title: Title = ""
     album: Annotated[str | None, AfterValidator(checked_album)] = Field(
@@ -114,19 +114,24 @@ class TrackFields(BaseModel):
     description: Annotated[str | None, AfterValidator(checked_description)] = Field(
         None, description=f"at most {DESCRIPTION_BYTES} bytes; empty clears"
     )
-    features: Texts = Field((), description=f"at most {MAX_FEATURES} handles or DIDs")
     tags: Annotated[Texts, AfterValidator(checked_tags)] = Field(
         (), description=f"at most {MAX_TAGS} of at most {TAG_CHARACTERS} characters"
     )
     self_labels: Annotated[Texts, AfterValidator(checked_self_labels)] = Field(
         (), description=f"at most {MAX_SELF_LABELS} of at most {SELF_LABEL_BYTES} bytes"
     )
-    support_gate: Gate = Field(None, description="who may play the track; null or empty clears")
     unlisted: Flag = Field(False, description="whether lists and searches leave the track out")
     downloads: Downloads = Field(
         Downloads.OPEN,
         description="who may download the audio, of those who may play it; empty is open",
     )
+
+
+class TrackFields(PlainFields):
+    """What an upload and an edit may say of a track."""
+
+    features: Texts = Field((), description=f"at most {MAX_FEATURES} handles or DIDs")
+    support_gate: Gate = Field(None, description="who may play the track; null or empty clears")
 
 
 class UploadFields(TrackFields):
@@ -152,6 +157,13 @@ class EditFields(CoverChanges, TrackFields):
     comments: Flag | None = Field(
         None, description="whether people may comment on it; empty is as the artist has set it for all tracks"
     )
+
+
+class EditRow(Changes, PlainFields):
+    """One of the tracks that are edited together, decided on this `version` of it."""
+
+    id: Annotated[int, Strict()]
+    version: Annotated[int, Strict()]
 
 
 async def features_of(names: tuple[str, ...], artists: FeaturedArtists, artist: str) -> tuple[Feature, ...]:

@@ -4,7 +4,7 @@ That is found before the command runs: the public copy has to be there when it c
 or where the command was decided on another version of the track.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from aggregates.errors import TrackError
 from aggregates.track import Track, media_cids
 from aggregates.values import (
     ARTIST_BYTES,
@@ -23,6 +24,7 @@ from aggregates.values import (
     checked_artist,
 )
 from application.authorization import require_no_duplicate
+from application.errors import ApplicationError, TracksRefusedError
 from application.lists.albums import follow_album_text
 from application.subjects import ChangeOn, On, find, load_owned, new_record, owner_of
 from eventstore.change import copied
@@ -146,6 +148,21 @@ def change_track(unit: UnitOfWork, command: ChangeOn[Track], reserved: Reserved)
     unit.save(track)
     follow_album_text(unit, track, album)
     return track
+
+
+def change_tracks(
+    unit: UnitOfWork, commands: Sequence[ChangeOn[Track]], reserved: Reserved
+) -> Sequence[Track]:
+    """Change all of these tracks, or none; raises TracksRefusedError with each that is refused."""
+    changed, refused = [], {}
+    for command in commands:
+        try:
+            changed.append(change_track(unit, command, reserved))
+        except (ApplicationError, TrackError) as error:
+            refused[command.id] = error
+    if refused:
+        raise TracksRefusedError(refused)
+    return changed
 
 
 def delete_track(unit: UnitOfWork, on: On[Track]) -> Track:

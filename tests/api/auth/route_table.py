@@ -44,6 +44,7 @@ ROUTES = {
     "GET /artists": OPEN,
     "GET /artists/{artist}": OPEN,
     "POST /tracks": Row(Who.OWN, SONG),
+    "PATCH /tracks": Row(Who.OWN, {"json": {"edits": [{"id": 1, "version": 1, "title": "x"}]}}),
     "GET /tracks/{track_id}": OPEN,
     "PATCH /tracks/{track_id}": Row(Who.TRACK, {"json": {"title": "x"}}),
     "DELETE /tracks/{track_id}": TRACK,
