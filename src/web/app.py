@@ -37,7 +37,7 @@ from web.ask import (
 )
 from web.pages import comments, docs, pds, public, sharing
 from web.pages.ops import actions, deliveries, now, people, repairs
-from web.pages.studio import history, lists, my_tracks, reactions, record, subject, track
+from web.pages.studio import history, lists, my_tracks, reactions, record, subject, table, track
 from web.pages.studio.waiting import KINDS, LISTS
 from web.rendering import Viewer, address_of, page_headers, rendered, viewer_in_cookie
 
@@ -148,7 +148,7 @@ async def _route(
     await (for_programs() if is_program else all_).app(scope, receive, send)
 
 
-PAGES: Final = (comments, my_tracks, track, reactions, docs, now, deliveries, repairs, people, actions)
+PAGES: Final = (comments, my_tracks, table, track, reactions, docs, now, deliveries, repairs, people, actions)
 ROUTERS: Final = (
     rendering.static,
     sharing.router,

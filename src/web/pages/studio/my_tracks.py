@@ -72,7 +72,7 @@ async def show_my_tracks(
     return render(
         "studio/my_tracks.html",
         tracks=tracks,
-        others=await _selected(ask, unlisted, deleted=mark == DELETED),
+        others=await selected(ask, unlisted, deleted=mark == DELETED),
         cursor=None if has_none else page["cursor"],
         counts=by_mark,
         tasks=await tasks_of(ask, lane["reason"]) if counts is not None else [],
@@ -95,7 +95,7 @@ async def confirm(
     action: str = "copy",
     ids: Ids = [],  # noqa: B006 - never changed
 ) -> Response:
-    tracks = await _selected(ask, ids)
+    tracks = await selected(ask, ids)
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for track in tracks:
         groups.setdefault(track["audio_copy"], []).append(track)
@@ -140,14 +140,12 @@ async def show_copies(
     ids: Ids = [],  # noqa: B006 - never changed
     failed: Annotated[list[int], Query()] = [],  # noqa: B006 - never changed
 ) -> Response:
-    tracks = await _selected(ask, ids)
+    tracks = await selected(ask, ids)
     done = [track for track in tracks if track["audio_copy"] in ENDED]
     return render("studio/copies.html", tracks=tracks, done=done, failed=failed)
 
 
-async def _selected(
-    ask: Ask[Principal], ids: Sequence[int], *, deleted: bool = False
-) -> list[dict[str, Any]]:
+async def selected(ask: Ask[Principal], ids: Sequence[int], *, deleted: bool = False) -> list[dict[str, Any]]:
     if not ids:
         return []
     wanted = list(dict.fromkeys(ids))[:MOST_ROWS]
