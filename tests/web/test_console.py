@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from html import unescape
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from api.middleware.http_layer import over_http
 from bench.console import SCREENS as MEASURED
@@ -263,6 +263,20 @@ NAV = re.compile(r'<nav class="console-nav".*?</nav>', re.DOTALL)
 
 def test_each_screen_is_small_while_ten_thousand_records_fail(world, admin):
     fill(world.log, Outage())
+def test_the_title_and_the_icon_of_each_screen_show_trouble_until_it_is_over(admin, world):
+    def marks(screen):
+        page = admin.get(screen).text
+        icon = re.search(r'<link rel="icon"[^>]+ id="icon" data-live href="[^"]+/(\w+).svg">', page)
+        return "⚠" in page.split("</title>")[0], icon[1], "zzz.example does not answer" in page
+
+    assert {marks(screen) for screen in SCREENS[:-1]} == {(False, "mark", False)}
+    failing = {"host": "https://zzz.example", "failing_since": datetime.now(UTC), "first_error": "e"}
+    world.execute(insert(pds_host).values(failing))
+    assert {marks(screen) for screen in SCREENS[:-1]} == {(True, "trouble", True)}
+    world.execute(update(pds_host).values(paused=True))
+    assert marks("/ops/records") == (False, "mark", False)
+
+
     (nav,) = NAV.findall(admin.get("/ops").text)
     screens = {page for page, _ in MEASURED.values()} | set(re.findall(r'href="(/ops[^"]*)"', nav))
     sizes = {}

@@ -35,7 +35,7 @@ function showWhetherStale(isStale) {
   notice.hidden = !isStale;
 }
 
-if (document.querySelector("[data-live]")) {
+if (document.querySelector(".console-main [data-live]")) {
   plan(pause);
   document.addEventListener("visibilitychange", () => {
     pause = SHORTEST_PAUSE_MS;

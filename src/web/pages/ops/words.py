@@ -15,6 +15,7 @@ from api.responses.states import (
     MirrorState,
     VerdictKind,
 )
+from api.routers.ops.work import read_trouble
 from api.routers.tracks import Wanted, list_artists, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
@@ -70,8 +71,10 @@ class Show:
     async def __call__(
         self, template: str, *, audit: Sequence[Mapping[str, Any]] = (), **values: Any
     ) -> Response:
+        trouble = (await self._ask(read_trouble))["sentence"]
         handles = await handles_of(self._ask, _dids_in([audit, values]))
-        return self._render(template, handles=handles, audit=[entry(row) for row in audit], **values)
+        told = [entry(row) for row in audit]
+        return self._render(template, handles=handles, audit=told, trouble=trouble, **values)
 
 
 ShowDep = Annotated[Show, Depends()]
