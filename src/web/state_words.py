@@ -76,9 +76,10 @@ class Meaning(BaseModel):
 
 
 class OfRecord(BaseModel):
-    """What operators read of a record; `next` is when it is tried again where no time is known."""
+    """What operators read of a record; `next` is when it is tried again where no time is known, `advice` what they do."""
 
     label: str
+    advice: str
     tone: str = "bad"
     next: str = "once a person has decided"
 

@@ -234,9 +234,9 @@ def test_records_that_wait_for_a_person_are_named_with_since_when(admin, world, 
     assert health(admin) == ("wait", "Deliveries go through; 3 records wait.", oldest)
     found = waits(admin)
     assert found["Refused by the PDS"][0] == "2 of 1 artist"
-    assert "Ask the artists to change what the PDS refuses" in found["Refused by the PDS"][1]
+    assert "Ask the artist to change what the PDS refuses" in found["Refused by the PDS"][1]
     assert found["Held"][0] == "1 of 1 artist"
-    assert found["Held"][1].endswith("Nothing: their artists decide about them.")
+    assert found["Held"][1].endswith("Nothing: its artist decides about it.")
 
 
 def test_a_record_that_is_tried_again_at_a_host_that_works_is_not_called_well(admin, world, alice, bob):

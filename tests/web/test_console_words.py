@@ -3,13 +3,15 @@
 import re
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from aggregates.account import Account
 from aggregates.published import event_classes
+from api.responses.states import LaneState, MirrorReason
 from application.operators import APPLY, CANCEL, END_TOKENS, LIFT, PLAN, RETRY, TAKEDOWN
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
+from outbox.mirror.tables import mirror_lane, mirror_target
 from outbox.operations.operators import Action
 from projections.tracks.table import tracks
 from service.cli.recovered import RECOVERED
@@ -54,6 +56,22 @@ def test_a_record_is_listed_while_the_read_model_has_no_row_of_its_track(admin, 
     row = row_of(admin.get("/ops/records").text, refused)
     assert "Its title is not known" in row
     assert "InvalidRecord" in row
+
+
+def test_a_record_that_needs_another_consent_says_what_to_do_also_on_the_first_screen(admin, world, refused):
+    world.execute(update(mirror_target).values(reason=MirrorReason.NEEDS_CONSENT))
+    advice = "Ask the artist to sign in again, and to allow records of this kind."
+    assert advice in admin.get("/ops").text
+    assert advice in row_of(admin.get("/ops/records").text, refused)
+
+
+def test_no_record_is_answered_with_a_route_or_a_command(admin, world, alice, refused):
+    for lane in LaneState:
+        world.execute(update(mirror_lane).where(mirror_lane.c.did == alice.did).values(state=lane))
+        upload(admin, alice, seed=10 + list(LaneState).index(lane))
+        for screen in ("/ops/records", f"/ops/tracks/{refused['id']}", f"/ops/lanes/{alice.did}"):
+            text = admin.get(screen).text.split('class="console-main"')[1]
+            assert not re.search(r"<code>(GET|POST|PUT|PATCH|DELETE|mastertape) ", text), (lane, screen)
 
 
 def row_of(page, track):

@@ -53,7 +53,7 @@ def health(overview: Mapping[str, Any], first: Mapping[str, Any] | None) -> Heal
     some = "Deliveries" if waiting <= ready else "Few deliveries" if ready else "No deliveries"
     records = sum(each["records"] for each in overview["waits"])
     is_for_artists = all(
-        each["state"] == MirrorState.PARKED and BY_REASON[each["reason"]].mark is Mark.WAITING
+        each["state"] == MirrorState.PARKED and _mark_of(each["reason"]) is Mark.WAITING
         for each in overview["waits"]
     )
     return Health(
@@ -62,6 +62,10 @@ def health(overview: Mapping[str, Any], first: Mapping[str, Any] | None) -> Heal
         min((each["since"] for each in overview["waits"] if each["since"]), default=None),
         "Since" if records == 1 else "The first since",
     )
+
+
+def _mark_of(reason: str) -> Mark:
+    return BY_REASON[reason].mark if reason in BY_REASON else Mark.WAITING  # a sign-in that allows more
 
 
 CAUSES: Final = 5

@@ -101,22 +101,16 @@ WAITS: Final[Mapping[str, MirrorReason | LaneState]] = {
 """Why a lane or a record waits: each says what it is."""
 SERVICE_ALONE: Final = "service"
 """The `audio_storage` of a track whose audio its PDS does not have."""
-_REFERS: Final = "as "
-"""How an exit begins that names another state's."""
-_ENDS_REFUSAL: Final = (
-    "the owner replaces the audio: `PUT /tracks/{id}/audio`; or has it uploaded again: "
-    "`POST /tracks/{id}/migrate-to-pds`"
-)
 
 
 @dataclass(frozen=True)
 class RecordWords:
-    """`next` says when it is tried again where no time is known."""
+    """`next` says when it is tried again where no time is known; `advice` is what an operator does, where it waits for more than the relay."""
 
     tone: str
     label: str
     why: str
-    ends: str | None
+    advice: str | None
     next: str
 
 
@@ -126,7 +120,7 @@ def record_words(mirror: Mapping[str, Any], *, is_audio_refused: bool = False) -
     words = WORDS.records[state]
     if is_audio_refused and state is MirrorState.DELIVERED:
         phrase = f"{state.phrase}; {AudioCopyState.FAILED.phrase}"
-        return RecordWords("bad", AUDIO_REFUSED, phrase, _ENDS_REFUSAL, words.next)
+        return RecordWords("bad", AUDIO_REFUSED, phrase, words.advice, words.next)
     why = state.phrase
     if reason in WAITS:
         why = WAITS[reason].phrase
@@ -134,7 +128,8 @@ def record_words(mirror: Mapping[str, Any], *, is_audio_refused: bool = False) -
         why = f"the PDS answered {reason}; the relay tries again"
     elif reason is not None:
         why = f"{why}: {reason}"
-    return RecordWords(words.tone, words.label, why, _ends(state, reason), words.next)
+    advice = None if state in {MirrorState.DELIVERED, MirrorState.PENDING} else about_wait(mirror)
+    return RecordWords(words.tone, words.label, why, advice, words.next)
 
 
 def is_audio_refused(track: Mapping[str, Any], mirror: Mapping[str, Any]) -> bool:
@@ -149,16 +144,6 @@ def rows_in_words(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**each, "words": record_words(each, is_audio_refused=True)} for each in records]
 
 
-def _ends(state: MirrorState, reason: str | None) -> str | None:
-    if state in {MirrorState.DELIVERED, MirrorState.PENDING}:  # neither waits for anything but the relay
-        return None
-    known = WAITS.get(reason or "")
-    if known is not None and known.exit and not known.exit.startswith(_REFERS):
-        return known.exit
-    return state.exit
-
-
-BY_ITSELF: Final = "Nothing: it is tried again by itself, ever more rarely."
 ABOUT_KIND: Final[Mapping[Any, str]] = {
     **WORDS.causes,
     **{kind: BY_REASON[state].advice for kind, (state, _) in PARKING.items()},
@@ -171,21 +156,19 @@ NONE_WAITS: Final = "Nothing: no record waits for it any more."
 
 
 def about_cause(cause: Mapping[str, Any]) -> str:
+    if (cause["phase"], cause["kind"]) == ("upload", VerdictKind.REJECTED):
+        return WORDS.records[MirrorState.DELIVERED].advice
     if not cause["records"] and cause["kind"] not in PARKING:
         return NONE_WAITS
-    return OUR_FAULT if cause["error"] in OUR_ERRORS else ABOUT_KIND.get(cause["kind"], BY_ITSELF)
+    if cause["error"] in OUR_ERRORS:
+        return OUR_FAULT
+    return ABOUT_KIND.get(cause["kind"], WORDS.records[MirrorState.PENDING].advice)
 
 
 def about_wait(wait: Mapping[str, Any]) -> str:
-    """Say what an operator does about records that wait, or that fail, for one reason."""
-    match wait["state"]:
-        case MirrorState.PARKED:
-            return BY_REASON[wait["reason"]].advice
-        case MirrorState.REJECTED:
-            return ABOUT_KIND[VerdictKind.REJECTED]
-        case MirrorState.PENDING:
-            return BY_ITSELF
-    return "Nothing: their artists decide about them."
+    """Say what an operator does about a record, or about all that wait or fail for one reason."""
+    lane = BY_REASON.get(wait["reason"]) if wait["state"] == MirrorState.PARKED else None
+    return lane.advice if lane is not None else WORDS.records[wait["state"]].advice
 
 
 def about_host(host: Mapping[str, Any]) -> str:
