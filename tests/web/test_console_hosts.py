@@ -18,7 +18,7 @@ from web.rendering import age, coming, relative
 from web.state_words import BY_REASON
 
 AT_HOST = f"/ops/lanes?host={HOST}"
-BUTTONS = re.compile(r'<button class="button quiet small">([^<]+)</button>')
+BUTTONS = re.compile(r'name="only" [^>]+>([^<]+)<')
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def away(world, alice, client):
     return track
 
 
-def asks(admin, **form):
-    return admin.post("/ops/actions", data=form)
+def asks(admin, action, back):
+    return admin.post("/ops/actions", data={"only": f"{action} host={HOST}", "back": back})
 
 
 def test_a_host_that_fails_is_tried_again_at_once(admin, world, away):
@@ -45,7 +45,7 @@ def test_a_host_that_fails_is_tried_again_at_once(admin, world, away):
         assert "Resume" not in offered, screen
     world.deliver()
     assert world.record(away) is None, "it is not due yet"
-    asked = asks(admin, action="retry", host=HOST, back=AT_HOST)
+    asked = asks(admin, "retry", AT_HOST)
     assert_runs_only_our_files(asked)
     assert "Try 1 account again now?" in asked.text
     done = admin.post("/ops/actions", data=hidden(asked) | {"reason": "it is back"})
@@ -55,14 +55,14 @@ def test_a_host_that_fails_is_tried_again_at_once(admin, world, away):
     assert world.record(away) is not None
     assert "Nothing is left that can be sent now" in admin.get(str(done.url)).text
     assert "it is back" in admin.get("/ops/audit").text
-    assert BUTTONS.findall(admin.get(AT_HOST).text) == ["Pause", "Show"]
+    assert set(BUTTONS.findall(admin.get(AT_HOST).text)) == {"Pause"}
 
 
 @pytest.mark.usefixtures("alice")
 @pytest.mark.parametrize("action", ["resume", "retry", "probe", "redrive"])
 def test_what_would_touch_nothing_is_not_offered(admin, world, action):
     world.deliver()
-    asked = asks(admin, action=action, host=HOST, back="/ops/hosts")
+    asked = asks(admin, action, "/ops/hosts")
     assert "Nothing to do" in asked.text
     assert 'action="/ops/actions"' not in asked.text
     assert 'href="/ops/hosts">Back</a>' in asked.text
@@ -70,14 +70,14 @@ def test_what_would_touch_nothing_is_not_offered(admin, world, action):
 
 @pytest.mark.usefixtures("alice")
 def test_a_host_is_paused_and_resumed(admin):
-    asked = asks(admin, action="pause", host=HOST, back=AT_HOST)
+    asked = asks(admin, "pause", AT_HOST)
     assert "Pause 1 account?" in asked.text
     assert "Paused: 1" in admin.post("/ops/actions", data=hidden(asked) | {"reason": "r"}).text
     now = admin.get("/ops").text
     assert f"{HOST} is paused." in now
     assert BUTTONS.findall(now) == ["Resume"]
     assert 'href="/ops/audit?type=OperatorActed">Who paused it, and why' in admin.get(AT_HOST).text
-    asked = asks(admin, action="resume", host=HOST, back=AT_HOST)
+    asked = asks(admin, "resume", AT_HOST)
     assert "Resume 1 account?" in asked.text
     assert "Resumed: 1" in admin.post("/ops/actions", data=hidden(asked) | {"reason": "r"}).text
     assert "Who paused it" not in admin.get(AT_HOST).text

@@ -99,7 +99,8 @@ def test_a_record_that_is_delivered_without_its_audio_says_both(admin, world, al
 
 @pytest.mark.usefixtures("refused")
 def test_the_audit_says_who_did_what_to_whom_why_and_when(admin, alice):
-    form = {"action": "pause", "did": alice.did, "expected": "1", "reason": "they asked for it"}
+    on = f"did={alice.did}"
+    form = {"action": "pause", "on": on, "expected": "1", "reason": "they asked for it"}
     admin.post("/ops/actions", data=form)
     page = admin.get("/ops/audit").text
     (entry,) = (each for each in page.split("<li>") if "they asked for it" in each)

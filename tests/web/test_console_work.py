@@ -116,10 +116,12 @@ def test_work_that_fails_is_named_first_with_its_reason_and_its_progress_shown(w
     assert "the PDS is gone" in failed
     assert f'href="/ops/accounts/{did_of("two")}"' in failed
     assert f'href="/ops/accounts/{did_of("one")}"' not in failed
-    (retry,) = re.findall(r'action="(/ops/jobs/\d+/retry)"', failed)
-    asked = admin.post(retry)
-    assert "Try this job again?" in asked.text
-    assert "the PDS is gone" not in admin.post(retry, data=hidden(asked) | {"reason": "it is back"}).text
+    (retry,) = re.findall(r'name="only" value="(retry job=\d+)"', failed)
+    asked = admin.post("/ops/actions", data={"only": retry, "back": "/ops/jobs"})
+    assert "Try 1 job again?" in asked.text
+    again = admin.post("/ops/actions", data=hidden(asked) | {"reason": "it is back"})
+    assert again.url.path == "/ops/jobs"
+    assert "the PDS is gone" not in again.text
     assert "had tried again the job" in re.sub(r"<[^>]+>", "", admin.get("/ops/audit").text)
 
 

@@ -91,7 +91,7 @@ class TooWideError(ServiceError):
 
 @dataclass(frozen=True)
 class Selector:
-    """The account or the host that an operation is for; `error` and `cause` restrict it to records that last failed so.
+    """The account or the host that an operation is for; `error` and `cause` restrict it to records that last failed so, `record` to one by its URI.
 
     A host may be named without its scheme.
     """
@@ -100,6 +100,7 @@ class Selector:
     host: str | None = None
     error: str | None = None
     cause: str | None = None
+    record: str | None = None
 
     @classmethod
     def named(cls, did_or_host: str) -> Self:
@@ -160,6 +161,7 @@ def progress_of(database: Database, action: Action, selector: Selector) -> tuple
         these = of_selector(selector)
         if selector.cause is not None:  # records keep it until they succeed, or fail for another
             these.append(sa.or_(target.cause == selector.cause, upload.cause == selector.cause))
+        these += conditions(record=selector.record)
         return _records(connection, WAITS_FOR_ATTEMPT, *these), _records(connection, HAS_FAILED_AGAIN, *these)
 
 

@@ -13,6 +13,7 @@ from outbox.mirror.tables import (
     IS_FAILING,
     IS_TROUBLED,
     PAST,
+    SUBJECT,
     lane,
     mirror_target,
     target,
@@ -73,8 +74,14 @@ def conditions(
     error: str | None = None,
     state: str | None = None,
     cause: str | None = None,
+    record: str | None = None,
+    reason: str | None = None,
+    field: str | None = None,
 ) -> list[sa.ColumnElement[bool]]:
-    """Whether a record is of these that are named; an `error` and a `cause` are of its, or its upload's, last failure."""
+    """Whether a record is of these that are named; an `error` and a `cause` are of its, or its upload's, last failure.
+
+    `record` is its URI; a `field` is one that the PDS named when it refused the record.
+    """
     begins = f"{error}:"
     has_error = sa.or_(
         sa.and_(target.last_error.startswith(begins, autoescape=True), IS_OF_NEWEST),
@@ -86,8 +93,22 @@ def conditions(
         (STATE.in_((state,)), state),
         (CAUSE.in_((cause,)), cause),
         (has_error, error),
+        (_is_record(record or ""), record),
+        (REASON.in_((reason,)), reason),
+        (_is_refused_for(field or ""), field),
     )
     return [condition for condition, name in named if name is not None]
+
+
+def _is_record(uri: str) -> sa.ColumnElement[bool]:
+    did, _, place = uri.removeprefix("at://").partition("/")
+    collection, _, rkey = place.partition("/")
+    return sa.and_(target.did == did, target.collection == collection, target.rkey == rkey)
+
+
+def _is_refused_for(field: str) -> sa.ColumnElement[bool]:
+    is_named = target.last_error.contains(field, autoescape=True)
+    return sa.and_(target.state == TargetState.REJECTED, IS_OF_NEWEST, is_named)
 
 
 def failing(*, after: Place | None = None, limit: int, **which: str | None) -> sa.Select[Any]:
@@ -102,6 +123,20 @@ def undelivered(
 
     `refused_audio` selects the ids of those whose bytes were refused.
     """
+    return _records(*_undelivered(refused_audio, **which), *_follows(after), limit=limit)
+
+
+def accounts_hit(
+    refused_audio: sa.Select[Any], *, after: str, limit: int, **which: str | None
+) -> sa.Select[*tuple[Any, ...]]:
+    """Select the accounts of the records that `undelivered` selects, by their DIDs, with how many records of each."""
+    records = sa.func.count(SUBJECT.distinct()).label("records")
+    found = sa.select(target.did, records).select_from(TARGETS_AT_WORK).group_by(target.did)
+    these = found.where(*_undelivered(refused_audio, **which), target.did > after)
+    return these.order_by(target.did).limit(limit)
+
+
+def _undelivered(refused_audio: sa.Select[Any], **which: str | None) -> list[sa.ColumnElement[bool]]:
     did = which.get("did")
     of_account = () if did is None else (upload.did == did,)
     refused = refused_audio.where(*of_account)
@@ -109,7 +144,7 @@ def undelivered(
     is_undelivered = sa.or_(
         STATE != MirrorState.DELIVERED, sa.and_(~target.former, IS_FAILING, with_ids(refused))
     )
-    return _records(may_be, is_undelivered, *_follows(after), *conditions(**which), limit=limit)
+    return [may_be, is_undelivered, *conditions(**which)]
 
 
 def waiting(did: str, *, limit: int) -> sa.Select[Any]:

@@ -60,7 +60,8 @@ function replace(shown, fresh) {
 
 // Where a link leads, what a button sends, or what the element is called: its text may change.
 function meaning(element) {
-  const sent = element.form && `${element.form.getAttribute("action")}?${new URLSearchParams(new FormData(element.form))}`;
+  const by = element.type === "submit" ? element : null; // one form may have a button in each row
+  const sent = element.form && `${element.form.getAttribute("action")}?${new URLSearchParams(new FormData(element.form, by))}`;
   return [element.tagName, element.getAttribute("href") ?? sent ?? element.getAttribute("aria-label") ?? element.textContent].join(" ");
 }
 

@@ -39,6 +39,7 @@ def test_lanes_are_listed_page_by_page_with_what_waits(world, client, admin, ali
     assert second["cursor"] is None
     assert (lanes[alice.did]["state"], lanes[alice.did]["waiting"]) == ("ready", {"pending": 1})
     assert (lanes[bob.did]["state"], lanes[bob.did]["waiting"]) == ("auth_required", {"parked": 1})
+    assert read(client, admin, "/ops/lanes", did=bob.did)["items"] == [lanes[bob.did]]
     parked = read(client, admin, "/ops/lanes", state="auth_required", host=HOST)["items"]
     assert [lane["did"] for lane in parked] == [bob.did]
 
@@ -80,6 +81,52 @@ def test_failures_are_found_by_error_and_driven_again(world, client, admin, alic
     world.deliver()
     left = read(client, admin, "/ops/failures")["items"]
     assert [each["track_id"] for each in left] == [other["id"]]
+
+
+def test_one_record_is_driven_again_by_its_uri_and_its_owner_reads_who_did_it(world, client, admin, alice):
+    one, two = rejected(world, client, alice, 1, 2)
+    redrive = {"action": "redrive", "record": two["atproto_record_uri"], "reason": "it fits now"}
+    assert act(client, admin, "/ops/failures", **redrive, dry_run=True).json()["affected"] == 1
+    assert act(client, admin, "/ops/failures", **redrive, expected=1).json()["affected"] == 1
+    progress = {"action": "redrive", "record": two["atproto_record_uri"]}
+    assert read(client, admin, "/ops/progress", **progress)["waiting"] == 1
+    world.deliver()
+    assert [world.record(track) is not None for track in (one, two)] == [False, True]
+    assert read(client, admin, "/ops/progress", **progress)["waiting"] == 0
+    (entry,) = read(client, alice, "/audit", type="OperatorActed")["items"]
+    assert "it fits now" in str(entry["changes"])
+    for unknown in (f"at://{alice.did}/fm.plyr.track/none", f"at://{alice.did}"):
+        found = act(client, admin, "/ops/failures", action="redrive", record=unknown, dry_run=True)
+        assert found.json()["affected"] == 0
+    assert act(client, admin, "/ops/failures", action="redrive", record="none").status_code == 404
+
+
+def test_accounts_are_listed_by_what_keeps_their_records_page_by_page(world, client, admin, alice, bob):
+    rejected(world, client, alice, 1, 2)
+    (refused,) = rejected(world, client, bob, 3, error="SomethingElse")
+    with world.database.write() as connection:
+        park_lane(connection, bob.did)
+    upload(client, bob, seed=4)
+
+    def hit(**which):
+        body = read(client, admin, "/ops/failures", by="account", **which)
+        return [(each["did"], each["records"]) for each in body["accounts"]], body["cursor"]
+
+    everyone = [(alice.did, 2), (bob.did, 2)]
+    assert hit() == (everyone, None)
+    first, cursor = hit(limit=1)
+    assert first == everyone[:1]
+    assert hit(limit=1, cursor=cursor) == (everyone[1:], None)
+    (cause,) = by_cause(client, admin, error="SomethingElse")
+    assert hit(cause=cause["id"]) == ([(bob.did, 1)], None)
+    assert hit(state="parked", reason="auth_required") == ([(bob.did, 1)], None)
+    assert hit(state="parked", reason="gone") == ([], None)
+    named = {"last_error": "InvalidRecord: Record/title must not be longer"}
+    is_one = mirror_target.c.subject_id == refused["id"]
+    world.execute(update(mirror_target).where(is_one).values(named))
+    assert hit(field="title") == ([(bob.did, 1)], None)
+    (found,) = read(client, admin, "/ops/failures", field="title")["items"]
+    assert found["track_id"] == refused["id"]
 
 
 def test_a_record_of_another_kind_fails_beside_the_track_with_its_id(world, client, admin, alice):

@@ -109,6 +109,8 @@ def sees_the_outage(page, pds):
     page.get_by_role("searchbox").fill("half a word")
     expect(page.get_by_role("heading", name=f"{pds.url} does not answer")).to_be_visible(timeout=60_000)
     expect(page.get_by_text(f"{RECORDS} waiting")).to_be_visible(timeout=60_000)
+    expect(page).to_have_title("⚠ Now · mastertape")
+    expect(page.locator("link#icon")).to_have_attribute("href", re.compile("trouble"))
     expect(page.locator("#now .lead")).to_have_text(re.compile("^Since "))
     expect(page.get_by_role("searchbox")).to_have_value("half a word")
     assert_good_in_every_view(page, "ops-outage")
@@ -138,11 +140,22 @@ def sees_what_waits(page, console, pds):
     page.goto(f"{console.url}/ops/records?host={pds.url}")
     expect(page.get_by_role("cell", name="On its way")).to_have_count(min(RECORDS, 50))
     assert_good_in_every_view(page, "ops-records")
+    box = page.get_by_role("checkbox").first
+    box.check()
+    with page.expect_response(page.url):
+        pass  # the screen has read itself again
+    expect(box).to_be_checked()
+    page.get_by_role("button", name="Redrive", exact=True).click()
+    expect(page.get_by_role("heading", name="Redrive 1 record?")).to_be_visible()
+    assert_good_in_every_view(page, "ops-confirm-record")
+    page.goto(f"{console.url}/ops/hit?host={pds.url}")
+    expect(page.get_by_role("heading", name="Who is hit")).to_be_visible()
+    assert_good_in_every_view(page, "ops-hit")
 
 
 def tries_the_host_again(page, console, pds, proxy):
     page.goto(f"{console.url}/ops/lanes?host={pds.url}")
-    page.get_by_role("button", name="Try again now").click()
+    page.get_by_role("region", name="Its state").get_by_role("button", name="Try again now").click()
     expect(page.get_by_role("heading", name="Try 1 account again now?")).to_be_visible()
     assert_good_in_every_view(page, "ops-confirm")
     page.get_by_label("Why").fill("the PDS is back")

@@ -146,11 +146,19 @@ class CauseRow(BaseModel):
     sample: SampleBody
 
 
+class HitRow(BaseModel):
+    """An account, and how many of its records are not delivered."""
+
+    did: str
+    records: int
+
+
 class FailuresBody(BaseModel):
-    """Some failing records or, by cause, some `causes`; and the cursor of the next page when there is one."""
+    """Some failing records or, by cause, some `causes`, by account some `accounts`; and the cursor of the next page when there is one."""
 
     items: list[FailureRow] = []
     causes: list[CauseRow] = []
+    accounts: list[HitRow] = []
     cursor: str | None
 
 
@@ -162,6 +170,7 @@ class OperationBody(BaseModel):
     host: Name | None = Field(None, description="the origin of a PDS; `did` wins over it")
     error: Name | None = Field(None, description="only records with this last error, in a redrive")
     cause: Name | None = Field(None, description="only records that fail for this cause, in a redrive")
+    record: Name | None = Field(None, description="only this record, by its URI, in a redrive")
     reason: Name | None = Field(None, description="why; the log keeps it")
     expected: int | None = Field(
         None,

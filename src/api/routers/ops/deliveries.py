@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
-from api.json_response import Page, cut
+from api.json_response import Page, body_from, cut
 from api.middleware.http_layer import over_http
 from api.openapi import errors, operation
 from api.pipeline.idempotent_request import Idempotent, result_of
@@ -21,6 +21,7 @@ from api.responses.ops.deliveries import (
     FOLLOWS_RECORD,
     FOLLOWS_TIME,
     FailuresBody,
+    HitRow,
     HostRow,
     LaneRow,
     OperatedBody,
@@ -41,12 +42,14 @@ from outbox.mirror.tables import IS_FAILING, IS_OPEN_JOB, NEVER, blob_job, uploa
 from outbox.operations.operators import Action, Operator, Selector, count, perform, progress_of, sent_at_once
 from outbox.views import overview
 from outbox.views.causes import causes
-from outbox.views.failures import failing, undelivered
+from outbox.views.failures import accounts_hit, failing, undelivered
 from projections.tracks.queries import AUDIO_COPY_STATE, AudioCopyState
 from projections.tracks.table import tracks
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
+CAUSE: Final = "cause"
+ACCOUNT: Final = "account"
 LANE_STATES: Final = (
     *LaneState,
     MirrorReason.PAUSED,
@@ -73,6 +76,7 @@ class HostsQuery(PageQuery):
 
 
 class LanesQuery(PageQuery):
+    did: Name | None = Field(None, description="of this account")
     host: Name | None = Field(None, description="at this PDS")
     state: Annotated[str, OneOf(LANE_STATES)] | None = Field(None, description="in this state")
 
@@ -82,9 +86,12 @@ class FailuresQuery(PageQuery):
     host: Name | None = Field(None, description="at this PDS")
     error: Name | None = Field(None, description="with this last error")
     state: Annotated[str, OneOf(tuple(MirrorState))] | None = Field(None, description="in this state")
+    reason: Name | None = Field(None, description="for this reason")
+    field: Name | None = Field(None, description="refused by a PDS that named this field of the record")
     cause: Name | None = Field(None, description="of this cause: its `id`")
-    by: Annotated[str, OneOf(("cause",))] | None = Field(
-        None, description="`cause`: answer with `causes`, the one met last first"
+    by: Annotated[str, OneOf((CAUSE, ACCOUNT))] | None = Field(
+        None,
+        description="`cause`: answer with `causes`, the one met last first; `account`: with the `accounts` of all undelivered records",
     )
     undelivered: bool = Field(
         False,
@@ -97,6 +104,7 @@ class ProgressQuery(BaseModel):
     did: Name | None = Field(None, description="to this account")
     host: Name | None = Field(None, description="to the accounts of this PDS")
     cause: Name | None = Field(None, description="to records that failed for this cause, in a redrive")
+    record: Name | None = Field(None, description="to this record, by its URI, in a redrive")
 
 
 @router.get("/ops/lanes")
@@ -108,6 +116,7 @@ def read_lanes(
     with services.database.read() as connection:
         found = overview.lanes(
             connection,
+            did=wanted.did,
             at=wanted.host,
             state=wanted.state,
             after=decoded_cursor(wanted.cursor) or "",
@@ -149,10 +158,12 @@ def read_failures(
 ) -> FailuresBody:
     """Read which records fail to reach their PDS, and why: rejected, failing, held, detached; or, by cause, why requests fail; or all that are undelivered."""
     limit = page_length(wanted.limit)
-    if wanted.by is not None:
+    if wanted.by == CAUSE:
         return _by_cause(services, wanted, limit)
+    which = wanted.model_dump(include={"did", "host", "error", "state", "reason", "field", "cause"})
+    if wanted.by == ACCOUNT:
+        return _by_account(services, which, decoded_cursor(wanted.cursor) or "", limit)
     after = parts_of(wanted.cursor, FOLLOWS_RECORD, 3)
-    which = wanted.model_dump(include={"did", "host", "error", "state", "cause"})
     records: Callable[..., Any] = partial(undelivered, _REFUSED_AUDIO) if wanted.undelivered else failing
     with services.database.read() as connection:
         found = connection.execute(records(**which, after=after, limit=limit + 1)).all()
@@ -170,13 +181,19 @@ def read_progress(
     Accounts wait after a resume or a retry while they have something to send, after a pause while their current record is sent, after a probe until
     they are found.
     """
-    which = Selector(wanted.did, wanted.host, cause=wanted.cause)
-    waiting, failing = progress_of(services.database, wanted.action, which)
+    waiting, failing = progress_of(services.database, wanted.action, _selector(wanted))
     return ProgressBody(action=wanted.action, waiting=waiting, failing=failing)
 
 
+def _by_account(services: Services, which: dict[str, str | None], after: str, limit: int) -> FailuresBody:
+    with services.database.read() as connection:
+        query = accounts_hit(_REFUSED_AUDIO, **which, after=after, limit=limit + 1)
+        rows, cursor = cut(connection.execute(query).all(), limit, attrgetter("did"))
+    return FailuresBody(accounts=[body_from(HitRow, row) for row in rows], cursor=cursor)
+
+
 def _by_cause(services: Services, wanted: FailuresQuery, limit: int) -> FailuresBody:
-    for name in ("did", "state"):
+    for name in ("did", "state", "reason", "field"):
         if getattr(wanted, name) is not None:
             raise InvalidFieldError(name, "must be absent with `by`: a cause is of all accounts of a host")
     after = parts_of(wanted.cursor, FOLLOWS_TIME, 2)
@@ -186,6 +203,12 @@ def _by_cause(services: Services, wanted: FailuresQuery, limit: int) -> Failures
         found = causes(connection, now, **which, after=after, limit=limit + 1)
     rows, cursor = cut(found, limit, lambda cause: time_cursor(cause.row.last_seen_at, cause.row.id))
     return FailuresBody(causes=[cause_row(each) for each in rows], cursor=cursor)
+
+
+def _selector(wanted: OperationBody | ProgressQuery, error: str | None = None) -> Selector:
+    """Return whom it is for; what is done to a record is recorded in its account."""
+    owner = (wanted.record or "").removeprefix("at://").partition("/")[0]
+    return Selector(wanted.did or owner or None, wanted.host, error, wanted.cause, wanted.record)
 
 
 @router.post("/ops/lanes", **operation(OperationBody, OperatedBody))
@@ -198,7 +221,7 @@ async def act(admin: Admin, services: ServicesDep, request: Idempotent) -> Respo
     """
 
     def operate(wanted: OperationBody) -> CommandResult:
-        which, action = Selector(wanted.did, wanted.host, wanted.error, wanted.cause), wanted.action
+        which, action = _selector(wanted, wanted.error), wanted.action
         at_once = sent_at_once(services.database, which) if action is Action.RESUME else None
         if wanted.dry_run:
             affected = count(services.database, action, which)

@@ -1,71 +1,154 @@
 """What admins do: each action is counted first, asks for a reason, and touches only what was counted."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Final
-from urllib.parse import urlencode
+from typing import Annotated, Any, Final
+from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import RedirectResponse
 
 from api.auth.authentication import admin
 from api.error_responses import error_response
-from api.requests.parameters import CommentId, JobId, TrackId
+from api.errors import UnparsableError
+from api.requests.parameters import CommentId, TrackId, number_of
+from api.responses.states import Action
 from api.routers.ops.accounts import AccountDid, read_tokens_of
 from api.routers.ops.deliveries import ProgressQuery, read_progress
-from web.ask import ApiDep, FormDep, OperatorAsk, PageRoute, RefusedError, wanted
+from web.ask import Api, ApiDep, Form, FormDep, OperatorAsk, PageRoute, RefusedError, wanted
 from web.pages.ops.deliveries import causes_of
 from web.pages.ops.words import AskedDep, ShowDep
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(admin)])
 
-SELECTOR: Final = ("did", "host", "cause")
+JOB: Final = "job"
+MOST_TARGETS: Final = 50
+"""As many as a table has rows; the address of their progress names them all."""
+ASKED_AGAIN: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+"""Refusals of one target, which the form shows beside it; the others are not touched by it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an action is for, as forms and addresses name it: `host=https://pds.example`, or a `did`, `cause`, `record` or `job`."""
+
+    text: str
+
+    @property
+    def kind(self) -> str:
+        return self.text.partition("=")[0]
+
+    @property
+    def name(self) -> str:
+        return self.text.partition("=")[2]
+
+    async def send(self, api: Api, action: str, key: str | None = None, **fields: object) -> Any:
+        """Perform the action on it or, with `dry_run`, count what it would change; raises RefusedError."""
+        if self.kind != JOB:
+            named = {"action": action, self.kind: self.name, **fields}
+            return (await api.send("POST", "/ops/lanes", named, key=key)).body
+        if "dry_run" not in fields:
+            here, why = f"/ops/jobs/{quote(self.name)}/retry", {"reason": fields["reason"]}
+            await api.send("POST", here, why, key=key)
+        return {"affected": 1, "sent_at_once": 0}
 
 
 @router.post("/ops/actions")
 async def act(form: FormDep, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> Response:
-    """Count what an action would change and ask; with the count in the form, do it."""
-    which = {name: form[name] for name in (*SELECTOR, "action") if form.get(name)}
-    changed = None
-    if (expected := form.number("expected")) is not None:
-        fields = {**which, "expected": expected, "reason": form.get("reason", "")}
-        try:
-            answer = await api.send("POST", "/ops/lanes", fields, key=form.get("key"))
-        except RefusedError as refused:
-            changed = refused.said_at(HTTPStatus.CONFLICT)
-        else:
-            done = {name: answer.body[name] for name in ("affected", "sent_at_once") if answer.body[name]}
-            address = urlencode({**which, **done, "back": _back(form)})
-            return RedirectResponse(f"/ops/progress?{address}", HTTPStatus.SEE_OTHER)
-    affected = (await api.send("POST", "/ops/lanes", {**which, "dry_run": True})).body["affected"]
+    """Count what an action would change, target by target, and ask; with the counts in the form, do it.
+
+    What was refused is counted and asked again; all else is done.
+    """
+    action, targets = _chosen(form)
+    done, refused = await _perform(form, api, action, targets) if "expected" in form else (None, {})
+    if done is not None and not refused:
+        if any(target.kind == JOB for target in targets):
+            return RedirectResponse(_back(form), HTTPStatus.SEE_OTHER)
+        asked = {"action": action, "on": [target.text for target in targets], **done, "back": _back(form)}
+        return RedirectResponse(
+            f"/ops/progress?{urlencode(asked, doseq=True, safe=':/=')}", HTTPStatus.SEE_OTHER
+        )
+    rows = [await _row(api, ask, action, target, refused.get(target, "")) for target in refused or targets]
     return await show(
         "ops/confirm.html",
-        affected=affected,
-        fields=which,
-        cause=next(iter(await causes_of(ask, cause=which["cause"])), None) if "cause" in which else None,
+        action=action,
+        rows=rows,
+        affected=sum(row["affected"] for row in rows),
+        done=done,
         back=_back(form),
-        changed=changed,
     )
+
+
+def _chosen(form: Form) -> tuple[str, list[Target]]:
+    """Return the action and its targets: those of the button in a row or, of the form's own buttons, what was ticked."""
+    action, _, one = form["only"].partition(" ") if "only" in form else (form.get("action", ""), "", "")
+    if action not in set(Action):
+        raise UnparsableError("The form cannot be read. Nothing was changed.")
+    targets = [Target(text) for text in ([one] if one else form.getlist("on"))]
+    if len(targets) > MOST_TARGETS:
+        raise UnparsableError(f"Tick at most {MOST_TARGETS} rows at a time. Nothing was changed.")
+    return action, targets
+
+
+async def _perform(
+    form: Form, api: Api, action: str, targets: Sequence[Target]
+) -> tuple[Counter[str], dict[Target, str]]:
+    """Return what was done in all, and why the API refused a target, which it has not touched."""
+    done, refused = Counter[str](), {}
+    reason = form.get("reason", "")
+    for number, (target, expected) in enumerate(zip(targets, form.getlist("expected"), strict=False)):
+        key = f"{form.get('key', '')}-{number}"
+        try:
+            told = await target.send(api, action, key, reason=reason, expected=number_of(expected))
+        except RefusedError as error:
+            refused[target] = error.said_at(*ASKED_AGAIN)
+        else:
+            done.update({name: told[name] or 0 for name in ("affected", "sent_at_once")})
+    return +done, refused
+
+
+async def _row(api: Api, ask: OperatorAsk, action: str, target: Target, refused: str) -> dict[str, Any]:
+    """Return a target as the form asks for it, with how much the action would change of it."""
+    try:
+        affected = (await target.send(api, action, dry_run=True))["affected"]
+    except RefusedError as error:
+        affected, refused = 0, error.said_at(*ASKED_AGAIN)
+    cause = await causes_of(ask, cause=target.name) if target.kind == "cause" else ()
+    return {"target": target, "affected": affected, "refused": refused, "cause": next(iter(cause), None)}
 
 
 @router.get("/ops/progress")
 async def show_progress(
-    ask: OperatorAsk, render: RenderDep, asked: AskedDep, affected: int = 0, sent_at_once: int = 0
+    *,
+    ask: OperatorAsk,
+    show: ShowDep,
+    asked: AskedDep,
+    on: Annotated[list[str], Query()] = [],  # noqa: B006 - never changed
+    affected: int = 0,
+    sent_at_once: int = 0,
 ) -> Response:
-    which = {name: asked[name] for name in ("action", *SELECTOR)}
-    progress = await ask(read_progress, wanted(ProgressQuery, **which))
-    left = progress["waiting"] + progress["failing"]
-    of_records = urlencode({name: asked[name] for name in ("did", "host")})
-    return render(
+    targets = [Target(text) for text in on[:MOST_TARGETS]]
+    action = wanted(ProgressQuery, action=asked["action"]).action
+    found = [
+        await ask(read_progress, wanted(ProgressQuery, action=action, **{each.kind: each.name}))
+        for each in targets
+    ]
+    progress = {name: sum(each[name] for each in found) for name in ("waiting", "failing")}
+    left = sum(progress.values())
+    failures = {"cause": "/ops/failures/{}", "did": "/ops/records?did={}", "host": "/ops/records?host={}"}
+    one = targets[0] if len(targets) == 1 else Target("")
+    return await show(
         "ops/done.html",
-        action=asked["action"],
+        action=action,
         affected=affected,
         sent_at_once=sent_at_once,
         progress=progress,
         left=left,
         total=max(affected, sent_at_once, left),
-        failures=f"/ops/failures/{asked['cause']}" if asked["cause"] else f"/ops/records?{of_records}",
+        failures=failures.get(one.kind, "/ops/records").format(quote(one.name)),
         back=_back(asked),
     )
 
@@ -137,20 +220,6 @@ async def take_comment_down(comment_id: CommentId, asked: TakedownFormDep) -> Re
     effect = "Only its author and operators see it. Its record stays on the author's PDS."
     here, back = f"/ops/comments/{comment_id}", _back(asked.form)
     return await asked.answer(f"comment {comment_id}", here, effect, back)
-
-
-@router.post("/ops/jobs/{job_id}/retry")
-async def retry(job_id: JobId, form: FormDep, api: ApiDep, render: RenderDep) -> Response:
-    if "reason" not in form:
-        return render(
-            "ops/ask.html",
-            title="Try this job again?",
-            lead="What has failed begins anew; what waits for its next attempt is tried at once.",
-            button="Try again",
-            back="/ops/jobs",
-        )
-    await api.send("POST", f"/ops/jobs/{job_id}/retry", {"reason": form["reason"]}, key=form.get("key"))
-    return RedirectResponse("/ops/jobs", HTTPStatus.SEE_OTHER)
 
 
 def _back(form: Mapping[str, str]) -> str:

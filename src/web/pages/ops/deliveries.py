@@ -9,8 +9,9 @@ from fastapi import APIRouter, Depends, Response
 from api.auth.authentication import operator
 from api.error_responses import error_response
 from api.responses.states import MirrorState
-from api.routers.ops.accounts import AccountDid, read_lane_of
+from api.routers.ops.accounts import read_lane_of
 from api.routers.ops.deliveries import (
+    ACCOUNT,
     LANE_STATES,
     FailuresQuery,
     HostsQuery,
@@ -26,17 +27,20 @@ from web.pages.ops.words import (
     RECORDS,
     WAITS,
     AskedDep,
+    NamedAccount,
     ShowDep,
     about_cause,
     about_host,
+    message_to_artists,
     rows_in_words,
 )
-from web.rendering import RenderDep
 from web.state_words import BY_REASON
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
 CAUSES: Final = 5
+HIT_BY: Final = ("cause", "host", "state", "reason", "field", "did")
+"""What the screen of those who are hit can be narrowed to, as that of records."""
 
 
 async def host_named(ask: Ask[Principal], name: str | None) -> Mapping[str, Any] | None:
@@ -67,6 +71,7 @@ async def show_lanes(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Respon
         **found,
         host=host,
         state=asked["state"],
+        typed=asked.typed,
         lane_states=LANE_STATES,
         pds=pds,
         causes=causes,
@@ -75,9 +80,9 @@ async def show_lanes(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Respon
 
 
 @router.get("/ops/lanes/{did}")
-async def show_lane(did: AccountDid, ask: OperatorAsk, render: RenderDep) -> Response:
+async def show_lane(did: NamedAccount, ask: OperatorAsk, show: ShowDep) -> Response:
     lane = await ask(read_lane_of, did)
-    return render(
+    return await show(
         "ops/lane.html",
         lane=lane,
         records=rows_in_words(lane["records"]),
@@ -115,6 +120,25 @@ async def show_cause(cause: str, ask: OperatorAsk, show: ShowDep, asked: AskedDe
         pds=pds,
         records=rows_in_words(records["items"]),
         cursor=records["cursor"],
+    )
+
+
+@router.get("/ops/hit")
+async def show_hit(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
+    """The artists of the records that are not delivered for one cause or reason, or at one host, and what they can be told."""
+    which = {name: asked[name] for name in HIT_BY if asked[name]}
+    found, causes = await asyncio.gather(
+        ask(read_failures, wanted(FailuresQuery, **which, by=ACCOUNT, cursor=asked["cursor"])),
+        causes_of(ask, cause=which["cause"]) if "cause" in which else asyncio.sleep(0, ()),
+    )
+    cause = next(iter(causes), None)
+    return await show(
+        "ops/hit.html",
+        accounts=found["accounts"],
+        cursor=found["cursor"],
+        which=which,
+        cause=cause,
+        message=message_to_artists(which, cause),
     )
 
 

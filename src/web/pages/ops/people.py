@@ -14,12 +14,12 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.authentication import operator
 from api.requests.parameters import PageQuery, TrackId, number_of, track_at
 from api.responses.mirror import TRACKS
-from api.responses.states import MirrorState
+from api.responses.states import DELETE, MirrorState, UnsentOutcome
 from api.routers.audit import TYPES, AuditQuery, audit_entries
 from api.routers.comments import list_comments
 from api.routers.history import HistoryQuery, history_page
 from api.routers.mirrors import read_mirror
-from api.routers.ops.accounts import AccountDid, read_tokens_of
+from api.routers.ops.accounts import read_tokens_of
 from api.routers.ops.deliveries import FailuresQuery, read_failures
 from api.routers.tracks import Listing, list_tracks, live_track
 from api.services import Services
@@ -29,6 +29,7 @@ from web.pages.ops.words import (
     DID,
     RECORDS,
     AskedDep,
+    NamedAccount,
     RecordWords,
     ShowDep,
     did_of,
@@ -39,7 +40,7 @@ from web.pages.ops.words import (
     shortened,
 )
 from web.pages.studio.record import record_columns
-from web.rendering import RenderDep, sentence
+from web.rendering import RenderDep, sentence, utc
 from web.state_words import OUTCOMES
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
@@ -91,6 +92,7 @@ async def show_track(
         mirror=mirror,
         words=record_words(mirror, is_audio_refused=is_refused),
         is_audio_refused=is_refused,
+        attempts=[{**each, **_of_attempt(each)} for each in mirror["attempts"]],
         outcomes=OF_ATTEMPTS,
         moments=[moment_for_operators(row) for row in history["items"]],
         cursor=history["cursor"],
@@ -123,7 +125,7 @@ async def show_record(track_id: TrackId, ask: OperatorAsk, show: ShowDep) -> Res
 
 
 @router.get("/ops/accounts/{did}")
-async def show_account(did: AccountDid, ask: OperatorAsk, show: ShowDep) -> Response:
+async def show_account(did: NamedAccount, ask: OperatorAsk, show: ShowDep) -> Response:
     tracks, undelivered, audit, tokens = await asyncio.gather(
         ask(list_tracks, Listing(artist=did, limit=LATEST)),
         ask(read_failures, FailuresQuery(undelivered=True, did=did, limit=MOST)),
@@ -146,13 +148,9 @@ async def show_account(did: AccountDid, ask: OperatorAsk, show: ShowDep) -> Resp
 @router.get("/ops/audit")
 async def show_audit(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
     """Who did what, newest first, in all accounts or one; `since` is in UTC."""
-    form = {name: asked[name] for name in ("did", "actor", "type", "since")}
-    in_utc = {
-        **form,
-        "did": await did_of(ask, form["did"]),
-        "actor": await did_of(ask, form["actor"]),
-        "since": f"{form['since'].removesuffix('Z')}Z" if form["since"] else "",
-    }
+    form = {name: asked.typed[name] for name in ("did", "actor", "type", "since")}
+    since = f"{asked['since'].removesuffix('Z')}Z" if asked["since"] else ""
+    in_utc = {**{name: asked[name] for name in form}, "since": since}
     found = await ask(audit_entries, wanted(AuditQuery, **in_utc, cursor=asked["cursor"]))
     return await show(
         "ops/audit.html",
@@ -192,6 +190,26 @@ def _value(text: str | None) -> str | None:
     if text == DOWNLOADS["off"]:
         return "the owner alone"
     return shortened(text, _MOST_CHARACTERS) if text else text
+
+
+def _of_attempt(attempt: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how long an attempt took, and what was asked and answered; of the record that was sent, the journal has its CID."""
+    began, ended = utc(attempt["started_at"]), utc(attempt["ended_at"])
+    took = None
+    if began is not None and ended is not None and attempt["outcome"] not in set(UnsentOutcome):
+        took = f"{(ended - began).total_seconds():.2f} s"
+    answer = (attempt["status"], attempt["error"] or ("OK" if attempt["rev"] else None))
+    return {
+        "took": took,
+        "facts": {
+            "Request": "deleteRecord" if attempt["op"] == DELETE else "putRecord, or applyWrites of several",
+            "Record": attempt["record_uri"],
+            "Sent": attempt["request_cid"],
+            "If it held": attempt["swap_cid"] or ("nothing" if attempt["op"] != DELETE else None),
+            "Answer": " ".join(str(part) for part in answer if part is not None),
+            "Commit": attempt["rev"],
+        },
+    }
 
 
 def _track_at(services: Services, uri: str) -> int | None:

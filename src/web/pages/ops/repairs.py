@@ -12,7 +12,7 @@ from api.requests.parameters import RepairId
 from api.responses.states import DriftKind, Repair, SkipReason
 from api.routers.ops.work import RepairsQuery, read_repair, read_repairs
 from web.ask import ApiDep, FormDep, OperatorAsk, PageRoute, RefusedError, wanted
-from web.pages.ops.words import ShowDep
+from web.pages.ops.words import AskedDep, ShowDep, did_of
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
@@ -24,15 +24,16 @@ WORDS: Final = {state.value: state.phrase for state in (*Repair, *DriftKind, *Sk
 
 
 @router.get("/ops/repairs")
-async def show_repairs(ask: OperatorAsk, show: ShowDep, did: str = "", cursor: str | None = None) -> Response:
-    return await _list(ask, show, {"did": did, "reason": ""}, cursor)
+async def show_repairs(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
+    return await _list(ask, show, {"did": asked["did"], "reason": ""}, asked["cursor"])
 
 
 @router.post("/ops/repairs")
 async def start(form: FormDep, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> Response:
     fields = {name: form.get(name, "").strip() for name in ("did", "reason")}
     try:
-        started = await api.send("POST", "/ops/repairs", fields, key=form.get("key"))
+        account = {"did": await did_of(ask, fields["did"])}
+        started = await api.send("POST", "/ops/repairs", fields | account, key=form.get("key"))
     except RefusedError as refused:
         return await _list(ask, show, fields, problem=refused.said_at(*CORRECTABLE))
     return RedirectResponse(f"/ops/repairs/{started.body['id']}", HTTPStatus.SEE_OTHER)
@@ -69,7 +70,7 @@ async def decide(
 
 
 async def _list(
-    ask: OperatorAsk, show: ShowDep, typed: Mapping[str, str], cursor: str | None = None, problem: str = ""
+    ask: OperatorAsk, show: ShowDep, typed: Mapping[str, str], cursor: str = "", problem: str = ""
 ) -> Response:
     did = "" if problem else typed["did"]
     found = await ask(read_repairs, wanted(RepairsQuery, did=did, cursor=cursor))

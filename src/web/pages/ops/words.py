@@ -1,5 +1,6 @@
 """How the console names accounts, and tells an entry of the audit as a sentence: who did what, to whom, with which result, and why."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -15,6 +16,7 @@ from api.responses.states import (
     MirrorState,
     VerdictKind,
 )
+from api.routers.ops.accounts import AccountDid
 from api.routers.ops.work import read_trouble
 from api.routers.tracks import Wanted, list_artists, read_artist
 from identity.accounts.credentials import Principal
@@ -22,7 +24,7 @@ from identity.errors import INVALID_HANDLE
 from web.ask import Ask, OperatorAsk
 from web.history_words import sentence_of, way_of
 from web.rendering import RenderDep
-from web.state_words import BY_REASON, WORDS
+from web.state_words import BY_REASON, WORDS, shown
 
 MOST: Final = 100
 """How many artists the API returns at once: as many as a page has rows."""
@@ -50,16 +52,32 @@ async def handles_of(ask: Ask[Principal], names: Iterable[str | None]) -> dict[s
 
 
 class Asked(dict[str, str]):
-    """What the address of a screen asks for; empty texts for all else."""
+    """What the address of a screen asks for, accounts by their DIDs; empty texts for all else. `typed` is as a person wrote it."""
 
-    def __init__(self, request: Request) -> None:
-        super().__init__(request.query_params)
+    def __init__(self, typed: Mapping[str, str], **dids: str) -> None:
+        super().__init__({**typed, **dids})
+        self.typed: Final = defaultdict(str, typed)
 
     def __missing__(self, _name: str) -> str:
         return ""
 
 
-AskedDep = Annotated[Asked, Depends()]
+ACCOUNTS: Final = ("did", "actor")
+"""The fields that name an account."""
+
+
+async def asked_of(request: Request, ask: OperatorAsk) -> Asked:
+    typed = request.query_params
+    return Asked(typed, **{name: await did_of(ask, typed[name]) for name in ACCOUNTS if name in typed})
+
+
+async def named_account(did: AccountDid, ask: OperatorAsk) -> str:
+    return await did_of(ask, did)
+
+
+AskedDep = Annotated[Asked, Depends(asked_of)]
+NamedAccount = Annotated[str, Depends(named_account)]
+"""The DID of the account that an address names, by it or by its handle."""
 
 
 class Show:
@@ -171,6 +189,20 @@ def about_wait(wait: Mapping[str, Any]) -> str:
     return lane.advice if lane is not None else WORDS.records[wait["state"]].advice
 
 
+def message_to_artists(which: Mapping[str, str], cause: Mapping[str, Any] | None) -> str:
+    """Return what those who are hit can be told, in the words of their own pages."""
+    state, reason = which.get("state"), which.get("reason", "the page of each track says why")
+    if state is None:
+        state, reason = MirrorState.PENDING, MirrorReason.BACKOFF
+    if cause is not None and cause["kind"] in PARKING:
+        state, reason = MirrorState.PARKED, PARKING[cause["kind"]][0]
+    elif cause is not None and cause["kind"] == VerdictKind.REJECTED:
+        state, reason = MirrorState.REJECTED, cause["error"]
+    elif state == MirrorState.DELIVERED:
+        state, reason = MirrorState.REJECTED, "its audio"
+    return shown({"state": state, "reason": reason}).reason
+
+
 def about_host(host: Mapping[str, Any]) -> str:
     if host["paused"]:
         return BY_REASON[MirrorReason.PAUSED].advice
@@ -182,7 +214,7 @@ def about_host(host: Mapping[str, Any]) -> str:
 
 
 OPERATOR_ACTED: Final = "OperatorActed"
-SUBJECTS: Final = ("track_id", "comment_id", "repair", "job", "cause", "error", "did", "host")
+SUBJECTS: Final = ("track_id", "comment_id", "repair", "job", "cause", "error", "record", "did", "host")
 """What an operator acts on, as the filter of its event names it."""
 _REASONS: Final = frozenset({"reason", "takedown_reason"})
 _THE_SERVICE: Final = frozenset({"relay", "job"})
