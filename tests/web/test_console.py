@@ -26,6 +26,7 @@ SCREENS = (
     "/ops",
     "/ops/failures",
     "/ops/records",
+    "/ops/deliveries",
     "/ops/hit?state=rejected",
     "/ops/hosts",
     "/ops/lanes",

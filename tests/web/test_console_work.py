@@ -1,7 +1,7 @@
 """The console in this process: repairs, and the work in the background."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from unittest.mock import Mock
 
 import pytest
@@ -10,6 +10,7 @@ from sqlalchemy import insert, update
 from eventstore.change import Envelope, Via
 from eventstore.schema import projection_state
 from identity.accounts.credentials import Scope
+from outbox.mirror.delivery_counts import DeliveryCounts
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import firehose_cursor
 from projections.rebuild.rebuild import rebuild
@@ -138,3 +139,19 @@ def test_a_rebuild_is_shown_with_its_progress_and_when_it_stands_still(world, ad
         long_ago = world.database.now(connection) - HOUR
         connection.execute(update(projection_state).values(moved_at=long_ago))
     assert "A rebuild of read models does not move" in admin.get("/ops/work").text
+
+
+def test_deliveries_are_shown_over_time_with_their_speed_and_their_releases(admin, world):
+    assert "Nothing was delivered in the last week." in admin.get("/ops/deliveries").text
+    now = datetime.now(UTC)
+    for release, hours, seconds in (("1.0", 30, 0.1), ("1.1", 0, 20)):
+        counts = DeliveryCounts(release)
+        counts.count(now - hours * HOUR, seconds)
+        counts.store(world.database)
+    page = admin.get("/ops/deliveries")
+    assert_runs_only_our_files(page)
+    assert "by the hour: 2<" in page.text
+    assert "1, half within 0.25 s, 95 % within 0.25 s</title>" in page.text
+    assert "at worst within 60 s" in page.text
+    lines = re.findall(r'<path class="release" d="M(\d+) 0V64"><title>([^<]+)</title>', page.text)
+    assert [(int(at) // 6, release) for at, release in lines] == [(137, "1.0"), (167, "1.1")] * 2

@@ -5,6 +5,7 @@
 from eventstore.jobs.kinds import PERIODIC
 from eventstore.jobs.table import JobState
 from identity.sessions.session_store import LoginState
+from outbox.mirror.delivery_counts import WITHIN_MS
 from outbox.mirror.parking import PARKING
 from outbox.mirror.states import PROBED, BreakerState, LaneState, MirrorReason, MirrorState, UnsentOutcome
 from outbox.mirror.targets import DELETE

@@ -275,6 +275,16 @@ failure_hour = sa.Table(
 )
 """How often a cause was met in each hour of the last day."""
 
+delivery_hour = sa.Table(
+    "delivery_hour",
+    metadata,
+    sa.Column("hour", UtcDateTime, primary_key=True),
+    sa.Column("release", sa.Text, primary_key=True),
+    sa.Column("within_ms", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("deliveries", Position, nullable=False),
+)
+"""How many deliveries a release made in each hour of the last week, and within how long (delivery_counts.py)."""
+
 TARGETS: Final = ProjectedTable(
     mirror_target,
     derived=("kind", "subject_id", "desired_gen", "desired_op", "detached", "former"),

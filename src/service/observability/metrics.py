@@ -29,6 +29,7 @@ from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from eventstore.jobs.queue import count_jobs
 from outbox.blobs.jobs import BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON
+from outbox.mirror.delivery_counts import DeliveryCounts
 from outbox.mirror.due import is_open
 from outbox.mirror.hosts import breaker_state
 from outbox.mirror.observe_only import observed_account
@@ -216,6 +217,8 @@ class Metrics(RelayMetrics):
             multiprocess_mode="livesum",  # the sum over the processes that run
         )
         self._database: Database | None = None
+        self.deliveries: Final = DeliveryCounts(release["version"])
+        """What the console shows over time; a registry keeps no hours."""
         self._delivery = Histogram(
             "mirror_delivery_seconds",
             "From the commit of a generation to its confirmation by the PDS.",
@@ -283,8 +286,10 @@ class Metrics(RelayMetrics):
         for each in result.task.since_ack:
             if each.position != result.task.gen:
                 continue
-            took = datetime.now(UTC) - each.recorded_at
-            self._delivery.observe(max(0.0, took.total_seconds()))
+            now = datetime.now(UTC)
+            seconds = max(0.0, (now - each.recorded_at).total_seconds())
+            self._delivery.observe(seconds)
+            self.deliveries.count(now, seconds)
 
     def fenced(self) -> None:
         """Count a delivery that outlived its lease, and whose result the database refused."""

@@ -33,6 +33,7 @@ RELAY_DRAIN_TIMEOUT_SECONDS: Final = 45.0
 """Longer than a request to a PDS may take. A later relay finds a cut off delivery by its intent and its expired lease."""
 FOLLOWER_STOP_TIMEOUT_SECONDS: Final = 5.0
 """Another process follows an abandoned stream once its lease has expired."""
+STORE_COUNTS_SECONDS: Final = 30
 ANNOUNCER_STOP_TIMEOUT_SECONDS: Final = 2.0
 """Relays that miss an announcement find the work when they next poll."""
 
@@ -130,6 +131,8 @@ def run_scheduler(container: Container) -> Generator[None]:
     )
     if IS_ONE_OF_SEVERAL:  # one of them answers for all
         scheduler.add_job(container.metrics.sample_connections, "interval", seconds=SAMPLE_SECONDS)
+    store = container.metrics.deliveries.store
+    scheduler.add_job(store, "interval", seconds=STORE_COUNTS_SECONDS, args=[container.database])
     scheduler.add_job(discard_abandoned_uploads, "interval", days=1, args=[container])
     scheduler.start()
     try:

@@ -98,6 +98,10 @@ def test_an_outage_is_seen_understood_redriven_and_drained(page, console, proxie
         for name, address in screens.items():
             page.goto(console.url + address)
             assert_good_in_every_view(page, name)
+        page.get_by_role("link", name="Deliveries", exact=True).click()
+        counted = page.get_by_text(f"in the last week, by the hour: {RECORDS}")
+        expect(counted).to_be_visible(timeout=60_000)  # a process stores what it has counted now and then
+        assert_good_in_every_view(page, "ops-deliveries")
         page.get_by_role("link", name="Audit", exact=True).click()
         expect(page.get_by_text("the PDS is back")).to_be_visible()
         assert_good_in_every_view(page, "ops-audit")

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from aggregates.track import Track
 from devpds.ports import free_port
 from eventstore.change import Envelope
 from eventstore.coordination.due_parts import parts_of
+from outbox.mirror.delivery_counts import deliveries_by_hour
 from outbox.mirror.lanes import change_lane, park_lane, resume_lane
 from outbox.mirror.observe_only import observed_account
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
@@ -109,6 +111,10 @@ def test_counters_count_what_happened(tape: Container) -> None:
     found = numbers(metrics.text())
     assert found['mirror_attempts_total{error="InvalidSwap",op="put",outcome="rejected"}'] == 1
     assert found["mirror_delivery_seconds_count"] == 2
+    metrics.deliveries.store(tape.database)
+    with tape.database.read() as connection:
+        hours, since = deliveries_by_hour(connection, tape.database.now(connection))
+    assert (sum(each.deliveries for each in hours), [*since]) == (2, [version("mastertape")])
     assert found["mirror_cid_mismatches_total"] == 1
     assert found["mirror_fenced_commits_total"] == 1
     assert found['oauth_refresh_total{outcome="ended"}'] == 1

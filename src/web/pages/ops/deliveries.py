@@ -1,6 +1,7 @@
 """What is not delivered, and why: by host, by lane, by cause and by record."""
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import operator
 from api.error_responses import error_response
-from api.responses.states import MirrorState
+from api.responses.states import WITHIN_MS, MirrorState
 from api.routers.ops.accounts import read_lane_of
 from api.routers.ops.deliveries import (
     ACCOUNT,
@@ -16,6 +17,7 @@ from api.routers.ops.deliveries import (
     FailuresQuery,
     HostsQuery,
     LanesQuery,
+    read_deliveries,
     read_failures,
     read_hosts,
     read_lanes,
@@ -91,6 +93,33 @@ async def show_lane(did: NamedAccount, ask: OperatorAsk, show: ShowDep) -> Respo
         words=BY_REASON.get(lane["reason"]),
         about=about_host,
     )
+
+
+@router.get("/ops/deliveries")
+async def show_deliveries(ask: OperatorAsk, show: ShowDep) -> Response:
+    """How many records were delivered over time, and how fast, with when a release began to deliver."""
+    found = await ask(read_deliveries)
+    hours, begins = found["hours"], {at: release for release, at in found["releases"].items()}
+    return await show(
+        "ops/deliveries.html",
+        hours=hours,
+        releases=[(number, begins[hour["at"]]) for number, hour in enumerate(hours) if hour["at"] in begins],
+        since=found["releases"],
+        speeds=[_speed(hour["most_within_ms"]) for hour in hours],
+        worst=in_seconds(max((hour["most_within_ms"] or 0 for hour in hours), default=0) or None),
+        within=in_seconds,
+    )
+
+
+def _speed(within_ms: int | None) -> int:
+    """Return how high a bar is: a step for each time that is told apart."""
+    return 0 if within_ms is None else 1 + bisect_left(WITHIN_MS, within_ms)
+
+
+def in_seconds(within_ms: int | None) -> str:
+    if within_ms is None:
+        return "none"
+    return f"{within_ms / 1000:,g} s" if within_ms in WITHIN_MS else "more than a day"
 
 
 @router.get("/ops/failures")
