@@ -23,7 +23,7 @@ from api.responses.list import DOORS
 from api.routers.oauth import LOGIN_PATH, sign_in_again
 from api.services import Services
 from identity.accounts.credentials import Scope as TokenScope
-from web import rendering
+from web import static_files
 from web.ask import (
     Api,
     ApiDep,
@@ -150,7 +150,7 @@ async def _route(
 
 PAGES: Final = (comments, my_tracks, table, track, reactions, docs, now, deliveries, repairs, people, actions)
 ROUTERS: Final = (
-    rendering.static,
+    static_files.router,
     sharing.router,
     public.router,
     router,
@@ -162,7 +162,7 @@ ROUTERS: Final = (
 )
 
 
-FOR_ALL: Final = (rendering.static, sharing.router, public.router, docs.router)
+FOR_ALL: Final = (static_files.router, sharing.router, public.router, docs.router)
 """What programs ask for, too: they follow links."""
 
 

@@ -1,11 +1,8 @@
-"""Renders templates into pages with the headers that a page needs, for the account in use in this browser; serves their styles and scripts.
+"""Renders templates into pages with the headers that a page needs, for the account in use in this browser.
 
 First, what templates call: addresses of pages and of what they show on an artist's PDS; times, lengths and texts.
 """
 
-import gzip
-import hashlib
-import mimetypes
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,27 +10,25 @@ from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
 from itertools import chain
-from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 
 from api.auth.authentication import OptionalCaller, ServicesDep, browser_sessions, cookie_tokens
 from api.middleware.rate_limits import taken_of
-from api.requests.parameters import DeferredRoute
 from api.responses import states
 from api.services import Services
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
 from identity.resolution.address_policy import HOST_NAME
+from web.static_files import static_files
 
 Json = Mapping[str, Any]
 
@@ -267,60 +262,6 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     each.__name__: each
     for each in (artist_address, cover_address, frame, picture_address, record_address, repo_address)
 }
-
-
-FOREVER: Final = "public, max-age=31536000, immutable"
-FOLDER: Final = "/static"
-SERVED: Final = frozenset({".css", ".ico", ".js", ".png", ".svg", ".woff2"})
-
-static = APIRouter(route_class=DeferredRoute, include_in_schema=False)
-
-
-class StaticFile(NamedTuple):
-    content: bytes
-    compressed: bytes
-    mime: str | None
-
-
-class StaticFiles(NamedTuple):
-    """All of them; `version` is a hash of their content."""
-
-    version: str
-    files: dict[str, StaticFile]
-
-    @property
-    def path(self) -> str:
-        """The path that scripts may run from."""
-        return f"{FOLDER}/{self.version}/"
-
-    def address(self, name: str) -> str:
-        """Return the address of a file; raises KeyError if there is none of that name."""
-        self.files[name]  # a template that misspells it must fail
-        return self.path + name
-
-
-@cache
-def static_files() -> StaticFiles:
-    """Read the files once in a process: together they are about a hundred kilobytes."""
-    folder, found, digest = Path(__file__).parent / "static", {}, hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in SERVED:
-            name, content = path.relative_to(folder).as_posix(), path.read_bytes()
-            digest.update(name.encode() + content)
-            found[name] = StaticFile(content, gzip.compress(content, mtime=0), mimetypes.guess_type(name)[0])
-    return StaticFiles(digest.hexdigest()[:12], found)
-
-
-@static.get(FOLDER + "/{version}/{name:path}")
-async def read_static_file(version: str, name: str, request: Request) -> Response:
-    """Serve a file. An address of an earlier version gets today's file, which no cache keeps."""
-    here = static_files()
-    if (file := here.files.get(name)) is None:
-        raise HTTPException(404)
-    headers = {"Cache-Control": FOREVER if version == here.version else "no-cache", "Vary": "Accept-Encoding"}
-    if "gzip" not in request.headers.get("accept-encoding", ""):
-        return Response(file.content, headers=headers, media_type=file.mime)
-    return Response(file.compressed, headers={**headers, "Content-Encoding": "gzip"}, media_type=file.mime)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import gzip
 import re
 
-from web.rendering import static_files
+from web.static_files import static_files
 
 MAX_PAGE_BYTES = 100_000
 VALUE = re.compile(r'"[^"]*"')

@@ -19,9 +19,9 @@ from api.openapi import names
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.plyr.reading import ROUTER, Reader
 from api.plyr.track import album_bodies
+from api.readers.search import artists_found
 from api.responses.profile import artists_as, avatars_of
 from api.routers.profile import save_profile
-from api.routers.search import artists_found
 from api.routers.tracks import artist_of
 from api.services import Services
 from eventstore.streams.ids import peer_ids_of

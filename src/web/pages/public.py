@@ -11,13 +11,13 @@ from starlette.exceptions import HTTPException
 
 from api.error_responses import reply_for
 from api.pipeline.media_request import ForMedia, MediaRequest
+from api.readers.search import found_beside_tracks, used_tags
 from api.requests.parameters import PageQuery, number_of
 from api.responses.list import ALBUMS, PLAYLISTS
 from api.routers.comments import list_comments, offers_comments
 from api.routers.likes import covered_hosts, offers_likes
 from api.routers.list_reads import album_titled, albums_of_artist, playlists_of_artist, read_album
 from api.routers.lists import read_list
-from api.routers.search import found_beside_tracks, used_tags
 from api.routers.tracks import Listing, Wanted, list_artists, list_tracks, live_track, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE

@@ -18,9 +18,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from api.auth.authentication import ServicesDep, counted
+from api.readers.feeds import listed_of, newest_addresses, newest_of_artist
 from api.requests.parameters import DeferredRoute, Id, TrackId, number_of
 from api.responses.list import ALBUMS
-from api.routers.feeds import listed_of, newest_addresses, newest_of_artist
 from api.routers.list_reads import read_album
 from api.routers.lists import read_list
 from api.routers.tracks import live_track, read_artist
@@ -34,10 +34,10 @@ from web.rendering import (
     frame,
     list_address,
     rendered,
-    static_files,
     track_address,
     utc,
 )
+from web.static_files import static_files
 
 router = APIRouter(route_class=DeferredRoute, include_in_schema=False, dependencies=[Depends(counted)])
 BOTH: Final = ["GET", "HEAD"]

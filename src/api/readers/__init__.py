@@ -1,0 +1,1 @@
+"""What pages read that no route answers with."""
