@@ -8,6 +8,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from api.middleware.rate_limits import RateLimits
+from api.readers import feeds
+from eventstore.streams.buckets import BUCKETS
 from tests.api.lists.test_albums import create
 from tests.api.world import upload
 from tests.media_samples import samples
@@ -15,6 +17,7 @@ from tests.servers.databases import ON_SQLITE
 
 pytestmark = ON_SQLITE
 BASE = "http://127.0.0.1:8000"
+ATOM = "{http://www.w3.org/2005/Atom}"
 ITUNES = "{http://www.itunes.com/dtds/podcast-1.0.dtd}"
 ROBOTS = {
     "Slack": {"User-Agent": "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)", "Accept": "*/*", "Range": "bytes=0-32768"},
@@ -114,6 +117,27 @@ def test_the_feed_of_an_album_has_its_tracks_in_order(client):
     assert items == [("Song 2", "1"), ("Song 1", "2")]
 
 
+def links(channel):
+    return {each.get("rel"): each.get("href").removeprefix(BASE) for each in channel.findall(f"{ATOM}link")}
+
+
+@pytest.mark.parametrize(
+    ("address", "titles"),
+    [("/@alice.test", ["Song 2", "Song 1"]), ("/@alice.test/albums/pressings", ["Song 2", "Song 1"])],
+)
+@pytest.mark.usefixtures("album")
+def test_a_long_feed_leads_from_page_to_page(client, monkeypatch, address, titles):
+    monkeypatch.setattr(feeds, "MAX_ITEMS", 1)
+    found, page = [], f"{address}/feed.xml"
+    while page:
+        channel = parsed(client.get(page)).find("channel")
+        found += [each.findtext("title") for each in channel.findall("item")]
+        assert links(channel)["self"] == page
+        assert links(channel).get("first") == (f"{address}/feed.xml" if len(found) > 1 else None)
+        page = links(channel).get("next")
+    assert found == titles
+
+
 def test_a_text_that_no_xml_may_have_does_not_break_a_feed(client, alice):
     upload(client, alice, title="A & <B>", description="one\x0btwo\ufffe")
     [item] = feed(client, "/@alice.test").findall("item")
@@ -177,6 +201,23 @@ def test_the_sitemap_names_pages_of_artists_and_tracks_and_robots_find_it(client
     places = [each.text for each in parsed(client.get("/sitemap.xml")).iter() if each.text]
     assert BASE + page_of(track) in places
     assert f"{BASE}/@alice.test" in places
+
+
+def test_a_sitemap_of_many_tracks_is_an_index_of_sitemaps(client, monkeypatch, tracks):
+    monkeypatch.setattr(feeds, "MAX_ADDRESSES", 1)
+    index = parsed(client.get("/sitemap.xml"))
+    assert index.tag.endswith("sitemapindex")
+    maps = [each.text.removeprefix(BASE) for each in index.iter() if each.tag.endswith("loc")]
+    places = [each.text for path in maps for each in parsed(client.get(path)).iter() if each.text]
+    assert {BASE + page_of(each) for each in tracks} <= set(places)
+
+
+def test_the_ids_of_an_older_version_are_divided_as_well():
+    """They carry no bucket, so that each may be that of a track."""
+    parts = feeds.parts_of(12_000, 12_000 + feeds.MAX_ADDRESSES * BUCKETS)
+    assert parts[:3] == [(0, 5000), (5000, 10_000), (10_000, 12_000)]
+    assert [below for _, below in parts[:-1]] == [start for start, _ in parts[1:]]
+    assert len(parts) == 5
 
 
 @pytest.mark.usefixtures("album")

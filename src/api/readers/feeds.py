@@ -7,7 +7,11 @@ from typing import Final, cast
 from pydantic import BaseModel
 
 from aggregates.track import Track
+from api.json_response import Page, opaque
+from api.requests.parameters import cursor_of
 from api.services import Services
+from eventstore.streams.buckets import BUCKETS
+from eventstore.streams.ids import boundary_of
 from identity.accounts.accounts import accounts_of, handle_in
 from identity.accounts.credentials import Principal
 from outbox.tracks.record import RecordUrls
@@ -15,9 +19,9 @@ from projections.tracks.queries import TrackFilter, is_listed, newest_listed, tr
 from projections.tracks.table import TrackView
 
 MAX_ITEMS: Final = 100
-"""Of a feed; of an album, its first."""
-MAX_ADDRESSES: Final = 1000
-"""Of the newest tracks. Crawlers follow links from artists' pages to the older ones."""
+"""Of a page of a feed; of an album in a frame, its first."""
+MAX_ADDRESSES: Final = 5000
+"""Of a sitemap."""
 
 
 class FeedItem(BaseModel):
@@ -35,26 +39,35 @@ class FeedItem(BaseModel):
     duration: int | None
 
 
-class FeedBody(BaseModel):
-    items: list[FeedItem]
-
-
-def newest_of_artist(_caller: Principal | None, services: Services, did: str) -> FeedBody:
+def newest_of_artist(
+    _caller: Principal | None, services: Services, did: str, cursor: str | None
+) -> Page[FeedItem]:
     """Return the listed tracks of an artist, newest first."""
     with services.database.read() as connection:
-        return _feed(track_page(connection, TrackFilter(did), limit=MAX_ITEMS).items, services.urls)
+        page = track_page(connection, TrackFilter(did), cursor=cursor_of(cursor), limit=MAX_ITEMS)
+    return _feed(page.items, services.urls, opaque(page.cursor))
 
 
-def listed_of(_caller: Principal | None, services: Services, did: str, track_ids: Sequence[int]) -> FeedBody:
-    """Return those of an artist's tracks that are listed, in this order."""
+def listed_of(
+    _caller: Principal | None,
+    services: Services,
+    did: str,
+    track_ids: Sequence[int],
+    cursor: str | None = None,
+) -> Page[FeedItem]:
+    """Return those of an artist's tracks that are listed, in this order; the cursor is how many of the order came before."""
+    start = cursor_of(cursor) or 0
+    end = start + MAX_ITEMS
+    some = track_ids[start:end]
     with services.database.read() as connection:
-        found = tracks_of(connection, track_ids[:MAX_ITEMS])
-    views = (found[each] for each in track_ids if each in found)
-    return _feed((view for view in views if view.did == did and is_listed(view)), services.urls)
+        found = tracks_of(connection, some)
+    views = (found[each] for each in some if each in found)
+    listed = (view for view in views if view.did == did and is_listed(view))
+    return _feed(listed, services.urls, opaque(end) if len(track_ids) > end else None)
 
 
-def _feed(views: Iterable[TrackView], urls: RecordUrls) -> FeedBody:
-    return FeedBody(items=[_item(view, urls) for view in views])
+def _feed(views: Iterable[TrackView], urls: RecordUrls, cursor: str | None) -> Page[FeedItem]:
+    return Page[FeedItem](items=[_item(view, urls) for view in views], cursor=cursor)
 
 
 def _item(view: TrackView, urls: RecordUrls) -> FeedItem:
@@ -82,12 +95,19 @@ class Address(BaseModel):
 
 
 class AddressesBody(BaseModel):
+    """The pages of listed tracks; or, where they are too many for one sitemap, between which ids to ask for them."""
+
     items: list[Address]
+    parts: list[tuple[int, int]]
 
 
-def newest_addresses(_caller: Principal | None, services: Services) -> AddressesBody:
+def addresses(_caller: Principal | None, services: Services, ids: tuple[int, int] | None) -> AddressesBody:
+    """Return the pages of listed tracks whose ids are from the first of `ids` on and below the second; of all without them."""
     with services.database.read() as connection:
-        rows = newest_listed(connection, limit=MAX_ADDRESSES)
+        rows = newest_listed(connection, ids, limit=MAX_ADDRESSES + 1)
+        if ids is None and len(rows) > MAX_ADDRESSES:
+            parts = parts_of(boundary_of(connection), rows[0].track_id)
+            return AddressesBody(items=[], parts=parts)
         accounts = accounts_of(connection, {row.did for row in rows})
     return AddressesBody(
         items=[
@@ -97,6 +117,14 @@ def newest_addresses(_caller: Principal | None, services: Services) -> Addresses
                 artist_did=row.did,
                 updated_at=row.updated_at,
             )
-            for row in rows
-        ]
+            for row in rows[:MAX_ADDRESSES]
+        ],
+        parts=[],
     )
+
+
+def parts_of(boundary: int, newest: int) -> list[tuple[int, int]]:
+    """Divide the ids up to the newest so that no part has more than MAX_ADDRESSES: of BUCKETS newer ids, at most one was issued."""
+    older = ((start, min(start + MAX_ADDRESSES, boundary)) for start in range(0, boundary, MAX_ADDRESSES))
+    step = MAX_ADDRESSES * BUCKETS
+    return [*older, *((start, start + step) for start in range(boundary, newest + 1, step))]

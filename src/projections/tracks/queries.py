@@ -220,10 +220,12 @@ def is_listed(view: TrackView) -> bool:
     return view.deleted_at is None and not view.unlisted and view.taken_down_at is None
 
 
-def newest_listed(connection: sa.Connection, *, limit: int) -> Sequence[Any]:
-    """Return ids, owners and times of change of the newest listed tracks."""
+def newest_listed(connection: sa.Connection, ids: tuple[int, int] | None, *, limit: int) -> Sequence[Any]:
+    """Return ids, owners and times of change of the newest listed tracks; with `ids`, of those from the first on and below the second."""
     columns = (tracks.c.track_id, tracks.c.did, tracks.c.updated_at)
     newest = sa.select(*columns).where(LIVE, is_shown_to(None)).order_by(tracks.c.track_id.desc())
+    if ids is not None:
+        newest = newest.where(tracks.c.track_id >= ids[0], tracks.c.track_id < ids[1])
     return connection.execute(newest.limit(limit)).all()
 
 

@@ -18,8 +18,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from api.auth.authentication import ServicesDep, counted
-from api.readers.feeds import listed_of, newest_addresses, newest_of_artist
-from api.requests.parameters import DeferredRoute, Id, TrackId, number_of
+from api.readers.feeds import addresses, listed_of, newest_of_artist
+from api.requests.parameters import MAX_ID, DeferredRoute, Id, TrackId, number_of
 from api.responses.list import ALBUMS
 from api.routers.list_reads import read_album
 from api.routers.lists import read_list
@@ -47,6 +47,7 @@ FRAME_WIDTH_PX: Final = 480
 FRAME_HEIGHT_PX: Final = 152
 ALBUM_FRAME_HEIGHT_PX: Final = 400
 COVER_PX: Final = 480
+Bound = Annotated[int, Query(ge=0, le=MAX_ID)]
 XML: Final = "text/xml"
 MAX_ADDRESS_LENGTH: Final = 300
 """In letters: a longer one makes a QR code that no camera reads."""
@@ -76,10 +77,12 @@ async def robots(services: ServicesDep) -> Response:
 
 
 @router.api_route("/sitemap.xml", methods=BOTH)
-async def sitemap(services: ServicesDep) -> Response:
-    found = (await _stranger(services)(newest_addresses))["items"]
-    artists = dict.fromkeys(artist_address(each["artist_handle"], each["artist_did"]) for each in found)
-    return await _xml("sitemap.xml", services, XML, artists=artists, tracks=found)
+async def sitemap(services: ServicesDep, first: Bound = 0, below: Bound = 0) -> Response:
+    """All public pages of artists and tracks, or an index of sitemaps that have them: each is of the ids between two."""
+    found = await _stranger(services)(addresses, (first, below) if below else None)
+    tracks = found["items"]
+    artists = dict.fromkeys(artist_address(each["artist_handle"], each["artist_did"]) for each in tracks)
+    return await _xml("sitemap.xml", services, XML, parts=found["parts"], artists=artists, tracks=tracks)
 
 
 @router.api_route("/favicon.ico", methods=BOTH)
@@ -90,11 +93,11 @@ async def icon(request: Request) -> Response:
 
 
 @router.api_route("/@{artist}/feed.xml", methods=BOTH)
-async def feed_of_artist(artist: str, services: ServicesDep) -> Response:
-    """The artist's newest tracks, as podcast programs read them."""
+async def feed_of_artist(artist: str, services: ServicesDep, cursor: str | None = None) -> Response:
+    """The artist's tracks, newest first, as podcast programs read them."""
     ask = _stranger(services)
     found = await ask(read_artist, artist)
-    items = (await ask(newest_of_artist, found["did"]))["items"]
+    page = await ask(newest_of_artist, found["did"], cursor)
     shown = {
         "title": found["display_name"],
         "about": found["bio"] or f"Tracks by {found['display_name']}.",
@@ -102,15 +105,19 @@ async def feed_of_artist(artist: str, services: ServicesDep) -> Response:
         "cover": None,
         "is_album": False,
     }
-    return await _feed(services, found, items, **shown)
+    return await _feed(services, found, page, cursor, **shown)
 
 
 @router.api_route("/@{artist}/albums/{slug}/feed.xml", methods=BOTH)
-async def feed_of_album(artist: str, slug: str, services: ServicesDep) -> Response:
+async def feed_of_album(artist: str, slug: str, services: ServicesDep, cursor: str | None = None) -> Response:
     """The tracks of an album, in its order."""
     ask = _stranger(services)
     found = await ask(read_artist, artist)
     album = await ask(read_album, found["did"], slug)
+    order = _order(album)
+    page = await ask(listed_of, album["owner_did"], order, cursor)
+    for item in page["items"]:
+        item["episode"] = order.index(item["id"]) + 1
     shown = {
         "title": album["title"],
         "about": album["description"] or f"{album['title']} by {found['display_name']}.",
@@ -118,24 +125,27 @@ async def feed_of_album(artist: str, slug: str, services: ServicesDep) -> Respon
         "cover": cover_address(album, COVER_PX),
         "is_album": True,
     }
-    return await _feed(services, found, await _tracks_of(ask, album), **shown)
+    return await _feed(services, found, page, cursor, **shown)
 
 
-async def _tracks_of(ask: Ask[Principal | None], album: dict[str, Any]) -> list[dict[str, Any]]:
-    order = [entry["track_id"] for entry in album["tracks"] if entry["track_id"]]
-    items: list[dict[str, Any]] = (await ask(listed_of, album["owner_did"], order))["items"]
-    return items
+def _order(album: dict[str, Any]) -> list[int]:
+    return [entry["track_id"] for entry in album["tracks"] if entry["track_id"]]
 
 
 async def _feed(
-    services: Services, artist: dict[str, Any], items: list[dict[str, Any]], **shown: object
+    services: Services, artist: dict[str, Any], page: dict[str, Any], cursor: str | None, **shown: object
 ) -> Response:
+    """Return a page of a feed, with links to the first and the next one (RFC 5005)."""
+    items = page["items"]
     for item in items:
         item["published"] = format_datetime(
             utc(item["created_at"]) or datetime.fromisoformat(item["updated_at"])
         )
         item["address"] = f"{artist_address(artist['handle'], artist['did'])}/{item['id']}"
-    return await _xml("feed.xml", services, "application/rss+xml", artist=artist, items=items, **shown)
+    links = {"self": cursor, **({"first": None} if cursor else {})}
+    links |= {"next": page["cursor"]} if page["cursor"] else {}
+    mime = "application/rss+xml"
+    return await _xml("feed.xml", services, mime, artist=artist, items=items, links=links, **shown)
 
 
 class Preview(BaseModel):
@@ -210,7 +220,7 @@ async def embed_album(album_id: Id, services: ServicesDep) -> Response:
     ask = _stranger(services)
     album = await ask(read_list, ALBUMS, album_id)
     artist = await ask(read_artist, album["owner_did"])
-    tracks = await _tracks_of(ask, album)
+    tracks = (await ask(listed_of, album["owner_did"], _order(album)))["items"]
     shown = {"title": album["title"], "by": artist["display_name"], "address": list_address(album)}
     return _framed(services, made=album, tracks=tracks, **shown)
 
