@@ -50,7 +50,7 @@ def test_a_comment_is_made_at_a_place_edited_and_deleted(*, world, client, alice
     assert page.url.path == here
     world.carry()
     assert comments(client, bob, track) == [("Yes!\nThere.", 67_000)]
-    assert "1:07</strong>" in page.text
+    assert '#t=67">1:07</a>' in page.text
     assert_runs_only_our_files(page)
     assert_small(page)
 

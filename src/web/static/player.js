@@ -1,6 +1,6 @@
-"use strict";
-
 // One player for all public pages: links between them replace <main> while something is queued, so that it goes on.
+
+import { drawWave, drawWaves } from "./wave.js";
 
 const KEY = "mastertape.queue";
 const PUBLIC = /^\/$|^\/(@|tags(\/|$)|search$)/;
@@ -19,18 +19,25 @@ const keep = () => sessionStorage.setItem(KEY, JSON.stringify({ ...queue, second
 const isPlaying = () => !audio.paused && !audio.ended;
 const say = (message) => { part("message").textContent = message; };
 
+async function read(id) {
+  const answer = await fetch(`/tracks/${id}`, { headers: { Accept: "application/json" } }).catch(() => null);
+  return { answer, track: answer?.ok ? await answer.json().catch(() => null) : null };
+}
+
 // Each choice of a track ends those before it, whose answers may come later.
 async function load(at, { play = true, seconds = 0 } = {}) {
   const mine = ++turn;
   queue.at = at;
-  const answer = await fetch(`/tracks/${queue.ids[at]}`, { headers: { Accept: "application/json" } }).catch(() => null);
-  const track = answer?.ok ? await answer.json().catch(() => null) : null;
+  const { answer, track } = await read(queue.ids[at]);
   if (turn !== mine) return;
   if (track === null) return GONE.has(answer?.status) ? skip("A track of the queue is gone.", { play }) : say("The track cannot be loaded now. Play tries again.");
   current = track;
   audio.src = track.audio_url;
   if (seconds) audio.currentTime = seconds;
   show();
+  bar.dataset.waveform = `/tracks/${track.id}/waveform`;
+  bar.dataset.comments = track.comment_count ? `/tracks/${track.id}/comments?limit=100` : "";
+  drawWave(bar);
   if (play) await audio.play().catch(() => {}); // an error of the audio has its own handler
   keep();
 }
@@ -70,13 +77,33 @@ function show() {
   part("toggle").querySelector("path").setAttribute("d", isPlaying() ? "M6 4h4.5v16H6zM13.5 4H18v16h-4.5z" : "M7 4v16l13-8z");
   if (!current) return;
   part("title").textContent = current.title;
-  part("title").href = `/@${current.artist_handle}/${current.id}`;
+  part("title").href = page();
+  if (part("like")) showAsListener();
   part("artist").textContent = current.artist;
   part("cover").hidden = !current.thumbnail_url;
   if (current.thumbnail_url) part("cover").src = new URL(current.thumbnail_url).pathname;
   if (!("mediaSession" in navigator)) return;
   const artwork = current.image_url ? [{ src: current.image_url }] : [];
   navigator.mediaSession.metadata = new MediaMetadata({ title: current.title, artist: current.artist, album: current.album ?? "", artwork });
+}
+
+const page = () => `/@${current.artist_handle}/${current.id}`;
+
+function showAsListener() {
+  part("like").setAttribute("aria-pressed", current.is_liked);
+  part("comment").hidden = !current.comments;
+  part("comment").href = `${page()}#new-comment`;
+}
+
+// The page of the track has a button of its own, which counts, too.
+async function like() {
+  if (!current) return;
+  const ofPage = document.querySelector(`main form[action$="/${current.id}/like"]`);
+  if (ofPage) return ofPage.requestSubmit();
+  const answer = await fetch(`/tracks/${current.id}/like`, { method: current.is_liked ? "DELETE" : "PUT" }).catch(() => null);
+  if (!answer?.ok) return say("The like could not be saved. Try again.");
+  current.is_liked = !current.is_liked;
+  showAsListener();
 }
 
 function showTime() {
@@ -104,7 +131,7 @@ function close() {
   show();
 }
 
-const ACTIONS = { toggle, previous: () => move(-1), next: () => move(1), close };
+const ACTIONS = { toggle, like, previous: () => move(-1), next: () => move(1), close };
 bar.addEventListener("click", (event) => ACTIONS[event.target.closest("button")?.dataset.part]?.());
 part("seek").addEventListener("input", (event) => { audio.currentTime = event.target.value; });
 for (const type of ["play", "pause"]) audio.addEventListener(type, () => { show(); keep(); });
@@ -134,8 +161,9 @@ document.addEventListener("keydown", (event) => {
 });
 
 // Buttons that play stand on a page only where this runs.
-function offer() {
-  for (const controls of document.querySelectorAll(".play-controls[hidden]")) controls.hidden = false;
+function begin(root) {
+  for (const controls of root.querySelectorAll(".play-controls[hidden]")) controls.hidden = false;
+  drawWaves(root);
 }
 
 const idsOf = (button) => button.closest(".play-controls").dataset.tracks.split(",").map(Number);
@@ -148,13 +176,15 @@ const HEAD = 'link[rel="canonical"], link[rel="alternate"], meta[property], meta
 let shown = location.pathname + location.search;
 let visits = 0;
 
-async function visit(address, { isBack = false, ...request } = {}) {
+// Back shows a page where it was left: `top` is how far down.
+async function visit(address, { isBack = false, top = 0, ...request } = {}) {
   const mine = ++visits;
   const answer = await fetch(address, { headers: { Accept: "text/html" }, ...request }).catch(() => null);
   const there = answer && new URL(answer.url);
   const text = answer?.headers.get("Content-Type")?.startsWith("text/html") && PUBLIC.test(there.pathname) ? await answer.text() : null;
   if (mine !== visits) return;
   if (text === null) return location.assign(request.method ? location.href : address);
+  if (!isBack) history.replaceState({ top: scrollY }, ""); // before another page has another length
   const page = new DOMParser().parseFromString(text, "text/html");
   document.title = page.title;
   for (const old of document.head.querySelectorAll(HEAD)) old.remove();
@@ -164,12 +194,19 @@ async function visit(address, { isBack = false, ...request } = {}) {
   const { hash } = new URL(address, location);
   if (!isBack) history.pushState(null, "", shown + hash);
   const main = document.querySelector("main");
+  begin(main); // what it shows moves what is below
   main.tabIndex = -1;
   main.focus({ preventScroll: true });
-  if (hash) document.getElementById(hash.slice(1))?.scrollIntoView();
-  else if (!isBack) scrollTo(0, 0);
-  offer();
+  const place = hash && document.getElementById(hash.slice(1));
+  if (place) {
+    place.scrollIntoView();
+    place.focus();
+  } else scrollTo(0, top);
   document.dispatchEvent(new CustomEvent("htmx:load", { detail: { elt: main } }));
+  if (request.method && current) {
+    current.is_liked = (await read(current.id)).track?.is_liked ?? current.is_liked;
+    show();
+  }
 }
 
 document.addEventListener("click", (event) => {
@@ -191,11 +228,10 @@ document.addEventListener("submit", (event) => {
   if (form.method === "get") visit(`${there.pathname}?${fields}`);
   else visit(there.href, { method: "POST", body: fields });
 });
-addEventListener("popstate", () => {
+addEventListener("popstate", ({ state }) => {
   if (location.pathname + location.search === shown) return; // a link to a place on the page
-  if (bar.hidden) location.reload();
-  else visit(location.href, { isBack: true });
+  visit(location.href, { isBack: true, top: state?.top });
 });
 
-offer();
+begin(document);
 if (queue.ids.length) load(queue.at, { play: false, seconds: kept.seconds });

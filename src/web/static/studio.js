@@ -1,6 +1,7 @@
 // Everything here adds to pages that work without it.
 
 import { readAgain } from "./live.js";
+import { drawWaves } from "./wave.js";
 
 // ---- Counting what one types, as the API counts it: bytes of UTF-8, items between commas. ----
 
@@ -54,66 +55,6 @@ function followSelection() {
 document.addEventListener("htmx:afterSwap", ({ target }) => {
   if (document.activeElement === document.body) target.querySelector("input, a:not([tabindex])")?.focus();
 });
-
-// ---- Waveforms: the peaks as bars, which also seek; the browser's own controls stay. ----
-
-const SVG = "http://www.w3.org/2000/svg";
-
-function path(peaks, className) {
-  const shape = document.createElementNS(SVG, "path");
-  const bars = peaks.map((peak, at) => {
-    const height = Math.max(0.02, peak);
-    return `M${at + 0.5} ${(1 - height).toFixed(3)}V${(1 + height).toFixed(3)}`;
-  });
-  shape.setAttribute("d", bars.join(""));
-  shape.setAttribute("stroke", "currentColor");
-  shape.setAttribute("stroke-width", "0.6");
-  shape.setAttribute("class", className);
-  return shape;
-}
-
-function louder(peaks, bars) {
-  const each = peaks.length / bars;
-  const found = Array.from({ length: bars }, (_, at) =>
-    Math.max(...peaks.slice(Math.floor(at * each), Math.max(Math.floor(at * each) + 1, Math.floor((at + 1) * each)))));
-  const most = Math.max(...found, 0.01);
-  return found.map((peak) => peak / most);
-}
-
-async function drawWave(player, tries = 3) {
-  const audio = player.querySelector("audio");
-  const answer = await fetch(player.dataset.waveform, { cache: "no-cache" }).catch(() => null);
-  const later = Number(answer?.headers.get("Retry-After"));
-  if (later && tries > 1) setTimeout(drawWave, later * 1000, player, tries - 1);
-  if (!answer?.ok) return;
-  const body = await answer.json();
-  if (!body.peaks?.length) return;
-  const bars = Math.min(body.peaks.length, 160);
-  const peaks = louder(body.peaks, bars);
-  const wave = document.createElementNS(SVG, "svg");
-  wave.setAttribute("viewBox", `0 0 ${bars} 2`);
-  wave.setAttribute("preserveAspectRatio", "none");
-  wave.setAttribute("class", "wave");
-  wave.setAttribute("aria-hidden", "true");
-  const clip = document.createElementNS(SVG, "clipPath");
-  clip.id = `played-${Math.random().toString(36).slice(2)}`;
-  const window = document.createElementNS(SVG, "rect");
-  for (const [name, value] of [["x", 0], ["y", 0], ["height", 2], ["width", 0]]) window.setAttribute(name, value);
-  clip.append(window);
-  const played = path(peaks, "wave-played");
-  played.setAttribute("clip-path", `url(#${clip.id})`);
-  wave.append(clip, path(peaks, "wave-all"), played);
-  const share = () => (audio.duration ? audio.currentTime / audio.duration : 0);
-  audio.addEventListener("timeupdate", () => window.setAttribute("width", share() * bars));
-  wave.addEventListener("click", (event) => {
-    const box = wave.getBoundingClientRect();
-    const at = (event.clientX - box.left) / box.width;
-    const seek = () => { audio.currentTime = at * audio.duration; audio.play(); };
-    if (audio.readyState) seek();
-    else { audio.addEventListener("loadedmetadata", seek, { once: true }); audio.load(); }
-  });
-  player.prepend(wave);
-}
 
 // ---- Uploads: several at once, each with its own line. ----
 
@@ -298,4 +239,4 @@ if (document.querySelector("[data-live]")) {
 countTyping(document);
 followSelection();
 takeUploads();
-document.querySelectorAll("[data-waveform]").forEach((player) => drawWave(player));
+drawWaves(document);

@@ -7,7 +7,9 @@ from playwright.sync_api import expect
 
 from demo.media import tone
 from tests.e2e.conftest import ONE_DATABASE
+from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
+from tests.e2e.sign_in_pages import are_signed_in
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
 TITLES = ("First Take", "Second Thoughts", "Third Floor")
@@ -119,6 +121,86 @@ def test_a_search_finds_tracks_artists_albums_and_tags(home, album):
     page.get_by_role("link", name="Tags", exact=True).click()
     page.get_by_role("link", name="slow").click()
     expect(page.get_by_role("heading", name="slow", level=1)).to_be_visible()
+
+
+@pytest.fixture
+def listener(new_artist, pds):
+    return new_artist(pds)
+
+
+@pytest.fixture
+def heard(page, service, artist, listener, tracks):
+    """The page of the first track, for a listener who has commented on it."""
+    artist.client.http.patch("/me", json={"comments": True}).raise_for_status()
+    api, track = listener.client.http, tracks[0]
+    said = {"text": "Here it begins", "timestamp_ms": 12_000}
+    api.post(f"/tracks/{track['id']}/comments", json=said).raise_for_status()
+    eventually(lambda: api.get(f"/tracks/{track['id']}/waveform").is_success)
+    are_signed_in(page.context, service.url, listener.client)
+    with silent_console(page):
+        page.goto(f"{service.url}/@{track['artist_handle']}/{track['id']}")
+        yield page
+
+
+def seconds(page, which):
+    return page.locator(which).evaluate("audio => audio.currentTime")
+
+
+def test_comments_stand_on_the_waveform_and_are_written_at_its_place(heard):
+    page = heard
+    wave = page.locator(".deck svg.wave")
+    expect(wave.locator(".wave-comment title")).to_have_text(re.compile("^@.*: Here it begins$"))
+    page.get_by_role("link", name="0:12").click()
+    eventually(lambda: 12 <= seconds(page, "main audio") < 20)
+    expect(page.locator("[data-said]")).to_contain_text("Here it begins")
+    expect(page.get_by_role("textbox", name="At").first).to_have_value(re.compile("0:1[2-9]"))
+    assert_good_in_every_view(page, "listen-track")
+    page.get_by_role("button", name="Play", exact=True).first.click()
+    plays(page, TITLES[0])
+    expect(player(page).locator("svg.wave .wave-comment")).to_have_count(1)
+    page.get_by_role("link", name="mastertape").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Your tracks")
+    player(page).get_by_role("slider", name="Position").fill("20")
+    player(page).get_by_role("link", name="Comment").click()
+    expect(page.get_by_label("Your comment", exact=True)).to_be_focused()
+    expect(page.get_by_role("textbox", name="At").first).to_have_value(re.compile("0:2[0-9]"))
+    plays(page, TITLES[0])
+    assert_good_in_every_view(page, "listen-player")
+
+
+def test_a_like_in_the_player_is_one_on_the_page_too(heard, listener, tracks):
+    page, path = heard, f"/tracks/{tracks[0]['id']}"
+    liked = lambda: listener.client.http.get(path).json()["is_liked"]  # noqa: E731
+    page.get_by_role("button", name="Play", exact=True).first.click()
+    plays(page, TITLES[0])
+    heart = player(page).get_by_role("button", name="Like")
+    heart.click()
+    expect(heart).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("main").get_by_role("button", name="Liked")).to_be_visible()
+    assert liked()
+    page.get_by_role("link", name="mastertape").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Your tracks")
+    heart.click()
+    expect(heart).to_have_attribute("aria-pressed", "false")
+    assert not liked()
+    plays(page, TITLES[0])
+
+
+def test_back_shows_a_list_where_it_was_left(home, service, tracks):
+    page = home
+    page.set_viewport_size({"width": 390, "height": 500})
+    page.goto(f"{service.url}/@{tracks[0]['artist_handle']}")
+    page.get_by_role("button", name="Play all").click()
+    plays(page, TITLES[-1])
+    link = page.locator("main").get_by_role("link", name=TITLES[0])
+    link.focus()
+    before = page.evaluate("scrollY")
+    assert before > 0
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name=TITLES[0], level=1)).to_be_visible()
+    page.go_back()
+    expect(link).to_be_visible()
+    page.wait_for_function("top => scrollY === top", arg=before)
 
 
 def test_without_scripts_a_page_has_its_own_player_and_offers_no_other(page, service, tracks):
