@@ -380,6 +380,8 @@ def events_of_a_track() -> dict[str, published_events.PublishedEvent]:
     adopted.set_comments(True, at=now)
     adopted.hide_comment(6, hidden=True, at=now)
     adopted.hide_comment(6, hidden=False, at=now)
+    adopted.name_audio("new master", at=now)
+    adopted.set_listening_key("a-key-that-nobody-can-guess", at=now)
     events = [*track.collect_events(), *adopted.collect_events()]
     return {
         type(event).__name__: event for event in events if isinstance(event, published_events.PublishedEvent)

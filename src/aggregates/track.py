@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Final
 
 from aggregates import track_events as events
@@ -19,7 +20,8 @@ class Track(WithBlob, created_event_name="Created"):
     METADATA = METADATA
     SHOWN = (
         *("title", "artist", "album", "features", "tags", "description", "support_gate", "unlisted"),
-        *("downloads", "comments", "hidden_comments", "self_labels", "audio", "artwork", "image_url"),
+        *("downloads", "comments", "hidden_comments", "self_labels", "audio", "audio_names"),
+        *("artwork", "image_url"),
         *("blob", "blob_requested", "blob_failure", "record_missing_since", "foreign_edit"),
         *("deleted_at", "taken_down_at", "takedown_reason", "created_at", "collection", "rkey"),
     )
@@ -39,6 +41,8 @@ class Track(WithBlob, created_event_name="Created"):
     CommentHidden = events.CommentHidden
     CommentShown = events.CommentShown
     AudioReplaced = events.AudioReplaced
+    AudioNamed = events.AudioNamed
+    ListeningKeySet = events.ListeningKeySet
     BlobMigrationRequested = events.BlobMigrationRequested
     BlobMigrated = events.BlobMigrated
     BlobMigrationFailed = events.BlobMigrationFailed
@@ -69,6 +73,9 @@ class Track(WithBlob, created_event_name="Created"):
         """None is as the artist has set it for all tracks."""
         self.hidden_comments: tuple[int, ...] | None = None
         self.image_url: str | None = None
+        self.audio_names: dict[str, str] | None = None
+        """By CID, of audio that it has or had."""
+        self.listening_key_hash: str | None = None
         self.blob: BlobRef | None = None
         self.blob_requested = False
         self.blob_failure: str | None = None
@@ -149,6 +156,22 @@ class Track(WithBlob, created_event_name="Created"):
         if audio.cid != self.audio.cid:
             self.trigger_event(Track.AudioReplaced, audio=audio, timestamp=at)
 
+    def name_audio(self, name: str | None, *, at: datetime) -> None:
+        """Name the audio that it has; None takes the name away."""
+        self.require_live()
+        if name != (self.audio_names or {}).get(self.audio.cid):
+            self.trigger_event(Track.AudioNamed, cid=self.audio.cid, name=name, timestamp=at)
+
+    def set_listening_key(self, key: str | None, *, at: datetime) -> None:
+        """Let who has the key listen to all that the track has and had, in place of an earlier key; None ends it."""
+        self.require_live()
+        key_hash = _hash(key) if key is not None else None
+        if key_hash != self.listening_key_hash:
+            self.trigger_event(Track.ListeningKeySet, key_hash=key_hash, timestamp=at)
+
+    def opens_with(self, key: str) -> bool:
+        return self.deleted_at is None and self.listening_key_hash == _hash(key)
+
     def request_blob_migration(self, *, at: datetime) -> None:
         """Request that the audio is copied to the PDS; no change if it is there or was requested. Raises GatedTrackError."""
         self.require_live()
@@ -186,6 +209,10 @@ class Track(WithBlob, created_event_name="Created"):
     def wants_blob(self, audio_cid: str) -> bool:
         """Whether the PDS has to hold this audio: the owner requested a copy, or the record names one."""
         return self.blob_accepts(audio_cid) and (self.blob_requested or self.blob is not None)
+
+
+def _hash(key: str) -> str:
+    return sha256(key.encode()).hexdigest()
 
 
 def media_cids(track: Track) -> Iterable[str]:

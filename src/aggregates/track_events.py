@@ -182,6 +182,28 @@ class AudioReplaced(published_events.PublishedEvent):
         track.blob_failure = None
 
 
+class AudioNamed(published_events.PublishedEvent):
+    """The artist named an audio that the track has or had, such as new master; null takes the name away. Not part of the record."""
+
+    TOPIC = "track.audio_named.v1"
+    cid: str
+    name: str | None
+
+    def assign(self, track: "Track") -> None:
+        others = {cid: name for cid, name in (track.audio_names or {}).items() if cid != self.cid}
+        track.audio_names = {**others, **({self.cid: self.name} if self.name else {})} or None
+
+
+class ListeningKeySet(published_events.PublishedEvent):
+    """Who has the key with this hash may listen to all that the track has and had; null is nobody but its owner."""
+
+    TOPIC = "track.listening_key_set.v1"
+    key_hash: str | None
+
+    def assign(self, track: "Track") -> None:
+        track.listening_key_hash = self.key_hash
+
+
 class BlobMigrationRequested(published_events.PublishedEvent):
     """The artist wants the audio on the PDS too."""
 

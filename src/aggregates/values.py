@@ -139,6 +139,7 @@ def _checked_optional(field: str, value: str | None, maximum: int) -> str | None
 checked_title: Final = partial(_checked_text, "title", maximum=TITLE_BYTES, minimum=1)
 checked_artist: Final = partial(_checked_text, "artist", maximum=ARTIST_BYTES, minimum=1)
 checked_album: Final = partial(_checked_optional, "album", maximum=ALBUM_BYTES)
+checked_audio_name: Final = partial(_checked_optional, "audio_name", maximum=ALBUM_BYTES)
 checked_description: Final = partial(_checked_optional, "description", maximum=DESCRIPTION_BYTES)
 
 
@@ -148,6 +149,16 @@ def checked_bio(value: str | None) -> str | None:
     if bio is not None and graphemes(bio) > BIO_GRAPHEMES:
         raise InvalidFieldError("bio", f"at most {BIO_GRAPHEMES} characters")
     return bio
+
+
+def checked_listening_key(value: str | None) -> str | None:
+    """22 to 100 letters, digits, - and _, as 16 random bytes have at least; empty is none."""
+    if value and not _KEY.fullmatch(value):
+        raise InvalidFieldError("listening_key", "22 to 100 letters, digits, - and _")
+    return value or None
+
+
+_KEY: Final = re.compile(r"[A-Za-z0-9_-]{22,100}")
 
 
 def checked_comment(value: Any) -> str:

@@ -36,6 +36,7 @@ from api.routers import (
     track_batches,
     track_writes,
     tracks,
+    versions,
 )
 from api.routers.ops import accounts, deliveries, work
 from api.services import Services
@@ -44,6 +45,7 @@ from eventstore.coordination.threads import Joint, Turns
 KINDS: Final[tuple[ShownKind[Any], ...]] = (TRACKS, LIKES, COMMENTS, PROFILES, *DOORS)
 ROUTERS: Final = (
     tracks.router,
+    versions.router,
     tracks.artists,
     track_batches.router,
     track_writes.router,

@@ -37,6 +37,7 @@ from storage.derived.waveforms import (
     DECODED_FILE_TYPES,
     DecoderFailedError,
     keep_waveform,
+    measured,
     read_waveform,
     waveform,
 )
@@ -69,7 +70,7 @@ _RECENT: Final = (
 LACKING: Final = (
     (DerivedKind.RENDITIONS, track.artwork_cid, track.artwork_cid.is_not(None), made.source),
     (DerivedKind.COVER, track.image_url, HAS_URL_ALONE, made.source),
-    (DerivedKind.WAVEFORM, track.audio_cid, track.audio_file_type.in_(DECODED_FILE_TYPES), waveform.c.cid),
+    (DerivedKind.WAVEFORM, track.audio_cid, track.audio_file_type.in_(DECODED_FILE_TYPES), measured.c.cid),
 )
 """The kind, its source, whether a track can have it, and the source of what was made."""
 

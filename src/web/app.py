@@ -35,7 +35,7 @@ from web.ask import (
     SignInFirstError,
     accepts_html,
 )
-from web.pages import comments, docs, pds, public, sharing
+from web.pages import comments, docs, pds, public, sharing, versions
 from web.pages.ops import actions, deliveries, now, people, repairs
 from web.pages.studio import history, lists, my_tracks, reactions, record, subject, table, track
 from web.pages.studio.waiting import KINDS, LISTS
@@ -153,6 +153,7 @@ ROUTERS: Final = (
     static_files.router,
     sharing.router,
     public.router,
+    versions.router,
     router,
     pds.router,
     *(page.router for page in PAGES),
@@ -162,7 +163,7 @@ ROUTERS: Final = (
 )
 
 
-FOR_ALL: Final = (static_files.router, sharing.router, public.router, docs.router)
+FOR_ALL: Final = (static_files.router, sharing.router, public.router, versions.router, docs.router)
 """What programs ask for, too: they follow links."""
 
 

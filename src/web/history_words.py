@@ -225,6 +225,7 @@ def _audio(value: Any) -> str | None:
 
 _TEXTS: Final[Mapping[str, Callable[[Any], str | None]]] = {
     "audio": _audio,
+    "audio_names": lambda names: ", ".join((names or {}).values()),
     **dict.fromkeys(("artwork", "image_url"), lambda value: None if value is None else "a cover"),
     **dict.fromkeys(("avatar", "avatar_url"), lambda value: None if value is None else "a picture"),
     **dict.fromkeys(("support_gate", "supportGate"), lambda value: "supporters" if value else "everyone"),

@@ -23,7 +23,7 @@ from api.error_responses import error_response
 from api.middleware.http_layer import GATED_MEDIA, PUBLIC_MEDIA
 from api.middleware.rate_limits import IPV6_SITE_BITS, address_of
 from api.pipeline.concurrency import Counted
-from api.pipeline.past import AsOf, past_views
+from api.pipeline.past import AsOf, Listening, past_views
 from api.services import Services
 from application.authorization import admit, may_have_bytes, require_shown
 from application.errors import (
@@ -189,9 +189,9 @@ class MediaRequest:
         view = await self.audible(cid, extension)
         return await self._bytes(cid, view.audio.mime, FIVE_MINUTES if _is_open(view) else PRIVATE)
 
-    async def play_past(self, track_id: int, wanted: AsOf) -> Response:
-        """Return audio that the track has or had, for those who may read its past; no cache keeps it."""
-        then = await self._past(track_id, wanted)
+    async def play_past(self, track_id: int, wanted: Listening) -> Response:
+        """Return audio that the track has or had, for those who may listen to its past; no cache keeps it."""
+        then = await self._past(track_id, wanted, wanted.key)
         return await self._bytes(then.audio.cid, then.audio.mime, NEVER)
 
     async def download(self, cid: str, extension: str | None = None) -> Response:
@@ -238,15 +238,19 @@ class MediaRequest:
             return False
         return await run_in_threadpool(self.services.media.find, cid) is not None
 
-    async def waveform(self, track_id: int) -> tuple[Waveform, Mapping[str, str]]:
-        """Return the waveform of a track, and the headers of the response.
+    async def waveform(self, track_id: int, wanted: Listening) -> tuple[Waveform, Mapping[str, str]]:
+        """Return the waveform of a track, or of audio that it had, and the headers of the response.
 
-        Raises as `admit`, WaveformNotReadyError or NoWaveformError.
+        Raises as `admit` or `past_state`, WaveformNotReadyError or NoWaveformError.
         """
-        view = await run_in_threadpool(self._track, track_id)
-        await admit(
-            self.caller, [view] if may_have_bytes(self.caller, view) else [], self.services.supporters
-        )
+        is_past = (wanted.version, wanted.at) != (None, None)
+        if is_past:
+            view = await self._past(track_id, wanted, wanted.key)
+        else:
+            view = await run_in_threadpool(self._track, track_id)
+            await admit(
+                self.caller, [view] if may_have_bytes(self.caller, view) else [], self.services.supporters
+            )
         audio = view.audio
 
         def read() -> Waveform:
@@ -259,13 +263,15 @@ class MediaRequest:
             raise WaveformNotReadyError
 
         found = await run_in_threadpool(read)
+        if is_past:
+            return found, {"Cache-Control": NEVER}
         if _is_open(view):
             return found, {"Cache-Control": FIVE_MINUTES}
         return found, {"Cache-Control": PRIVATE, "Vary": "Cookie, Authorization"}
 
-    async def _past(self, track_id: int, wanted: AsOf) -> TrackView:
+    async def _past(self, track_id: int, wanted: AsOf, key: str | None = None) -> TrackView:
         """Return the track as it was; raises as `past_state`, and MediaNotFoundError."""
-        now, then = await run_in_threadpool(past_views, self.services, track_id, wanted, self.caller)
+        now, then = await run_in_threadpool(past_views, self.services, track_id, wanted, self.caller, key)
         if not may_have_bytes(self.caller, now):
             raise MediaNotFoundError
         return then

@@ -1,5 +1,8 @@
-"""Reads a subject as it was, after the event of a version or at a time, for its owner and operators."""
+"""Reads a subject as it was, after the event of a version or at a time: for its owner, operators, and who has a track's key."""
 
+from typing import Final
+
+import sqlalchemy as sa
 from pydantic import BaseModel, Field
 
 from aggregates.errors import InvalidFieldError
@@ -7,9 +10,11 @@ from aggregates.track import Track
 from api.requests.parameters import Moment
 from api.services import Services
 from application.errors import NotAuthenticatedError
-from application.subjects import A, On, past_of, require_reader
+from application.subjects import A, On, find, past_of, require_reader
 from identity.accounts.credentials import Principal
 from projections.tracks.table import TrackView
+
+OF_KEY: Final = "the `listening_key` that the owner has set, in place of a sign-in"
 
 
 class AsOf(BaseModel):
@@ -19,21 +24,43 @@ class AsOf(BaseModel):
     at: Moment | None = Field(None, description="a time, with its offset; instead of a version")
 
 
-def past_state(services: Services, on: On[A], wanted: AsOf, caller: Principal | None) -> tuple[A, A]:
-    """Return a subject as it is and as it was, for its owner and operators; raises NotAuthenticatedError, or as `require_reader`."""
+class Listening(AsOf):
+    """Which audio of a track to read."""
+
+    key: str | None = Field(None, description=OF_KEY)
+
+
+def require_listener(
+    services: Services,
+    connection: sa.Connection,
+    on: On[A],
+    caller: Principal | None,
+    key: str | None = None,
+) -> A:
+    """Return a subject for its owner, operators and who has its key; raises NotAuthenticatedError, or as `require_reader`."""
+    found = find(services.log, connection, on) if key else None
+    if isinstance(found, Track) and found.opens_with(key or ""):
+        return found
     if caller is None:
         raise NotAuthenticatedError
+    return require_reader(services.log, connection, caller, on)
+
+
+def past_state(
+    services: Services, on: On[A], wanted: AsOf, caller: Principal | None, key: str | None = None
+) -> tuple[A, A]:
+    """Return a subject as it is and as it was; raises as `require_listener`."""
     if wanted.version is not None and wanted.at is not None:
         raise InvalidFieldError("at", "either a version or a time")
     with services.database.read() as connection:
-        now = require_reader(services.log, connection, caller, on)
+        now = require_listener(services, connection, on, caller, key)
         version = now.version if wanted.version is None else wanted.version
         return now, past_of(services.log, connection, now.did, on, wanted.at or version)
 
 
 def past_views(
-    services: Services, track_id: int, wanted: AsOf, caller: Principal | None
+    services: Services, track_id: int, wanted: AsOf, caller: Principal | None, key: str | None = None
 ) -> tuple[TrackView, TrackView]:
     """Return a track as it is and as it was; raises as `past_state`."""
-    now, then = past_state(services, On(Track, track_id), wanted, caller)
+    now, then = past_state(services, On(Track, track_id), wanted, caller, key)
     return TrackView.of(now), TrackView.of(then)

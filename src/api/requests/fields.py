@@ -36,11 +36,13 @@ from aggregates.values import (
     Feature,
     SupportGate,
     checked_album,
+    checked_audio_name,
     checked_bio,
     checked_comment,
     checked_description,
     checked_display_name,
     checked_features,
+    checked_listening_key,
     checked_self_labels,
     checked_support_gate,
     checked_tags,
@@ -156,6 +158,14 @@ class CoverChanges(Changes):
 class EditFields(CoverChanges, TrackFields):
     comments: Flag | None = Field(
         None, description="whether people may comment on it; empty is as the artist has set it for all tracks"
+    )
+    audio_name: Annotated[str | None, AfterValidator(checked_audio_name)] = Field(
+        None,
+        description=f"of the audio that it has, such as new master: at most {ALBUM_BYTES} bytes; empty clears",
+    )
+    listening_key: Annotated[str | None, AfterValidator(checked_listening_key)] = Field(
+        None,
+        description="a secret of your choice, 22 to 100 letters, digits, - and _: who has it may listen to all audio that the track has and had; empty ends that",
     )
 
 

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from aggregates.errors import InvalidFieldError
-from api.json_response import AsciiJsonResponse
+from api.json_response import AsciiJsonResponse, body_from
 from api.openapi import errors
 from api.pipeline.media_request import ForMedia
-from api.pipeline.past import AsOf
+from api.pipeline.past import AsOf, Listening
 from api.requests.parameters import DeferredRoute, StrictRoute, TrackId
 from storage.artwork import RENDITION_SIZES
 
@@ -76,17 +76,23 @@ async def artwork_of_track(
 
 
 class WaveformBody(BaseModel):
-    """The loudest moments of equal parts of the audio, at most 800, and its duration in seconds."""
+    """The loudest moments of equal parts of the audio, at most 800, its duration in seconds, and how loud it is."""
 
     peaks: list[int] = Field(description="from 0, silent, to 255, the loudest that a file can be")
     duration: float
+    loudness: float | None = Field(
+        description="of the parts that are not quiet, in dB below full scale; null until it is measured"
+    )
 
 
-@of_tracks.get("/tracks/{track_id}/waveform", response_model=WaveformBody, responses=errors(401, 402))
-async def waveform(track_id: TrackId, request: ForMedia) -> Response:
-    """Read the waveform of a track, for those who may play it. It is computed soon after an upload, for wav, flac, ogg, mp3 and aiff."""
-    found, headers = await request.waveform(track_id)
-    return AsciiJsonResponse(WaveformBody(peaks=list(found.peaks), duration=found.duration), headers=headers)
+@of_tracks.get("/tracks/{track_id}/waveform", response_model=WaveformBody, responses=errors(401, 402, 403))
+async def waveform(track_id: TrackId, wanted: Annotated[Listening, Query()], request: ForMedia) -> Response:
+    """Read the waveform of a track, for those who may play it. It is computed soon after an upload, for wav, flac, ogg, mp3 and aiff.
+
+    With `version` or `at` it is that of the audio of then, for the owner of the track, operators, and who has its `listening_key`.
+    """
+    found, headers = await request.waveform(track_id, wanted)
+    return AsciiJsonResponse(body_from(WaveformBody, found, peaks=list(found.peaks)), headers=headers)
 
 
 def _checked(size: int | None) -> int | None:

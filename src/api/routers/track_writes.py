@@ -180,6 +180,8 @@ async def edit_command(request: CommandRequest, track_id: int, body: Body) -> Ed
         given.get("downloads"),
         artwork,
         given.get("comments", KEEP),
+        given.get("audio_name", KEEP),
+        given.get("listening_key", KEEP),
     )
 
 

@@ -15,7 +15,6 @@ from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
 from api.errors import ArtistNotFoundError
 from api.json_response import AsciiJsonResponse, Page, body_from, cut, opaque
 from api.openapi import errors
-from api.pipeline.media_request import ForMedia
 from api.pipeline.past import AsOf, past_views
 from api.requests.parameters import (
     MAX_ID,
@@ -99,19 +98,6 @@ def read_track(
         return AsciiJsonResponse(past_track(caller, services, track_id, wanted))
     track = live_track(caller, services, track_id)
     return AsciiJsonResponse(track, headers={"ETag": track.etag})
-
-
-@router.head("/tracks/{track_id}/audio", include_in_schema=False)
-@router.get(
-    "/tracks/{track_id}/audio",
-    responses=errors(403, 416),
-    response_class=Response,
-)
-async def audio_of_track(
-    track_id: TrackId, wanted: Annotated[AsOf, Query()], _caller: SignedIn, request: ForMedia
-) -> Response:
-    """Play the audio that the track has, or had, for its owner and operators, as long as it is kept."""
-    return await request.play_past(track_id, wanted)
 
 
 def past_track(caller: Principal | None, services: Services, track_id: int, wanted: AsOf) -> TrackBody:

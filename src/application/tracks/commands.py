@@ -96,6 +96,8 @@ class EditTrack(ChangeOn[Track]):
     downloads: Downloads | None = None
     artwork: Artwork | Keep | None = KEEP
     comments: bool | Keep | None = KEEP
+    audio_name: str | Keep | None = KEEP
+    listening_key: str | Keep | None = KEEP
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -111,6 +113,10 @@ class EditTrack(ChangeOn[Track]):
             subject.set_downloads(self.downloads, at=at)
         if self.comments is not KEEP:
             subject.set_comments(self.comments, at=at)
+        if self.audio_name is not KEEP:
+            subject.name_audio(self.audio_name, at=at)
+        if self.listening_key is not KEEP:
+            subject.set_listening_key(self.listening_key, at=at)
         if isinstance(self.artwork, Artwork):
             subject.replace_artwork(self.artwork, at=at)
         elif self.artwork is None:

@@ -55,6 +55,7 @@ KEPT_BECAUSE: Final = {
     "collection": _OF_RECORD,
     "rkey": _OF_RECORD,
     "image_url": "`artwork` brings it back",
+    "audio_names": "each name stays with its audio",
     "blob": "`audio` brings it back, once the PDS has a copy again",
     "blob_requested": _OF_PDS,
     "blob_failure": _OF_PDS,

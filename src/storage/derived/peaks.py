@@ -13,6 +13,9 @@ from typing import Any, Final
 
 MAX_PEAKS: Final = 800
 HIGHEST_PEAK: Final = 255
+QUIET: Final = 10
+"""What has a tenth of the mean power does not count for the loudness: a long end does not make a sound quieter."""
+SILENCE: Final = 1e-12
 MEMORY_BYTES: Final = 1024 * 1024 * 1024
 MAX_SAMPLES: Final = 1_500_000_000
 """Of all channels: four and a half hours in stereo, about half a minute of CPU. Silence is a few bytes a second."""
@@ -26,7 +29,7 @@ BLOCK_SAMPLES: Final = 65_536
 
 
 def main(path: str) -> None:
-    """Print {"peaks": hex, "duration": seconds} or {"problem": text}."""
+    """Print {"peaks": hex, "duration": seconds, "loudness": dB below full scale} or {"problem": text}."""
     _limit()
     try:
         found = _read(path)
@@ -53,7 +56,7 @@ def _read(path: str) -> dict[str, Any]:
     import numpy as np  # noqa: PLC0415 - under the limits
     import soundfile  # noqa: PLC0415
 
-    loudest, frames = array("f"), 0
+    loudest, powers, frames = array("f"), array("f"), 0
     with soundfile.SoundFile(path) as sound:
         if sound.frames * sound.channels > MAX_SAMPLES:
             return {"problem": TOO_LONG}
@@ -62,8 +65,12 @@ def _read(path: str) -> dict[str, Any]:
             frames += len(read)
             if frames * sound.channels > MAX_SAMPLES:
                 return {"problem": TOO_LONG}
-            each = np.nan_to_num(np.abs(read).max(axis=1), nan=0.0, posinf=1.0)
-            loudest.extend(np.maximum.reduceat(each, np.arange(0, len(each), WINDOW_FRAMES)))
+            read = np.nan_to_num(read, copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
+            starts = np.arange(0, len(read), WINDOW_FRAMES)
+            loudest.extend(np.maximum.reduceat(np.abs(read).max(axis=1), starts))
+            powers.extend(
+                np.add.reduceat(np.square(read).mean(axis=1), starts) / np.diff(starts, append=len(read))
+            )
         seconds = frames / sound.samplerate
     if not frames:
         return {"problem": "it holds no sound"}
@@ -71,7 +78,10 @@ def _read(path: str) -> dict[str, Any]:
     if len(windows) > MAX_PEAKS:
         windows = np.maximum.reduceat(windows, np.arange(MAX_PEAKS) * len(windows) // MAX_PEAKS)
     peaks = (np.minimum(windows, 1.0) * HIGHEST_PEAK).round().astype("uint8")
-    return {"peaks": peaks.tobytes().hex(), "duration": round(seconds, 3)}
+    heard = np.maximum(np.frombuffer(powers, dtype="float32"), SILENCE)
+    heard = heard[heard > heard.mean() / QUIET]
+    loudness = round(10 * float(np.log10(heard.mean(dtype="float64"))), 2)
+    return {"peaks": peaks.tobytes().hex(), "duration": round(seconds, 3), "loudness": loudness}
 
 
 if __name__ == "__main__":

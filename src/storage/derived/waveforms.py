@@ -30,7 +30,10 @@ waveform = sa.Table(
     sa.Column("cid", sa.Text, primary_key=True),
     sa.Column("peaks", sa.LargeBinary, nullable=False),
     sa.Column("duration", sa.Float, nullable=False),
+    sa.Column("loudness", sa.Float),
 )
+measured: Final = sa.select(waveform.c.cid).where(waveform.c.loudness.is_not(None)).subquery()
+"""Those that no version before the one that measures loudness has made."""
 
 
 class DecoderFailedError(Exception):
@@ -39,10 +42,11 @@ class DecoderFailedError(Exception):
 
 @dataclass(frozen=True)
 class Waveform:
-    """The loudest moments of equal parts of the audio, 0 to 255, and its duration in seconds."""
+    """The loudest moments of equal parts of the audio, 0 to 255, its duration in seconds, and its loudness in dB below full scale."""
 
     peaks: bytes
     duration: float
+    loudness: float | None
 
 
 async def read_waveform(path: Path, program: Path = PROGRAM) -> Waveform:
@@ -73,7 +77,8 @@ async def read_waveform(path: Path, program: Path = PROGRAM) -> Waveform:
         said: Any = json.loads(decoder.answer)
         if "problem" in said:
             raise InvalidMediaError(clean(said["problem"]))
-        return Waveform(bytes.fromhex(said["peaks"]), float(said["duration"]))
+        peaks = bytes.fromhex(said["peaks"])
+        return Waveform(peaks, float(said["duration"]), float(said["loudness"]))
     except (ValueError, TypeError, KeyError) as error:
         raise DecoderFailedError("the decoder's answer cannot be read") from error
 
@@ -104,9 +109,9 @@ class _Decoder(asyncio.SubprocessProtocol):
 def keep_waveform(database: Database, cid: str, found: Waveform) -> None:
     with database.write() as connection:
         row = upsert(connection, waveform).values(cid=cid, **vars(found))
-        connection.execute(row.on_conflict_do_nothing())
+        connection.execute(row.on_conflict_do_update(index_elements=["cid"], set_=vars(found)))
 
 
 def waveform_of(connection: sa.Connection, cid: str) -> Waveform | None:
     row = connection.execute(sa.select(waveform).where(waveform.c.cid == cid)).one_or_none()
-    return None if row is None else Waveform(row.peaks, row.duration)
+    return None if row is None else Waveform(row.peaks, row.duration, row.loudness)

@@ -3,7 +3,7 @@
 import { drawWave, drawWaves } from "./wave.js";
 
 const KEY = "mastertape.queue";
-const PUBLIC = /^\/$|^\/(@|tags(\/|$)|search$)/;
+const PUBLIC = /^\/$|^\/(@(?!.*\/versions$)|tags(\/|$)|search$)/;
 const SEEK_SECONDS = 5;
 const GONE = new Set([403, 404, 410]);
 const bar = document.querySelector("#player");

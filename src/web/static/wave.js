@@ -65,6 +65,8 @@ export async function drawWave(place, tries = 3) {
   });
   (place.querySelector(".seek") ?? place).prepend(wave);
   drawn.set(place, { played, bars, said });
+  place.dataset.loudness = body.loudness ?? "";
+  place.dispatchEvent(new Event("wave", { bubbles: true }));
 }
 
 // What plays already goes on from there.

@@ -39,6 +39,8 @@ class Row:
 
 OPEN, OWN, TRACK, OPERATOR, ADMIN, THING = (Row(who) for who in Who)
 
+WITH_KEY = {f"GET /tracks/{{track_id}}/{what}" for what in ("audio", "versions")}
+"""Open as well to who has the key that the owner has set."""
 ROUTES = {
     "GET /tracks": OPEN,
     "GET /artists": OPEN,
@@ -59,7 +61,7 @@ ROUTES = {
     "POST /tracks/{track_id}/mirror/retry": TRACK,
     "POST /tracks/{track_id}/mirror/resolve": Row(Who.TRACK, {"json": {"keep": "ours"}}),
     "GET /tracks/{track_id}/history": TRACK,
-    "GET /tracks/{track_id}/audio": TRACK,
+    **dict.fromkeys(WITH_KEY, TRACK),
     "GET /tracks/{track_id}/diff": Row(Who.TRACK, {"params": {"from": 0}}),
     "GET /tracks/{track_id}/likes": OPEN,
     "PUT /tracks/{track_id}/like": OWN,

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from eventstore.jobs.table import JobState, job
 from replay import derived as worker
@@ -59,6 +59,18 @@ def test_replaced_audio_gets_one_of_its_own(world, client, alice):
     assert refusal(read(client, track)) == (404, "waveform_not_ready")
     work(world)
     assert read(client, track).json()["duration"] == 2.0
+
+
+def test_a_waveform_of_an_earlier_version_is_made_again_for_its_loudness(world, client, alice):
+    track = upload(client, alice)
+    work(world)
+    loudness = read(client, track).json()["loudness"]
+    assert -60 < loudness < 0
+    with world.made.database.write() as connection:
+        connection.execute(update(waveform).values(loudness=None))
+    assert read(client, track).json()["loudness"] is None
+    work(world)
+    assert read(client, track).json()["loudness"] == loudness
 
 
 def test_audio_that_cannot_be_decoded_has_none_and_is_not_tried_again(world, client, alice):

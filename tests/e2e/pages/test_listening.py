@@ -1,6 +1,7 @@
 """Listening in Chromium: one player that goes on from page to page, its queue and keys; and search."""
 
 import re
+from array import array
 
 import pytest
 from playwright.sync_api import expect
@@ -17,6 +18,7 @@ IS_PLAYING = (
     "() => { const it = document.querySelector('#player audio'); return !it.paused && it.currentTime > 0 }"
 )
 SECONDS = 30
+HEADER_BYTES = 44
 
 
 @pytest.fixture
@@ -201,6 +203,64 @@ def test_back_shows_a_list_where_it_was_left(home, service, tracks):
     page.go_back()
     expect(link).to_be_visible()
     page.wait_for_function("top => scrollY === top", arg=before)
+
+
+def softer(audio):
+    """The same WAV file with half of the level."""
+    samples = array("h", audio[HEADER_BYTES:])
+    return audio[:HEADER_BYTES] + array("h", (each // 2 for each in samples)).tobytes()
+
+
+@pytest.fixture
+def versions(page, service, artist, tracks):
+    """The versions of a track whose new master is louder."""
+    api, track = artist.client.http, tracks[0]
+    for hertz, change in ((500, softer), (500, bytes)):
+        files = {"file": ("master.wav", change(tone(hertz, SECONDS)), "audio/wav")}
+        api.put(f"/tracks/{track['id']}/audio", files=files).raise_for_status()
+        eventually(lambda: api.get(f"/tracks/{track['id']}/waveform").is_success)
+    api.patch(f"/tracks/{track['id']}", json={"audio_name": "new master"}).raise_for_status()
+    are_signed_in(page.context, service.url, artist.client)
+    return f"{service.url}/@{track['artist_handle']}/{track['id']}/versions"
+
+
+def test_two_versions_are_heard_at_the_same_place_and_equally_loud(page, versions):
+    first, second = "article:nth-of-type(1) audio", "article:nth-of-type(2) audio"
+    volumes = lambda: [page.locator(each).evaluate("it => it.volume") for each in (first, second)]  # noqa: E731
+    with silent_console(page):
+        page.goto(versions)
+        expect(page.locator(".pair svg.wave")).to_have_count(2)
+        expect(page.get_by_role("status").first).to_contain_text(
+            "B is 6.0 dB louder, and is played so much softer."
+        )
+        assert volumes() == [1, pytest.approx(0.5, abs=0.01)]
+        page.get_by_role("button", name="A: Version 2").click()
+        eventually(lambda: seconds(page, first) > 1)
+        page.get_by_role("button", name="B: new master").click()
+        expect(page.get_by_role("button", name="B: new master")).to_have_attribute("aria-pressed", "true")
+        assert page.locator(first).evaluate("audio => audio.paused")
+        eventually(lambda: seconds(page, second) >= seconds(page, first))
+        assert seconds(page, second) < seconds(page, first) + 5
+        page.get_by_role("checkbox", name="Equally loud").uncheck()
+        assert volumes() == [1, 1]
+        page.get_by_role("button", name="Make a link for others").click()
+        expect(page.get_by_label("Link to these versions")).to_contain_text("?key=")
+        assert_good_in_every_view(page, "listen-versions")
+        link = page.url
+        page.context.clear_cookies()
+        page.goto(link)
+        expect(page.locator(".pair svg.wave")).to_have_count(2)
+        expect(page.get_by_text("For you alone")).to_have_count(0)
+
+
+def test_without_scripts_both_versions_have_a_player(page, service, artist, versions):
+    context = page.context.browser.new_context(java_script_enabled=False)
+    are_signed_in(context, service.url, artist.client)
+    bare = context.new_page()
+    bare.goto(versions)
+    expect(bare.locator("main audio")).to_have_count(2)
+    expect(bare.get_by_role("button", name="B: new master")).to_have_count(0)
+    context.close()
 
 
 def test_without_scripts_a_page_has_its_own_player_and_offers_no_other(page, service, tracks):

@@ -1,7 +1,9 @@
 """The decoder of waveforms: what it reads, and that it may hang, crash, flood or grow without harm."""
 
 import io
+import math
 import os
+import struct
 import wave
 from pathlib import Path
 
@@ -54,6 +56,30 @@ async def test_peaks_follow_the_loudest_channel(tmp_path: Path, channels: int) -
     half = len(found.peaks) // 2
     assert (set(found.peaks[: half - 1]), set(found.peaks[half + 1 :])) == ({255}, {0})
     assert found.duration == 2.0
+
+
+def sine(level: float, *, silent_seconds: int = 0) -> bytes:
+    """A second of a tone whose peaks are at this share of the full scale, and then silence."""
+    target = io.BytesIO()
+    with wave.open(target, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        values = (int(level * 32_767 * math.sin(2 * math.pi * 440 * each / 8000)) for each in range(8000))
+        sound.writeframes(b"".join(struct.pack("<h", value) for value in values))
+        sound.writeframes(b"\0\0" * 8000 * silent_seconds)
+    return target.getvalue()
+
+
+async def test_loudness_is_that_of_what_is_heard(tmp_path: Path) -> None:
+    full, half, with_an_end = [
+        (await read_waveform(written(tmp_path, each))).loudness
+        for each in (sine(1), sine(0.5), sine(0.5, silent_seconds=9))
+    ]
+    assert full == pytest.approx(-3.0, abs=0.1)
+    assert half == pytest.approx(-9.0, abs=0.1)
+    assert with_an_end == pytest.approx(half, abs=0.2)
+    assert (await read_waveform(written(tmp_path, sine(0)))).loudness == -120.0
 
 
 @pytest.mark.parametrize("name", ["tone.flac", "tone.ogg", "opus.ogg", "tone.mp3", "tone.aiff"])
