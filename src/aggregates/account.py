@@ -39,6 +39,7 @@ class Account(Aggregate, created_event_name="Created"):
         self.tokens: events.Expiries = {}
         self.display_name: str | None = None
         self.bio: str | None = None
+        self.support_url: str | None = None
         self.comments = False
         self.leaving_since: datetime | None = None
 
@@ -106,7 +107,7 @@ class Account(Aggregate, created_event_name="Created"):
             self.trigger_event(Account.TokenRevoked, token_id=token_id, timestamp=at)
 
     def update_profile(self, changes: Mapping[str, str | bool | None], *, at: datetime) -> None:
-        """Set `display_name`, `bio` or `comments`, checked values, where they differ; None clears a text."""
+        """Set `display_name`, `bio`, `support_url` or `comments`, checked values, where they differ; None clears a text."""
         changed = {name: value for name, value in changes.items() if value != getattr(self, name)}
         if changed:
             self.trigger_event(Account.ProfileUpdated, changes=changed, timestamp=at)

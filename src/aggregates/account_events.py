@@ -93,7 +93,7 @@ class TokenRevoked(AccountEvent):
 
 
 class ProfileUpdated(AccountEvent):
-    """The owner set the name or the bio shown here, or whether people may comment; only what changed, null means cleared."""
+    """The owner set the name, the bio or the address for supporters shown here, or whether people may comment; only what changed, null means cleared."""
 
     TOPIC = "account.profile_updated.v1"
     changes: dict[str, str | bool | None]
@@ -131,7 +131,7 @@ class Left(AccountEvent):
     def assign(self, account: "Account") -> None:
         account.leaving_since = None
         account.connected = False
-        account.display_name = account.bio = None
+        account.display_name = account.bio = account.support_url = None
         account.comments = False
         account.sessions = account.tokens = {}
 

@@ -33,6 +33,7 @@ GATE_TYPES: Final = ("any",)
 INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Mn", "Zl", "Zp", "Zs"})
 BLANK_LETTERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 JOINER: Final = "\N{ZERO WIDTH JOINER}"
+SUPPORT_URL_BYTES: Final = 1024
 NAME_GRAPHEMES: Final = 64
 MAX_ITEMS: Final = 500
 
@@ -159,6 +160,17 @@ def checked_listening_key(value: str | None) -> str | None:
 
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{22,100}")
+
+
+def checked_support_url(value: str | None) -> str | None:
+    """An address on the web, by https; empty is none."""
+    url = _checked_text("support_url", (value or "").strip(), SUPPORT_URL_BYTES)
+    if url and not _SUPPORT_URL.fullmatch(url):
+        raise InvalidFieldError("support_url", "must begin with https:// and the name of a host")
+    return url or None
+
+
+_SUPPORT_URL: Final = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?([/?#][^\s<>\"\\]*)?")
 
 
 def checked_comment(value: Any) -> str:

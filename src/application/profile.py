@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from aggregates.profile import Profile
 from aggregates.values import Artwork
@@ -32,7 +31,7 @@ class Beginning:
 def update_profile(
     unit: UnitOfWork, changes: Mapping[str, str | bool | None], beginning: Beginning | None = None
 ) -> None:
-    """Set `display_name`, `bio` or `comments`; None clears, and the profile's name is shown again. Tracks keep their artist's name.
+    """Set `display_name`, `bio`, `support_url` or `comments`; None clears, and the profile's name is shown again. Tracks keep their artist's name.
 
     The bio is that of the profile, unless no login may write one.
     """
@@ -44,10 +43,8 @@ def update_profile(
     stream = account_of(unit)
     stream.update_profile(left, at=unit.now)
     if unit.save(stream):
-        shown: dict[str, Any] = {
-            "chosen_name": stream.display_name, "bio": stream.bio, "comments": stream.comments,
-        }  # fmt: skip
-        set_profile(unit.connection, owner_of(unit), **shown)
+        shown = {name: getattr(stream, name) for name in ("bio", "support_url", "comments")}
+        set_profile(unit.connection, owner_of(unit), chosen_name=stream.display_name, **shown)
 
 
 def set_avatar(

@@ -173,7 +173,7 @@ class ExportedTable:
 LOG: Final = ExportedTable(stored_event)
 EXPORTED: Final = (
     LOG,
-    ExportedTable(account, added={"comments": False}),
+    ExportedTable(account, added={"comments": False, "support_url": None}),
     ExportedTable(peer_track),
     ExportedTable(media, {"reserved_at": None}),
     ExportedTable(pds_host),

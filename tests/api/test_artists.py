@@ -17,6 +17,7 @@ def test_an_artist_is_read_by_handle_and_by_did(client, alice):
         "display_name": "DJ Alice",
         "bio": "Plays records.",
         "avatar_url": None,
+        "support_url": None,
         "pds_url": "https://pds.example.com",
     }
     assert client.get(f"/artists/{alice.did}").json() == by_handle.json()

@@ -173,6 +173,14 @@ def test_a_gated_track_says_what_to_do_and_plays_to_no_visitor(browser, gated):
     assert "og:audio" not in answer.text
 
 
+def test_a_gated_track_leads_to_where_its_artist_is_supported(browser, gated, alice):
+    url = "https://support.example/alice?a=1"
+    assert browser.patch("/me", json={"support_url": url}, headers=alice.headers).status_code == 200
+    page = browser.get(page_of(gated)).text
+    assert f'href="{url}"' in page
+    assert "at support.example</a>" in page
+
+
 def test_a_gated_track_plays_to_its_owner_and_to_supporters_alone(world, gated, alice, bob):
     supporting = world.serve(supporters=Vouching((alice.did, bob.did)))
     silent = world.serve(supporters=Vouching())

@@ -46,7 +46,7 @@ class ArtistResponse(BaseModel):
     display_name: str
     bio: str | None
     avatar_url: str | None
-    support_url: None = None
+    support_url: str | None
     show_liked_on_profile: bool = False
     created_at: datetime
     updated_at: datetime
@@ -79,11 +79,11 @@ def read_artist(name: str, _: OptionalCaller, services: ServicesDep) -> ArtistRe
     return _artist(services, name)
 
 
-NOT_HELD: Final = ("avatar_url", "support_url", "show_liked_on_profile")
+NOT_HELD: Final = ("avatar_url", "show_liked_on_profile")
 """What a profile has at the peer and not here; only the value that every profile has here is accepted."""
 
 
-@router.put("/artists/me", openapi_extra=names("display_name", "bio", *NOT_HELD))
+@router.put("/artists/me", openapi_extra=names("display_name", "bio", "support_url", *NOT_HELD))
 async def edit_profile(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     did = principal.did
     async with request.begin() as attempt:

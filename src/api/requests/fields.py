@@ -45,6 +45,7 @@ from aggregates.values import (
     checked_listening_key,
     checked_self_labels,
     checked_support_gate,
+    checked_support_url,
     checked_tags,
     checked_timestamp_ms,
     checked_title,
@@ -195,6 +196,9 @@ class ProfileFields(BaseModel):
     )
     bio: Annotated[str | None, AfterValidator(checked_bio)] = Field(
         None, description=f"at most {BIO_GRAPHEMES} characters, in {BIO_BYTES} bytes; empty clears"
+    )
+    support_url: Annotated[str | None, AfterValidator(checked_support_url)] = Field(
+        None, description="the https address where people support the artist; empty clears"
     )
     comments: Flag = Field(False, description="whether people may comment on tracks that say nothing else")
 

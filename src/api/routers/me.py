@@ -47,6 +47,7 @@ class MeBody(BaseModel):
     handle: str
     display_name: str = Field(description="the name set here, else that of the profile on the PDS")
     bio: str | None
+    support_url: str | None
     avatar_url: str | None
     profile: ProfileBody | None = Field(
         description="with its record, once it was saved here or adopted: until then the bio is kept here alone"
@@ -74,6 +75,7 @@ def read_me(principal: SignedIn, services: ServicesDep) -> MeBody:
         principal,
         display_name=account.name if account is not None else principal.handle,
         bio=profile.bio if profile is not None else account.bio if account is not None else None,
+        support_url=account.support_url if account is not None else None,
         avatar_url=profile.avatar_url if profile is not None else None,
         profile=profile,
         comments=account is not None and account.comments,
@@ -84,7 +86,7 @@ def read_me(principal: SignedIn, services: ServicesDep) -> MeBody:
 
 @router.patch("/me", response_model=MeBody, openapi_extra=fields_of(ProfileFields))
 async def edit_me(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
-    """Set the name and the bio shown here, and whether people may comment. An empty one is cleared, an absent one is left unchanged.
+    """Set the name, the bio and the address for supporters shown here, and whether people may comment. An empty one is cleared, an absent one is left unchanged.
 
     New tracks have the name as their artist; existing ones keep theirs. The bio is that of the profile's record, which is adopted where the PDS has one.
     """

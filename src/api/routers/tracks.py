@@ -265,6 +265,7 @@ class ArtistBody(BaseModel):
     handle: str = Field(description="`handle.invalid` while the DID document does not confirm one")
     display_name: str = Field(description="the name set here, else that of the profile on the PDS")
     bio: str | None
+    support_url: str | None = Field(description="where people support the artist")
     avatar_url: str | None
     pds_url: str
 

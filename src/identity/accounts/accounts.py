@@ -27,6 +27,7 @@ account = sa.Table(
     sa.Column("leaving_since", UtcDateTime),
     sa.Column("chosen_name", sa.Text),
     sa.Column("bio", sa.Text),
+    sa.Column("support_url", sa.Text),
     sa.Column("comments", sa.Boolean, nullable=False, server_default=sa.text("false")),
 )
 
@@ -56,6 +57,8 @@ class Account:
     """When it requested its deletion."""
     chosen_name: str | None = None
     bio: str | None = None
+    support_url: str | None = None
+    """Where its supporters pay."""
     comments: bool = False
     """Whether people may comment on its tracks that say nothing else."""
 
@@ -121,7 +124,14 @@ class Accounts:
         handle = handle.lower()
         if handle != INVALID_HANDLE:
             _take_handle(connection, did, handle)
-        written = {"chosen_name": None, "bio": None, **known, "handle": handle, "updated_at": now}
+        written = {
+            "chosen_name": None,
+            "bio": None,
+            "support_url": None,
+            **known,
+            "handle": handle,
+            "updated_at": now,
+        }
         new = upsert(connection, account).values(did=did, created_at=now, **written)
         key = key_of(connection.dialect.name, account)
         stored = new.on_conflict_do_update(index_elements=key, set_=written).returning(account)
@@ -146,11 +156,8 @@ def handle_in(known: Mapping[str, Account], did: str) -> str:
     return known[did].handle if did in known else INVALID_HANDLE
 
 
-def set_profile(
-    connection: sa.Connection, did: str, *, chosen_name: str | None, bio: str | None, comments: bool
-) -> None:
-    of_account = sa.update(account).where(account.c.did == did)
-    connection.execute(of_account.values(chosen_name=chosen_name, bio=bio, comments=comments))
+def set_profile(connection: sa.Connection, did: str, **shown: str | bool | None) -> None:
+    connection.execute(sa.update(account).where(account.c.did == did).values(**shown))
 
 
 def request_deletion(connection: sa.Connection, did: str, at: datetime) -> None:

@@ -80,6 +80,7 @@ class SignIns:
                 display_name=display_name,
                 chosen_name=stream.display_name,
                 bio=stream.bio,
+                support_url=stream.support_url,
                 comments=stream.comments,
             )
             issued = self.credentials.issue(

@@ -48,7 +48,7 @@ ACTIONS: Final[Mapping[str, tuple[str, str, str]]] = {
     "disconnect": ("POST", "/me/disconnect", "disconnected"),
 }
 """By the end of a form's address: the command, and what the page says afterwards."""
-FIELDS: Final = ("display_name", "bio", "comments", "retry_failed")
+FIELDS: Final = ("display_name", "bio", "support_url", "comments", "retry_failed")
 
 
 @router.get(HERE)

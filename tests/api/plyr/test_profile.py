@@ -14,7 +14,7 @@ def edits(client, person, **fields):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"support_url": "https://support.test"},
+        {"support_url": "http://support.test"},
         {"show_liked_on_profile": True},
         {"avatar_url": "https://pictures.test/a.png"},
         {"bio": "x" * 3000},
