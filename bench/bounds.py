@@ -1,4 +1,4 @@
-"""What profiles show to bound the goals that were missed."""
+"""What an experiment shows to bound the goals that were missed."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,45 +14,40 @@ class Bound:
 
 UNIT_ON_SQLITE: Final = Bound(
     "the unit of work on SQLite",
-    "it writes four rows (event, history, read model, target) where the library writes one",
+    "`bench unit` gives its statements alone to the driver once more: 1.2 of the library's save, which decodes and folds nothing",
 )
 UNIT_ON_POSTGRES: Final = Bound(
     "the unit of work on PostgreSQL",
-    "a third is the commit, three tenths the writes, a fifth the account's lock",
+    "its statements alone take 0.68; all of them in one packet took a fifth less of the client, and hung where a large unit waited for a lock",
 )
 UNIT: Final = {"SQLite": UNIT_ON_SQLITE, "PostgreSQL": UNIT_ON_POSTGRES}
 PATCH: Final = Bound(
     "a PATCH",
-    "half is the unit of work, the rest HTTP: middleware, dependencies, validation, two changes of thread",
+    "one of `{}`, which writes nothing, took 1.1 of the bare app's PATCH, and `/healthz` 0.3",
 )
 READ: Final = Bound(
     "a GET",
-    "a fifth is middleware, which limits, counts and logs; the rest is the endpoint and FastAPI",
+    "`/healthz`, which reads nothing, takes 0.3 of the bare app's PATCH: middleware, which limits, counts and logs",
 )
 PAGE: Final = Bound(
     "a page",
-    "three fifths make the bodies of tracks, with addresses and mirrors; the reference sends its rows",
+    "a profile: three fifths make the bodies of tracks, with addresses and mirrors; the reference sends its rows",
 )
 WAIT: Final = Bound(
     "a wait",
-    "of 24 to 28 ms, the PDS takes 9; the steps of commit, claim, intent and settle take 2 to 4 each",
+    "one put and three one-row commits took 1.2 to 1.4 of a put; between them, four changes of thread",
 )
 ALONE: Final = Bound(
     "an edit alone",
     "of 21 to 24 ms, the PDS takes 10; commit, claim, intent and settle are commits of their own",
 )
-ONE_LANE: Final = Bound(
-    "one lane",
-    "an intent is committed only after the record before is acknowledged: the PDS is idle for 6 of 15"
-    " ms. To send the next record earlier was tried: an intent never sent misleads later decisions",
+LISTS: Final = Bound(
+    "lists",
+    "JSON and pydantic alone take 1.6 ms for 500 entries, and their tracks' rows 1.6; lists that no batch takes follow by a job, which pools half a second of commits",
 )
 REPLAY: Final = Bound(
     "a replay on PostgreSQL",
     "of 2.2 ms a record, the PDS takes 0.9 and appending the plan's events 0.5; batches follow each other",
-)
-ONE_PDS: Final = Bound(
-    "one PDS",
-    "the PDS is one process at 75 to 100 % of its core",
 )
 PLANS: Final = Bound(
     "plans",
@@ -60,7 +55,7 @@ PLANS: Final = Bound(
 )
 START: Final = Bound(
     "the imports",
-    "a fifth defines the API's bodies, the rest imports other modules",
+    "the libraries alone take 1.5, and 414 classes of events and values a tenth; bodies whose schemas are built at first use changed nothing",
 )
 REBUILD: Final = Bound(
     "a rebuild",

@@ -143,7 +143,6 @@ GOALS: Final = (
             "throughput",
             f"{{database}}: relay, {accounts}",
             reach,
-            bounded_by=bounds.ONE_LANE if accounts == "1 account" else bounds.ONE_PDS,
         )
     ),
     *_on_both(
@@ -152,6 +151,7 @@ GOALS: Final = (
         "lists",
         "{database}: edit of a track in 10 lists of 500 items",
         2.0,
+        bounded_by=bounds.LISTS,
     ),
     *(
         goal
@@ -162,6 +162,7 @@ GOALS: Final = (
             "lists",
             f"{{database}}: another order of a list of 500 items{until}",
             2.0,
+            bounded_by=bounds.LISTS,
         )
     ),
     Goal("statements of a delivery", "", "<= 6, counted by tests"),
