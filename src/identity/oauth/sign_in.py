@@ -4,8 +4,10 @@ The state of a sign-in is encrypted in the browser's cookie: only that browser c
 never finished leaves nothing in the database.
 """
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -19,6 +21,7 @@ from identity.accounts.sign_in import SignInResult, SignIns
 from identity.errors import (
     ConsentDeniedError,
     DecryptionError,
+    IdentityUnreachableError,
     SignInRefusedError,
     SignInStateError,
 )
@@ -140,6 +143,19 @@ _KEPT: Final = [
 ]
 
 
+PATIENCE_SECONDS: Final = 10.0
+"""A person waits; each of the requests may take as long by itself."""
+
+
+@asynccontextmanager
+async def _patience() -> AsyncGenerator[None]:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            yield
+    except TimeoutError:
+        raise IdentityUnreachableError(f"no answer within {PATIENCE_SECONDS:.0f} seconds") from None
+
+
 @dataclass(frozen=True)
 class OAuthSignIn:
     """Begins and finishes sign-ins; each may happen in another process."""
@@ -153,7 +169,8 @@ class OAuthSignIn:
         """Prepare the consent of the account with this handle or DID, at the authorization server of its PDS."""
         key, identifier = self.app.newest_key, normalized(identifier)
         flow = self._flow(key)
-        url, state = await flow.begin(identifier if is_did(identifier) else identifier.lower())
+        async with _patience():
+            url, state = await flow.begin(identifier if is_did(identifier) else identifier.lower())
         self.sign_ins.require_allowed(state.did or "", scope)
         attempt = _Attempt(
             asked=AskedSignIn(identifier=identifier, return_to=return_to, scope=scope),
@@ -184,7 +201,8 @@ class OAuthSignIn:
             raise SignInStateError
         dpop_key = key_of(SecretStr(attempt.dpop_key))
         state = OAuthState(state=name, dpop_private_key=dpop_key, created_at=attempt.at, **attempt.kept)
-        session, identity = await self._flow(key).finish(state, response.code, response.iss)
+        async with _patience():
+            session, identity = await self._flow(key).finish(state, response.code, response.iss)
         tokens = tokens_of(session, client_id=self.app.client_id, kid=attempt.kid)
         signed_in = await self.sign_ins.complete(
             identity, SessionKind.OAUTH, tokens, name="browser", scope=attempt.asked.scope, by=by
