@@ -35,11 +35,12 @@ from outbox.conflicts.conflicts import (
     has_conflict,
     keep_ours,
     keep_theirs,
+    leave_out,
 )
 from outbox.mirror.namespace_moves import carry_over, expect_record, is_accounted_for, is_taken
 from outbox.mirror.requeue import retry
 from outbox.mirror.states import MirrorReason
-from outbox.pds.client import RecordKey
+from outbox.pds.client import RecordKey, Remote
 from outbox.record.kind import RecordKind
 from outbox.views.status import mirrors
 from projections.history import history_page
@@ -206,6 +207,8 @@ class Decision:
     keep: Resolution | Mapping[str, Resolution]
     cid: str | None = None
     """The version of theirs that the owner has decided on; without it, the one that is known."""
+    there: Remote | None = None
+    """The record that the PDS has, where fields are named that are not ours."""
 
     @property
     def policy(self) -> str:
@@ -219,7 +222,7 @@ def resolve(unit: UnitOfWork, subject: Published, kind: RecordKind, decision: De
     """
     conflict = conflict_of(unit.connection, subject.did, kind, subject.subject_id)
     if conflict is None:
-        raise NothingToResolveError(kind=subject.word)
+        return _without_foreign_fields(unit, subject, kind, decision)
     if decision.cid not in {None, conflict.cid}:
         raise EditedAgainError(conflict.cid)
     theirs = [] if isinstance(decision.keep, Resolution) else _chosen(conflict, decision.keep)
@@ -230,6 +233,21 @@ def resolve(unit: UnitOfWork, subject: Published, kind: RecordKind, decision: De
     else:
         keep_ours(unit, subject, conflict)
     follow(unit, before, subject)
+    return subject
+
+
+def _without_foreign_fields(
+    unit: UnitOfWork, subject: Published, kind: RecordKind, decision: Decision
+) -> Published:
+    """Leave fields of other clients out of a record of which no field of ours differs: ours has none."""
+    sides = {} if isinstance(decision.keep, Resolution) else decision.keep
+    is_ours_alone = set(sides.values()) == {Resolution.OURS} and not sides.keys() & kind.own_fields
+    if (
+        decision.there is None
+        or not is_ours_alone
+        or not leave_out(unit, subject, kind, sides, decision.there)
+    ):
+        raise NothingToResolveError(kind=subject.word)
     return subject
 
 

@@ -37,6 +37,7 @@ from eventstore.idempotency import CommandResult
 from identity.accounts.credentials import Principal
 from outbox.mirror.tables import target
 from outbox.mirror.targets import PUT
+from outbox.repo.reads import PresentRecord
 from outbox.views.comparison import KnownRecord, known_record
 from outbox.views.status import DECIDES_STATE, STATE, TARGETS_AT_WORK, mirrors, unfinished_ids, with_ids
 from projections.lists import track_list
@@ -94,14 +95,17 @@ def mirror_routes(kind: ShownKind[A]) -> APIRouter:
     async def resolve_conflict(subject_id: Annotated[Id, kind.in_path], request: Command) -> Response:
         """Resolve a record that was edited elsewhere: `ours` is written again, or the fields of `theirs` that a track has are adopted.
 
-        With `fields`, each differing field is decided by itself, and one record has the result. Unknown fields stay in the
-        record either way.
+        With `fields`, each differing field is decided by itself, and one record has the result. Unknown fields stay, unless
+        nothing differs and `fields` says `ours` of them.
         """
         on, records = kind.on(subject_id, request.versions), request.services.kinds[kind.name]
         async with request.begin(on=on) as attempt:
             if not attempt.is_repetition:
                 wanted = fields_as(ResolveFields, attempt.body)
-                decision = Decision(_kept(wanted), wanted.cid)
+                there = None
+                if set(wanted.fields or ()) - records.own_fields:
+                    there = (await _read(request.principal, request.services, kind, subject_id))[1].remote
+                decision = Decision(_kept(wanted), wanted.cid, there)
                 await attempt.commit(
                     lambda unit: resolve(unit, load_owned(unit, on), records, decision), show
                 )
@@ -179,14 +183,19 @@ def read_mirror(
 async def compare_record(
     principal: Principal, services: Services, kind: ShownKind[A], subject_id: int
 ) -> AnyComparisonBody:
+    return comparison_body(kind, subject_id, *await _read(principal, services, kind, subject_id))
+
+
+async def _read(
+    principal: Principal, services: Services, kind: ShownKind[A], subject_id: int
+) -> tuple[KnownRecord, PresentRecord]:
     def read() -> KnownRecord:
         with services.database.read() as connection:
             subject = require_reader(services.log, connection, principal, kind.on(subject_id))
             return known_record(connection, subject, services.kinds)
 
     known = await run_in_threadpool(read)
-    present = await services.record_reads.read(known.host, known.key, known.confirmed.cid)
-    return await run_in_threadpool(comparison_body, kind, subject_id, known, present)
+    return known, await services.record_reads.read(known.host, known.key, known.confirmed.cid)
 
 
 def _kept(wanted: ResolveFields) -> Resolution | dict[str, Resolution]:

@@ -17,7 +17,7 @@ from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import PAST, lane, mirror_lane, mirror_target, target
 from outbox.mirror.targets import CHANGE_TARGET, DELETE, IS_TARGET, PUT, is_about, of_target
-from outbox.pds.client import RecordKey
+from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import Record, decode
 from outbox.record.kind import RecordKind, RecordKinds
 from outbox.relay.delivery_task import stream_of
@@ -112,6 +112,26 @@ def keep_ours(unit: UnitOfWork, subject: Published, conflict: Conflict) -> None:
     subject.restore_record(at=unit.now)
     unit.save(subject)
     build_on(unit.connection, conflict)
+
+
+def leave_out(
+    unit: UnitOfWork, subject: Published, kind: RecordKind, names: Collection[str], there: Remote
+) -> bool:
+    """Write the subject's record without these fields of other clients, over exactly the version that is there.
+
+    Returns whether it will be: not where another client has changed a field of ours, too.
+    """
+    these = (*is_about(mirror_target, subject.did, subject.TOPIC, subject.subject_id), ~target.former)
+    row = unit.connection.execute(sa.select(mirror_target).where(*these)).one_or_none()
+    base = _record(row.observed_body) if row is not None else None
+    if row is None or base is None or kind.own_part(base) != kind.own_part(there.body or {}):
+        return False
+    subject.restore_record(at=unit.now)
+    unit.save(subject)
+    kept = {name: value for name, value in (there.body or {}).items() if name not in names}
+    key = RecordKey(row.did, row.collection, row.rkey)
+    _change(unit.connection, key, observed_cid=there.cid, observed_body=encoded(kept))
+    return True
 
 
 def keep_theirs(

@@ -348,3 +348,27 @@ def test_a_restore_without_a_preflight_read_does_not_overwrite_a_foreign_edit(wo
     world.pds.away = False
     world.deliver()
     assert (world.record(track)["title"], mirror(client, alice, track)["state"]) == ("theirs", "held")
+
+
+def test_fields_of_another_program_are_left_out_of_a_record_that_nothing_holds(world, client, alice):
+    track = upload(client, alice, title="first")
+    world.deliver()
+    edited_elsewhere(world, track, elsewhere={"kept": 1}, waveform="7")
+    client.patch(f"/tracks/{track['id']}", json={"title": "second"}, headers=alice.headers)
+    world.deliver()
+    assert decide(client, alice, track, waveform="ours").status_code == 200
+    world.deliver()
+    record = world.record(track)
+    assert (record["title"], record["elsewhere"], "waveform" in record) == ("second", {"kept": 1}, False)
+    assert mirror(client, alice, track)["state"] == "delivered"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"title": "ours"}, {"waveform": "theirs"}, {"waveform": "ours", "title": "ours"}]
+)
+def test_nothing_but_fields_of_another_program_is_left_out(world, client, alice, fields):
+    track = upload(client, alice)
+    world.deliver()
+    before = world.state()
+    assert refusal(decide(client, alice, track, **fields)) == (409, "nothing_to_resolve")
+    assert world.state() == before
