@@ -211,22 +211,19 @@ class Api:
         *,
         version: str | None = None,
         key: str | None = None,
-        wait_seconds: int | None = None,
     ) -> Answer:
         """Send a command as JSON, for this version of the track alone, and once under this Idempotency-Key; raises RefusedError."""
         content = b"" if fields is None else json.dumps(fields).encode()
-        headers = _conditions(version, key, wait_seconds)
+        headers = _conditions(version, key)
         headers += Headers({"content-length": str(len(content)), "content-type": JSON}).raw
         # the state is that of this request: what the route allows for the body is not for the page's own
         return await self._send(method, path, headers, _body(content), dict(self.request.scope["state"]))
 
-    async def pass_on(
-        self, method: str, path: str, *, key: str | None = None, wait_seconds: int | None = None
-    ) -> Answer:
+    async def pass_on(self, method: str, path: str, *, key: str | None = None) -> Answer:
         """Send the page's own request body on as it comes, files included; raises RefusedError."""
         asked = self.request.scope
         headers = [each for each in asked["headers"] if each[0] in OF_BODY]
-        headers += _conditions(None, key, wait_seconds)
+        headers += _conditions(None, key)
         # what the route allows for the body must reach the limits of the page's own request
         return await self._send(method, path, headers, self.request.receive, asked["state"])
 
@@ -269,12 +266,9 @@ class Api:
 ApiDep = Annotated[Api, Depends()]
 
 
-def _conditions(version: str | None, key: str | None, wait_seconds: int | None) -> list[tuple[bytes, bytes]]:
-    headers = {
-        "if-match": version and f'"{version}"',
-        "idempotency-key": key,
-        "prefer": None if wait_seconds is None else f"wait={wait_seconds}",
-    }
+def _conditions(version: str | None, key: str | None) -> list[tuple[bytes, bytes]]:
+    # a form never waits for the PDS: the page follows it
+    headers = {"if-match": version and f'"{version}"', "idempotency-key": key, "prefer": "wait=0"}
     return Headers({name: value for name, value in headers.items() if value}).raw
 
 

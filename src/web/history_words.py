@@ -1,7 +1,8 @@
 """What people read of a history: what was changed, by whom, in which way, and how it reached the PDS."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 from jinja2.filters import do_filesizeformat
@@ -11,7 +12,9 @@ from api.responses.mirror import TRACKS, ShownKind
 from api.responses.states import EventStatus, MirrorState
 from identity.accounts.sign_in import USUAL_NAME as APP_PASSWORD
 from web.rendering import playing_time
-from web.state_words import WORDS, shown
+from web.state_words import WORDS
+from web.whereabouts import shown
+from web.word_diff import Part, compared
 
 _PLACES: Final = {name: place for place, name in enumerate(WORDS.fields)}
 DOWNLOADS: Final[Mapping[str, str]] = WORDS.downloads
@@ -50,6 +53,11 @@ class Change:
     before: str | None
     after: str | None
 
+    @cached_property
+    def parts(self) -> Sequence[Part]:
+        """Both texts in one, word by word; empty where they are short, or have little in common."""
+        return compared(self.before or "", self.after or "")
+
 
 @dataclass(frozen=True)
 class Delivery:
@@ -63,7 +71,10 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Moment:
-    """One event of a track's history; `way` goes on from the sentence, `kept_here` says what of it is in no record."""
+    """One event of a track's history; `way` goes on from the sentence, `kept_here` says what of it is in no record.
+
+    Of one that `is_undone` nothing is left: each of its fields is today as it was before it.
+    """
 
     position: int
     version: int
@@ -74,8 +85,41 @@ class Moment:
     changes: Sequence[Change]
     delivery: Delivery | None
     kept_here: str
-    is_undoable: bool
     request_id: str
+    is_undoable: bool = False
+    is_undone: bool = False
+
+
+def moments(
+    rows: Sequence[Mapping[str, Any]],
+    viewer_did: str,
+    kind: Kind,
+    titles: Titles,
+    today: Mapping[str, Any] | None = None,
+) -> list[Moment]:
+    """Tell a page of a history, newest first, with what was undone, and what undid it; `today` has fields that changed after it."""
+    sides = [(_values("before", row, kind), _values("after", row, kind)) for row in rows]
+    now = dict(today or {})
+    for _, after in sides:
+        now = after | now
+    told = []
+    for at, (row, (before, after)) in enumerate(zip(rows, sides, strict=True), 1):
+        one = moment(row, viewer_did, kind, titles)
+        earlier = zip(rows[at:], sides[at:], strict=True)
+        undid = next((each for each, of_it in earlier if before and of_it == (after, before)), None)
+        if undid is not None:
+            what = sentence_of({"kind": kind.name, **undid}, kind.word)
+            one = replace(one, sentence=f"undid version {undid['version']}, which {what}")
+        is_undone = bool(before) and all(now[name] == value for name, value in before.items())
+        told.append(replace(one, is_undone=is_undone, is_undoable=bool(before) and not is_undone))
+    return told
+
+
+def _values(side: str, row: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    """Return what an event changed that can be undone, before or after it."""
+    if row["type"] in _BEGINNINGS or kind.kept_because is None:
+        return {}
+    return {each["field"]: each[side] for each in row["changes"] if each["field"] not in kind.kept_because}
 
 
 def moment(
@@ -99,9 +143,6 @@ def moment(
         [] if is_beginning else changes_of(row["changes"], titles),
         _delivery(row["delivery"], is_deletion=row["type"] == "Deleted"),
         _kept_here([row], kind),
-        not is_beginning
-        and kind.kept_because is not None
-        and any(each["field"] not in kind.kept_because for each in row["changes"]),
         row["request_id"],
     )
 
@@ -123,13 +164,14 @@ def last_edit(rows: Sequence[Mapping[str, Any]], version: int, kind: Kind) -> La
 
 
 def _kept_here(rows: Iterable[Mapping[str, Any]], kind: Kind) -> str:
-    edits = (row for row in rows if row["type"] not in _BEGINNINGS)
-    return kept_here((each["field"] for row in edits for each in row["changes"]), kind)
+    changes = (each for row in rows if row["type"] not in _BEGINNINGS for each in row["changes"])
+    return kept_here((each["field"] for each in changes if _is_set(each["field"], each["after"])), kind)
 
 
 def kept_here(fields: Iterable[str], kind: Kind) -> str:
     """Say of these fields which ones no record has; empty where each is in the record."""
-    labels = list(dict.fromkeys(label_of(name).lower() for name in fields if name in kind.kept_here))
+    names = sorted((name for name in fields if name in kind.kept_here), key=place_of)
+    labels = list(dict.fromkeys(label_of(name).lower() for name in names))
     if not labels:
         return ""
     is_plural = len(labels) > 1 or labels[0].endswith("s")
@@ -139,8 +181,11 @@ def kept_here(fields: Iterable[str], kind: Kind) -> str:
 
 def set_but_kept_here(subject: Mapping[str, Any], kind: Kind = TRACKS) -> str:
     """Say which of the fields that its owner set no record has."""
-    is_set = (name for name in kind.kept_here if text_of(name, subject.get(name)) != text_of(name, None))
-    return kept_here(sorted(is_set, key=place_of), kind)
+    return kept_here((name for name in kind.kept_here if _is_set(name, subject.get(name))), kind)
+
+
+def _is_set(field: str, value: Any) -> bool:
+    return text_of(field, value) != text_of(field, None)
 
 
 def changes_of(changes: Sequence[Mapping[str, Any]], titles: Titles | None = None) -> list[Change]:

@@ -29,6 +29,7 @@ from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
 from identity.resolution.address_policy import HOST_NAME
 from web.static_files import static_files
+from web.whereabouts import for_listeners, may_copy
 
 Json = Mapping[str, Any]
 
@@ -260,7 +261,10 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
 }
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     each.__name__: each
-    for each in (artist_address, cover_address, frame, picture_address, record_address, repo_address)
+    for each in (
+        *(artist_address, cover_address, frame, picture_address, record_address, repo_address),
+        *(for_listeners, may_copy),
+    )
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import BaseModel
 
 from api.responses.states import (
+    AudioCopyState,
     LaneState,
     MirrorReason,
     MirrorState,
@@ -32,6 +33,7 @@ class Mark(StrEnum):
     WAITING = "waiting", "Waiting for you", "wait"
     HELD = "held", "Held", "wait"
     REFUSED = "refused", "Refused", "bad"
+    AUDIO_REFUSED = "audio-refused", "Audio refused", "bad"
     HERE = "here", "Kept here", ""
 
     def __new__(cls, value: str, label: str = "", tone: str = "") -> Self:
@@ -65,7 +67,7 @@ class LaneWords:
 
     @property
     def tone(self) -> str:
-        return {Mark.ON_PDS: "good", Mark.WAITING: "bad"}.get(self.mark, "wait")
+        return self.mark.tone
 
 
 class Meaning(BaseModel):
@@ -75,12 +77,19 @@ class Meaning(BaseModel):
     act: Act | None = None
 
 
+class OfAudio(BaseModel):
+    """What the artist reads of a track's audio; `copies`, of those that were selected to be copied to the PDS."""
+
+    mark: Mark
+    words: str
+    copies: str
+
+
 class OfRecord(BaseModel):
     """What operators read of a record; `next` is when it is tried again where no time is known, `advice` what they do."""
 
     label: str
     advice: str
-    tone: str = "bad"
     next: str = "once a person has decided"
 
 
@@ -94,6 +103,9 @@ class Words(BaseModel):
     marks: dict[MirrorState, Mark]
     mirrors: dict[MirrorState, dict[MirrorReason | Literal["other", "PayloadTooLargeError"], Meaning]]
     deleted: dict[MirrorState, tuple[str, str]]
+    audio: dict[AudioCopyState | Literal["on_pds"], OfAudio]
+    covers: dict[Literal["here", "elsewhere"], str]
+    listeners: dict[str, str]
     outcomes: dict[VerdictKind | UnsentOutcome, tuple[str, str]]
     fields: dict[str, str]
     downloads: dict[str, str]
@@ -111,7 +123,8 @@ REST_WORKS: Final = WORDS.rest_works
 AT_WORK: Final = WORDS.at_work
 BY_REASON: Final[Mapping[Any, LaneWords]] = WORDS.lanes
 """By the `reason` of a lane: each of its states but `ready`."""
-_PARKS: Final = frozenset(BY_REASON) - {MirrorReason.PDS_AWAY, MirrorReason.BACKOFF}
+ON_PDS: Final = "on_pds"
+"""Stands beside the states of the audio's copy: the record on the PDS names it, too."""
 
 
 def lane_words(lane: Mapping[str, Any]) -> LaneWords:
@@ -119,69 +132,6 @@ def lane_words(lane: Mapping[str, Any]) -> LaneWords:
     if lane["reason"] is not None:
         return BY_REASON[lane["reason"]]
     return AT_WORK if lane["waiting"].get(MirrorState.PENDING) else WORKS
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A mark with its reason; `until` is the ISO time of the next attempt, where it is known."""
-
-    mark: Mark
-    label: str
-    reason: str
-    act: Act | None = None
-    until: str | None = None
-
-    @property
-    def tone(self) -> str:
-        return self.mark.tone
-
-
-WITHOUT_RECORD: Final = Shown(Mark.HERE, Mark.HERE.label, "It has no record on your PDS.")
-_KEPT: Final = "Your changes are kept."
-TOO_LARGE: Final = "PayloadTooLargeError"
-"""The error of a PDS for a record over its limit."""
-
-
-def shown(mirror: Mapping[str, Any], *, is_deleted: bool = False) -> Shown:
-    state, reason = mirror["state"], mirror["reason"]
-    found, mark = _meaning(state, reason), _mark(state, reason)
-    label, words = mark.label, found.words.format(reason=reason)
-    if is_deleted:
-        label, words = WORDS.deleted.get(state, (label, words))
-    return Shown(mark, label, words, found.act, mirror.get("next_attempt_at"))
-
-
-NEEDS_CONSENT: Final = WORDS.mirrors[MirrorState.PARKED][MirrorReason.NEEDS_CONSENT].words
-
-
-def _meaning(state: Any, reason: Any) -> Meaning:
-    if state == MirrorState.PARKED and reason in _PARKS:
-        lane = BY_REASON[reason]
-        return Meaning(words=f"{lane.headline} {_KEPT}", act=lane.act)
-    of_state = WORDS.mirrors[state]
-    return of_state.get(reason) or of_state["other"]
-
-
-def what_saving_does(mirror: Mapping[str, Any], lane_reason: str | None) -> str:
-    waits_alone = {MirrorReason.MIGRATION_NEEDED, MirrorReason.PACED, MirrorReason.BACKOFF}
-    if mirror["state"] in {MirrorState.HELD, MirrorState.DETACHED} or mirror["reason"] in waits_alone:
-        return f"Kept here for now. {shown(mirror).reason}"
-    if lane_reason is not None:
-        return f"Kept here for now. {BY_REASON[lane_reason].headline}"
-    return "Goes to your PDS at once."
-
-
-def _mark(state: Any, reason: str | None) -> Mark:
-    return BY_REASON[reason].mark if state == MirrorState.PARKED and reason in _PARKS else WORDS.marks[state]
-
-
-def states_of(mark: Mark, parked_for: str | None) -> list[str]:
-    """Return the states of mirrors with this mark; `parked_for` is why the account's lane waits, if it does."""
-    return [state for state in WORDS.marks if _mark(state, parked_for) is mark]
-
-
-def count_by_mark(counts: Mapping[str, int], parked_for: str | None) -> dict[Mark, int]:
-    return {mark: sum(counts.get(state, 0) for state in states_of(mark, parked_for)) for mark in Mark}
 
 
 OUTCOMES: Final[Mapping[Any, tuple[str, str]]] = {

@@ -6,7 +6,6 @@ import pytest
 
 from identity.accounts.credentials import Scope
 from tests.api.conftest import alice, bob, client, world
-from web.pages.studio import subject
 
 __all__ = ["alice", "bob", "client", "world"]
 
@@ -14,12 +13,6 @@ __all__ = ["alice", "bob", "client", "world"]
 @pytest.fixture
 def migrated_url(migrated_sqlite):
     return migrated_sqlite
-
-
-@pytest.fixture(autouse=True)
-def _no_wait_for_a_relay(monkeypatch):
-    """The relay of these tests runs when they say so: a page would wait for it in vain."""
-    monkeypatch.setattr(subject, "WAIT_SECONDS", 0)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from api.responses.states import AudioCopyState, DriftKind, JobState
+from api.responses.states import DriftKind, JobState
 from identity.accounts.credentials import CredentialKind, Scope
 from outbox.mirror.lanes import park_lane
 from tests.api.exports.making import work
@@ -162,7 +162,6 @@ def test_who_leaves_reads_what_the_rest_waits_for_and_is_asked_no_second_time(mi
 def test_everything_that_the_page_may_have_to_say_has_words():
     words = templates().get_template("state_words.html").module
     assert set(words.DRIFTS) == set(DriftKind)
-    assert set(words.COPIES) == set(AudioCopyState)
     assert set(words.ADOPTIONS) == set(JobState) - {JobState.IDLE}
     assert set(words.EXPORTS) == set(JobState) - {JobState.IDLE}
     assert set(words.TOKEN_KINDS) == set(CredentialKind)

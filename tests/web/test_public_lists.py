@@ -1,5 +1,7 @@
 """Pages of albums and playlists for listeners: who sees them, at which address, and what is gone."""
 
+from html import unescape
+
 import pytest
 
 from tests.api.lists.test_albums import create
@@ -35,7 +37,7 @@ def test_an_album_shows_its_tracks_in_their_order_and_where_its_record_is(browse
     first, second = (page.text.index(f'href="/@alice.test/{track["id"]}"') for track in tracks)
     assert first < second
     assert "30 November 2026" in page.text
-    assert "On the artist's PDS" in page.text
+    assert "On the artist's PDS" in unescape(page.text)
     assert album["uri"] in page.text
     assert_runs_only_our_files(page)
     assert_small(page)

@@ -1,6 +1,7 @@
 """Pages of artists, tracks and tags: what they show to whom."""
 
 import re
+from html import unescape
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_a_track_shows_its_notes_artists_tags_and_where_its_record_is(browser, t
     assert 'href="/@drummer.test"' not in page, "there is no page of an artist who has not signed in here"
     assert 'href="/tags/late%20night"' in page
     assert '<a href="https://friend.example" rel="' in page
-    assert "On the artist's PDS" in page
+    assert "On the artist's PDS" in unescape(page)
     rkey = track["atproto_record_uri"].rsplit("/", 1)[1]
     assert re.search(
         f'href="https://pds.example.com/xrpc/com.atproto.repo.getRecord[?]repo=did[^"]*rkey={rkey}"', page

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aggregates.track import Track
 from api.json_response import ListedUri, body_from
-from api.responses.track import BRINGS_BLOB, IS_OF_TRACK
+from api.responses.track import BLOB_SINCE
 from eventstore.database import Database, count_rows
 from eventstore.jobs.queue import job_of
 from eventstore.jobs.table import JobState, state_of
@@ -18,7 +18,6 @@ from outbox.mirror.states import LaneState
 from outbox.mirror.tables import target
 from outbox.operations.account_deletion import PendingRemovals, remains
 from outbox.views.overview import lane_of
-from projections.history import history
 from projections.media_references import cids_of
 from projections.tracks.queries import AUDIO_COPY_STATE, AudioCopyState, copy_counts, tracks_in_state
 from projections.tracks.table import tracks
@@ -124,14 +123,9 @@ def migration_report(connection: sa.Connection, did: str) -> MigrationBody:
 
 def _saved(connection: sa.Connection, did: str) -> int:
     """Count the tracks whose record the PDS confirmed after the newest event that put the blob into it."""
-    brought = (
-        sa.select(sa.func.max(history.c.position))
-        .where(IS_OF_TRACK, history.c.type.in_(BRINGS_BLOB))
-        .scalar_subquery()
-    )
     same = (target.did == tracks.c.did, target.kind == Track.TOPIC, target.subject_id == tracks.c.track_id)
     names_blob = (AUDIO_COPY_STATE == AudioCopyState.UPLOADED, tracks.c.record_missing_since.is_(None))
-    is_confirmed = (~target.former, target.acked_gen >= brought)
+    is_confirmed = (~target.former, target.acked_gen >= BLOB_SINCE)
     return count_rows(connection, tracks.c.did == did, *same, *names_blob, *is_confirmed)
 
 

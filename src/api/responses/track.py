@@ -158,12 +158,12 @@ IS_OF_TRACK: Final = sa.and_(
     history.c.track_id == tracks.c.track_id,
     history.c.kind == Track.TOPIC,
 )
-_BLOB_SINCE: Final = (
+BLOB_SINCE: Final = (
     sa.select(sa.func.max(history.c.position))
     .where(IS_OF_TRACK, sa.or_(*(history.c.type == brings for brings in BRINGS_BLOB)))
     .scalar_subquery()
 )
-_BLOB_SINCE_IF_ANY: Final = sa.case((tracks.c.blob_ref.is_not(None), _BLOB_SINCE))
+_BLOB_SINCE_IF_ANY: Final = sa.case((tracks.c.blob_ref.is_not(None), BLOB_SINCE))
 """So that no long history is searched for a blob that the track does not have."""
 
 
@@ -205,7 +205,7 @@ BESIDE[Track] = Prepared(
 _SOME: Final = Prepared(
     lambda dialect: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(among(tracks.c.track_id, "track_ids", dialect))
 )
-_PAST: Final = Prepared(lambda _: _beside(_KEY, _BLOB_SINCE).where(*IS_TRACK_IN_BUCKET))
+_PAST: Final = Prepared(lambda _: _beside(_KEY, BLOB_SINCE).where(*IS_TRACK_IN_BUCKET))
 
 
 def track_bodies(

@@ -39,7 +39,13 @@ from identity.accounts.credentials import Principal
 from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import target
 from outbox.views.status import DECIDES_STATE, STATE, TARGETS_AT_WORK
-from projections.tracks.queries import AUDIO_COPY_STATE, TrackFilter, track_page, tracks_of
+from projections.tracks.queries import (
+    AUDIO_COPY_STATE,
+    AudioCopyState,
+    TrackFilter,
+    track_page,
+    tracks_of,
+)
 from projections.tracks.search import contains
 from projections.tracks.table import LIVE, TrackView, tracks
 from storage.artwork import THUMBNAIL_SIZE
@@ -140,6 +146,7 @@ def shown_tracks(
 
 
 STATES = tuple(MirrorState)
+COPIES = tuple(AudioCopyState)
 
 
 class MyListing(PageQuery):
@@ -147,6 +154,9 @@ class MyListing(PageQuery):
 
     mirror: list[Annotated[str, OneOf(STATES)]] = Field(
         [], description="with their mirror in one of these states"
+    )
+    audio: list[Annotated[str, OneOf(COPIES)]] = Field(
+        [], description="with the copy of their audio in one of these states"
     )
     id: list[int] = Field([], description="with these ids", max_length=100)
     q: str | None = Field(None, description="with these words in title, artist or album")
@@ -160,6 +170,7 @@ class MyTrackBody(TrackBody):
     audio_copy: str = Field(
         description="the copy of the audio on the PDS: deleted, gated, uploaded, wanted, failed or unasked"
     )
+    audio_refused: str | None = Field(description="why the PDS refused it")
 
 
 class MyTracksBody(Page[MyTrackBody]):
@@ -167,6 +178,9 @@ class MyTracksBody(Page[MyTrackBody]):
 
     counts: dict[str, int] | None = Field(
         description="all live tracks by the state of their mirror; null after the first page, and where ids are asked for"
+    )
+    audio_refused: int | None = Field(
+        description="those of `counts` that are delivered without their audio, since the PDS refused it"
     )
 
 
@@ -184,12 +198,18 @@ def list_my_tracks(
         rows, cursor = cut(connection.execute(query.limit(limit + 1)).all(), limit, attrgetter("track_id"))
         views = [TrackView.from_row(row) for row in rows]
         bodies = track_bodies(connection, views, services.urls, principal.did)
-        counts = _counts(connection, principal.did) if before is None and not wanted.id else None
+        is_first = before is None and not wanted.id
+        counts, refused = _counts(connection, principal.did) if is_first else (None, None)
     items = [
-        MyTrackBody(**vars(body), audio_size=row.audio_size, audio_copy=row.audio_copy)
+        MyTrackBody(
+            **vars(body),
+            audio_size=row.audio_size,
+            audio_copy=row.audio_copy,
+            audio_refused=row.blob_failure if row.audio_copy == AudioCopyState.FAILED else None,
+        )
         for body, row in zip(bodies, rows, strict=True)
     ]
-    return MyTracksBody(items=items, cursor=cursor, counts=counts)
+    return MyTracksBody(items=items, cursor=cursor, counts=counts, audio_refused=refused)
 
 
 @dataclass(frozen=True)
@@ -237,20 +257,29 @@ def _conditions(connection: sa.Connection, did: str, wanted: MyListing) -> list[
             .where(target.did == did, IS_TRACK, STATE.in_(wanted.mirror), DECIDES_STATE)
         )
         conditions.append(tracks.c.track_id.in_(in_state))
+    if wanted.audio:
+        conditions.append(AUDIO_COPY_STATE.in_(wanted.audio))
     if wanted.q is not None:
         conditions.append(contains(connection, wanted.q) if is_storable(wanted.q) else sa.false())
     return conditions
 
 
-def _counts(connection: sa.Connection, did: str) -> dict[str, int]:
+def _counts(connection: sa.Connection, did: str) -> tuple[dict[str, int], int]:
+    """Count the live tracks by the state of their mirror, and the delivered ones whose audio was refused."""
     same = sa.and_(tracks.c.did == target.did, tracks.c.track_id == target.subject_id)
+    refused = sa.case((AUDIO_COPY_STATE == AudioCopyState.FAILED, target.subject_id))
     rows = connection.execute(
-        sa.select(STATE.label("mirror_state"), sa.func.count(target.subject_id.distinct()))
+        sa.select(
+            STATE.label("mirror_state"),
+            sa.func.count(target.subject_id.distinct()).label("tracks"),
+            sa.func.count(refused.distinct()).label("refused"),
+        )
         .select_from(TARGETS_AT_WORK.join(tracks, same))
         .where(target.did == did, IS_TRACK, LIVE, DECIDES_STATE)
         .group_by("mirror_state")
-    )
-    return {str(state): count for state, count in rows}
+    ).all()
+    refusals = sum(row.refused for row in rows if row.mirror_state == MirrorState.DELIVERED)
+    return {str(row.mirror_state): row.tracks for row in rows}, refusals
 
 
 artists = APIRouter(tags=["artists"], route_class=StrictRoute)

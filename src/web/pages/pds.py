@@ -19,21 +19,12 @@ from identity.accounts.credentials import CredentialKind, Principal
 from web.ask import Answer, ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError
 from web.pages.studio.waiting import tasks_of
 from web.rendering import Render, RenderDep
-from web.state_words import (
-    BY_REASON,
-    NEEDS_CONSENT,
-    REST_WORKS,
-    WORKS,
-    Mark,
-    count_by_mark,
-    lane_words,
-    shown,
-)
+from web.state_words import BY_REASON, REST_WORKS, WORKS, Mark, lane_words
+from web.whereabouts import NEEDS_CONSENT, count_by_mark, where_is, why_refused
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 HERE: Final = "/studio/pds"
-ADOPTION_WAIT_SECONDS: Final = 5
 MOST_TITLES: Final = 100
 
 
@@ -119,9 +110,7 @@ async def act(action: str, form: FormDep, api: ApiDep, ask: OwnAsk, render: Rend
         raise HTTPException(HTTPStatus.NOT_FOUND)
     method, path, said = ACTIONS[action]
     fields = {name: form[name] for name in FIELDS if name in form} or None
-    wait_seconds = ADOPTION_WAIT_SECONDS if action == "adopt" else None
-    sent = api.send(method, path, fields, key=form.get("key"), wait_seconds=wait_seconds)
-    return await _done(sent, said, ask, render)
+    return await _done(api.send(method, path, fields, key=form.get("key")), said, ask, render)
 
 
 async def _leave_page(
@@ -151,14 +140,15 @@ async def _page(
     tokens = sorted(issued["items"], key=lambda token: token["kind"] != CredentialKind.API)
     marks = count_by_mark(lane["waiting"], lane["reason"])
     adoption, audio = await ask(read_adoption), await ask(read_migration)
-    tasks, words = await tasks_of(ask, lane["reason"]), lane_words(lane)
+    refused = (await ask(list_my_tracks, MyListing(limit=1)))["audio_refused"]
+    tasks, words = await tasks_of(ask, lane["reason"], refused), lane_words(lane)
     # in a lane that sends, nothing else is parked
     needs_consent = not lane["reason"] and bool(lane["waiting"].get(MirrorState.PARKED))
     return render(
         "pds/pds.html",
         refusal.status if refusal else HTTPStatus.OK,
         me=me,
-        profile_mark=shown(me["profile"]["mirror"]) if me["profile"] else None,
+        profile_mark=where_is(me["profile"]).whole if me["profile"] else None,
         leaving_waits=BY_REASON.get(me["leaving"]["waits_for"]) if me["leaving"] else None,
         lane=lane,
         words=REST_WORKS if (tasks or needs_consent) and words is WORKS else words,
@@ -170,6 +160,8 @@ async def _page(
         adoption=adoption,
         audio=audio,
         export=await ask(read_exports),
+        pending=(BY_REASON[audio["waits_for"]].mark if audio["waits_for"] else Mark.ON_ITS_WAY).label,
+        why_refused=why_refused,
         gated=audio["skipped"].get(AudioCopyState.GATED, 0),
         tokens=tokens,
         browser=next((token for token in tokens if token["current"]), None),

@@ -130,7 +130,7 @@ function send(upload) {
 
 function showUploaded(line, state, track) {
   state.className = "mark good";
-  state.textContent = "Uploaded, and on its way to your PDS";
+  state.textContent = "Uploaded";
   const link = element("a", "button quiet", "Edit title, notes and cover");
   link.href = `/studio/tracks/${track.id}`;
   const actions = element("p", "actions");

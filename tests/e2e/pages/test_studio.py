@@ -68,7 +68,7 @@ def drops(page, name, content):
     page.evaluate(LISTENS)
     dragged = page.evaluate_handle(DRAGGED, [name, base64.b64encode(content).decode()])
     page.dispatch_event("#drop", "drop", {"dataTransfer": dragged})
-    expect(page.get_by_text("Uploaded, and on its way")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Uploaded", exact=True)).to_be_visible(timeout=30_000)
     line.detach()
     return page.evaluate("window.told")
 
@@ -79,7 +79,7 @@ def assert_tells_each_step(told):
         "Waiting for its turn",
         "Sent",
         "Checking",
-        "Uploaded, and on its way to your PDS",
+        "Uploaded",
     ]
     shares = [share for step, (_, share) in zip(steps, told, strict=True) if step == "Sent"]
     assert shares == sorted(shares)
@@ -287,16 +287,19 @@ def test_without_scripts_a_track_is_edited_a_conflict_decided_and_the_pds_discon
     plain.goto(here)
     plain.get_by_label("Title").fill("By hand")
     plain.get_by_role("button", name="Save").click()
-    expect(plain.locator("#done")).to_contain_text("Saved. Your PDS has it as it is here.")
+    expect(plain.locator("#done")).to_contain_text("Saved.")
     plain.locator("#v2").get_by_role("button", name="Undo this change").click()
-    expect(plain.locator("#done")).to_contain_text("The change is undone. Your PDS has it as it is here.")
+    expect(plain.locator("#done")).to_contain_text("The change is undone.")
+    expect(plain.locator("#v2")).to_contain_text("Undone: nothing of it is left")
+    artist.agreed()
     expect(plain.get_by_label("Title")).to_have_value("Mine")
     artist.edits_elsewhere(title="Theirs")
     artist.edits(album="Other album")
     eventually(lambda: artist.mirror["state"] == "held")
     plain.goto(f"{here}/pds")
     plain.get_by_role("button", name="Take theirs").click()
-    expect(plain.locator("#done")).to_contain_text("Decided. Your PDS has it as it is here.")
+    expect(plain.locator("#done")).to_contain_text("Decided.")
+    artist.agreed()
     assert artist.record["title"] == "Theirs"
     assert artist.record["album"] == "Other album"
 

@@ -47,16 +47,13 @@ def versions(page):
     return [int(each) for each in re.findall(r'class="event" id="v(\d+)"', page.text)]
 
 
-def test_the_timeline_tells_each_change_by_whom_and_in_which_commit_it_arrived(
-    client, alice, track, studio, here
-):
-    rows = client.get(f"/tracks/{track['id']}/history", headers={**alice.headers, "Accept": "*/*"}).json()
+def test_the_timeline_tells_each_change_by_whom_and_that_it_arrived(studio, here):
     page = studio.get(f"{here}/history")
     told = event(page, 2)
     assert '<strong>t</strong> changed the title and album<span class="soft">, acting for you' in told
     assert seen(told, "Title") == "Title was First Take → now Second"
     assert "On your PDS" in told
-    assert rows["items"][0]["delivery"]["rev"] in told
+    assert "commit" not in told
     assert "uploaded the track" in event(page, 1)
     assert event(studio.get(here), 2) == told
 
@@ -142,6 +139,12 @@ def test_one_change_is_undone_and_those_after_it_stay(edit, shown, happened, stu
     assert "The change is undone." in send(studio, page, f"{here}/versions/2/undo").text
     assert shown("title", "album", "description") == ["First Take", "One", "Words."]
     events = happened()
+    undone, undid = (event(studio.get(f"{here}/history"), version) for version in (2, 4))
+    assert "Undone: nothing of it is left" in undone
+    assert "Undo this change" not in undone
+    assert "undid version 2, which changed the title and album" in undid
+    assert "Undo this change" in undid
+    assert "Undo this change" not in studio.get(f"{here}/versions/2").text
     again = send(studio, page, f"{here}/versions/2/undo")
     assert "nothing was changed" in again.text
     assert happened() == events
@@ -163,6 +166,34 @@ def test_a_change_that_was_overtaken_is_not_undone_before_its_owner_has_looked(
     assert happened() == events
     send(studio, choice, f"{here}/revert")
     assert shown("title", "album", "tags") == ["First Take", "One", ["x"]]
+
+
+def test_an_undone_change_is_told_so_on_a_later_page_of_the_timeline(edit, studio, here, monkeypatch):
+    monkeypatch.setattr("web.pages.studio.history.PAGE", 2)
+    edit(title="First Take", album="One")
+    edit(description="Words.")
+    first = studio.get(f"{here}/history")
+    cursor = first.text.split('href="?cursor=')[1].split('"')[0]
+    assert versions(first) == [4, 3]
+    assert "undid version" not in event(first, 3)
+    assert "Undone: nothing of it is left" in event(studio.get(f"{here}/history?cursor={cursor}"), 2)
+
+
+NOTES = "Recorded in one go, at home, on the last warm evening of the year. " * 8
+
+
+def test_a_long_text_is_folded_and_its_changes_are_told_word_by_word(edit, studio, here):
+    edit(description=NOTES)
+    edit(description=NOTES.replace("at home", "in the barn", 1))
+    page = studio.get(f"{here}/history")
+    assert "<summary>Recorded in one go" in event(page, 3)
+    told = event(page, 4)
+    assert "<del> at home,</del>" in told
+    assert "<ins> in the barn,</ins>" in told
+    assert len(told) < 3_000
+    compared = studio.get(f"{here}/compare?from=3&to=4").text
+    assert "<del> at home,</del>" in compared.split('data-label="Version 3"')[1].split("</td>")[0]
+    assert "<ins> in the barn,</ins>" in compared.split('data-label="Version 4"')[1].split("</td>")[0]
 
 
 def covers(page):

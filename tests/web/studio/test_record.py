@@ -53,15 +53,6 @@ def test_a_long_value_of_another_program_is_cut_in_the_columns_and_whole_in_the_
     assert "7" * 2_000 in technical
 
 
-def test_a_record_over_the_limit_of_the_pds_names_its_largest_field(world, client, studio, alice, delivered):
-    edited_elsewhere(world, delivered, waveform="7" * 1_000_000)
-    client.patch(f"/tracks/{delivered['id']}", json={"title": "Second"}, headers=alice.headers)
-    world.deliver()
-    page = studio.get(f"/studio/tracks/{delivered['id']}/pds").text
-    assert "The record is too large for your PDS" in page
-    assert "Its largest field is “waveform” of another program, with 1,000,000 characters." in page
-
-
 def test_a_record_that_cannot_be_read_is_not_said_to_agree(world, studio, delivered):
     world.pds.away = True
     page = studio.get(f"/studio/tracks/{delivered['id']}/pds").text
@@ -99,7 +90,7 @@ def test_a_single_field_is_decided_by_one_of_two_buttons(world, studio, retitled
     assert re.findall(r"<button[^>]*>([^<]+)<", form) == ["Keep mine", "Take theirs"]
     assert 'type="radio"' not in form
     name, value = re.search(
-        rf'<button class="button" name="([^"]+)" value="([^"]+)">{button}<', form
+        rf'<button class="button quiet" name="([^"]+)" value="([^"]+)">{button}<', form
     ).groups()
     assert "Decided." in send(studio, page, f"{here}/decide", **{name: value}).text
     world.deliver()

@@ -62,6 +62,32 @@ def test_an_edit_of_tags_alone_is_not_said_to_be_on_the_pds(world, studio, here)
     assert re.match(first + re.escape(words), standing(page))
 
 
+def test_no_message_tells_of_tags_but_that_of_the_edit_that_set_them(world, studio, here):
+    world.deliver()
+    words = "kept here; they are not in the record"
+    assert words in send(studio, studio.get(here), here, tags="demo").text.split('id="edit"')[0]
+    send(studio, studio.get(here), here, title="Second")
+    world.deliver()
+    page = studio.get(f"{here}?done=saved")
+    assert "Saved. Your PDS has it as it is here." in page.text
+    assert words not in page.text.split('id="edit"')[0]
+    page = send(studio, page, here, tags="")
+    assert words not in page.text.split('id="edit"')[0]
+
+
+def test_no_form_of_a_track_waits_for_the_pds(world, studio, here, monkeypatch):
+    async def waits(*_for):
+        raise AssertionError("a form waited for the PDS")
+
+    monkeypatch.setattr(type(world.services.waits), "wait", waits)
+    cover = {"image": ("cover.png", samples.png(), "image/png")}
+    assert "Saved." in send(studio, studio.get(here), here, title="Second").text
+    assert "The cover is set." in send(studio, studio.get(here), f"{here}/files/cover", files=cover).text
+    assert "under way" in send(studio, studio.get(here), f"{here}/do/copy").text
+    assert "undone" in send(studio, studio.get(here), f"{here}/versions/2/undo").text
+    assert "Deleted." in send(studio, studio.get(here), f"{here}/do/delete").text
+
+
 def saving(page):
     return page.text.split('id="saving" data-live>')[1].split("<")[0]
 
@@ -106,7 +132,7 @@ def test_what_a_field_cannot_hold_is_told_beside_it_and_what_was_typed_stays(wor
     page = send(studio, studio.get(here), here, title="x" * 300, album="Kept")
     assert page.status_code == 400
     about = page.text.split('id="about-title"')[1].split("</div>")[0]
-    assert "At most 256 bytes of UTF-8." in about
+    assert "At most 256 bytes of UTF-8: 44 too many." in about
     assert ("album", "Kept") in form_to(page, here).fields
     assert ("title", "x" * 300) in form_to(page, here).fields
     assert world.events(track["id"]) == ["Created"]

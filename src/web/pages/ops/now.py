@@ -16,7 +16,8 @@ from api.routers.ops.deliveries import FailuresQuery, HostsQuery, read_failures,
 from api.routers.ops.work import JobsQuery, read_jobs, read_overview, read_work
 from web.ask import OperatorAsk, PageRoute, wanted
 from web.pages.ops.words import OPERATOR_ACTED, AskedDep, ShowDep, about_host, about_wait, record_words
-from web.state_words import BY_REASON, Mark
+from web.state_words import Mark
+from web.whereabouts import mark_of
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
@@ -53,7 +54,7 @@ def health(overview: Mapping[str, Any], first: Mapping[str, Any] | None) -> Heal
     some = "Deliveries" if waiting <= ready else "Few deliveries" if ready else "No deliveries"
     records = sum(each["records"] for each in overview["waits"])
     is_for_artists = all(
-        each["state"] == MirrorState.PARKED and _mark_of(each["reason"]) is Mark.WAITING
+        each["state"] == MirrorState.PARKED and mark_of(each["state"], each["reason"]) is Mark.WAITING
         for each in overview["waits"]
     )
     return Health(
@@ -62,10 +63,6 @@ def health(overview: Mapping[str, Any], first: Mapping[str, Any] | None) -> Heal
         min((each["since"] for each in overview["waits"] if each["since"]), default=None),
         "Since" if records == 1 else "The first since",
     )
-
-
-def _mark_of(reason: str) -> Mark:
-    return BY_REASON[reason].mark if reason in BY_REASON else Mark.WAITING  # a sign-in that allows more
 
 
 CAUSES: Final = 5

@@ -33,7 +33,6 @@ from web.pages.ops.words import (
     RecordWords,
     ShowDep,
     did_of,
-    is_audio_refused,
     of_its_pds,
     record_words,
     rows_in_words,
@@ -42,6 +41,7 @@ from web.pages.ops.words import (
 from web.pages.studio.record import record_columns
 from web.rendering import RenderDep, sentence, utc
 from web.state_words import OUTCOMES
+from web.whereabouts import is_audio_refused
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 

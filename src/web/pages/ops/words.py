@@ -24,7 +24,8 @@ from identity.errors import INVALID_HANDLE
 from web.ask import Ask, OperatorAsk
 from web.history_words import sentence_of, way_of
 from web.rendering import RenderDep
-from web.state_words import BY_REASON, WORDS, shown
+from web.state_words import BY_REASON, WORDS, Mark
+from web.whereabouts import mark_of, shown
 
 MOST: Final = 100
 """How many artists the API returns at once: as many as a page has rows."""
@@ -117,8 +118,6 @@ WAITS: Final[Mapping[str, MirrorReason | LaneState]] = {
     each.value: each for each in (*LaneState, *MirrorReason)
 }
 """Why a lane or a record waits: each says what it is."""
-SERVICE_ALONE: Final = "service"
-"""The `audio_storage` of a track whose audio its PDS does not have."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ def record_words(mirror: Mapping[str, Any], *, is_audio_refused: bool = False) -
     words = WORDS.records[state]
     if is_audio_refused and state is MirrorState.DELIVERED:
         phrase = f"{state.phrase}; {AudioCopyState.FAILED.phrase}"
-        return RecordWords("bad", AUDIO_REFUSED, phrase, words.advice, words.next)
+        return RecordWords(Mark.AUDIO_REFUSED.tone, AUDIO_REFUSED, phrase, words.advice, words.next)
     why = state.phrase
     if reason in WAITS:
         why = WAITS[reason].phrase
@@ -147,14 +146,7 @@ def record_words(mirror: Mapping[str, Any], *, is_audio_refused: bool = False) -
     elif reason is not None:
         why = f"{why}: {reason}"
     advice = None if state in {MirrorState.DELIVERED, MirrorState.PENDING} else about_wait(mirror)
-    return RecordWords(words.tone, words.label, why, advice, words.next)
-
-
-def is_audio_refused(track: Mapping[str, Any], mirror: Mapping[str, Any]) -> bool:
-    """Whether the PDS refused the audio of a track, by the API's answers for it and its mirror."""
-    is_wanted = track["deleted_at"] is None and track["support_gate"] is None
-    has_failed = mirror["blob_error"] is not None and mirror["reason"] != MirrorReason.BLOB
-    return is_wanted and has_failed and track["audio_storage"] == SERVICE_ALONE
+    return RecordWords(mark_of(state, reason).tone, words.label, why, advice, words.next)
 
 
 def rows_in_words(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from api.responses.mirror import TRACKS
 from api.routers.history import DiffQuery, HistoryQuery, history_page, read_diff
 from identity.accounts.credentials import Principal
 from web.ask import Ask, FormDep, OwnAsk, PageRoute, wanted
-from web.history_words import changes_of, moment
+from web.history_words import changes_of, moments
 from web.pages.studio.subject import Page, StudioKind, titled, to_subject
 from web.rendering import RenderDep, cover_address
 
@@ -41,11 +41,17 @@ def routes(kind: StudioKind) -> APIRouter:
         subject = await kind.of(ask, subject_id)
         asked = wanted(HistoryQuery, limit=min(max(rows, PAGE), MOST), cursor=cursor)
         page = await ask(history_page, kind.shown, subject_id, asked)
-        titles = await titled(ask, (each for row in page["items"] for each in row["changes"]))
+        events: list[dict[str, Any]] = page["items"]
+        since = None
+        if cursor is not None and events and kind.read_past is not None:
+            newer = wanted(DiffQuery, **{"from": events[0]["version"]})
+            since = await ask.find(read_diff, kind.shown, subject_id, newer)
+        today = {each["field"]: each["after"] for each in since["changes"]} if since else {}
+        titles = await titled(ask, (each for row in events for each in row["changes"]))
         return render(
             "studio/history.html",
             subject=subject,
-            moments=[moment(row, ask.caller.did, kind.shown, titles) for row in page["items"]],
+            moments=moments(events, ask.caller.did, kind.shown, titles, today),
             cursor=page["cursor"],
             is_first=cursor is None,
         )
@@ -82,6 +88,7 @@ def version_routes(kind: StudioKind) -> APIRouter:
         changed = (
             set() if changes_nothing else _revertible(await _difference(kind, ask, subject_id, by - 1, by))
         )
+        left = _revertible(await _difference(kind, ask, subject_id, by - 1))
         cover, is_cover_kept = await _cover_of(kind, media, now, then, version)
         kept = {"audio": then.get("audio_kept", True), "cover": is_cover_kept}
         return render(
@@ -96,7 +103,7 @@ def version_routes(kind: StudioKind) -> APIRouter:
             puttable=puttable,
             ticked=puttable & changed,
             is_undo=undo is not None,
-            is_undoable=bool(changed) and undo is None,
+            is_undoable=bool(changed & left) and undo is None,
         )
 
     @router.post("/versions/{version}/undo")

@@ -20,7 +20,8 @@ from identity.accounts.credentials import Principal
 from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError, wanted
 from web.pages.studio.subject import FLAG, Fields, Page, StudioKind, problem_of, text_or_none, to_subject
 from web.rendering import Render, RenderDep, day, list_address
-from web.state_words import WITHOUT_RECORD, lane_words, shown
+from web.state_words import lane_words
+from web.whereabouts import where_is
 
 PAGE: Final = 50
 FOUND: Final = 10
@@ -164,10 +165,7 @@ async def _show_lists(
         refusal.status if refusal is not None else HTTPStatus.OK,
         kind=kind,
         word=door.word,
-        lists=[
-            {**kind.named(each), "mark": shown(each["mirror"]) if each["mirror"] else WITHOUT_RECORD}
-            for each in page["items"]
-        ],
+        lists=[{**kind.named(each), "mark": where_is(each).whole} for each in page["items"]],
         cursor=page["cursor"],
         is_first_page=cursor is None,
         deleted=deleted,

@@ -1,5 +1,6 @@
 """My tracks: each with its mark; filtered, searched, and a selection copied to the PDS or compared with it, with counts first."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from time import monotonic
@@ -11,14 +12,14 @@ from fastapi.responses import RedirectResponse
 
 from api.errors import UnparsableError
 from api.requests.parameters import number_of
-from api.responses.states import AudioCopyState
 from api.routers.mirrors import read_lane
 from api.routers.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
 from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError, wanted
 from web.pages.studio.waiting import tasks_of
 from web.rendering import RenderDep
-from web.state_words import Mark, Shown, count_by_mark, lane_words, shown, states_of
+from web.state_words import WORDS, Mark, lane_words
+from web.whereabouts import count_by_mark, filter_of, may_copy, where_is
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -32,13 +33,11 @@ FILTERS: Final = {
     **{mark.value: mark.label for mark in Mark if mark is not Mark.HERE},
     DELETED: "Deleted",
 }
-ENDED: Final = (AudioCopyState.UPLOADED, AudioCopyState.FAILED)
-TO_COPY: Final = (AudioCopyState.UNASKED, AudioCopyState.FAILED)
 
 
 def marked(track: Mapping[str, Any]) -> dict[str, Any]:
-    mark: Shown = shown(track["mirror"], is_deleted=track["deleted_at"] is not None)
-    return {**track, "mark": mark}
+    where = where_is(track)
+    return {**track, "where": where, "mark": where.whole}
 
 
 @router.get("/studio")
@@ -54,11 +53,11 @@ async def show_my_tracks(
     """A page of the account's tracks; those of `row` are there already: what the page does not list gets its mark beside it."""
     q = q.strip()
     lane = await ask(read_lane)
-    states = states_of(Mark(mark), lane["reason"]) if mark in set(Mark) else []
-    has_none = states == [] and mark not in {"", DELETED}
+    found = filter_of(Mark(mark), lane["reason"]) if mark in set(Mark) else None
+    has_none = found is None and mark not in {"", DELETED}
     which = wanted(
         MyListing,
-        mirror=states,
+        **(found or {}),
         q=q,
         deleted=mark == DELETED,
         cursor=cursor,
@@ -68,14 +67,14 @@ async def show_my_tracks(
     counts, tracks = page["counts"], [] if has_none else [marked(each) for each in page["items"]]
     listed = {track["id"] for track in tracks}
     unlisted = [each for each in row if each not in listed]
-    by_mark = count_by_mark(counts, lane["reason"]) if counts is not None else None
+    by_mark = None if counts is None else count_by_mark(counts, lane["reason"], page["audio_refused"])
     return render(
         "studio/my_tracks.html",
         tracks=tracks,
         others=await selected(ask, unlisted, deleted=mark == DELETED),
         cursor=None if has_none else page["cursor"],
         counts=by_mark,
-        tasks=await tasks_of(ask, lane["reason"]) if counts is not None else [],
+        tasks=await tasks_of(ask, lane["reason"], page["audio_refused"]) if counts is not None else [],
         total=sum(counts.values()) if counts is not None else None,
         filters=FILTERS,
         mark=mark,
@@ -96,10 +95,8 @@ async def confirm(
     ids: Ids = [],  # noqa: B006 - never changed
 ) -> Response:
     tracks = await selected(ask, ids)
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for track in tracks:
-        groups.setdefault(track["audio_copy"], []).append(track)
-    to_copy = [track for state in TO_COPY for track in groups.get(state, [])]
+    groups = Counter(WORDS.audio[track["audio_copy"]].copies for track in tracks)
+    to_copy = [track for track in tracks if may_copy(track)]
     return render(
         "studio/selection.html",
         action=action,
@@ -124,7 +121,7 @@ async def copy(form: FormDep, api: ApiDep) -> Response:
             continue
         key = f"{form.get('key', '')}-{track_id}"
         try:
-            await api.send("POST", f"/tracks/{track_id}/migrate-to-pds", key=key, wait_seconds=0)
+            await api.send("POST", f"/tracks/{track_id}/migrate-to-pds", key=key)
         except RefusedError as refused:
             if refused.status == HTTPStatus.UNAUTHORIZED:
                 raise
@@ -141,8 +138,14 @@ async def show_copies(
     failed: Annotated[list[int], Query()] = [],  # noqa: B006 - never changed
 ) -> Response:
     tracks = await selected(ask, ids)
-    done = [track for track in tracks if track["audio_copy"] in ENDED]
-    return render("studio/copies.html", tracks=tracks, done=done, failed=failed)
+    marks = Counter(track["where"].audio.mark for track in tracks if track["where"].audio)
+    return render(
+        "studio/copies.html",
+        tracks=tracks,
+        there=marks[Mark.ON_PDS],
+        is_done=marks[Mark.ON_PDS] + marks[Mark.AUDIO_REFUSED] == len(tracks),
+        failed=failed,
+    )
 
 
 async def selected(ask: Ask[Principal], ids: Sequence[int], *, deleted: bool = False) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from identity.accounts.credentials import Principal
 from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, wanted
 from web.pages.studio.subject import StudioKind
 from web.rendering import RenderDep, artist_address, track_address
-from web.state_words import shown
+from web.whereabouts import where_is
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -72,7 +72,7 @@ PROFILE: Final = StudioKind(
 @router.get("/studio/likes")
 async def show_likes(ask: OwnAsk, render: RenderDep, cursor: str | None = None) -> Response:
     page = await ask(list_my_liked_tracks, wanted(PageQuery, cursor=cursor, limit=PAGE))
-    likes = [{**each, "mark": shown(each["mirror"])} for each in page["items"]]
+    likes = [{**each, "mark": where_is(each).whole} for each in page["items"]]
     return render("studio/likes.html", likes=likes, cursor=page["cursor"], is_first_page=cursor is None)
 
 
@@ -83,7 +83,7 @@ async def show_comments(
     """The comments on all tracks of the viewer's, to be hidden or shown again; or those that the viewer made."""
     asked = wanted(PageQuery, cursor=cursor, limit=PAGE)
     page = await ask(list_my_comments, asked, by_caller=mine)
-    comments = [{**each, "mark": shown(each["mirror"]) if mine else None} for each in page["items"]]
+    comments = [{**each, "mark": where_is(each).whole if mine else None} for each in page["items"]]
     return render(
         "studio/comments.html",
         comments=comments,

@@ -15,7 +15,8 @@ from web.ask import Ask, FormDep, OwnAsk, PageRoute, RefusedError
 from web.history_words import Titles, label_of, place_of, set_but_kept_here, text_of
 from web.pages.studio.subject import Page, Problem, StudioKind, problem_of, titled, to_subject
 from web.rendering import RenderDep
-from web.state_words import OUTCOMES, TOO_LARGE
+from web.state_words import OUTCOMES
+from web.too_large import oversize
 
 SIDE: Final = "side."
 """Before a field's name in the form."""
@@ -94,11 +95,10 @@ async def _values(
     subject = await kind.of(ask, subject_id)
     record = await record_columns(ask, kind.shown, subject_id, subject)
     conflict = record["conflict"] or {"values": []}
-    is_too_large = subject["mirror"]["reason"] == TOO_LARGE
     return {
         "subject": subject,
         "record": record,
-        "largest": _largest(record["compared"]["fields"]) if is_too_large else "",
+        "too_large": await oversize(ask, kind.shown, subject),
         "choices": [
             {
                 "field": name,
@@ -126,16 +126,6 @@ def _row(each: Mapping[str, Any], titles: Titles) -> dict[str, Any]:
     }
     facts = {"label": label_of(name), "own": own, "is_time": name in TIMES, "differs": each["differs"]}
     return {**facts, **texts}
-
-
-def _largest(fields: Sequence[Mapping[str, Any]]) -> str:
-    """Say which field is the largest of the record that is wanted."""
-    if not fields:
-        return ""
-    field = max(fields, key=lambda each: len(_text(each["wanted"])))
-    size = len(_text(field["wanted"]))
-    whose = "" if field["own"] else " of another program"
-    return f"Its largest field is “{label_of(field['field'])}”{whose}, with {size:,} characters."
 
 
 def _text(value: Any) -> str:

@@ -1,7 +1,7 @@
 """A track, a list or another record, and what its owner does with it: its mark, the edit form, files, and a button for each command."""
 
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from operator import itemgetter
 from typing import Annotated, Any, Final
@@ -10,16 +10,30 @@ from fastapi import APIRouter, Depends, HTTPException, Response
 from fastapi.responses import RedirectResponse
 
 from api.pipeline.past import AsOf
+from api.requests.fields import TEXT_BYTES
 from api.requests.parameters import Id
 from api.responses.mirror import ShownKind
 from api.routers.history import HistoryQuery, history_page
 from api.routers.list_reads import titles_at
 from api.routers.mirrors import read_lane, read_mirror
 from identity.accounts.credentials import Principal
-from web.ask import Answer, ApiDep, Ask, FormDep, OwnAsk, PageRoute, Reader, RefusedError, wanted
-from web.history_words import Titles, kept_here, last_edit, moment, set_but_kept_here, uris_in
+from web.ask import (
+    MAX_FORM_BYTES,
+    Answer,
+    ApiDep,
+    Ask,
+    FormDep,
+    OwnAsk,
+    PageRoute,
+    Reader,
+    RefusedError,
+    wanted,
+)
+from web.history_words import Titles, kept_here, last_edit, moments, uris_in
 from web.rendering import RenderDep
-from web.state_words import WITHOUT_RECORD, Mark, shown, what_saving_does
+from web.state_words import Mark
+from web.too_large import oversize
+from web.whereabouts import what_saving_does, where_is
 
 Values = Mapping[str, str]
 Fields = Mapping[str, tuple[Callable[[Any], str], Callable[[str], Any]]]
@@ -97,17 +111,11 @@ class StudioKind:
         }
 
     async def of(self, ask: Ask[Principal], subject_id: int) -> dict[str, Any]:
-        """Return the viewer's own, with its mark."""
+        """Return the viewer's own, with where it is, and the mark of the whole."""
         body = await self.read(ask, subject_id)
-        mirror, is_deleted = body["mirror"], body["deleted_at"] is not None
-        if mirror is None:
-            mirror = await ask(read_mirror, self.shown, subject_id)
-            is_kept_here = mirror["state"] == "delivered" and not is_deleted
-            without = replace(WITHOUT_RECORD, reason=self.without_record)
-            mark = without if is_kept_here else shown(mirror, is_deleted=True)
-        else:
-            mark = shown(mirror, is_deleted=is_deleted)
-        return {**self.named(body), "mirror": mirror, "mark": mark}
+        mirror = await ask(read_mirror, self.shown, subject_id)
+        where = where_is(body, mirror, self.without_record)
+        return {**self.named(body), "mirror": mirror, "where": where, "mark": where.whole}
 
     async def then(self, ask: Ask[Principal], subject_id: int, version: int | str) -> dict[str, Any]:
         """Return it as it was after the event of a version, if it has versions."""
@@ -140,6 +148,13 @@ def problem_of(refused: RefusedError, raised: Container[int] = NOT_THEIRS) -> Pr
     return {**problem, "field": problem["field"].partition(".")[0]}
 
 
+def with_excess(problem: Problem, typed: Values) -> Problem:
+    """Say also by how much a text is too long."""
+    field = problem["field"]
+    over = len(typed.get(field, "").encode()) - TEXT_BYTES.get(field, MAX_FORM_BYTES)
+    return {**problem, "limit": f"{problem['limit']}: {over:,} too many"} if over > 0 else problem
+
+
 def merged(typed: Values, before: Values, now: Values) -> tuple[Values, Values]:
     """Return what was typed, over what is there now, and the present text of the fields that both changed."""
     mine = {name: text for name, text in typed.items() if text != before[name]}
@@ -150,8 +165,8 @@ def merged(typed: Values, before: Values, now: Values) -> tuple[Values, Values]:
 
 
 LATEST: Final = 8
-WAIT_SECONDS: Final = 4
-"""How long a saved change is waited for, so that the next page can say whether it arrived."""
+READ: Final = 30
+"""How many events are read, to tell what undid which."""
 
 
 class SubjectPage:
@@ -167,26 +182,24 @@ class SubjectPage:
     ) -> Response:
         """Show what is `done` or a `problem`, and a form with other `values` than the subject has, some `overtaken`."""
         ask, subject = self.ask, await kind.of(self.ask, subject_id)
-        mark = subject["mark"].mark
-        history = await ask(history_page, kind.shown, subject_id, HistoryQuery(limit=LATEST))
+        mark, mirror = subject["mark"].mark, subject["mirror"]
+        history = await ask(history_page, kind.shown, subject_id, HistoryQuery(limit=READ))
         rows, lane = history["items"], await ask(read_lane)
         titles = await titled(ask, (each for row in rows for each in row["changes"]))
         last = last_edit(rows, subject["version"], kind.shown)
-        mirror = await ask(read_mirror, kind.shown, subject_id) if mark is Mark.ON_PDS else None
-        saving = "" if mark is Mark.HERE else what_saving_does(subject["mirror"], lane["reason"])
-        is_deleted = subject["deleted_at"] is not None
+        saving = "" if mark is Mark.HERE else what_saving_does(mirror, lane["reason"])
         return self.render(
             kind.template,
             status,
             subject=subject,
             **{"values": kind.texts_of(subject), "overtaken": {}, "problem": None, "done": "", **told},
-            moments=[moment(row, ask.caller.did, kind.shown, titles) for row in rows],
+            moments=moments(rows, ask.caller.did, kind.shown, titles)[:LATEST],
             last_edit=last,
-            kept_here="" if is_deleted else set_but_kept_here(subject, kind.shown) or last.kept_here,
-            since=mirror["last_success_at"] if mirror else None,
+            since=mirror["last_success_at"] if mark is Mark.ON_PDS else None,
+            too_large=await oversize(ask, kind.shown, subject),
             what_saving_does=saving,
             notes=kind.notes,
-            has_older=history["cursor"] is not None,
+            has_older=len(rows) > LATEST,
             **kind.form,
             **(await kind.beside(ask, subject, find) if kind.beside is not None else {}),
         )
@@ -199,15 +212,15 @@ class SubjectPage:
         fields: Json | None = None,
         **conditions: Any,
     ) -> Answer:
-        """Send a command, a method and the end of the route, and wait for the PDS; raises RefusedError."""
+        """Send a command, a method and the end of the route; raises RefusedError."""
         method, end = command
         path = f"{kind.route(subject_id)}{end or kind.query}"
-        return await self._api.send(method, path, fields, wait_seconds=WAIT_SECONDS, **conditions)
+        return await self._api.send(method, path, fields, **conditions)
 
     async def pass_on(self, kind: StudioKind, subject_id: int, command: tuple[str, str], key: str) -> Answer:
         method, end = command
         path = f"{kind.route(subject_id)}{end}"
-        return await self._api.pass_on(method, path, key=key, wait_seconds=WAIT_SECONDS)
+        return await self._api.pass_on(method, path, key=key)
 
     async def after(
         self, kind: StudioKind, subject_id: int, sent: Awaitable[Answer], done: str, at: str = ""
@@ -240,7 +253,8 @@ class SubjectPage:
         else:
             return to_subject(kind, subject_id, "saved")
         if status != HTTPStatus.PRECONDITION_FAILED:
-            return await self.show(kind, subject_id, status, values=typed, problem=problem)
+            told = with_excess(problem, typed)
+            return await self.show(kind, subject_id, status, values=typed, problem=told)
         values, overtaken = merged(typed, before, kind.texts_of(await kind.of(self.ask, subject_id)))
         status = HTTPStatus.CONFLICT
         return await self.show(kind, subject_id, status, values=values, overtaken=overtaken, problem=problem)
