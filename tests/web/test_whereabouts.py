@@ -176,13 +176,13 @@ def test_a_record_over_the_limit_says_by_how_much_and_whose_field_can_be_left_ou
 
 
 def tones(page, *labels):
-    return set(re.findall(rf'class="mark (\w*)(?: large)?">(?:{"|".join(labels)})', page.text))
+    return set(re.findall(rf'class="mark (\w*)[^>]*>(?:{"|".join(labels)})', page.text))
 
 
 @pytest.mark.parametrize(
     ("state", "labels", "tone"),
     [
-        ("rejected", ("Refused", "Refused by the PDS"), "bad"),
+        ("rejected", ("Refused", "Refused by the PDS", "Your PDS refuses"), "bad"),
         ("parked", ("Waiting for you", "Parked", "You have to sign in again."), "wait"),
     ],
 )
@@ -196,11 +196,8 @@ def test_a_state_has_one_colour_for_its_artist_and_for_operators(
     client.patch(f"/tracks/{track['id']}", json={"title": "Second"}, headers=alice.headers)
     world.deliver()
     browser, here = sign_in(alice), f"/tracks/{track['id']}"
-    own = [
-        browser.get(path)
-        for path in ("/studio", f"/studio{here}", f"/studio{here}/pds", f"/studio{here}/history")
-    ]
-    assert [tones(page, *labels) for page in own] == [{tone}] * 4
+    own = ["/studio", "/studio/pds", *(f"/studio{here}{end}" for end in ("", "/pds", "/history"))]
+    assert [tones(page, *labels) for page in map(browser.get, own)] == [{tone}] * 5
     admin = sign_in(world.sign_in("admin", lane=False, scope=Scope.ADMIN, expires_in=timedelta(hours=1)))
     consoles = [admin.get(path) for path in (f"/ops{here}", "/ops/records", f"/ops/accounts/{alice.did}")]
     assert [tones(page, *labels) for page in consoles] == [{tone}] * 3

@@ -9,6 +9,7 @@ export async function readAgain(address = location.href, onShown = () => {}) {
   const answer = await fetch(address, HTML).catch(() => null);
   if (!answer?.ok || answer.redirected) return null;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  document.title = page.title;
   const parts = [...page.querySelectorAll("[data-live][id]")];
   // new items from the last to the first, so that they come to stand in their order
   const isShown = [...parts.filter(showAgain), ...parts.reverse().filter(showNew)];
@@ -64,6 +65,3 @@ function meaning(element) {
   const sent = element.form && `${element.form.getAttribute("action")}?${new URLSearchParams(new FormData(element.form, by))}`;
   return [element.tagName, element.getAttribute("href") ?? sent ?? element.getAttribute("aria-label") ?? element.textContent].join(" ");
 }
-
-// What is typed marks its form: saving it shows what was changed meanwhile.
-document.addEventListener("input", (event) => { if (event.target.form) event.target.form.dataset.typed = "true"; });

@@ -211,7 +211,7 @@ async function visit(address, { isBack = false, top = 0, ...request } = {}) {
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href]");
-  if (bar.hidden || !link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || link.target) return;
+  if (bar.hidden || !link || document.querySelector("form[data-typed]") || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || link.target) return;
   const there = new URL(link.href, location);
   if (there.origin !== location.origin || !PUBLIC.test(there.pathname) || (there.hash && there.pathname + there.search === shown)) return;
   event.preventDefault();

@@ -197,7 +197,8 @@ function nearestRows() {
 }
 
 function addressToRead() {
-  const here = new URL(location.href);
+  // what was refused stands at the address of its form, where nothing can be read
+  const here = new URL(document.querySelector("[data-address]")?.dataset.address ?? location.href, location);
   for (const row of nearestRows()) here.searchParams.append("row", row.replace("mark-", ""));
   here.searchParams.set("rows", document.querySelectorAll("[data-newest-first] > li[data-live]").length);
   return here;

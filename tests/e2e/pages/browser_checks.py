@@ -45,7 +45,7 @@ def silent_console(page: Page) -> Generator[None]:
     page.on("console", lambda said: complaints.append(said.text) if _is_complaint(said.text) else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield
-    assert complaints == []
+    assert complaints == [], complaints
 
 
 def assert_good_in_every_view(page: Page, name: str) -> None:
