@@ -1,5 +1,6 @@
 """Divides the tables that grow with the accounts into parts by bucket, so that a vacuum or a restore handles one part at a time."""
 
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +36,7 @@ TABLES: Final = (
 )
 """Nearly all bytes are theirs, or polls read them."""
 
+LEAVE_SECONDS: Final = 2
 _OTHERS: Final = sa.text(
     "select count(*) from pg_stat_activity where datname = current_database()"
     " and pid <> pg_backend_pid() and backend_type = 'client backend'"
@@ -81,11 +83,21 @@ def partition(database: Database, parts: int) -> list[str]:
     whole = [table for table, there in found.items() if there == 0]
     for table in whole:
         with database.write() as connection:
-            if others := connection.scalar(_OTHERS):
+            if others := _others(connection):
                 raise DatabaseInUseError(others)
             lock_log(connection)
             divide_table(connection, table, parts)
     return whole
+
+
+def _others(connection: sa.Connection) -> int:
+    """Count the other connections; those of processes that have just ended take a moment to go."""
+    for _ in range(LEAVE_SECONDS * 10):
+        if not connection.scalar(_OTHERS):
+            return 0
+        time.sleep(0.1)
+        connection.execute(sa.select(sa.func.pg_stat_clear_snapshot()))  # it stays the same in a transaction
+    return connection.scalar(_OTHERS) or 0
 
 
 def divide_table(connection: sa.Connection, table: str, parts: int) -> None:

@@ -73,6 +73,14 @@ def test_divided_tables_have_the_same_rows_each_in_the_part_of_its_bucket(
     log.database.engine.dispose()
 
 
+def test_a_process_that_has_just_ended_is_waited_for(
+    log: EventLog, divide: Divide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.stable_position()  # opens a connection
+    monkeypatch.setattr(partitions.time, "sleep", lambda _seconds: log.database.engine.dispose())
+    assert divide(str(PARTS), "--yes").exit_code == 0
+
+
 def test_each_part_has_statistics_of_accounts_and_their_buckets(log: EventLog, divide: Divide) -> None:
     divide(str(PARTS), "--yes")
     with log.database.read() as connection:
