@@ -204,7 +204,9 @@ class Relay:
     def claim_with(self, unit: UnitOfWork) -> None:
         """Claim the account's lane with what the unit saves, and begin its first delivery, where it can run here at once: its caller waits."""
         did, loop = unit.did, self._loop
-        if did is None or loop is None or self._stop is None or len(self._runs) >= self.limits.lanes:
+        if did is None or loop is None or self._stop is None or self._stop.is_set():
+            return
+        if len(self._runs) >= self.limits.lanes:
             return
         clock = LeaseClock(self.limits.lease)
         started: list[tuple[Started, datetime]] = []

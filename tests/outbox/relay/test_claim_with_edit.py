@@ -131,6 +131,15 @@ async def test_a_relay_that_does_not_run_takes_none(blind: Rig) -> None:
     assert lane_row(blind.database, blind.did).lease_owner is None
 
 
+async def test_a_relay_that_stops_takes_none(blind: Rig) -> None:
+    async with running(blind):
+        assert blind.relay._stop is not None  # noqa: SLF001
+        blind.relay._stop.set()  # noqa: SLF001
+        await in_thread(edits_and_waits, blind, 1, blind.did)
+    assert lane_row(blind.database, blind.did).lease_owner is None
+    assert blind.attempts()[-1].gen < blind.mirror().generation
+
+
 @pytest.mark.databases("postgres")
 async def test_of_two_at_once_one_is_left_to_a_poll_which_counts_the_other(blind: Rig) -> None:
     """Both would count before the other's lease is committed, and together pass the host's limit."""
