@@ -163,7 +163,7 @@ class Track(WithBlob, created_event_name="Created"):
             self.trigger_event(Track.AudioNamed, cid=self.audio.cid, name=name, timestamp=at)
 
     def set_listening_key(self, key: str | None, *, at: datetime) -> None:
-        """Let who has the key listen to all that the track has and had, in place of an earlier key; None ends it."""
+        """Set the key that lets its bearer listen to all audio that the track has or had; it replaces an earlier one, None ends that."""
         self.require_live()
         key_hash = _hash(key) if key is not None else None
         if key_hash != self.listening_key_hash:

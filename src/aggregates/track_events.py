@@ -183,7 +183,7 @@ class AudioReplaced(published_events.PublishedEvent):
 
 
 class AudioNamed(published_events.PublishedEvent):
-    """The artist named an audio that the track has or had, such as new master; null takes the name away. Not part of the record."""
+    """The owner named an audio that the track has or had, such as "new master"; null takes the name away. Not part of the record."""
 
     TOPIC = "track.audio_named.v1"
     cid: str
@@ -195,7 +195,7 @@ class AudioNamed(published_events.PublishedEvent):
 
 
 class ListeningKeySet(published_events.PublishedEvent):
-    """Who has the key with this hash may listen to all that the track has and had; null is nobody but its owner."""
+    """The owner set a key, kept as its hash, that lets its bearer listen to all audio that the track has or had; null ends it."""
 
     TOPIC = "track.listening_key_set.v1"
     key_hash: str | None

@@ -153,13 +153,13 @@ def checked_bio(value: str | None) -> str | None:
 
 
 def checked_listening_key(value: str | None) -> str | None:
-    """22 to 100 letters, digits, - and _, as 16 random bytes have at least; empty is none."""
-    if value and not _KEY.fullmatch(value):
+    """At least 22 characters, as many as 16 random bytes have in base64; empty is none."""
+    if value and not _LISTENING_KEY.fullmatch(value):
         raise InvalidFieldError("listening_key", "22 to 100 letters, digits, - and _")
     return value or None
 
 
-_KEY: Final = re.compile(r"[A-Za-z0-9_-]{22,100}")
+_LISTENING_KEY: Final = re.compile(r"[A-Za-z0-9_-]{22,100}")
 
 
 def checked_support_url(value: str | None) -> str | None:

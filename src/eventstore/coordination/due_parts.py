@@ -47,9 +47,8 @@ class DueParts:
             self._began_at = _now()
         now = _now()
         due = [part for part, at in self._next.items() if at <= now]
-        for (
-            part
-        ) in due:  # each at a time of its own within the interval, which processes begin at other times
+        # parts have their times within the interval, and each process its own: looks are spread over it
+        for part in due:
             turn = self._began_at + part.start / BUCKETS * IDLE_SECONDS
             self._next[part] = now + IDLE_SECONDS - (now - turn) % IDLE_SECONDS
         return due

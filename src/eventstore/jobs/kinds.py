@@ -97,6 +97,6 @@ class Kind:
     drains: bool = False
     """Whether a worker that stops gives it STOP_TIMEOUT_SECONDS to end: it is expensive to begin again."""
     find: Callable[[Database, Sequence[range]], object] | None = None
-    """Requests what is to be done, before each look for due jobs; given the parts, if accounts have it."""
+    """Requests what is due, before each look for due jobs: of these parts, or all if it belongs to no account."""
     on_failed: Callable[[sa.Connection, Job, str, datetime], None] = lambda *_: None
     """Called in the transaction in which the job fails for good, with the problem."""

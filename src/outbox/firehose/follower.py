@@ -58,8 +58,8 @@ CLAIM_INTERVAL_SECONDS: Final = 5.0
 
 
 INFO: Final = "info"
-GIVE_NO_WORK: Final = {None, FirehoseEffect.KNOWN, FirehoseEffect.OUTSIDER, FirehoseEffect.DROPPED}
-"""To the relay."""
+WITHOUT_WORK: Final = {None, FirehoseEffect.KNOWN, FirehoseEffect.OUTSIDER, FirehoseEffect.DROPPED}
+"""Effects that leave the relay nothing to do."""
 
 
 @dataclass
@@ -201,7 +201,7 @@ class Subscription:
             effect = await self.follower.share.in_thread(self._mark, message)
         if effect is not None:
             self.follower.heard(effect)
-        if effect not in GIVE_NO_WORK:
+        if effect not in WITHOUT_WORK:
             self.follower.marked(*([bucket_of(message.did)] if is_ours else []))
 
     def _rescan_host(self) -> FirehoseEffect:

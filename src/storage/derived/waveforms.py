@@ -33,7 +33,7 @@ waveform = sa.Table(
     sa.Column("loudness", sa.Float),
 )
 measured: Final = sa.select(waveform.c.cid).where(waveform.c.loudness.is_not(None)).subquery()
-"""Those that no version before the one that measures loudness has made."""
+"""Waveforms whose loudness was measured: older ones lack it, and are made again."""
 
 
 class DecoderFailedError(Exception):
