@@ -46,15 +46,9 @@ from outbox.pds.verdict import (
 from outbox.record.dag_cbor import is_record_cid
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
-from outbox.relay.delivery_task import (
-    BATCH_FROM,
-    Deadline,
-    DeliveryTask,
-    next_targets,
-    read_subjects,
-    task_of,
-)
+from outbox.relay.delivery_task import BATCH_FROM, DeliveryTask, next_targets, read_subjects, task_of
 from outbox.relay.journal import record_intents
+from outbox.relay.lease_clock import Deadline
 from outbox.relay.result import Outcome, Result, verdict_of
 from outbox.repo.pages import RECORDS_PER_PAGE, Entry
 from outbox.repo.reads import RepoReads

@@ -30,7 +30,7 @@ from outbox.pds.client import (
 )
 from outbox.pds.verdict import Kind, Verdict
 from outbox.ports import NO_METRICS, RelayMetrics
-from outbox.relay.delivery_task import Deadline, DeliveryTask
+from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
     close_attempts,
     is_our_cid,
@@ -38,6 +38,7 @@ from outbox.relay.journal import (
     record_intents,
     unanswered_create,
 )
+from outbox.relay.lease_clock import Deadline
 from outbox.relay.read_back import History, read_back, verify
 from outbox.relay.result import DONE, Outcome, Result, encoded, verdict_of
 from outbox.threads import in_thread

@@ -44,8 +44,9 @@ from outbox.record.kind import RecordKinds
 from outbox.relay.batch import BatchRun, SentBatch
 from outbox.relay.claim import HasEnded, claim, release_of_ended, seconds_until_due, start_claim
 from outbox.relay.delivery import Delivery
-from outbox.relay.delivery_task import DeliveryTask, LeaseClock, next_task
+from outbox.relay.delivery_task import DeliveryTask, next_task
 from outbox.relay.journal import write_intent
+from outbox.relay.lease_clock import LeaseClock
 from outbox.relay.result import Outcome, Result, acknowledged, log_result
 from outbox.relay.settle import settle
 from outbox.threads import in_thread

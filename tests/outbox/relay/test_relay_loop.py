@@ -18,7 +18,7 @@ from eventstore.errors import LogBusyError
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import MIN_LANE_INTERVAL
 from outbox.relay.claim import claim
-from outbox.relay.delivery_task import LeaseClock
+from outbox.relay.lease_clock import LeaseClock
 from outbox.relay.relay import MAX_RECORDS_PER_RUN
 from outbox.relay.result import Outcome
 from outbox.threads import MAX_THREADS, in_thread
