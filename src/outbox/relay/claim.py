@@ -8,11 +8,10 @@
 Hosts that failed the last time get a share of the relay's lanes: however many of them hang, the others are not delayed.
 """
 
-import logging
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -35,14 +34,11 @@ from outbox.mirror.tables import (
     HAS_WORK,
     NEVER,
     NEVER_LITERAL,
-    PAST,
     WAS_LEASED,
     lane,
     mirror_lane,
     pds_host,
 )
-
-logger = logging.getLogger("mastertape.outbox")
 
 MAX_CLAIM_ATTEMPTS: Final = 4
 
@@ -344,13 +340,9 @@ def seconds_until_due(database: Database, parts: Iterable[range] = (EVERY,)) -> 
             started = {part: _due(part).start(connection, {}) for part in parts}
             clock = database.start_clock(connection)
         now = database.now(connection, read=clock)
-        found = {part: result.all()[0] for part, result in started.items()}
-    return {
-        part: (
-            min(time or NEVER for time in (row.live, row.backfill, row.leased_until)) - now
-        ).total_seconds()
-        for part, row in found.items()
-    }
+        found = [(part, result.all()[0]) for part, result in started.items()]
+    times = {part: (row.live, row.backfill, row.leased_until) for part, row in found}
+    return {part: (min(at or NEVER for at in each) - now).total_seconds() for part, each in times.items()}
 
 
 _IS_FREE: Final = (~WAS_LEASED, ~is_observed())
@@ -381,35 +373,3 @@ def _due(part: range) -> Prepared:
     )
     columns = (_free_lanes(part), leased_until.scalar_subquery().label("leased_until"))
     return Prepared(lambda _: sa.select(*columns))
-
-
-HasEnded = Callable[[str], bool]
-"""Whether the owner of leases is proved to have ended."""
-
-
-def release_of_ended(database: Database, has_ended: HasEnded) -> int:
-    """Release what ended processes have leased, without waiting for the end of the lease (ADR 36); returns how many.
-
-    A lane's epoch still fences late results. A row that is locked, perhaps by the last transaction of such a process, is left to
-    the next time.
-    """
-    with database.read_committed() as connection:
-        owners = [owner for owner in connection.scalars(_OWNERS) if has_ended(owner)]
-    released = 0
-    if owners:
-        with database.write() as connection:
-            released = connection.execute(_RELEASE, {"owners": owners}).rowcount
-    if released:
-        logger.info("leases_released", extra={"owners": owners, "count": released})
-    return released
-
-
-_OWNERS: Final = sa.select(lane.lease_owner).where(WAS_LEASED, lane.lease_owner.is_not(None)).distinct()
-_THEIRS: Final = sa.select(lane.did).where(
-    WAS_LEASED, lane.lease_owner.in_(sa.bindparam("owners", expanding=True))
-)
-_RELEASE: Final = (
-    sa.update(mirror_lane)
-    .where(lane.did.in_(_THEIRS.with_for_update(skip_locked=True)))
-    .values(lease_owner=None, lease_until=PAST)
-)

@@ -42,9 +42,10 @@ from outbox.mirror.targets import MIN_LANE_INTERVAL
 from outbox.pds.verdict import verdict_of_fault
 from outbox.record.kind import RecordKinds
 from outbox.relay.batch import BatchRun, SentBatch
-from outbox.relay.claim import HasEnded, claim, release_of_ended, seconds_until_due, start_claim
+from outbox.relay.claim import claim, seconds_until_due, start_claim
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask, next_task
+from outbox.relay.early_release import HasEnded, release_of_ended
 from outbox.relay.journal import write_intent
 from outbox.relay.lease_clock import LeaseClock
 from outbox.relay.result import Outcome, Result, acknowledged, log_result

@@ -4,7 +4,7 @@ import pytest
 
 from eventstore.database import Database
 from outbox.mirror.tables import PAST, mirror_lane
-from outbox.relay.claim import release_of_ended
+from outbox.relay.early_release import release_of_ended
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.row_locks import locked
