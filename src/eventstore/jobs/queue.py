@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from eventstore.append import key_of, lock_key, upsert
 from eventstore.change import Envelope
 from eventstore.coordination.backoff import backoff
-from eventstore.database import Database, count_up_to_limit
+from eventstore.database import Database
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import CONDITIONS, IS_LEASED, IS_WAITING, PAST, JobState, job, job_turn
@@ -246,41 +246,6 @@ def release_ended(
     return len(ended)
 
 
-def count_jobs(connection: sa.Connection) -> list[tuple[str, JobState, int]]:
-    """Count the jobs of each kind that wait, run or have failed, each up to MAX_COUNTED."""
-    return [
-        (kind, state, count_up_to_limit(connection, sa.select(row.id).where(row.kind == kind, condition)))
-        for kind in _kinds(connection)
-        for state, condition in CONDITIONS.items()
-    ]
-
-
-def _kinds(connection: sa.Connection) -> list[str]:
-    """Return the kinds that have jobs, each found by the index: there may be very many of one."""
-    kinds = sa.select(sa.func.min(row.kind).label("kind")).cte("kinds", recursive=True)
-    following = sa.select(sa.func.min(row.kind)).where(row.kind > kinds.c.kind).scalar_subquery()
-    kinds = kinds.union_all(sa.select(following).where(kinds.c.kind.is_not(None)))
-    return list(connection.scalars(sa.select(kinds.c.kind).where(kinds.c.kind.is_not(None))))
-
-
-def jobs(
-    connection: sa.Connection, *, kind: str | None, state: str | None, before: int | None = None, limit: int
-) -> Sequence[sa.RowMapping]:
-    """Return jobs, the newest first, of a kind and in a state if these are given; a row's `state` is the one that is shown."""
-    shown = [each for each in row if each is not row.state]
-    states = sa.case(
-        *((condition, sa.literal(each, sa.Text)) for each, condition in CONDITIONS.items()), else_=row.state
-    )
-    query = sa.select(*shown, states.label("state")).where(
-        row.kind.in_([kind] if kind else _kinds(connection))
-    )
-    if state is not None:
-        query = query.where(CONDITIONS.get(JobState(state), row.state == state))
-    if before is not None:
-        query = query.where(row.id < before)
-    return connection.execute(query.order_by(row.id.desc()).limit(limit)).mappings().all()
-
-
 def retry(connection: sa.Connection, job_id: int, now: datetime) -> sa.Row[Any] | None:
     """Begin a job anew that has failed, or make one due that waits; returns its row as it was, None where there is no such job."""
     retriable = sa.or_(row.state == JobState.FAILED, CONDITIONS[JobState.WAITING])
@@ -291,23 +256,6 @@ def retry(connection: sa.Connection, job_id: int, now: datetime) -> sa.Row[Any] 
         has_failed = found.state == JobState.FAILED
         request(connection, [wanted], now, again=has_failed, hurry=not has_failed)
     return found
-
-
-def stalled_since(connection: sa.Connection, now: datetime, *, but: Sequence[str] = ()) -> datetime | None:
-    """Return since when jobs of some kind are due, and none of that kind has begun or runs; None where there is no such kind.
-
-    `but` names the kinds that wait for what is no worker's.
-    """
-    other, turn = job.alias(), job_turn.c
-    runs = sa.select(other.c.id).where(
-        other.c.kind == row.kind, other.c.lease_owner.is_not(None), other.c.lease_until > now
-    )
-    served = sa.select(sa.func.max(turn.served_at)).where(turn.kind == row.kind).scalar_subquery()
-    is_due = (IS_WAITING, row.kind.not_in(but), row.due <= now, row.lease_until <= now, ~runs.exists())
-    # what is due at once was requested, or stopped, at some time
-    since = sa.case((row.due > PAST, row.due), else_=sa.func.coalesce(row.stopped_at, row.requested_at))
-    found = connection.execute(sa.select(sa.func.min(since), served).where(*is_due).group_by(row.kind))
-    return min((max(due, served_at or due) for due, served_at in found), default=None)
 
 
 def prune_turns(database: Database, before: datetime) -> None:
@@ -386,10 +334,11 @@ def _next_of(kind: Kind, part: range) -> sa.Select[Any]:
     """Select the due job of the account that was served the longest ago, of those of the part that are within the limits."""
     turn, running = job_turn.c, job.alias("running")
     now = sa.bindparam("now", type_=UtcDateTime)
-    leased = sa.and_(running.c.kind == kind.name, running.c.lease_owner.is_not(None))
+    is_leased = (running.c.lease_owner.is_not(None), running.c.lease_until > now)
+    leased = sa.and_(running.c.kind == kind.name, *is_leased)
     these = [turn.kind == kind.name, in_part(turn.bucket, part)]
     if kind.max_per_account is not None:
-        of_account = _count(running, leased, running.c.lease_until > now, running.c.account == turn.account)
+        of_account = _count(running, leased, running.c.account == turn.account)
         these.append(of_account < kind.max_per_account)
     first = job.alias("first")
     waits = [first.c.kind == kind.name, first.c.account == turn.account, first.c.state == _WAITING]
@@ -398,9 +347,7 @@ def _next_of(kind: Kind, part: range) -> sa.Select[Any]:
         waits.append(kind.condition(first))
     if kind.max_per_host is not None:
         of_owner = running.c.lease_owner == sa.bindparam("owner")
-        of_host = _count(
-            running, leased, running.c.lease_until > now, of_owner, running.c.host == first.c.host
-        )
+        of_host = _count(running, leased, of_owner, running.c.host == first.c.host)
         waits.append(sa.or_(first.c.host == "", of_host < kind.max_per_host))
     of_turn = sa.select(first.c.id).where(*waits).order_by(first.c.due, first.c.id).limit(1)
     ranks = [] if kind.rank is None else [kind.rank(turn.account).label("rank")]

@@ -18,7 +18,7 @@ from api.responses.ops.deliveries import (
     lane_rows,
 )
 from api.responses.ops.repairs import job_row
-from eventstore.jobs import queue
+from eventstore.jobs import views
 from eventstore.jobs.table import JobState
 from outbox.operations.operators import Action, Operator, Selector, count, known, perform, sent_at_once
 from outbox.views import overview
@@ -162,7 +162,7 @@ def jobs(*, kind: str | None, state: str | None, limit: int, as_json: bool) -> N
     if state is not None and state not in set(JobState):
         raise click.UsageError(f"there is no state {state!r}; there are {', '.join(JobState)}")
     with configured_log() as log, log.database.read() as connection:
-        found = queue.jobs(connection, kind=kind, state=state, limit=limit)
+        found = views.jobs(connection, kind=kind, state=state, limit=limit)
     _print({"jobs": (JOB_CELLS, [job_row(row) for row in found])}, as_json=as_json)
 
 

@@ -27,7 +27,7 @@ from eventstore.coordination.commit_signals import Listener
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
-from eventstore.jobs.queue import count_jobs
+from eventstore.jobs.views import count_jobs
 from outbox.blobs.jobs import BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON
 from outbox.mirror.delivery_counts import DeliveryCounts
 from outbox.mirror.due import is_open

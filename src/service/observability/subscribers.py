@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from eventstore.coordination.commit_signals import Wake, wake_each
 from eventstore.event_log import EventLog
-from eventstore.jobs.queue import stalled_since
+from eventstore.jobs.views import stalled_since
 from eventstore.projection import Projection, outdated
 from eventstore.schema import stored_event
 from eventstore.streams.snapshots import Snapshots

@@ -11,8 +11,8 @@ from api.json_response import body_from
 from api.responses.ops.deliveries import BEGAN_WITH
 from api.services import Services
 from eventstore.database import MAX_COUNTED
-from eventstore.jobs.queue import count_jobs
 from eventstore.jobs.table import JobState
+from eventstore.jobs.views import count_jobs
 from eventstore.projection import outdated
 from eventstore.schema import stored_event
 from eventstore.states import State

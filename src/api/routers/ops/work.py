@@ -40,7 +40,7 @@ from api.services import Services
 from application.operators import apply_repair, cancel_repair, retry_job, start_repair
 from eventstore.database import count_rows
 from eventstore.idempotency import CommandResult
-from eventstore.jobs import queue
+from eventstore.jobs import views
 from eventstore.jobs.table import JobState
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import lane
@@ -140,7 +140,7 @@ def read_jobs(
     """Read the jobs of all accounts, of every kind: what each works on, how far it is, and why it fails."""
     limit, before = page_length(wanted.limit), cursor_of(wanted.cursor)
     with services.database.read() as connection:
-        found = queue.jobs(connection, kind=wanted.kind, state=wanted.state, before=before, limit=limit + 1)
+        found = views.jobs(connection, kind=wanted.kind, state=wanted.state, before=before, limit=limit + 1)
     rows, cursor = cut(found, limit, itemgetter("id"))
     return Page[JobRow](items=[job_row(row) for row in rows], cursor=cursor)
 

@@ -1,0 +1,64 @@
+"""What operators see of jobs: how many there are, which, and since when none of a kind has begun."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import sqlalchemy as sa
+
+from eventstore.database import count_up_to_limit
+from eventstore.jobs.table import CONDITIONS, IS_WAITING, PAST, JobState, job, job_turn
+
+row: Final = job.c
+
+
+def count_jobs(connection: sa.Connection) -> list[tuple[str, JobState, int]]:
+    """Count the jobs of each kind that wait, run or have failed, each up to MAX_COUNTED."""
+    return [
+        (kind, state, count_up_to_limit(connection, sa.select(row.id).where(row.kind == kind, condition)))
+        for kind in _kinds(connection)
+        for state, condition in CONDITIONS.items()
+    ]
+
+
+def _kinds(connection: sa.Connection) -> list[str]:
+    """Return the kinds that have jobs, each found by the index: there may be very many of one."""
+    kinds = sa.select(sa.func.min(row.kind).label("kind")).cte("kinds", recursive=True)
+    following = sa.select(sa.func.min(row.kind)).where(row.kind > kinds.c.kind).scalar_subquery()
+    kinds = kinds.union_all(sa.select(following).where(kinds.c.kind.is_not(None)))
+    return list(connection.scalars(sa.select(kinds.c.kind).where(kinds.c.kind.is_not(None))))
+
+
+def jobs(
+    connection: sa.Connection, *, kind: str | None, state: str | None, before: int | None = None, limit: int
+) -> Sequence[sa.RowMapping]:
+    """Return jobs, the newest first, of a kind and in a state if these are given; a row's `state` is the one that is shown."""
+    shown = [each for each in row if each is not row.state]
+    states = sa.case(
+        *((condition, sa.literal(each, sa.Text)) for each, condition in CONDITIONS.items()), else_=row.state
+    )
+    query = sa.select(*shown, states.label("state")).where(
+        row.kind.in_([kind] if kind else _kinds(connection))
+    )
+    if state is not None:
+        query = query.where(CONDITIONS.get(JobState(state), row.state == state))
+    if before is not None:
+        query = query.where(row.id < before)
+    return connection.execute(query.order_by(row.id.desc()).limit(limit)).mappings().all()
+
+
+def stalled_since(connection: sa.Connection, now: datetime, *, but: Sequence[str] = ()) -> datetime | None:
+    """Return since when jobs of some kind are due, and none of that kind has begun or runs; None where there is no such kind.
+
+    `but` names the kinds that wait for what is no worker's.
+    """
+    other, turn = job.alias(), job_turn.c
+    runs = sa.select(other.c.id).where(
+        other.c.kind == row.kind, other.c.lease_owner.is_not(None), other.c.lease_until > now
+    )
+    served = sa.select(sa.func.max(turn.served_at)).where(turn.kind == row.kind).scalar_subquery()
+    is_due = (IS_WAITING, row.kind.not_in(but), row.due <= now, row.lease_until <= now, ~runs.exists())
+    # what is due at once was requested, or stopped, at some time
+    since = sa.case((row.due > PAST, row.due), else_=sa.func.coalesce(row.stopped_at, row.requested_at))
+    found = connection.execute(sa.select(sa.func.min(since), served).where(*is_due).group_by(row.kind))
+    return min((max(due, served_at or due) for due, served_at in found), default=None)
