@@ -13,7 +13,7 @@ from application.subjects import On, find, load_owned, owner_of
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import accounts_of
 from projections import outsiders
-from projections.reactions import number_of
+from projections.reaction_queries import number_of
 from projections.tracks.table import TrackView
 
 MAX_COMMENTS: Final = 20

@@ -6,7 +6,7 @@ from application.errors import LikeNotFoundError
 from application.reactions import new_id, new_reaction, shown_track
 from application.subjects import On, owner_of
 from eventstore.unit_of_work import UnitOfWork
-from projections.reactions import like_of
+from projections.reaction_queries import like_of
 
 
 def like_track(unit: UnitOfWork, on: On[Track], collection: str) -> Like:

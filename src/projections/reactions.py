@@ -5,7 +5,6 @@ by jobs: no unit of work writes rows of two accounts, which may be kept in diffe
 """
 
 from collections.abc import Sequence
-from enum import Enum
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -23,8 +22,7 @@ from eventstore.jobs.table import PAST
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows, write_rows
 from eventstore.schema import Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns
-from projections.tracks.queries import is_shown_to
-from projections.tracks.table import LIVE, TrackView, tracks
+from projections.tracks.table import tracks
 
 VERSION: Final = 1
 REACTION: Final = "reaction"
@@ -191,169 +189,21 @@ def _is(table: sa.Table, key: dict[str, Any]) -> list[sa.ColumnElement[bool]]:
     return [table.c[name] == value for name, value in key.items()]
 
 
-def like_of(connection: sa.Connection, did: str, track_id: int) -> sa.Row[Any] | None:
-    """Return the account's like of the track, or the newest one that was taken back."""
-    found = sa.select(likes).where(likes.c.did == did, likes.c.track_id == track_id)
-    newest = found.order_by(likes.c.deleted_at.is_not(None), likes.c.like_id.desc()).limit(1)
-    return connection.execute(newest).one_or_none()
-
-
-def number_of(connection: sa.Connection, kind: str, did: str, track_id: int) -> int:
-    """Return how many live ones of a kind the account has at the track."""
-    table, subject_id, _ = SHOWN[kind]
-    of = table.c
-    live = sa.select(sa.func.count(subject_id)).where(of.did == did, of.track_id == track_id)
-    return connection.scalar(live.where(of.deleted_at.is_(None))) or 0
-
-
-def like_page(connection: sa.Connection, did: str, before: int | None, limit: int) -> Sequence[sa.Row[Any]]:
-    """Return what the account likes, newest first."""
-    query = sa.select(likes).where(likes.c.did == did, IS_LIVE)
-    return connection.execute(_newest(query, likes.c.like_id, before, limit)).all()
-
-
-def reaction_page(
-    connection: sa.Connection, did: str, kind: str, track_id: int, *, before: int | None, limit: int
-) -> Sequence[sa.Row[Any]]:
-    """Return the reactions of a kind to a track of the account, newest first."""
-    of = reaction.c
-    query = sa.select(reaction).where(of.did == did, of.track_id == track_id, of.kind == kind)
-    return connection.execute(_newest(query, of.subject_id, before, limit)).all()
-
-
-class Others(Enum):
-    """Which comments of others an account sees at a track."""
-
-    NONE = "comments are off"
-    SHOWN = "neither hidden nor taken down"
-    ALL = "for operators"
-
-
-def comment_page(
-    connection: sa.Connection,
-    owner: str,
-    track_id: int,
-    viewer: str | None,
-    *,
-    others: Others,
-    before: int | None,
-    limit: int,
-) -> Sequence[sa.Row[Any]]:
-    """Return the comments on a track, newest first: all of the viewer's own, and those of others; `is_hidden` says which are hidden."""
-    of, carried = comments.c, reaction.c
-    is_hidden = _is_hidden(sa.literal(owner), sa.literal(track_id), of.comment_id)
-    these = [of.track_id == track_id]
-    if others is not Others.ALL:
-        known = sa.select(carried.subject_id).where(
-            carried.did == owner, carried.track_id == track_id, carried.kind == Comment.TOPIC
-        )
-        is_shown = of.comment_id.in_(known) & of.taken_down_at.is_(None) & ~is_hidden
-        own = of.did == (viewer or "")
-        these.append(own if others is Others.NONE else is_shown | own)
-    shown = list(_comments(connection, is_hidden, these, before, limit))
-    if others is not Others.NONE:
-        these = [_SAID.did == owner, _SAID.track_id == track_id]
-        if others is not Others.ALL:
-            these += (_SAID_IS_UP, ~_SAID_IS_HIDDEN)
-        shown += _comments_of_outsiders(connection, these, before, limit)
-    return sorted(shown, key=lambda row: row.comment_id, reverse=True)[:limit]
-
-
-def comments_by(connection: sa.Connection, did: str, before: int | None, limit: int) -> Sequence[sa.Row[Any]]:
-    """Return what the account has said, newest first."""
-    return _comments(connection, sa.false(), [comments.c.did == did], before, limit)
-
-
-def comments_at_tracks_of(
-    connection: sa.Connection, did: str, before: int | None, limit: int
-) -> Sequence[sa.Row[Any]]:
-    """Return the comments on all tracks of the account, those that it hides too, newest first."""
-    of = comments.c
-    its_tracks = sa.select(tracks.c.track_id).where(tracks.c.did == did, LIVE)
-    hidden = sa.select(hidden_comment.c.comment_id).where(hidden_comment.c.did == did)
-    there = [of.track_id.in_(its_tracks), of.taken_down_at.is_(None)]
-    shown = list(_comments(connection, of.comment_id.in_(hidden), there, before, limit))
-    at_its_tracks = [_SAID.did == did, _SAID.track_id.in_(its_tracks), _SAID_IS_UP]
-    shown += _comments_of_outsiders(connection, at_its_tracks, before, limit)
-    return sorted(shown, key=lambda row: row.comment_id, reverse=True)[:limit]
-
-
-def _comments(
-    connection: sa.Connection,
-    is_hidden: sa.ColumnElement[bool],
-    these: Sequence[sa.ColumnElement[bool]],
-    before: int | None,
-    limit: int,
-) -> Sequence[sa.Row[Any]]:
-    query = sa.select(comments, is_hidden.label("is_hidden")).where(IS_SAID, *these)
-    return connection.execute(_newest(query, comments.c.comment_id, before, limit)).all()
-
-
-def _newest(
-    query: sa.Select[*tuple[Any, ...]], key: sa.ColumnElement[int], before: int | None, limit: int
-) -> sa.Select[*tuple[Any, ...]]:
-    """Select a page of rows, the largest keys first."""
-    query = query.order_by(key.desc()).limit(limit)
-    return query if before is None else query.where(key < before)
-
-
-_OF_OUTSIDER: Final[dict[str, sa.ColumnElement[Any]]] = {
-    "comment_id": outsider_reaction.c.subject_id,
-    "did": outsider_reaction.c.author,
-    "visible_version": sa.literal(1),
-}
-_AS_COMMENTS: Final = [
-    _OF_OUTSIDER.get(each.name, outsider_reaction.c.get(each.name, sa.null())).label(each.name)
-    for each in comments.c
-]
-
-
-def _is_hidden(
+def owner_hides(
     owner: sa.ColumnElement[str], track_id: sa.ColumnElement[int], subject_id: sa.ColumnElement[int]
 ) -> sa.Exists:
     of = hidden_comment.c  # of no like: an id is of one subject, whatever its kind
     return sa.exists().where(of.did == owner, of.track_id == track_id, of.comment_id == subject_id)
 
 
-_SAID: Final = outsider_reaction.c
-_SAID_IS_UP: Final = _SAID.taken_down_at.is_(None)
-_SAID_IS_HIDDEN: Final = _is_hidden(_SAID.did, _SAID.track_id, _SAID.subject_id)
-
-
-def _comments_of_outsiders(
-    connection: sa.Connection, these: Sequence[sa.ColumnElement[bool]], before: int | None, limit: int
-) -> Sequence[sa.Row[Any]]:
-    query = sa.select(*_AS_COMMENTS, _SAID_IS_HIDDEN.label("is_hidden"))
-    query = query.where(_SAID.kind == Comment.TOPIC, *these)
-    return connection.execute(_newest(query, _SAID.subject_id, before, limit)).all()
+SAID: Final = outsider_reaction.c
+SAID_IS_UP: Final = SAID.taken_down_at.is_(None)
+SAID_IS_HIDDEN: Final = owner_hides(SAID.did, SAID.track_id, SAID.subject_id)
 
 
 def is_hidden(connection: sa.Connection, owner: str, track_id: int, comment_id: int) -> bool:
-    found = _is_hidden(sa.literal(owner), sa.literal(track_id), sa.literal(comment_id))
+    found = owner_hides(sa.literal(owner), sa.literal(track_id), sa.literal(comment_id))
     return bool(connection.scalar(sa.select(sa.literal(1)).where(found)))
-
-
-def count_at(connection: sa.Connection, kind: str, did: str, track_id: int) -> int:
-    """Return how many reactions of a kind others see at a track of the account."""
-    of = track_count.c
-    number = sa.select(of[SHOWN[kind][0].name]).where(of.did == did, of.track_id == track_id)
-    return connection.scalar(number) or 0
-
-
-def most_liked(connection: sa.Connection, since: str | None, limit: int) -> Sequence[TrackView]:
-    """Return the listed tracks with the most likes, of those since a time alone where one is given; none without a like."""
-    given: sa.FromClause = track_count
-    if since is not None:
-        of = reaction.c
-        key = (of.track_id, of.did, of.bucket)
-        lately = sa.select(*key, sa.func.count().label(likes.name)).group_by(*key)
-        given = lately.where(of.kind == Like.TOPIC, of.created_at >= since).subquery()
-    number = given.c[likes.name]
-    same = sa.and_(given.c.did == tracks.c.did, given.c.track_id == tracks.c.track_id)
-    found = sa.select(tracks).join(given, same)
-    found = found.where(LIVE, is_shown_to(None), number > 0)
-    found = found.order_by(number.desc(), tracks.c.track_id.desc()).limit(limit)
-    return [TrackView.from_row(row) for row in connection.execute(found)]
 
 
 def recount(connection: sa.Connection) -> None:
@@ -367,9 +217,9 @@ def recount(connection: sa.Connection) -> None:
     for kind, (table, subject_id, is_public) in SHOWN.items():
         shown = sa.select(*track, sa.literal(kind), subject_id, table.c.did, table.c.created_at)
         shown = shown.join(table, table.c.track_id == tracks.c.track_id)
-        shown = shown.where(is_public, ~_is_hidden(tracks.c.did, tracks.c.track_id, subject_id))
+        shown = shown.where(is_public, ~owner_hides(tracks.c.did, tracks.c.track_id, subject_id))
         connection.execute(sa.insert(reaction).from_select(into, shown))
-    shown = sa.select(*(_SAID[name] for name in into)).where(_SAID_IS_UP, ~_SAID_IS_HIDDEN)
+    shown = sa.select(*(SAID[name] for name in into)).where(SAID_IS_UP, ~SAID_IS_HIDDEN)
     connection.execute(sa.insert(reaction).from_select(into, shown))
     key = (of.track_id, of.did, of.bucket)
     numbers = (sa.func.count(sa.case((of.kind == kind, 1))) for kind in SHOWN)

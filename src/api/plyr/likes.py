@@ -20,7 +20,7 @@ from api.routers.likes import answer_like
 from application.authorization import may_see_track, require_shown
 from application.likes import like_track, unlike_track
 from eventstore.unit_of_work import UnitOfWork
-from projections.reactions import count_at, like_page, reaction_page
+from projections.reaction_queries import count_at, like_page, reaction_page
 from projections.tracks.queries import track_by_id, tracks_of
 from projections.tracks.table import TrackView
 

@@ -24,7 +24,7 @@ from application.authorization import require_shown
 from eventstore.idempotency import CommandResult
 from eventstore.streams.ids import peer_ids_of, track_id_of
 from identity.accounts.credentials import Principal
-from projections.reactions import most_liked
+from projections.reaction_queries import most_liked
 from projections.tracks.queries import (
     TrackFilter,
     TrackPage,

@@ -30,7 +30,7 @@ from eventstore.idempotency import CommandResult
 from identity.accounts.accounts import accounts_of
 from identity.accounts.credentials import Principal
 from outbox.views.status import mirrors
-from projections.reactions import Others, comment_page, comments_at_tracks_of, comments_by
+from projections.reaction_queries import Others, comment_page, comments_at_tracks_of, comments_by
 from projections.tracks.queries import track_by_id
 from projections.tracks.table import TrackView
 

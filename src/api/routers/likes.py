@@ -26,7 +26,7 @@ from identity.accounts.accounts import accounts_of, handle_in
 from identity.accounts.credentials import Principal
 from outbox.firehose.cursors import followed_hosts
 from outbox.views.status import mirrors
-from projections.reactions import like_page, reaction_page
+from projections.reaction_queries import like_page, reaction_page
 from projections.tracks.queries import track_by_id
 
 router = APIRouter(tags=["likes"], route_class=StrictRoute)

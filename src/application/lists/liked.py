@@ -22,7 +22,7 @@ from outbox.lists.newest import items_of
 from outbox.mirror.lanes import hold_lane
 from outbox.record.kind import RecordKind
 from projections.lists import liked_list
-from projections.reactions import like_page
+from projections.reaction_queries import like_page
 
 NAME: Final = "Liked Tracks"
 LIKED_LIST: Final = "liked_list"

@@ -16,7 +16,7 @@ from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.namespace_moves import subject_with_record
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.kind import RecordKind
-from projections.reactions import number_of
+from projections.reaction_queries import number_of
 from replay.adoption.adopt import Adoptee
 from replay.adoption.record import SAMPLE_TIME, proven_body, require_writable
 

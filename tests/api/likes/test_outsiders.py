@@ -15,7 +15,8 @@ from application.subjects import utc_text
 from eventstore.change import Envelope
 from eventstore.streams.ids import next_subject_id
 from outbox.pds.client import RecordKey, Remote
-from projections.reactions import comments_at_tracks_of, outsider_reaction, reaction
+from projections.reaction_queries import comments_at_tracks_of
+from projections.reactions import outsider_reaction, reaction
 from projections.rebuild.rebuild import rebuild
 from tests.api.account_deletion.deletion import leave, long_since
 from tests.api.comments.test_comments import change, say, shown, turn
