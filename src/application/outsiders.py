@@ -50,13 +50,13 @@ class OutsiderReactions:
         with self._database.write() as connection:
             which = outsiders.records_at(host, did)
             if to is not None and is_followed(connection, to):
-                outsiders.doubt(connection, which, host=to)
+                outsiders.reverify(connection, which, host=to)
             else:
                 outsiders.remove(connection, which)
 
-    def doubt(self, host: str, did: str | None = None) -> None:
+    def reverify(self, host: str, did: str | None = None) -> None:
         with self._database.write() as connection:
-            outsiders.doubt(connection, outsiders.records_at(host, did))
+            outsiders.reverify(connection, outsiders.records_at(host, did))
 
     def next_to_read(self, host: str) -> RecordKey | None:
         with self._database.write() as connection:

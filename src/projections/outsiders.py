@@ -54,7 +54,7 @@ def remove(connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
         carry(connection, gone.owner, gone.kind, gone)
 
 
-def doubt(connection: sa.Connection, which: sa.ColumnElement[bool], **moved: str) -> None:
+def reverify(connection: sa.Connection, which: sa.ColumnElement[bool], **moved: str) -> None:
     """Have these read again, before others."""
     connection.execute(sa.update(outsider_reaction).where(which).values(read_at=PAST, **moved))
 

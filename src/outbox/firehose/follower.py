@@ -206,7 +206,7 @@ class Subscription:
 
     def _rescan_host(self) -> FirehoseEffect:
         """Have all repos of the host scanned, and what outsiders said there read again: it no longer has the messages after our cursor."""
-        self.follower.index.records.doubt(self.host)
+        self.follower.index.records.reverify(self.host)
         with self.follower.database.write() as connection:
             rescan(connection, self.host)
             return FirehoseEffect.OUTDATED_CURSOR

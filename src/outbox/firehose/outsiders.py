@@ -53,7 +53,7 @@ class Records(Protocol):
     def move(self, host: str, did: str, to: str | None) -> None:
         """Have another host show what this one has shown of the account, or none."""
 
-    def doubt(self, host: str, did: str | None = None) -> None:
+    def reverify(self, host: str, did: str | None = None) -> None:
         """Have all of the host, or of an account there, read again."""
 
     def next_to_read(self, host: str) -> RecordKey | None: ...
@@ -98,7 +98,7 @@ class Outsiders:
     async def hear(self, message: Message, *, is_ours: bool) -> FirehoseEffect | None:
         """Have what a message names read, and forget records that it says are gone; return what it led to, if it is about an outsider's record."""
         if message.kind == ACCOUNT and message.body.get("active") is False:
-            await self._doubt(message.did)
+            await self._reverify(message.did)
         with self._share.used():
             commit, seq = message.commit if message.kind == COMMIT else None, message.body.get("seq")
             if commit is None or not isinstance(seq, int):
@@ -136,12 +136,12 @@ class Outsiders:
                 self._claims.pop(key, None)
             await self._share.in_thread(self._index.records.remove, self._host, did, gone)
 
-    async def _doubt(self, did: str) -> None:
+    async def _reverify(self, did: str) -> None:
         """Have all of the account read again, what is being read too: it is gone, or at another host."""
         async with self._writing:
             for key in [key for key in self._claims if key.did == did]:
                 self._claims[key] = replace(self._claims[key])
-            await self._share.in_thread(self._index.records.doubt, self._host, did)
+            await self._share.in_thread(self._index.records.reverify, self._host, did)
         self._some.set()
 
     async def read(self) -> None:

@@ -284,7 +284,7 @@ def test_an_account_that_moves_host_is_shown_by_the_new_one(client, alice, track
     assert seen(client, alice, track) == (False, 0, 0)
 
 
-def test_each_record_of_a_host_is_read_again_after_a_week_or_a_doubt(world, carol):
+def test_each_record_of_a_host_is_read_again_after_a_week_or_when_asked(world, carol):
     def age(key, days):
         which = outsider_reaction.c.rkey == key.rkey
         with world.database.write() as connection:
@@ -301,12 +301,12 @@ def test_each_record_of_a_host_is_read_again_after_a_week_or_a_doubt(world, caro
     assert (due(OTHER_HOST), due()) == ([None, None, None], [second, first, None])
     age(first, 6)
     assert due() == [None, None, None]
-    carol.index.doubt(OTHER_HOST)
-    carol.index.doubt(HOST, "did:plc:another")
+    carol.index.reverify(OTHER_HOST)
+    carol.index.reverify(HOST, "did:plc:another")
     assert due() == [None, None, None]
-    carol.index.doubt(HOST, CAROL)
+    carol.index.reverify(HOST, CAROL)
     assert set(due()) == {first, second, None}
-    carol.index.doubt(HOST)
+    carol.index.reverify(HOST)
     assert set(due()) == {first, second, None}
 
 

@@ -151,7 +151,7 @@ async def test_all_of_an_account_that_is_gone_from_its_host_is_read_again(databa
         await stage.host.says(frame("#account", seq=8, did=CAROL, active=True))
         await stage.likes(9)
         await until(stage.told)
-    assert (stage.kept.doubted, stage.told()) == ([DAVE], [(f"{CAROL}/1", True)])
+    assert (stage.kept.reverified, stage.told()) == ([DAVE], [(f"{CAROL}/1", True)])
 
 
 async def test_what_was_read_longest_ago_is_read_again_while_nothing_waits(database, stage):
@@ -192,8 +192,8 @@ async def test_after_a_gap_all_of_the_host_is_read_again(database, stage, how):
         connection.execute(insert(firehose_cursor).values(host=stage.host.url, seq=1_000_000))
     stage.host.greets = [error(how) if how == "FutureCursor" else frame("#info", name=how)]
     async with follower(database, "one", stage.index):
-        await until(lambda: stage.kept.doubted)
-    assert stage.kept.doubted[0] is None
+        await until(lambda: stage.kept.reverified)
+    assert stage.kept.reverified[0] is None
 
 
 async def test_records_of_a_host_are_read_one_after_the_other_with_a_pause(database, stage, monkeypatch):
@@ -327,7 +327,7 @@ async def test_one_whose_account_goes_while_it_is_read_is_read_again(database, s
         await stage.likes(7)
         await until(lambda: stage.pds.asked)
         await stage.host.says(frame("#account", seq=8, did=CAROL, active=False, status="takendown"))
-        await until(lambda: stage.kept.doubted)
+        await until(lambda: stage.kept.reverified)
         stage.pds.answers.set()
         await until(stage.told)
     assert (stage.told(), stage.pds.keys) == ([(f"{CAROL}/1", True)], [f"{CAROL}/1"] * 2)

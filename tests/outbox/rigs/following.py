@@ -24,7 +24,7 @@ class Told:
 
     collections = (LIKES,)
     told: list[tuple[str, str | None]] = field(default_factory=list)
-    doubted: list[str | None] = field(default_factory=list)
+    reverified: list[str | None] = field(default_factory=list)
     due: list[RecordKey] = field(default_factory=list)
     """What is to be read again."""
 
@@ -37,8 +37,8 @@ class Told:
     def move(self, _host: str, did: str, to: str | None) -> None:
         self.told.append((did, to))
 
-    def doubt(self, _host: str, did: str | None = None) -> None:
-        self.doubted.append(did)
+    def reverify(self, _host: str, did: str | None = None) -> None:
+        self.reverified.append(did)
 
     def next_to_read(self, _host: str) -> RecordKey | None:
         return self.due.pop(0) if self.due else None
