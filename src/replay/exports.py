@@ -77,8 +77,7 @@ export_file: Final = sa.Table(
 )
 """The files of exports. One without `crc32` was not read yet, or `missing` says why it is left out."""
 _file: Final = export_file.c
-_COLUMNS: Final = (_file.did, _file.number, _file.name, _file.cid, _file.size, _file.crc32, _file.missing)
-_FILES: Final = sa.select(*_COLUMNS).order_by(_file.number)
+_FILES: Final = sa.select(*(each for each in _file if each.name != "bucket")).order_by(_file.number)
 Row = dict[str, Any]
 
 
@@ -121,7 +120,7 @@ class Export:
 
 
 def request(connection: sa.Connection, did: str, envelope: Envelope, now: datetime) -> list[str]:
-    """Request an export, and return the log of the one before, which nobody names then; raises ExportUnderWayError.
+    """Request an export; return the CID of the log of the one it replaces, which no export names any more. Raises ExportUnderWayError.
 
     Call it under the account's append lock.
     """
@@ -172,11 +171,11 @@ def cids_of(connection: sa.Connection, did: str) -> Sequence[str]:
 
 def forget_expired(database: Database) -> None:
     with database.write() as connection:
-        ended = database.now(connection) - EXPORT_TTL
-        expired = (job.c.kind == EXPORT, job.c.ended_at <= ended)
+        now = database.now(connection)
+        expired = (job.c.kind == EXPORT, job.c.ended_at <= now - EXPORT_TTL)
         of_expired = _file.did.in_(sa.select(job.c.account).where(*expired))
         logs = connection.scalars(sa.select(_file.cid).where(of_expired, _file.name == LOG)).all()
-        end_grace_period(connection, logs, ended + EXPORT_TTL)
+        end_grace_period(connection, logs, now)
         connection.execute(sa.delete(export_file).where(of_expired))
         connection.execute(sa.delete(job).where(*expired))
 
