@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.pool import QueuePool
@@ -353,27 +352,3 @@ def pages(items: Collection[Any]) -> Iterator[list[Any]]:
     """Divide what a statement lists into lists of at most MAX_ITEMS_PER_QUERY."""
     whole = list(items)
     return (whole[at : at + MAX_ITEMS_PER_QUERY] for at in range(0, len(whole), MAX_ITEMS_PER_QUERY))
-
-
-Which = Callable[[Any], Sequence[sa.ColumnElement[bool]]]
-"""Returns conditions of a table's columns."""
-
-
-def rows_by_uri(
-    connection: sa.Connection, query: Callable[[Which], sa.Executable], uris: Collection[str]
-) -> Iterator[Any]:
-    """Yield the rows of records with these URIs, which each row begins with; `query` takes what limits it to them, and some others."""
-    for some in pages(uris):
-        places = zip(*(uri.removeprefix("at://").split("/") for uri in some), strict=True)
-        found = connection.execute(query(partial(_are_at, connection, [{*each} for each in places])))
-        yield from (row for row in found.all() if row[0] in uris)
-
-
-def _are_at(
-    connection: sa.Connection, places: Sequence[set[str]], of: Any
-) -> tuple[sa.ColumnElement[bool], ...]:
-    dids, collections, rkeys = places
-    has_key = of.rkey.in_(rkeys)
-    if connection.dialect.name != "sqlite":  # PostgreSQL takes long to parse hundreds of parameters
-        has_key = of.rkey == sa.any_(sa.bindparam(None, [*rkeys], type_=ARRAY(sa.Text)))
-    return of.did.in_(dids), of.collection.in_(collections), has_key

@@ -16,6 +16,7 @@ from aggregates.track_list import TrackList
 from aggregates.values import ListItem, ListType, Visibility
 from application.errors import TitleTakenError, TooManyTracksError
 from application.subjects import new_record, owner_of
+from eventstore.record_uris import uri_column
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import Principal
@@ -235,8 +236,7 @@ def refresh(unit: UnitOfWork, made: TrackList) -> None:
     made.refresh_references(references_of(unit.connection, made), at=unit.now)
 
 
-_URI: Final = "at://" + _of_track.did + "/" + _of_track.collection + "/" + _of_track.rkey
-IS_OF_TRACK: Final = (list_item.c.did == _of_track.did, list_item.c.uri == _URI)
+IS_OF_TRACK: Final = (list_item.c.did == _of_track.did, list_item.c.uri == uri_column(_of_track))
 """Whether an item refers to a track of the account that has the list."""
 
 

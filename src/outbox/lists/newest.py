@@ -15,7 +15,8 @@ from aggregates.published import Subject
 from aggregates.track import Track
 from aggregates.track_list import TrackList
 from aggregates.values import ListItem
-from eventstore.database import MAX_ITEMS_PER_QUERY, Which, rows_by_uri
+from eventstore.database import MAX_ITEMS_PER_QUERY
+from eventstore.record_uris import Which, rows_by_uri, uri_column
 from outbox.lists.items import list_follower, list_item
 from outbox.mirror.states import UnsentOutcome
 from outbox.mirror.tables import IS_ATTEMPT_OF_TARGET, attempt, mirror_target, target
@@ -28,11 +29,6 @@ _item: Final = list_item.c
 _follower: Final = list_follower.c
 _named: Final = mirror_target.alias("named").c
 """The record that a list names, which may be in a collection that its subject has left."""
-
-
-def _name(of: Any) -> sa.ColumnElement[str]:
-    name: sa.ColumnElement[str] = "at://" + of.did + "/" + of.collection + "/" + of.rkey
-    return name
 
 
 _CID: Final = sa.case((target.desired_op != DELETE, target.observed_cid))
@@ -51,7 +47,7 @@ def _refers_otherwise(uri: Any, former: Any, cid: Any) -> sa.ColumnElement[bool]
 
 
 _REFERS_OTHERWISE: Final = sa.and_(
-    _item.did == _named.did, _refers_otherwise(_name(_named), _named.former, _CID)
+    _item.did == _named.did, _refers_otherwise(uri_column(_named), _named.former, _CID)
 )
 
 
@@ -60,7 +56,7 @@ def _follows_another(uri: Any, _former: Any, cid: Any) -> sa.ColumnElement[bool]
 
 
 _FOLLOWS_ANOTHER: Final = sa.and_(
-    _follower.did == _named.did, _follows_another(_name(_named), _named.former, _CID)
+    _follower.did == _named.did, _follows_another(uri_column(_named), _named.former, _CID)
 )
 _FOUND_CID: Final = (
     sa.select(sa.case((attempt.outcome == UnsentOutcome.ADOPTED, attempt.request_cid), else_=""))
@@ -71,10 +67,10 @@ _FOUND_CID: Final = (
 )
 _HAS_CHANGED: Final = target.observed_cid.is_distinct_from(_FOUND_CID)
 """Whether a record has changed since it was adopted, if it was: what refers to an earlier one was found so."""
-_CHANGED: Final = sa.select(_name(target), target.acked_at).where(_IS_TRACK, _HAS_CHANGED)
-_SHOWN: Final = (_name(target).label("newest"), _CID.label("cid"), target.acked_at)
+_CHANGED: Final = sa.select(uri_column(target), target.acked_at).where(_IS_TRACK, _HAS_CHANGED)
+_SHOWN: Final = (uri_column(target).label("newest"), _CID.label("cid"), target.acked_at)
 _BY_NAME, _BY_FORMER_NAME = (
-    sa.select(_name(of).label("uri"), of.did, of.former, *_SHOWN).where(is_newest)
+    sa.select(uri_column(of).label("uri"), of.did, of.former, *_SHOWN).where(is_newest)
     for of, is_newest in ((target, _IS_TRACK), (_named, sa.and_(_named.former, _IS_NEWEST)))
 )
 
@@ -160,7 +156,7 @@ def _newest_named_by(
 
     def which(of: Any) -> list[sa.ColumnElement[bool]]:
         named: sa.Select[Any] = rows.with_only_columns(sa.literal_column("1"))
-        first = named.where(otherwise(_name(of), of.former, _CID)).limit(1).scalar_subquery()
+        first = named.where(otherwise(uri_column(of), of.former, _CID)).limit(1).scalar_subquery()
         these = [of.subject_id.in_(ids)] if ids is not None else []
         return [of.did == did, *these, first.is_not(None)]
 

@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from aggregates.values import tag_as_stored
-from eventstore.database import count_rows, rows_by_uri
+from eventstore.database import count_rows
 from eventstore.prepared import Prepared, among
+from eventstore.record_uris import rows_by_uri, uri_column
 from eventstore.states import State
 from eventstore.streams.buckets import bucket_param
 from eventstore.streams.ids import found_by_id
@@ -86,8 +87,7 @@ class ListedTrack(NamedTuple):
     taken_down_at: datetime | None
 
 
-_URI: Final = "at://" + tracks.c.did + "/" + tracks.c.collection + "/" + tracks.c.rkey
-_LISTED: Final = sa.select(_URI, *(tracks.c[name] for name in ListedTrack._fields))
+_LISTED: Final = sa.select(uri_column(tracks.c), *(tracks.c[name] for name in ListedTrack._fields))
 
 
 def tracks_at(connection: sa.Connection, uris: Collection[str]) -> dict[str, ListedTrack]:
