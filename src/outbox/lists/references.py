@@ -114,7 +114,7 @@ def request(connection: sa.Connection, kind: str, did: str, now: datetime) -> No
 def request_and_announce(connection: sa.Connection, kind: str, did: str, now: datetime) -> None:
     """Do what `request` does where a delivery leaves the job behind, which wakes no worker by itself."""
     request(connection, kind, did, now)
-    announce(connection)
+    announce(connection, did)
 
 
 def references_kinds(log: EventLog, threads: Threads) -> list[Kind]:
