@@ -21,13 +21,9 @@ from eventstore.untrusted import clean
 from outbox.firehose.connection import Share, subscribed
 from outbox.firehose.cursors import accounts_at, change_stream, claim_streams, cursor_of, release_streams
 from outbox.firehose.frames import (
-    ACCOUNT,
-    COMMIT,
     FUTURE_CURSOR,
-    IDENTITY,
     MAX_ERROR_LENGTH,
     OUTDATED_CURSOR,
-    SYNC,
     Commit,
     FirehoseEffect,
     FirehoseError,
@@ -58,6 +54,8 @@ CLAIM_INTERVAL_SECONDS: Final = 5.0
 
 
 INFO: Final = "info"
+PROBED: Final = {FirehoseEffect.ACCOUNT, FirehoseEffect.IDENTITY}
+SCANNED: Final = {FirehoseEffect.COMMIT, FirehoseEffect.SYNC}
 WITHOUT_WORK: Final = {None, FirehoseEffect.KNOWN, FirehoseEffect.OUTSIDER, FirehoseEffect.DROPPED}
 """Effects that leave the relay nothing to do."""
 
@@ -213,13 +211,13 @@ class Subscription:
 
     def _mark(self, message: Message) -> FirehoseEffect:
         """Mark what has to be verified, scanned or probed because of the message."""
-        did, commit = message.did, message.commit if message.kind == COMMIT else None
+        did, commit = message.did, message.commit
         if commit is not None:
             return self._mark_records(did, commit)
-        if message.kind not in {COMMIT, SYNC, ACCOUNT, IDENTITY}:
+        if message.kind not in PROBED | SCANNED:
             return FirehoseEffect.KNOWN
         with self.follower.database.write() as connection:
-            if message.kind in {ACCOUNT, IDENTITY}:
+            if message.kind in PROBED:
                 request_probe(connection, did, self._probe_time(did, self.follower.database.now(connection)))
             else:  # the message does not say what changed
                 rescan(connection, did)

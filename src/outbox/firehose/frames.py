@@ -33,11 +33,8 @@ class FirehoseEffect(State):
     ACCOUNT = "account", "the account's status changed: it is probed"
     IDENTITY = "identity", "the account's identity changed: it is probed"
     OUTSIDER = "outsider", "a person without an account here likes or comments: the record is read"
-    DROPPED = "dropped", "the same, while too many of their records wait to be read: it does not count"
+    DROPPED = "dropped", "the same, while too many of these records wait: it is not read, and does not count"
     OUTDATED_CURSOR = "OutdatedCursor", "the host has dropped messages: all its repos are scanned"
-
-
-_, _, COMMIT, SYNC, ACCOUNT, IDENTITY, _, _, _ = FirehoseEffect
 
 
 class FirehoseError(Exception):
@@ -86,7 +83,9 @@ class Message:
 
     @property
     def commit(self) -> Commit | None:
-        """What a commit changed; None if the message does not say all of it: a scan finds that."""
+        """What a commit changed; None of another message, or if it does not say all of it: a scan finds that."""
+        if self.kind != FirehoseEffect.COMMIT:
+            return None
         rev, ops = _text(self.body, "rev"), self.body.get("ops")
         if rev is None or not isinstance(ops, list) or len(ops) > MAX_WRITES or self.body.get("tooBig"):
             return None

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from eventstore.coordination.backoff import backoff
 from eventstore.untrusted import clean
 from outbox.firehose.connection import Share
-from outbox.firehose.frames import ACCOUNT, COMMIT, MAX_ERROR_LENGTH, FirehoseEffect, Message
+from outbox.firehose.frames import MAX_ERROR_LENGTH, FirehoseEffect, Message
 from outbox.pds.client import Pds, RecordKey, Remote, RemoteUnknownError
 from outbox.pds.verdict import BAD_REQUEST, OK, SERVER_ERROR, Kind
 from outbox.ports import Directory, DirectoryUnavailableError
@@ -97,10 +97,10 @@ class Outsiders:
 
     async def hear(self, message: Message, *, is_ours: bool) -> FirehoseEffect | None:
         """Have what a message names read, and forget records that it says are gone; return what it led to, if it is about an outsider's record."""
-        if message.kind == ACCOUNT and message.body.get("active") is False:
+        if message.kind == FirehoseEffect.ACCOUNT and message.body.get("active") is False:
             await self._reverify(message.did)
         with self._share.used():
-            commit, seq = message.commit if message.kind == COMMIT else None, message.body.get("seq")
+            commit, seq = message.commit, message.body.get("seq")
             if commit is None or not isinstance(seq, int):
                 return None
             named = [(RecordKey(message.did, *place), cid) for place, cid in commit.writes.items()]
