@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.api.ops.requests import read
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
 
@@ -78,3 +79,16 @@ def test_as_ndjson_it_is_a_line_an_event(client, admin):
 )
 def test_a_search_that_cannot_be_is_refused(client, alice, params, expected):
     assert refusal(audit(client, alice, **params)) == expected
+
+
+@ON_SQLITE
+def test_an_operator_reads_the_audit_of_every_account(world, client, alice, operator):
+    upload(client, alice)
+    of_all = read(client, operator, "/audit")["items"]
+    assert alice.did in {row["did"] for row in of_all}
+    assert read(client, operator, "/audit", did=alice.did)["items"]
+    ordinary = world.sign_in("operator")
+    refused = client.get("/audit", params={"did": alice.did}, headers=ordinary.headers)
+    assert refusal(refused) == (403, "not_owner")
+    me = read(client, operator, "/me")
+    assert (me["scope"], me["operator"], me["admin"]) == ("operator", True, False)

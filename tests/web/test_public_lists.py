@@ -4,7 +4,7 @@ from html import unescape
 
 import pytest
 
-from tests.api.lists.test_albums import create
+from tests.api.lists.requests import create
 from tests.api.world import upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE

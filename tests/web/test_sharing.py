@@ -10,7 +10,7 @@ import pytest
 from api.middleware.rate_limits import RateLimits
 from api.readers import feeds
 from eventstore.streams.buckets import BUCKETS
-from tests.api.lists.test_albums import create
+from tests.api.lists.requests import create
 from tests.api.world import upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from identity.accounts.credentials import Scope
 from outbox.lists.items import list_follower
 from tests.api.account_deletion.deletion import leave, long_since
-from tests.api.lists.test_albums import create, ids, read
+from tests.api.lists.requests import create, ids, read
 from tests.api.world import upload
 from tests.servers.databases import ON_SQLITE
 from tests.service.process.periodic import continue_account_deletions

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.lists.test_albums import ids, read
+from tests.api.lists.requests import ids, read
 from tests.api.lists.test_playlists import playlist
 from tests.api.world import upload
 from tests.statements import recorded_statements, traced_round_trips

@@ -7,7 +7,7 @@ import pytest
 
 from api.pipeline import list_entries
 from identity.errors import UnknownIdentityError
-from tests.api.lists.test_albums import create, ids, read
+from tests.api.lists.requests import create, ids, read
 from tests.api.world import did_of, refusal, upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.servers.databases import ON_SQLITE

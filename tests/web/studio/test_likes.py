@@ -5,7 +5,7 @@ from sqlalchemy import update
 
 from outbox.mirror.tables import mirror_target
 from tests.api.auth.fake_oauth import CONSENT, FakeOAuth
-from tests.api.lists.test_albums import create
+from tests.api.lists.requests import create
 from tests.api.world import upload
 from tests.servers.databases import ON_SQLITE
 from tests.web.pages import assert_runs_only_our_files, assert_small

@@ -1,0 +1,91 @@
+"""Records of albums at the PDS: their mirror, conflicts, and when there is none."""
+
+from tests.api.lists.requests import create, ids, read
+from tests.api.world import refusal, upload
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
+
+
+def test_history_and_mirror_are_as_those_of_tracks(world, client, alice, bob, tracks):
+    album = create(client, alice, *tracks)
+    world.deliver()
+    path = f"/albums/{album['id']}"
+    rows = client.get(f"{path}/history", headers=alice.headers).json()["items"]
+    assert {row["type"] for row in rows} >= {"Created", "Reordered"}
+    mirror = client.get(f"{path}/mirror", headers=alice.headers).json()
+    assert (mirror["album_id"], mirror["state"], mirror["record_uri"]) == (
+        album["id"],
+        "delivered",
+        album["uri"],
+    )
+    compared = client.get(f"{path}/mirror/compare", headers=alice.headers).json()
+    assert not any(field["differs"] for field in compared["fields"])
+    assert client.post(f"{path}/mirror/retry", headers=alice.headers).status_code == 200
+    diff = client.get(f"{path}/diff", params={"from": 1}, headers=alice.headers).json()
+    assert [change["field"] for change in diff["changes"]] == ["items"]
+    assert refusal(client.get(f"{path}/history", headers=bob.headers)) == (403, "not_owner")
+    assert refusal(client.get(f"/playlists/{album['id']}/history", headers=alice.headers)) == (
+        404,
+        "list_not_found",
+    )
+
+
+def test_another_clients_order_is_decided_by_field(world, client, alice, tracks):
+    album = create(client, alice, *tracks)
+    world.deliver()
+    album = read(client, album)
+    record = world.pds.records[album["uri"]]
+    world.pds.records[album["uri"]] = {**record, "items": record["items"][::-1], "name": "Theirs"}
+    client.patch(f"/albums/{album['id']}", json={"title": "Ours"}, headers=alice.headers)
+    world.deliver()
+    path = f"/albums/{album['id']}/mirror"
+    mirror = client.get(path, headers=alice.headers).json()
+    assert (mirror["state"], mirror["conflict"]["fields"]) == ("held", ["items", "name"])
+    resolved = client.post(
+        f"{path}/resolve", json={"fields": {"items": "theirs", "name": "ours"}}, headers=alice.headers
+    )
+    assert resolved.status_code == 200, resolved.text
+    world.deliver()
+    assert ids(read(client, album)) == [track["id"] for track in reversed(tracks)]
+    assert world.pds.records[album["uri"]]["name"] == "Ours"
+
+
+def test_an_album_of_texts_has_no_record_until_it_is_saved(world, client, alice):
+    track = upload(client, alice, seed=1, album="Texts")
+    [row] = client.get(f"/artists/{alice.did}/albums").json()["items"]
+    album = client.get(f"/albums/{row['id']}").json()
+    assert (album["uri"], album["cid"], album["mirror"], ids(album)) == (None, None, None, [track["id"]])
+    assert client.get(f"/albums/{row['id']}/mirror", headers=alice.headers).json()["state"] == "delivered"
+    assert client.get(f"/albums/{row['id']}/history", headers=alice.headers).status_code == 200
+    assert client.get(f"/albums/{row['id']}/mirror/compare", headers=alice.headers).status_code == 200
+    world.deliver()
+    assert len(world.pds.records) == 1
+    saved = client.patch(f"/albums/{row['id']}", json={"description": "Words"}, headers=alice.headers).json()
+    world.deliver()
+    assert saved["uri"] in world.pds.records
+
+
+def test_a_deleted_account_leaves_no_list(world, client, alice, tracks):
+    create(client, alice, *tracks)
+    create(client, alice, path="/playlists", name="Own", visibility="private")
+    upload(client, alice, seed=7, album="Texts")
+    world.deliver()
+    assert client.delete("/me", headers=alice.headers).status_code in {200, 202}
+    world.deliver()
+    assert world.pds.records == {}
+    assert client.get(f"/artists/{alice.did}/albums").status_code in {200, 404}
+
+
+def test_a_record_that_was_deleted_elsewhere_is_restored(world, client, alice, tracks):
+    album = create(client, alice, *tracks)
+    world.deliver()
+    del world.pds.records[album["uri"]]
+    client.patch(f"/albums/{album['id']}", json={"title": "New"}, headers=alice.headers)
+    world.deliver()
+    assert read(client, album)["mirror"]["state"] == "detached"
+    path, now = f"/albums/{album['id']}/restore-record", {**alice.headers, "Prefer": "wait=0"}
+    restored = client.post(path, headers=now)
+    assert restored.status_code == 200, restored.text
+    world.deliver()
+    assert world.pds.records[album["uri"]]["name"] == "New"

@@ -1,0 +1,175 @@
+"""An account with tracks and lists, and what it does to them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+
+from aggregates.track import Track
+from aggregates.track_list import TrackList
+from aggregates.values import ListType
+from application.lists import albums
+from application.lists.albums import follow_album_text
+from application.lists.commands import (
+    AddItem,
+    CreateList,
+    EditList,
+    Entry,
+    MoveItem,
+    OnList,
+    RemoveItem,
+    Reorder,
+    change_items,
+    create_list,
+    delete_list,
+    edit_list,
+    undelete_list,
+)
+from eventstore.change import Envelope
+from eventstore.event_log import EventLog
+from eventstore.streams.buckets import BUCKETS, bucket_of
+from eventstore.unit_of_work import UnitOfWork
+from outbox.mirror.tables import mirror_target
+from projections.lists import track_list
+from storage.media import Media, Reserved
+from tests.dsl import ALICE, LISTS, a_track
+
+
+def id_of(number: int, did: str = ALICE) -> int:
+    """The id of a track of an account, which carries the bucket of that."""
+    return number * BUCKETS + bucket_of(did)
+
+
+ELSEWHERE = "at://did:plc:elsewhere/fm.plyr.track/3k"
+
+
+class Account:
+    """An account with tracks, and what it does to its lists."""
+
+    def __init__(self, log: EventLog, media: Media, did: str = ALICE) -> None:
+        self.log, self.media, self.did = log, media, did
+
+    def does(self, work: Callable[[UnitOfWork], Any]) -> Any:
+        return self.log.transact(self.did, Envelope(self.did, "test", "r"), work)
+
+    def names(self, work: Callable[[UnitOfWork, Reserved], Any]) -> Any:
+        """Do what may name stored bytes."""
+        reserved = Reserved(self.media)
+        return reserved.run(lambda: self.does(lambda unit: work(unit, reserved)))
+
+    def uploads(self, number: int, album: str | None = None) -> Track:
+        track = a_track(id_of(number, self.did), did=self.did, album=album)
+
+        def work(unit: UnitOfWork) -> None:
+            unit.save(track)
+            follow_album_text(unit, track, None)
+
+        self.does(work)
+        return track
+
+    def sets_text(self, number: int, album: str | None) -> None:
+        def work(unit: UnitOfWork) -> None:
+            track = unit.load(Track, Track.create_id(id_of(number, self.did)))
+            before = track.album
+            track.update_metadata({"album": album}, at=unit.now)
+            unit.save(track)
+            follow_album_text(unit, track, before)
+
+        self.does(work)
+
+    def deletes_track(self, number: int) -> None:
+        def work(unit: UnitOfWork) -> None:
+            track = unit.load(Track, Track.create_id(id_of(number, self.did)))
+            track.delete(at=unit.now)
+            unit.save(track)
+
+        self.does(work)
+
+    def undeletes_track(self, number: int) -> None:
+        def work(unit: UnitOfWork) -> None:
+            track = unit.load(Track, Track.create_id(id_of(number, self.did)))
+            track.undelete(at=unit.now)
+            unit.save(track)
+            follow_album_text(unit, track, None)
+
+        self.does(work)
+
+    def confirmed(self, number: int, cid: str) -> None:
+        """Its PDS has the track with this CID."""
+        of_track = sa.update(mirror_target).where(mirror_target.c.subject_id == id_of(number, self.did))
+        with self.log.database.write() as connection:
+            connection.execute(of_track.values(observed_cid=cid))
+
+    def creates(self, name: str, *entries: Entry, of: ListType = ListType.ALBUM, **fields: Any) -> TrackList:
+        command = CreateList(of, name, LISTS, entries=entries, **fields)
+        made: TrackList = self.names(lambda unit, reserved: create_list(unit, command, reserved))
+        return made
+
+    def edits(self, list_id: int, **metadata: Any) -> TrackList:
+        fields = {
+            name: metadata.pop(name) for name in ("visibility", "versions", "confirm") if name in metadata
+        }
+        command = EditList(TrackList, list_id, collection=LISTS, metadata=metadata, **fields)
+        made: TrackList = self.names(lambda unit, reserved: edit_list(unit, command, reserved))
+        return made
+
+    def adds(self, list_id: int, entry: Entry) -> TrackList:
+        return self._changes(AddItem(TrackList, list_id, collection=LISTS, entry=entry))
+
+    def removes(self, list_id: int, entry: Entry) -> TrackList:
+        return self._changes(RemoveItem(TrackList, list_id, collection=LISTS, entry=entry))
+
+    def moves(self, list_id: int, entry: Entry, before: Entry | None) -> TrackList:
+        return self._changes(MoveItem(TrackList, list_id, collection=LISTS, entry=entry, before=before))
+
+    def orders(self, list_id: int, *entries: Entry, versions: frozenset[int] | None = None) -> TrackList:
+        return self._changes(Reorder(TrackList, list_id, versions, collection=LISTS, entries=entries))
+
+    def _changes(self, command: Any) -> TrackList:
+        made: TrackList = self.does(lambda unit: change_items(unit, command))
+        return made
+
+    def deletes(self, list_id: int) -> TrackList:
+        made: TrackList = self.does(lambda unit: delete_list(unit, OnList(TrackList, list_id)))
+        return made
+
+    def undeletes(self, list_id: int) -> TrackList:
+        on = OnList(TrackList, list_id)
+        made: TrackList = self.names(lambda unit, reserved: undelete_list(unit, on, reserved))
+        return made
+
+    def loaded(self, list_id: int) -> TrackList:
+        made: TrackList = self.does(lambda unit: unit.load(TrackList, TrackList.create_id(list_id)))
+        return made
+
+    def albums(self) -> dict[str, list[int]]:
+        """The tracks of each live album, by title; and that text and album of each track agree."""
+        with self.log.database.read() as connection:
+            live = (track_list.c.did == self.did, track_list.c.deleted_at.is_(None))
+            ids = connection.scalars(sa.select(track_list.c.list_id).where(*live)).all()
+        found = [made for made in map(self.loaded, ids) if made.list_type == ListType.ALBUM]
+        with self.log.database.read() as connection:
+            return {str(made.name): lists_tracks(connection, made) for made in found}
+
+    def texts(self, *numbers: int) -> list[str | None]:
+        loaded = [
+            self.does(lambda unit, n=n: unit.load(Track, Track.create_id(id_of(n, self.did))))
+            for n in numbers
+        ]
+        return [track.album for track in loaded]
+
+
+def lists_tracks(connection: sa.Connection, made: TrackList) -> list[int]:
+    uris = [item.uri for item in made.items]
+    found = albums.tracks_at(connection, uris)
+    return [found[uri].track_id // BUCKETS for uri in uris]
+
+
+def of(*numbers: int, did: str = ALICE) -> list[Entry]:
+    return [Entry(track_id=id_of(each, did)) for each in numbers]
+
+
+def ids_of(account: Account) -> list[int]:
+    with account.log.database.read() as connection:
+        live = (track_list.c.did == account.did, track_list.c.deleted_at.is_(None))
+        return list(connection.scalars(sa.select(track_list.c.list_id).where(*live)))

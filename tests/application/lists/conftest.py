@@ -1,0 +1,31 @@
+"""Two accounts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from eventstore.database import Database
+from eventstore.event_log import EventLog
+from service.observability.subscribers import PROJECTIONS
+from storage.disk import DiskStore
+from storage.media import Media
+from tests.application.lists.account import Account
+from tests.dsl import BOB
+
+
+@pytest.fixture
+def log(migrated_url: str) -> Iterator[EventLog]:
+    database = Database(migrated_url)
+    yield EventLog(database, projections=PROJECTIONS)
+    database.close()
+
+
+@pytest.fixture
+def alice(log: EventLog, tmp_path: Any) -> Account:
+    return Account(log, Media(log.database, DiskStore(tmp_path / "media")))
+
+
+@pytest.fixture
+def bob(alice: Account) -> Account:
+    return Account(alice.log, alice.media, BOB)
