@@ -127,3 +127,14 @@ def comment_row(row: Any, authors: Mapping[str, Account]) -> CommentRow:
         hidden_by=by,
         reason=row.takedown_reason,
     )
+
+
+class LikedBody(BaseModel):
+    """What an account likes; `track_uri` and `track_cid` are those of the track's record when it was liked."""
+
+    id: int
+    did: str
+    track_id: int | None
+    track_uri: str
+    track_cid: str | None
+    created_at: str

@@ -12,7 +12,7 @@ from aggregates.comment import Comment
 from aggregates.published import Subject
 from aggregates.track import Track
 from api.auth.authentication import OptionalCaller, ServicesDep
-from api.json_response import Page, body_from, cut
+from api.json_response import Page, cut
 from api.openapi import errors, fields_of
 from api.pipeline.command_request import Command, CommandRequest, Respond
 from api.pipeline.idempotent_request import result_of
@@ -21,16 +21,12 @@ from api.requests.fields import CommentFields, EditCommentFields
 from api.requests.parameters import CommentId, PageQuery, StrictRoute, TrackId, cursor_of, page_length
 from api.responses.reaction import CommentBody, CommentRow, comment_row, created_comment, saved_comment
 from api.responses.reader import SubjectReader
-from api.responses.track import MirrorBody, TrackBody
-from api.routers.tracks import shown_tracks
-from api.services import Services
 from application.authorization import require_shown
 from application.comments import are_on, comment_on_track, delete_comment, edit_comment, hide_comment
 from eventstore.idempotency import CommandResult
 from identity.accounts.accounts import accounts_of
 from identity.accounts.credentials import Principal
-from outbox.views.status import mirrors
-from projections.reaction_queries import Others, comment_page, comments_at_tracks_of, comments_by
+from projections.reaction_queries import Others, comment_page
 from projections.tracks.queries import track_by_id
 from projections.tracks.table import TrackView
 
@@ -65,42 +61,6 @@ def shown_comments(
     return comment_page(
         connection, track.did, track.track_id, viewer, others=others, before=before, limit=limit
     )
-
-
-class TrackCommentRow(CommentRow):
-    """The same with the track, null where it is gone, and with the mirror of the caller's own."""
-
-    track: TrackBody | None
-    mirror: MirrorBody | None
-
-
-def list_my_comments(
-    principal: Principal, services: Services, wanted: PageQuery, *, by_caller: bool
-) -> Page[TrackCommentRow]:
-    """List for a page the comments by the caller, or those on all tracks of the caller's, newest first."""
-    before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
-    read = comments_by if by_caller else comments_at_tracks_of
-    with services.database.read() as connection:
-        found = read(connection, principal.did, before, limit + 1)
-        rows, cursor = cut(found, limit, lambda row: row.comment_id)
-        authors = accounts_of(connection, {row.did for row in rows})
-        tracks = shown_tracks(connection, principal, services, [row.track_id for row in rows])
-        ids = [row.comment_id for row in rows]
-        own = mirrors(connection, principal.did, Comment.TOPIC, ids) if by_caller else {}
-    items = [
-        body_from(
-            TrackCommentRow,
-            comment_row(row, authors),
-            track=tracks.get(row.track_id),
-            mirror=own.get(row.comment_id),
-        )
-        for row in rows
-    ]
-    return Page[TrackCommentRow](items=items, cursor=cursor)
-
-
-def offers_comments(services: Services) -> bool:
-    return services.offers(services.kinds[Comment.TOPIC].collection)
 
 
 @router.post(

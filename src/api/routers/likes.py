@@ -1,9 +1,8 @@
 """Likes of tracks: an account's own, and those that a track has."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
@@ -14,19 +13,14 @@ from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
 from api.json_response import Page, body_from, cut
 from api.openapi import errors
 from api.pipeline.command_request import Command, CommandRequest, Respond, UseCase
+from api.readers.reactions import likes_of
 from api.requests.parameters import PageQuery, StrictRoute, TrackId, cursor_of, page_length
-from api.responses.reaction import HANDLE, LikeBody, LikedListBody, saved_like, saved_liked_list
-from api.responses.track import MirrorBody, TrackBody
-from api.routers.tracks import shown_tracks
-from api.services import Services
+from api.responses.reaction import HANDLE, LikeBody, LikedBody, LikedListBody, saved_like, saved_liked_list
 from application.authorization import require_shown
 from application.likes import like_track, unlike_track
 from application.lists.liked import turn_off, turn_on
 from identity.accounts.accounts import accounts_of, handle_in
-from identity.accounts.credentials import Principal
-from outbox.firehose.cursors import followed_hosts
-from outbox.views.status import mirrors
-from projections.reaction_queries import like_page, reaction_page
+from projections.reaction_queries import reaction_page
 from projections.tracks.queries import track_by_id
 
 router = APIRouter(tags=["likes"], route_class=StrictRoute)
@@ -43,15 +37,6 @@ async def like(track_id: TrackId, request: Command) -> Response:
 async def unlike(track_id: TrackId, request: Command) -> Response:
     """Take a like back, and delete its record."""
     return await answer_like(request, partial(unlike_track, on=request.on(Track, track_id)), saved_like)
-
-
-def offers_likes(services: Services) -> bool:
-    return services.offers(services.kinds[Like.TOPIC].collection)
-
-
-def covered_hosts(services: Services, limit: int) -> list[str]:
-    """Return hosts whose accounts count at tracks even where they are not here."""
-    return followed_hosts(services.database, limit) if services.follows_firehose else []
 
 
 async def answer_like(request: CommandRequest, use_case: UseCase, show: Respond) -> Response:
@@ -101,53 +86,11 @@ def list_likes(
     return Page[LikerBody](items=items, cursor=cursor)
 
 
-class LikedBody(BaseModel):
-    """What an account likes; `track_uri` and `track_cid` are those of the track's record when it was liked."""
-
-    id: int
-    did: str
-    track_id: int | None
-    track_uri: str
-    track_cid: str | None
-    created_at: str
-
-
 @router.get("/me/likes")
 def list_my_likes(
     principal: SignedIn, services: ServicesDep, wanted: Annotated[PageQuery, Query()]
 ) -> Page[LikedBody]:
     """List what the caller likes, newest first."""
     with services.database.read() as connection:
-        rows, cursor = _liked(connection, principal, wanted)
+        rows, cursor = likes_of(connection, principal, wanted)
     return Page[LikedBody](items=[body_from(LikedBody, row, id=row.like_id) for row in rows], cursor=cursor)
-
-
-class LikedTrackBody(LikedBody):
-    """The same with the track, null where there is none that the caller may know of, and with the mirror of the like's record."""
-
-    track: TrackBody | None
-    mirror: MirrorBody
-
-
-def list_my_liked_tracks(principal: Principal, services: Services, wanted: PageQuery) -> Page[LikedTrackBody]:
-    """Return for a page what `list_my_likes` lists, with the tracks and the mirrors."""
-    with services.database.read() as connection:
-        rows, cursor = _liked(connection, principal, wanted)
-        tracks = shown_tracks(connection, principal, services, [row.track_id for row in rows])
-        found = mirrors(connection, principal.did, Like.TOPIC, [row.like_id for row in rows])
-    items = [
-        body_from(
-            LikedTrackBody,
-            row,
-            id=row.like_id,
-            track=tracks.get(row.track_id),
-            mirror=body_from(MirrorBody, found[row.like_id]),
-        )
-        for row in rows
-    ]
-    return Page[LikedTrackBody](items=items, cursor=cursor)
-
-
-def _liked(connection: sa.Connection, principal: Principal, wanted: PageQuery) -> tuple[Any, str | None]:
-    before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
-    return cut(like_page(connection, principal.did, before, limit + 1), limit, lambda row: row.like_id)

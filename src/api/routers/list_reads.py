@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from aggregates.values import Visibility
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import Page, cut
-from api.requests.parameters import NO_TRACK, URI, PageQuery, StrictRoute, cursor_of, page_length
+from api.requests.parameters import NO_TRACK, PageQuery, StrictRoute, cursor_of, page_length
 from api.responses.list import (
     ALBUMS,
     PLAYLISTS,
@@ -25,13 +25,11 @@ from api.responses.list import (
 from api.routers.lists import read_list
 from api.routers.tracks import artist_of
 from api.services import Services
-from application.authorization import may_see_track
 from application.errors import ListNotFoundError
 from application.subjects import require_owned
 from eventstore.untrusted import is_storable
 from identity.accounts.credentials import Principal
 from projections.lists import IS_ALBUM, LIVE, album_at, it, track_list
-from projections.tracks.queries import tracks_at
 
 
 class OwnLists(BaseModel):
@@ -75,23 +73,6 @@ def album_titled(
         for row in list_rows(services, connection, ALBUMS, rows, caller):
             return row
     raise ListNotFoundError
-
-
-class TitlesBody(BaseModel):
-    titles: dict[str, str]
-
-
-def titles_at(caller: Principal | None, services: Services, uris: Sequence[str]) -> TitlesBody:
-    """Return the titles of the tracks whose records have these URIs, of those that the caller may know of."""
-    with services.database.read() as connection:
-        found = tracks_at(connection, [uri for uri in uris if URI.fullmatch(uri)])
-    return TitlesBody(
-        titles={
-            uri: view.title
-            for uri, view in found.items()
-            if view.deleted_at is None and may_see_track(caller, view.did, view.taken_down_at)
-        }
-    )
 
 
 Artist = Annotated[str, Path(description="a handle or a DID")]

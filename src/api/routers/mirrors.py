@@ -1,9 +1,7 @@
 """The mirror of a record or an account: how far its PDS agrees with the log."""
 
-from datetime import datetime
 from typing import Annotated
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
@@ -12,7 +10,6 @@ from aggregates.errors import InvalidFieldError
 from aggregates.published import Subject
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
-from api.json_response import Page, body_from
 from api.openapi import errors, operation
 from api.pipeline.command_request import Command
 from api.pipeline.idempotent_request import result_of
@@ -29,18 +26,13 @@ from api.responses.mirror import (
     record_mirror,
 )
 from api.responses.reader import SubjectReader
-from api.responses.track import MirrorBody
 from api.services import Services
 from application.records import BY_FIELD, Decision, Resolution, resolve, retry_mirror
 from application.subjects import A, load_owned, require_owned, require_reader
 from eventstore.idempotency import CommandResult
 from identity.accounts.credentials import Principal
-from outbox.mirror.tables import target
-from outbox.mirror.targets import PUT
 from outbox.repo.reads import PresentRecord
 from outbox.views.comparison import KnownRecord, known_record
-from outbox.views.status import DECIDES_STATE, STATE, TARGETS_AT_WORK, mirrors, unfinished_ids, with_ids
-from projections.lists import track_list
 
 router = APIRouter(tags=["mirror"], route_class=StrictRoute)
 
@@ -112,64 +104,6 @@ def mirror_routes(kind: ShownKind[A]) -> APIRouter:
         return await attempt.response()
 
     return router
-
-
-class OwnSubjectBody(BaseModel):
-    """What every kind has, of a subject for a page of it; `track_id` and `text` are those of a like or a comment."""
-
-    id: int
-    did: str
-    version: int
-    deleted_at: datetime | None
-    track_id: int | None
-    text: str | None
-    mirror: MirrorBody
-
-
-def own_subject(
-    principal: Principal, services: Services, kind: ShownKind[A], subject_id: int
-) -> OwnSubjectBody:
-    """Return the caller's own, a deleted one too; raises as `require_owned`."""
-    with services.database.read() as connection:
-        on = kind.on(subject_id)
-        found = require_owned(services.log, connection, principal.did, on, deleted_too=True)
-        mirror = mirrors(connection, found.did, kind.name, [subject_id])[subject_id]
-    return body_from(
-        OwnSubjectBody,
-        found,
-        id=subject_id,
-        version=found.visible_version,
-        track_id=getattr(found, "track_id", None),
-        text=getattr(found, "text", None),
-        mirror=mirror,
-    )
-
-
-class WaitingRow(BaseModel):
-    """How many records of a kind, by its word, are in a state, and the oldest of them."""
-
-    word: str
-    state: str
-    records: int
-    first_id: int
-
-
-def read_waiting(principal: Principal, services: Services) -> Page[WaitingRow]:
-    """Count for a page the caller's records that the PDS does not have as the log says."""
-    word, list_ = sa.func.coalesce(track_list.c.list_type, target.kind).label("word"), track_list.c
-    same = sa.and_(list_.did == target.did, list_.list_id == target.subject_id)
-    number, first = sa.func.count(target.subject_id.distinct()), sa.func.min(target.subject_id)
-    is_wanted = (DECIDES_STATE, sa.or_(target.former, target.desired_op == PUT))
-    found = (
-        sa.select(word, STATE.label("mirror_state"), number.label("records"), first.label("first_id"))
-        .select_from(TARGETS_AT_WORK.outerjoin(track_list, same))
-        .where(target.did == principal.did, with_ids(*unfinished_ids(principal.did)), *is_wanted)
-        .group_by("word", "mirror_state")
-    )
-    with services.database.read() as connection:
-        rows = connection.execute(found).all()
-    items = [body_from(WaitingRow, row, state=row.mirror_state) for row in rows]
-    return Page[WaitingRow](items=items, cursor=None)
 
 
 def read_mirror(

@@ -1,6 +1,5 @@
 """Reads tracks: of all artists, and the caller's own with those that no public list shows; and reads artists."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Annotated, Any, Final
@@ -39,13 +38,7 @@ from identity.accounts.credentials import Principal
 from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import target
 from outbox.views.status import DECIDES_STATE, STATE, TARGETS_AT_WORK
-from projections.tracks.queries import (
-    AUDIO_COPY_STATE,
-    AudioCopyState,
-    TrackFilter,
-    track_page,
-    tracks_of,
-)
+from projections.tracks.queries import AUDIO_COPY_STATE, AudioCopyState, TrackFilter, track_page
 from projections.tracks.search import contains
 from projections.tracks.table import LIVE, TrackView, tracks
 from storage.artwork import THUMBNAIL_SIZE
@@ -134,15 +127,6 @@ def live_track(caller: Principal | None, services: Services, track_id: int) -> T
     if track.deleted_at is not None or not may_see_track(caller, track.artist_did, track.taken_down_at):
         raise TrackNotFoundError
     return track
-
-
-def shown_tracks(
-    connection: sa.Connection, viewer: Principal, services: Services, track_ids: Iterable[int | None]
-) -> dict[int, TrackBody]:
-    """Return the live ones of these tracks that the viewer may know of, by id."""
-    live = tracks_of(connection, [each for each in track_ids if each is not None]).values()
-    views = [view for view in live if may_see_track(viewer, view.did, view.taken_down_at)]
-    return {each.id: each for each in track_bodies(connection, views, services.urls, viewer.did)}
 
 
 STATES = tuple(MirrorState)

@@ -11,11 +11,12 @@ from starlette.exceptions import HTTPException
 
 from api.error_responses import reply_for
 from api.pipeline.media_request import ForMedia, MediaRequest
+from api.readers.reactions import covered_hosts, offers
 from api.readers.search import found_beside_tracks, used_tags
 from api.requests.parameters import PageQuery, number_of
+from api.responses import reaction
 from api.responses.list import ALBUMS, PLAYLISTS
-from api.routers.comments import list_comments, offers_comments
-from api.routers.likes import covered_hosts, offers_likes
+from api.routers.comments import list_comments
 from api.routers.list_reads import album_titled, albums_of_artist, playlists_of_artist, read_album
 from api.routers.lists import read_list
 from api.routers.tracks import Listing, Wanted, list_artists, list_tracks, live_track, read_artist
@@ -128,8 +129,8 @@ class TrackPage:
             download=download if plays else "off",
             is_own=is_own,
             covered=await run_in_threadpool(covered_hosts, ask.services, COVERED_HOSTS),
-            may_like=is_there and offers_likes(ask.services),
-            may_comment=is_there and track["comments"] and offers_comments(ask.services),
+            may_like=is_there and offers(ask.services, reaction.LIKES),
+            may_comment=is_there and track["comments"] and offers(ask.services, reaction.COMMENTS),
             comments=comments["items"],
             cursor=comments["cursor"],
             album=await ask.find(album_titled, *album) if track["album"] else None,

@@ -285,22 +285,6 @@ def cause_row(found: CauseCount) -> CauseRow:
     return body_from(CauseRow, row, kind=kind, records=found.records, trend=list(found.trend), sample=sample)
 
 
-class DeliveryHourBody(BaseModel):
-    """The deliveries of an hour, and within how many milliseconds half and 95 % of them were confirmed; null where there were none."""
-
-    at: datetime
-    deliveries: int
-    half_within_ms: int | None
-    most_within_ms: int | None
-
-
-class DeliveriesBody(BaseModel):
-    """The hours of the last week, the current one last, and since which of them each release has delivered."""
-
-    hours: list[DeliveryHourBody]
-    releases: dict[str, datetime]
-
-
 FOLLOWS_TIME: Final = TypeAdapter(tuple[AwareDatetime, Annotated[str, Field(min_length=1)]])
 FOLLOWS_RECORD: Final = TypeAdapter(
     tuple[Annotated[int, Field(ge=0, le=MAX_ID)], str, Annotated[int, Field(ge=0, le=1)]]

@@ -20,8 +20,6 @@ from api.requests.parameters import Name, OneOf, PageQuery, StrictRoute, decoded
 from api.responses.ops.deliveries import (
     FOLLOWS_RECORD,
     FOLLOWS_TIME,
-    DeliveriesBody,
-    DeliveryHourBody,
     FailuresBody,
     HitRow,
     HostRow,
@@ -39,7 +37,6 @@ from api.responses.ops.deliveries import (
 )
 from api.services import Services
 from eventstore.idempotency import CommandResult
-from outbox.mirror.delivery_counts import deliveries_by_hour
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import IS_FAILING, IS_OPEN_JOB, NEVER, blob_job, upload
 from outbox.operations.operators import Action, Operator, Selector, count, perform, progress_of, sent_at_once
@@ -206,13 +203,6 @@ def _by_cause(services: Services, wanted: FailuresQuery, limit: int) -> Failures
         found = causes(connection, now, **which, after=after, limit=limit + 1)
     rows, cursor = cut(found, limit, lambda cause: time_cursor(cause.row.last_seen_at, cause.row.id))
     return FailuresBody(causes=[cause_row(each) for each in rows], cursor=cursor)
-
-
-def read_deliveries(_operator: OperatorDep, services: ServicesDep) -> DeliveriesBody:
-    """Read how many records were delivered in each hour of the last week, and how fast, for the console's charts."""
-    with services.database.read() as connection:
-        hours, releases = deliveries_by_hour(connection, services.database.now(connection))
-    return DeliveriesBody(hours=[body_from(DeliveryHourBody, each) for each in hours], releases=releases)
 
 
 def _selector(wanted: OperationBody | ProgressQuery, error: str | None = None) -> Selector:

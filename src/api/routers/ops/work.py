@@ -45,7 +45,6 @@ from eventstore.jobs.table import JobState
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import lane
 from outbox.operations.operators import Operator
-from outbox.views import overview
 from outbox.views.causes import failures_by_hour
 from outbox.views.failures import by_state, unfinished_by_reason
 from outbox.views.overview import NEEDS_LOOK
@@ -99,22 +98,6 @@ def read_overview(_operator: OperatorDep, services: ServicesDep) -> OverviewBody
             failures=failures_by_hour(connection, now),
             release=ReleaseBody(version=version("mastertape"), started_at=services.started_at),
         )
-
-
-class TroubleBody(BaseModel):
-    """What has to be looked at first; null while nothing has."""
-
-    sentence: str | None
-
-
-def read_trouble(_operator: OperatorDep, services: ServicesDep) -> TroubleBody:
-    """Read why nothing is sent, or which host fails the longest: what each screen of the console shows beside its own."""
-    if (problem := services.not_ready_because() or services.silent_because()) is not None:
-        return TroubleBody(sentence=problem)
-    with services.database.read() as connection:
-        found = overview.hosts(connection, failing=True, limit=1)
-    failing = [row.host for row in found if not row.paused]
-    return TroubleBody(sentence=f"{failing[0]} does not answer as it should." if failing else None)
 
 
 @router.get("/ops/work")

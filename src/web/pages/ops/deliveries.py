@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import operator
 from api.error_responses import error_response
+from api.readers.console import read_deliveries
 from api.responses.states import WITHIN_MS, MirrorState
 from api.routers.ops.accounts import read_lane_of
 from api.routers.ops.deliveries import (
@@ -17,7 +18,6 @@ from api.routers.ops.deliveries import (
     FailuresQuery,
     HostsQuery,
     LanesQuery,
-    read_deliveries,
     read_failures,
     read_hosts,
     read_lanes,

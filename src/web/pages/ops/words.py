@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, Response
 
+from api.readers.console import read_trouble
 from api.responses.states import (
     OUR_ERRORS,
     PARKING,
@@ -17,7 +18,6 @@ from api.responses.states import (
     VerdictKind,
 )
 from api.routers.ops.accounts import AccountDid
-from api.routers.ops.work import read_trouble
 from api.routers.tracks import Wanted, list_artists, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE

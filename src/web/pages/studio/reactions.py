@@ -8,13 +8,12 @@ from typing import Any, Final
 from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 
+from api.readers.reactions import list_my_comments, list_my_liked_tracks
+from api.readers.records import own_subject
 from api.requests.parameters import CommentId, PageQuery
 from api.responses.mirror import ShownKind
 from api.responses.profile import PROFILES
 from api.responses.reaction import COMMENTS, LIKES
-from api.routers.comments import list_my_comments
-from api.routers.likes import list_my_liked_tracks
-from api.routers.mirrors import own_subject
 from api.routers.tracks import live_track
 from identity.accounts.credentials import Principal
 from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, wanted

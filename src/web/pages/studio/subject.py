@@ -10,11 +10,11 @@ from fastapi import APIRouter, Depends, HTTPException, Response
 from fastapi.responses import RedirectResponse
 
 from api.pipeline.past import AsOf
+from api.readers.records import titles_at
 from api.requests.fields import TEXT_BYTES
 from api.requests.parameters import Id
 from api.responses.mirror import ShownKind
 from api.routers.history import HistoryQuery, history_page
-from api.routers.list_reads import titles_at
 from api.routers.mirrors import read_lane, read_mirror
 from identity.accounts.credentials import Principal
 from web.ask import (

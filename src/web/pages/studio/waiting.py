@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from api.routers.mirrors import read_waiting
+from api.readers.records import read_waiting
 from identity.accounts.credentials import Principal
 from web.ask import Ask
 from web.pages.studio import lists, reactions, track
