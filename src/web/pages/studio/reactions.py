@@ -1,6 +1,6 @@
 """Likes, comments and the profile in the studio: lists of them, and a page of each with its record, as tracks have."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
@@ -45,27 +45,17 @@ def _text(made: Mapping[str, Any]) -> str:
     return str(made["text"] or "")
 
 
-LIKE: Final = StudioKind(
-    shown=LIKES,
-    home="/studio/likes",
-    home_label="Likes",
-    read=partial(_reaction, LIKES, "Like of {}"),
-    about=_text,
+def _kind(
+    shown: ShownKind[Any], home: str, home_label: str, read: Callable[..., Awaitable[Mapping[str, Any]]]
+) -> StudioKind:
+    return StudioKind(shown=shown, home=home, home_label=home_label, read=read, about=_text)
+
+
+LIKE: Final = _kind(LIKES, "/studio/likes", "Likes", partial(_reaction, LIKES, "Like of {}"))
+COMMENT: Final = _kind(
+    COMMENTS, "/studio/comments?mine=true", "Comments", partial(_reaction, COMMENTS, "Comment on {}")
 )
-COMMENT: Final = StudioKind(
-    shown=COMMENTS,
-    home="/studio/comments?mine=true",
-    home_label="Comments",
-    read=partial(_reaction, COMMENTS, "Comment on {}"),
-    about=_text,
-)
-PROFILE: Final = StudioKind(
-    shown=PROFILES,
-    home="/studio/pds",
-    home_label="My PDS",
-    read=_profile,
-    about=_text,
-)
+PROFILE: Final = _kind(PROFILES, "/studio/pds", "My PDS", _profile)
 
 
 @router.get("/studio/likes")
