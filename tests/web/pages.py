@@ -5,6 +5,8 @@ import re
 
 from web.static_files import static_files
 
+HOSTILE = '"><script>alert(1)</script>'
+"""A text that runs where a page does not escape it."""
 MAX_PAGE_BYTES = 100_000
 VALUE = re.compile(r'"[^"]*"')
 """The value of an attribute: in it, a text that looks like an attribute is a text."""
@@ -43,6 +45,21 @@ def assert_small(answer):
     used |= {name for script in scripts for name in IMPORT.findall(script)}
     files = sum(len(static_files().files[name].compressed) for name in used)
     assert len(gzip.compress(answer.content)) + files < MAX_PAGE_BYTES
+
+
+def assert_safe(answer):
+    """A page that is small, and runs only our files although it shows HOSTILE."""
+    assert answer.status_code == 200
+    assert "<script>alert" not in answer.text
+    assert_runs_only_our_files(answer)
+    assert_small(answer)
+
+
+def assert_leads_to_sign_in(browser, path):
+    """A page of the studio that a visitor sees after a sign-in alone."""
+    answer = browser.get(path, follow_redirects=False)
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/auth/login?return_to=%2Fstudio")
 
 
 def hidden(page):

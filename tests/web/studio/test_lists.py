@@ -9,12 +9,11 @@ from tests.api.lists.requests import create, ids
 from tests.api.world import upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
-from tests.web.pages import assert_runs_only_our_files, assert_small, event, seen
+from tests.web.pages import HOSTILE, assert_leads_to_sign_in, assert_safe, event, seen
 from tests.web.studio.forms import forms_of, send
 
 pytestmark = ON_SQLITE
 TITLES = ("First Take", "Second Thoughts", "Third Floor")
-HOSTILE = '"><script>alert(1)</script>'
 JSON = {"Accept": "*/*"}
 
 
@@ -293,18 +292,12 @@ PAGES = (
 def test_a_page_is_small_and_runs_only_our_files_whatever_a_list_is_called(client, alice, studio, path):
     track = upload(client, alice, title=HOSTILE, seed=7)
     made = create(client, alice, track, title=HOSTILE, description=HOSTILE, headers=JSON)
-    page = studio.get(path.format(id=made["id"]))
-    assert page.status_code == 200
-    assert "<script>alert" not in page.text
-    assert_runs_only_our_files(page)
-    assert_small(page)
+    assert_safe(studio.get(path.format(id=made["id"])))
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_visitor_is_led_to_the_sign_in_and_back(browser, album, path):
-    answer = browser.get(path.format(id=album["id"]), follow_redirects=False)
-    assert answer.status_code == 303
-    assert answer.headers["location"].startswith("/auth/login?return_to=%2Fstudio")
+    assert_leads_to_sign_in(browser, path.format(id=album["id"]))
 
 
 def test_the_page_of_another_artist_s_album_is_not_shown(sign_in, bob, here):
