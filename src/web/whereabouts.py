@@ -111,14 +111,14 @@ def _audio(subject: Json, record: Shown, mirror: Json | None) -> Shown | None:
 
 BOTH: Final = "both"
 """The `audio_storage` of a track whose record on the PDS names the audio."""
-TOO_LARGE: Final = "too_large"
+BLOB_TOO_LARGE: Final = "too_large"
 _LIMIT: Final = re.compile(r"blobs of up to (\d+) bytes")
 
 
 def why_refused(error: str, size: int | None = None) -> str:
     """Say why a PDS refused audio of so many bytes, how many are too many where it named its limit, and what helps."""
     name, _, message = error.partition(": ")
-    if name != TOO_LARGE:
+    if name != BLOB_TOO_LARGE:
         return f"It answered {error.rstrip('.: ')}. Replace the audio, or try again."
     if size is None or (limit := _LIMIT.search(message)) is None:
         return "It is larger than your PDS takes. Replace it by a smaller file."

@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from api.auth.authentication import ServicesDep, counted
+from api.middleware.http_layer import FRAMED
 from api.readers.feeds import addresses, listed_of, newest_of_artist
 from api.requests.parameters import MAX_ID, DeferredRoute, Id, TrackId, number_of
 from api.responses.list import ALBUMS
@@ -227,7 +228,7 @@ async def embed_album(album_id: Id, services: ServicesDep) -> Response:
 
 def _framed(services: Services, **values: Any) -> Response:
     page = rendered("embed.html", services, **values)
-    policy = page.headers["content-security-policy"].replace("frame-ancestors 'none'", "frame-ancestors *")
+    policy = page.headers["content-security-policy"].replace("frame-ancestors 'none'", FRAMED.decode())
     page.headers.update({"Content-Security-Policy": policy, "Cross-Origin-Resource-Policy": "cross-origin"})
     return page
 

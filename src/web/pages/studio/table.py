@@ -13,12 +13,12 @@ from api.errors import UnparsableError
 from api.requests.parameters import number_of
 from api.routers.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
-from web.ask import Answer, ApiDep, Ask, Form, FormDep, OwnAsk, PageRoute, RefusedError
+from web.ask import Api, ApiDep, Ask, Form, FormDep, OwnAsk, PageRoute, RefusedError
 from web.history_words import DOWNLOADS
 from web.pages.studio.my_tracks import MOST_ROWS, PAGE, selected
 from web.pages.studio.subject import Problem, Values, merged, problem_of
 from web.pages.studio.track import FIELDS, TRACK
-from web.rendering import RenderDep
+from web.rendering import Render, RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -108,18 +108,18 @@ def _saved(text: str) -> tuple[int, int, int]:
 
 
 async def _send(
-    api: ApiDep, form: Form, changes: Mapping[int, tuple[int, Mapping[str, Any]]]
+    api: Api, form: Form, changes: Mapping[int, tuple[int, Mapping[str, Any]]]
 ) -> Mapping[int, int]:
     """Send the fields of tracks that change, each decided on a version of it; returns their new versions. Raises RefusedError."""
     if not changes:
         return {}
     edits = [{"id": each, "version": version, **fields} for each, (version, fields) in changes.items()]
-    answer: Answer = await api.send("PATCH", "/tracks", {"edits": edits}, key=form.get("key"))
+    answer = await api.send("PATCH", "/tracks", {"edits": edits}, key=form.get("key"))
     return {each["id"]: each["version"] for each in answer.body["tracks"]}
 
 
 async def _refused(
-    ask: Ask[Principal], render: RenderDep, rows: Sequence[Row], refused: RefusedError
+    ask: Ask[Principal], render: Render, rows: Sequence[Row], refused: RefusedError
 ) -> Response:
     problem = problem_of(refused)
     of_rows = {each["id"]: {"field": "", **each} for each in problem.get("rows", ())}
@@ -130,7 +130,7 @@ async def _refused(
 
 
 def _page(
-    render: RenderDep,
+    render: Render,
     rows: Sequence[Row],
     *,
     status: int = HTTPStatus.OK,
