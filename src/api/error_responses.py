@@ -263,7 +263,7 @@ def body_of(error: Exception) -> dict[str, Any]:
 
 
 def _in_body(value: Any) -> Any:
-    """Return a value of an error; errors of several subjects, by their ids, each as its own body."""
+    """Return a field of an error as JSON: errors by the id of their subject become a list of their bodies."""
     if not isinstance(value, Mapping):
         return value
     return [{"id": subject_id, **body_of(each)["detail"]} for subject_id, each in value.items()]

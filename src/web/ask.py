@@ -121,7 +121,7 @@ class ElsewhereError(Exception):
 
 
 def or_at(address: str | None = None) -> Any:
-    """Let the page answer who accepts HTML; others are sent to the API's address, which has the page's parameters, or refused with 406."""
+    """Answer with the page where Accept names HTML; redirect other requests to the API's address, with the page's parameters, or refuse them with 406."""
 
     def check(request: Request) -> None:
         if accepts_html(request.scope):

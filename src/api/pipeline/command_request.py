@@ -99,8 +99,8 @@ class CommandAttempt(Attempt):
     ) -> None:
         """Run the use case in one unit of work, in the account's turn, and keep the result in it.
 
-        `named` are bytes that the command is known to name: they are reserved before. A result that `is_long` is not made for a
-        caller who waits, and whom `response` shows another one.
+        `named` are bytes that the command is known to name: they are reserved before. A result that `is_long` is made
+        only by `response`, after the wait, where the caller waits.
         """
         await self.run(self._transact, use_case, respond, named, is_long=is_long)
 
