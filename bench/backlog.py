@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import insert
 
-from bench.logs import COLLECTION, did_of, logs, register, retitle
+from bench.logs import COLLECTION, did_of, logs, register, retitle, vacuum
 from bench.relays import InstantPds, relay_to
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
@@ -44,6 +44,7 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
         for account in (IDLE, BUSY):
             _sign_up(log, account)
         _add_backlog(log, BUSY, QUICK_BACKLOG_RECORDS if effort.is_quick else BACKLOG_RECORDS)
+        vacuum(log)
         rows += compare(
             Arm(f"{name}: an edit alone", _edits(log, IDLE)),
             [Arm(f"{name}: an edit beside a replay", _edits(log, BUSY), below=MAX_RATIO)],

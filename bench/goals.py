@@ -207,6 +207,7 @@ GOALS: Final = (
             "search",
             f"{{database}}: a term {term}, 100000 tracks",
             1.2,
+            bounded_by=bounds.SEARCH,
         )
     ),
     *(
