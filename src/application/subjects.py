@@ -194,7 +194,8 @@ def past_of(log: EventLog, connection: sa.Connection, did: str, on: On[A], when:
             event.recorded_at <= when,
         )
         version = connection.scalar(sa.select(sa.func.max(event.originator_version)).where(*until))
-    found = log.state_at(connection, did, stream, version) if version and version <= MAX_VERSION else None
+    version = version or 0
+    found = log.state_at(connection, did, stream, version) if 0 < version <= MAX_VERSION else None
     if found is None or found.state.version != version:
         raise VersionNotFoundError(kind=on.word)
     return of_class(on.aggregate, found.state)

@@ -153,14 +153,14 @@ class CommandAttempt(Attempt):
                 return partial(self._answer, reader, respond, subject)
             result = None if is_shown_later else respond(reader, subject)
             if lock is not None and result is not None:
-                lock.keep_result(unit, self.body.digest, _without_large_conflict(result))
+                lock.keep_result(unit, self._digest, _without_large_conflict(result))
             generation = reader.mirror(subject).generation if self._wait_seconds else 0
             return partial(self._keep_answer, result, respond, subject, generation)
 
         self.reserved.run(partial(services.log.transact, self._did, over_http(self._did), work))()
 
     def _repeat(self, stored: StoredResult) -> None:
-        self._result, self.is_repetition = stored.for_digest(self.body.digest), True
+        self._result, self.is_repetition = stored.for_digest(self._digest), True
 
     def _answer(self, reader: SubjectReader, respond: Respond, subject: Subject) -> None:
         """Answer what was committed from what was read with it."""

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from hashlib import sha256
 from inspect import isawaitable
 from typing import Annotated, Final, ParamSpec, TypeVar
 
@@ -37,6 +38,8 @@ T = TypeVar("T")
 F = TypeVar("F", bound=BaseModel)
 
 KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+MAX_ROUTE_CHARACTERS: Final = 255
+"""A longer path is kept as its hash, as one with NUL is: PostgreSQL indexes neither."""
 
 logger: Final = logging.getLogger("mastertape.api")
 
@@ -50,7 +53,10 @@ def request_key(did: str, request: Request) -> RequestKey | None:
         raise UnparsableError(
             "Idempotency-Key must be 1 to 255 visible ASCII characters. Nothing was changed."
         )
-    return RequestKey(did, request.method, request.url.path, header)
+    path = request.url.path
+    if len(path) > MAX_ROUTE_CHARACTERS or "\0" in path:
+        path = sha256(path.encode()).hexdigest()
+    return RequestKey(did, request.method, path, header)
 
 
 class Attempt:
@@ -61,8 +67,9 @@ class Attempt:
     ) -> None:
         self.body: Final = body
         self._turns: Final = request.turns
+        self._query: Final = request.request.url.query
         self.is_repetition = stored is not None
-        self._result = stored.for_digest(body.digest) if stored is not None else None
+        self._result = stored.for_digest(self._digest) if stored is not None else None
         self._services: Final = request.services
         self._did: Final = request.principal.did
         self._lock: Final = lock
@@ -72,6 +79,11 @@ class Attempt:
     def result(self) -> CommandResult:
         assert self._result is not None  # noqa: S101 - routers read it after the work
         return self._result
+
+    @property
+    def _digest(self) -> str:
+        """Identify what was requested: a query may say what to remove."""
+        return self.body.digest(self._query)
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a unit of work of the account in a thread, in the account's turn: it takes one thread at a time.
@@ -87,7 +99,7 @@ class Attempt:
             return
         if self._lock.key.stored_in(unit) is not None:
             raise InProgressError  # another process was first; the next repetition gets its result
-        self._lock.keep_result(unit, self.body.digest, result)
+        self._lock.keep_result(unit, self._digest, result)
         self._is_kept = True
 
     async def finish(self, result: CommandResult) -> None:
@@ -103,7 +115,7 @@ class Attempt:
 
         def keep(unit: UnitOfWork) -> None:
             if lock.key.stored_in(unit) is None:
-                lock.keep_result(unit, self.body.digest, result)
+                lock.keep_result(unit, self._digest, result)
 
         try:
             self._services.log.transact(self._did, over_http(self._did), keep)

@@ -45,11 +45,11 @@ class Body:
     files: Mapping[str, Staged] = field(default_factory=dict)
     is_form: bool = False
 
-    @property
-    def digest(self) -> str:
-        """A hash of the content, independent of how the parts were framed."""
+    def digest(self, query: str) -> str:
+        """Return a hash of the content, independent of how the parts were framed, and of the URL's query."""
         files = {name: [staged.cid, staged.size] for name, staged in self.files.items()}
-        return sha256(json.dumps([self.fields, files, self.is_form], sort_keys=True).encode()).hexdigest()
+        content = [self.fields, files, self.is_form, *([query] if query else [])]
+        return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def file(self, name: str) -> Staged:
         """Return a file part; raises MissingPartError."""

@@ -15,7 +15,7 @@ from api.pipeline.command_request import Command, CommandAttempt
 from api.pipeline.idempotent_request import result_of
 from api.requests.body import Body, fields_as
 from api.requests.fields import EditRow, PlainFields, Structured
-from api.requests.parameters import StrictRoute, require_known_fields
+from api.requests.parameters import MAX_ID, StrictRoute, require_known_fields
 from api.responses.reader import SubjectReader
 from application.errors import TracksRefusedError
 from application.lists.albums import MAX_TRACKS_AT_ONCE
@@ -75,7 +75,8 @@ def _commands(rows: Sequence[Any]) -> list[EditTrack]:
     refused: dict[int, ServiceError] = {}
     for row in rows:
         track_id = row.get("id") if isinstance(row, dict) else None
-        if type(track_id) is not int or track_id in commands.keys() | refused.keys():
+        known = commands.keys() | refused.keys()
+        if type(track_id) is not int or abs(track_id) > MAX_ID or track_id in known:
             raise InvalidFieldError("edits", "must name each track once, by its `id`")
         try:
             commands[track_id] = _command(row)

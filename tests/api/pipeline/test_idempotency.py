@@ -59,6 +59,20 @@ def test_another_body_under_the_same_key_is_refused(client, world, alice, change
     assert world.state() == before
 
 
+@ON_SQLITE
+def test_another_query_under_the_same_key_is_refused(client, world, alice):
+    one, two = (upload(client, alice, seed=seed)["id"] for seed in (1, 2))
+    entries = [{"track_id": one}, {"track_id": two}]
+    made = client.post("/playlists", json={"name": "p", "tracks": entries}, headers=alice.headers).json()
+    path, headers = f"/playlists/{made['id']}/tracks", {**alice.headers, **KEY}
+    first = client.delete(path, params={"track_id": one}, headers=headers)
+    assert client.delete(path, params={"track_id": one}, headers=headers).json() == first.json()
+    before = world.state()
+    other = client.delete(path, params={"track_id": two}, headers=headers)
+    assert refusal(other) == (422, "idempotency_mismatch")
+    assert world.state() == before
+
+
 def test_a_repeated_command_is_answered_as_before_whatever_came_since(client, world, alice):
     track = upload(client, alice)
     path, headers = f"/tracks/{track['id']}", {**alice.headers, **KEY, "If-Match": f'"{track["version"]}"'}
@@ -110,6 +124,12 @@ def test_after_a_day_the_key_is_free_and_its_row_is_gone(client, world, alice):
 def test_a_key_that_is_none_is_refused(client, alice, key):
     headers = {**alice.headers, "Idempotency-Key": key.encode()}
     assert refusal(client.delete("/tracks/1", headers=headers)) == (422, "unparsable")
+
+
+def test_a_path_that_no_database_could_keep_is_refused_for_what_it_names(client, alice):
+    headers = {**alice.headers, **KEY}
+    assert refusal(client.post(f"/tracks/{3**8000}/undelete", headers=headers)) == (404, "track_not_found")
+    assert refusal(client.delete("/auth/tokens/a%00b", headers=headers)) == (404, "not_found")
 
 
 @pytest.mark.anyio

@@ -17,7 +17,7 @@ def edit(client, person, *rows, **headers):
 
 
 def row(track, **fields):
-    return {"id": track["id"], "version": track["version"], **fields}
+    return {"id": track["id"], "version": track["version"]} | fields
 
 
 def read(client, person, track):
@@ -50,6 +50,12 @@ def test_fields_of_many_tracks_change_in_one_request(world, client, alice, three
     assert (album["title"], album["track_count"]) == ("Tape", 2)
     world.deliver()
     assert world.record(one)["title"] == "One"
+
+
+@pytest.mark.parametrize("number", [2**63, 2**66, -(2**63)])
+def test_an_id_that_no_database_could_hold_is_refused(client, alice, three, number):
+    answer = edit(client, alice, row(three[0], title="One"), row(three[1], id=number))
+    assert refusal(answer) == (400, "invalid_field")
 
 
 def test_one_that_is_refused_keeps_all_as_they_are_and_each_is_named(world, client, alice, bob, three):
