@@ -155,8 +155,8 @@ PARTS: Final = (
     ),
     command(
         "verify:pds",
-        "Compare the record of every track with what its artist's PDS holds; no login is needed. After a restore this lets the "
-        "relay resume, account by account: records that are newer on a PDS are held for their owner.",
+        "Compare every record with what its account's PDS holds; no login is needed. After a restore this lets the relay resume, "
+        "account by account: records that are newer on a PDS are held for their owner.",
         [of_account, show_all, as_json],
     ),
     command(

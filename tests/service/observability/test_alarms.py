@@ -38,13 +38,18 @@ def test_each_alarm_fires_in_its_case_and_none_while_all_is_well() -> None:
     assert rules.returncode == 0, rules.stdout
 
 
-def test_each_alarm_leads_to_a_section_of_the_docs_and_to_screens_that_exist() -> None:
+def test_each_alarm_leads_to_a_section_that_explains_its_line_of_the_log_and_to_screens_that_exist() -> None:
     docs = DEPLOY.parent / "docs"
     rules = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]
     for rule in rules:
         page, _, section = rule["annotations"]["runbook_url"].rpartition("/")[2].partition("#")
-        headings = re.findall(r"^#+ (.+)$", (docs / page).read_text(), re.MULTILINE)
-        assert section in {heading.lower().replace(" ", "-") for heading in headings}, rule["alert"]
+        parts = re.split(r"^#+ (.+)$", (docs / page).read_text(), flags=re.MULTILINE)[1:]
+        sections = {
+            name.lower().replace(" ", "-"): text for name, text in zip(*[iter(parts)] * 2, strict=True)
+        }
+        assert section in sections, rule["alert"]
+        for line_of_log in re.findall(r"`(\w+_\w+)`", rule["annotations"]["action"]):
+            assert f"`{line_of_log}`" in sections[section], rule["alert"]
     screens = [rule["annotations"]["console"] for rule in rules if "console" in rule["annotations"]]
     paths = {route.path for page in PAGES for route in page.router.routes}
     assert {screen.partition("}}")[2].partition("?")[0] for screen in screens} <= paths
