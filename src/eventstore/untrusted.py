@@ -73,6 +73,10 @@ def clean(text: object, length: int | None = None) -> str:
 
 NOT_IN_FILE_NAMES: Final = frozenset('\\/:*?"<>|')
 MAX_FILE_NAME_BYTES: Final = 200
+DEVICES: Final = frozenset(
+    {"con", "prn", "aux", "nul"} | {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
+)
+"""On Windows no file or folder may be called so, with any extension."""
 
 
 def file_name(text: str) -> str:
@@ -80,7 +84,8 @@ def file_name(text: str) -> str:
     cut = text[:MAX_FILE_NAME_BYTES]
     shown = "".join(each for each in cut if each.isprintable() and each not in NOT_IN_FILE_NAMES)
     short = unicodedata.normalize("NFC", shown).encode()[:MAX_FILE_NAME_BYTES].decode(errors="ignore")
-    return " ".join(short.split()).strip(". ") or "untitled"
+    name = " ".join(short.split()).strip(". ") or "untitled"
+    return f"_{name}" if name.partition(".")[0].strip().casefold() in DEVICES else name
 
 
 def is_storable(value: Any) -> bool:

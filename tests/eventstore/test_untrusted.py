@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.untrusted import MAX_DEPTH, MAX_VALUES, TooComplexError, parsed, whole_number
+from eventstore.untrusted import MAX_DEPTH, MAX_VALUES, TooComplexError, file_name, parsed, whole_number
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(),
@@ -55,3 +55,18 @@ def test_a_whole_number_has_ascii_digits_alone_and_18_at_most():
     assert whole_number("9" * 18) == 10**18 - 1
     for other in ("", "9" * 19, "9" * 5000, "-1", "+1", " 1", "1_0", "1.0", "٣", "²"):
         assert whole_number(other) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("../../etc/passwd", "etcpasswd"),
+        ("a\u202egnp.exe", "agnp.exe"),
+        (" . ", "untitled"),
+        ("CON", "_CON"),
+        ("nul.live", "_nul.live"),
+        ("Console", "Console"),
+    ],
+)
+def test_a_text_becomes_a_name_that_every_file_system_can_hold(text: str, name: str) -> None:
+    assert file_name(text) == name
