@@ -7,7 +7,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import click
 import uvicorn
@@ -118,7 +118,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            click.echo(f"mastertape answers on {self._url}")
+            with suppress(BrokenPipeError):  # the supervisor was killed; what was taken is answered
+                click.echo(f"mastertape answers on {self._url}")
         if self._supervised:
             end_with_supervisor(lambda: self.handle_exit(signal.SIGTERM, None))
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from devpds.ports import free_port
 from eventstore.database import POOL_SIZE
 from tests.eventstore.threads import until
 from tests.service.cli.conftest import Type
-from tests.service.command_line import Daemon, daemon, run
+from tests.service.command_line import MASTERTAPE, Daemon, daemon, environment, run
 
 METRICS_PORT = free_port()
 PROGRAMS = 2
@@ -94,6 +95,27 @@ def test_the_relay_and_the_workers_end_with_a_supervisor_that_was_killed(service
     service.process.kill()
     until(lambda: not any(map(is_running, started)))
     assert "Traceback" not in service.output
+
+
+def test_a_worker_whose_supervisor_was_killed_before_it_was_ready_answers_what_it_took_and_ends(
+    tmp_path: Path,
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ended = subprocess.run(
+            [MASTERTAPE, "serve", "--listener", str(listener.fileno())],
+            input="",
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            env=environment({"DATA": tmp_path}),
+            pass_fds=[listener.fileno()],
+            text=True,
+            check=False,
+        )
+    os.close(writer)
+    assert "Traceback" not in ended.stderr
+    assert "Application shutdown complete" in ended.stderr
 
 
 def test_metrics_are_the_sum_of_all_processes(tmp_path: Path) -> None:
