@@ -173,7 +173,7 @@ LOOK: Final = (
     command(
         "log:history",
         "Show who changed TRACK, when and how, and whether it reached the PDS; oldest first.",
-        [click.Argument(["track"], type=click.IntRange(min=1)), as_json],
+        [click.Argument(["track"], type=click.IntRange(1, 2**63 - 1)), as_json],
     ),
     command(
         "operate:status",

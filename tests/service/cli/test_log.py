@@ -114,3 +114,4 @@ def test_history_shows_actor_change_time_and_delivery(on_tape: Type) -> None:
 def test_history_of_no_track(on_tape: Type) -> None:
     result = on_tape("history", "2")
     assert (result.exit_code, result.output) == (1, "Error: there is no track 2\n")
+    assert on_tape("history", str(2**63)).exit_code == 2
