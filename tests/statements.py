@@ -1,5 +1,6 @@
 """Sees every statement of an engine: SQLAlchemy's own, and those that eventstore/prepared.py gives to the driver."""
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from sqlalchemy import Engine, event, text
 
 from eventstore import prepared
 from eventstore.database import Database
+from eventstore.streams.buckets import bucket_of
+
+_PART = re.compile(r"\.bucket BETWEEN (\d+) AND (\d+)")
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,14 @@ def recorded_statements(engine: Engine) -> Iterator[list[str]]:
     seen: list[str] = []
     with before_each_statement(engine, lambda statement: seen.append(statement.sql)):
         yield seen
+
+
+def of_one_part(seen: list[str], did: str) -> list[str]:
+    """Leave out what polls have asked about parts in which the account is not."""
+    bucket = bucket_of(did)
+    return [
+        sql for sql in seen if all(int(first) <= bucket <= int(last) for first, last in _PART.findall(sql))
+    ]
 
 
 @contextmanager
