@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from select import POLLIN, poll
 from typing import Any, Final
 
@@ -58,6 +58,7 @@ _STARTED_CLOCK: Final = Prepared(lambda _: sa.select(sa.func.clock_timestamp().l
 _WRITES: Final[Mapping[str, Any]] = {"sqlite_immediate": True}
 """Of a transaction that may write, on either database: tracing tells it by this."""
 MAX_CLOCK_LAG: Final = timedelta(seconds=1)
+RECENT_SECONDS: Final = 10.0
 
 
 class Database:
@@ -219,7 +220,8 @@ class Database:
     def now(self, connection: sa.Connection, *, read: datetime | Result | None = None) -> datetime:
         """Return the time for leases, retries and events: the database's, so that the clocks of machines need not agree.
 
-        `read` is the database's time where a statement has just returned it, or the result of `start_clock`.
+        It is asked for apart from rows of accounts, which other machines may have (docs/scaling.md). `read` is what a statement has just
+        returned, or the result of `start_clock`.
         """
         if self._clock is not None:
             return self._clock()
@@ -250,20 +252,17 @@ class Database:
         told, heard_at = self._heard
         return told + timedelta(seconds=time.monotonic() - heard_at), True
 
+    def recent_now(self, connection: sa.Connection) -> datetime:
+        """Return the estimated time, asked anew every RECENT_SECONDS: for polls and the ends of logins, which may see later that the server's clock was set."""
+        is_old = self._heard is not None and time.monotonic() > self._heard[1] + RECENT_SECONDS
+        estimated = None if is_old else self.estimated_now()
+        return self.now(connection) if estimated is None else estimated[0]
+
     def close(self) -> None:
         """Disconnect; a connection that a thread still uses is closed once it comes back, and not left to the garbage collector."""
         event.listen(self.engine.pool, "checkin", lambda _driver, record: record.invalidate())
         self._writer.close()
         self.engine.dispose()
-
-
-@lru_cache
-def with_now(query: sa.Select[*tuple[Any, ...]], *, is_sqlite: bool) -> sa.Select[*tuple[Any, ...]]:
-    """Add the database's time as a column `now`, to pass to `Database.now` as `read`: it saves a round trip.
-
-    Of rows of accounts it would be the time of the machine that has them (docs/scaling.md): `start_clock` asks apart.
-    """
-    return query.add_columns((sa.null() if is_sqlite else sa.func.clock_timestamp()).label("now"))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

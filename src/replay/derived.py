@@ -204,7 +204,7 @@ class DerivedMedia:
                 first_pause_seconds=FIRST_PAUSE_SECONDS,
                 max_pause_seconds=MAX_PAUSE_SECONDS,
                 max_attempts=MAX_ATTEMPTS,
-                find=(lambda of, _: request_recent(of)) if kind is DerivedKind.RENDITIONS else None,
+                find_everywhere=request_recent if kind is DerivedKind.RENDITIONS else None,
             )
             for kind, work in makers.items()
         ]

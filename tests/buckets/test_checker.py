@@ -10,6 +10,7 @@ NOWHERE, ONE, PART, LISTED, MANY, REFUSED = Reach
 STATEMENTS = {
     "select 1": NOWHERE,
     "select host from pds_host for update": NOWHERE,
+    "select clock_timestamp() as now": NOWHERE,
     "insert into media (cid) values ($1)": NOWHERE,
     "select * from tracks where did = $1 and bucket = $2::smallint": ONE,
     "select * from tracks where did = %(did_1)s and bucket = %(bucket_1)s": ONE,
@@ -49,6 +50,8 @@ BROKEN = {
     "select host from mirror_lane l group by host having count(*) > (select count(*) from tracks t where t.bucket = l.bucket)": (
         "a correlated sub-select in HAVING"
     ),
+    "select due_at, clock_timestamp() from mirror_lane where bucket = $1": "the clock of the machine that has the rows",
+    "delete from credential where bucket = $1 and expires_at <= now()": "the clock of the machine that has the rows",
 }
 
 

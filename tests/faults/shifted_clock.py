@@ -40,7 +40,7 @@ def set_on(file: Path) -> None:
     def ahead(database, connection, *, read=None):
         return now(database, connection, read=read) + timedelta(seconds=float(file.read_text()))
 
-    Database.now = ahead
+    Database.now = Database.recent_now = ahead
     due_parts.IDLE_SECONDS = LOOKS_EVERY_SECONDS
 
 

@@ -23,6 +23,8 @@ class DueParts:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.woken: Final = asyncio.Event()
         """Some parts were made due since the last look."""
+        self.begins_round = False
+        """Whether to ask now, too, what is asked once for all parts: after a wake, and with the first part."""
 
     def wake(self, *buckets: int) -> None:
         """Make the parts of these buckets due at once, or all; callable from any thread."""
@@ -41,6 +43,7 @@ class DueParts:
     async def take(self, in_thread: Callable[..., Awaitable[Any]]) -> list[range]:
         """Return the parts to look into now. What is made due from here on is looked into once more."""
         self._loop = asyncio.get_running_loop()
+        was_woken = self.woken.is_set()
         self.woken.clear()
         if not self._next:  # no process runs while the tables are divided
             self._next = dict.fromkeys(await in_thread(parts_of, self._database), -inf)
@@ -51,6 +54,7 @@ class DueParts:
         for part in due:
             turn = self._began_at + part.start / BUCKETS * IDLE_SECONDS
             self._next[part] = now + IDLE_SECONDS - (now - turn) % IDLE_SECONDS
+        self.begins_round = was_woken or any(part.start == 0 for part in due)
         return due
 
     def seconds(self) -> float:

@@ -97,6 +97,10 @@ class Kind:
     drains: bool = False
     """Whether a worker that stops gives it STOP_TIMEOUT_SECONDS to end: it is expensive to begin again."""
     find: Callable[[Database, Sequence[range]], object] | None = None
-    """Requests what is due, before each look for due jobs: of these parts, or all if it belongs to no account."""
+    """Requests what is due in these parts, before each look for due jobs."""
+    find_everywhere: Callable[[Database], object] | None = None
+    """Does so once for all parts: for what belongs to no account."""
+    leaves_work: bool = True
+    """Whether other work may be due as one ends; False where it wakes for that itself."""
     on_failed: Callable[[sa.Connection, Job, str, datetime], None] = lambda *_: None
     """Called in the transaction in which the job fails for good, with the problem."""

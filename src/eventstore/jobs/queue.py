@@ -225,7 +225,6 @@ def release(database: Database, claimed: Job) -> None:
 def release_ended(
     database: Database,
     kinds: Iterable[str],
-    parts: Iterable[range],
     has_ended: Callable[[str], bool],
     *,
     but: Iterable[str] = (),
@@ -235,9 +234,7 @@ def release_ended(
         leased = sa.select(row.id, row.account, row.lease_epoch, row.lease_owner).where(
             IS_LEASED, row.kind.in_(list(kinds))
         )
-        others = leased.where(row.lease_owner.not_in(list(but)))
-        of_parts = (others.where(in_part(row.bucket, part)) for part in parts)
-        found = [each for these in of_parts for each in connection.execute(these)]
+        found = connection.execute(leased.where(row.lease_owner.not_in(list(but)))).all()
     ended = [each for each in found if has_ended(each.lease_owner)]
     for each in ended:
         with database.write() as connection:

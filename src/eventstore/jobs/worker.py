@@ -48,7 +48,7 @@ class Worker:
         may_work: Callable[[], bool] = lambda: True,
         on_settled: Callable[[], None] = lambda: None,
     ) -> None:
-        """`may_work` says, in a thread and before each look, whether this process may begin anything.
+        """`may_work` says, in a thread and where something is due, whether this process may begin anything.
 
         `on_settled` is called after each job: it may have left work that no request of this process announces.
         """
@@ -140,24 +140,28 @@ class Worker:
         return has_started
 
     def _due(self, parts: Sequence[range]) -> dict[str, list[range]]:
-        if not parts or not self._may_work():
+        if not parts:
             return {}
         for kind in self._kinds.values():
             if kind.find is not None:
                 kind.find(self._database, parts)
-        queue.release_ended(self._database, self._kinds, parts, self._has_ended, but=[self._owner])
+            if kind.find_everywhere is not None and self.parts.begins_round:
+                kind.find_everywhere(self._database)
+        if self.parts.begins_round:
+            queue.release_ended(self._database, self._kinds, self._has_ended, but=[self._owner])
         with_room = [kind for kind in self._kinds.values() if self._room(kind)]
         with self._database.read_committed() as connection:
-            now = self._database.now(connection)
-            return queue.due_kinds(connection, with_room, parts, now=now, owner=self._owner)
+            now = self._database.recent_now(connection)
+            due = queue.due_kinds(connection, with_room, parts, now=now, owner=self._owner)
+        return due if due and self._may_work() else {}
 
     def _room(self, kind: Kind) -> int:
         return kind.max_concurrent - Counter(self._running.values())[kind.name]
 
     def _ended(self, task: asyncio.Task[bool]) -> None:
         """Look into all parts: for jobs that waited for its room or its host's, and for those that it requested."""
-        del self._running[task]
-        self.parts.make_due()
+        if self._kinds[self._running.pop(task)].leaves_work:
+            self.parts.make_due()
         self._freed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("job_not_settled", exc_info=error)  # its lease expires, and it is tried again
@@ -181,7 +185,8 @@ class Worker:
         try:
             outcome = await self._while_leased(claimed, work)
             await self._threads.run(queue.settle, self._database, kind, claimed, outcome)
-            self._on_settled()
+            if kind.leaves_work:
+                self._on_settled()
             if outcome is Outcome.LATER:
                 self._wake_after(claimed, claimed.again_after)
         except asyncio.CancelledError:

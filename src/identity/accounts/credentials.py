@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from aggregates.account import Account
 from eventstore.change import Envelope
-from eventstore.database import Database, count_rows, with_now
+from eventstore.database import Database, count_rows
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime, metadata
@@ -124,6 +124,8 @@ BY_TOKEN: Final = (
 BUCKET_OF_TOKEN: Final = re.compile(r"mt_([0-9a-f]{3})_[\w-]{43}")
 """With its length: an older token is shorter, and may begin like this by chance."""
 _IS_IN_BUCKET: Final = credential.c.bucket == sa.bindparam("named", type_=sa.SmallInteger)
+_BY_TOKEN: Final = Prepared(lambda _: BY_TOKEN.where(_IS_IN_BUCKET))
+_BY_OLDER_TOKEN: Final = Prepared(lambda _: BY_TOKEN)
 
 
 class Credentials:
@@ -136,9 +138,6 @@ class Credentials:
         self._admin_dids = frozenset(admin_dids)
         self._operator_dids = frozenset(operator_dids) | self._admin_dids
         self._remembered: Final[OrderedDict[str, tuple[Principal, float]]] = OrderedDict()
-        by_token = with_now(BY_TOKEN, is_sqlite=database.is_sqlite)
-        self._by_token = Prepared(lambda _: by_token.where(_IS_IN_BUCKET))
-        self._by_older_token = Prepared(lambda _: by_token)
 
     def issue(
         self,
@@ -179,11 +178,11 @@ class Credentials:
         with self._database.read_committed() as connection:
             named = BUCKET_OF_TOKEN.fullmatch(token.get_secret_value())
             this = {"token_hash": _hash(token), "named": int(named[1], 16) if named else None}
-            rows = (self._by_token if named else self._by_older_token).start(connection, this).all()
+            rows = (_BY_TOKEN if named else _BY_OLDER_TOKEN).start(connection, this).all()
             if not rows:
                 return None
             (row,) = rows
-            now = self._database.now(connection, read=row.now)
+            now = self._database.recent_now(connection)
         if row.expires_at is not None and row.expires_at <= now:
             raise CredentialExpiredError
         if row.last_used_at is None or row.last_used_at <= now - LAST_USED_INTERVAL:

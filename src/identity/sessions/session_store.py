@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from aggregates.errors import SignInRequiredError
 from eventstore.append import key_of, upsert
-from eventstore.database import Database, with_now
+from eventstore.database import Database
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State
 from eventstore.streams.buckets import account_columns, for_account
@@ -158,11 +158,10 @@ class SessionRows:
     def load(self, did: str) -> Session:
         """Return the account's active session, or raise `SignInRequiredError`."""
         with self.database.read_committed() as connection:
-            query = with_now(OF_ACCOUNT, is_sqlite=self.database.is_sqlite)
-            row = connection.execute(query, for_account(did)).one_or_none()
+            row = connection.execute(OF_ACCOUNT, for_account(did)).one_or_none()
             if row is None:
                 raise SignInRequiredError(did)
-            now = self.database.now(connection, read=row.now)
+            now = self.database.recent_now(connection)
         if row.status != PdsSessionState.ACTIVE:
             raise SignInRequiredError(did, row.last_error)
         return Session(now, SessionKind(row.kind), **{name: getattr(row, name) for name in _OF_ROW})

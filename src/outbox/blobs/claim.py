@@ -62,7 +62,7 @@ def upload_kind(work: Callable[[Job], Awaitable[Outcome]]) -> Kind:
 def request_due(database: Database, parts: Iterable[range] = (EVERY,)) -> None:
     """Request a job for each account of these parts that has an upload to make now, and none yet."""
     with database.read_committed() as connection:  # an idle worker writes nothing
-        now = database.now(connection)
+        now = database.recent_now(connection)
         due = (connection.scalars(_accounts(part), {"now": now}) for part in parts)
         dids = sorted(did for of_part in due for did in of_part)
     if not dids:

@@ -117,11 +117,12 @@ def rescan(connection: sa.Connection, did_or_host: str) -> None:
     connection.execute(sa.update(repo_scan).where(which, scanned).values(rev=None, scanned_at=PAST))
 
 
-def tend_lanes(database: Database) -> None:
-    """Schedule the probes of lanes that wait for a host that is down, and wake those that sleep over work."""
-    while schedule_overdue_probes(database):
-        pass
-    wake_stuck_lanes(database)
+def tend_lanes(database: Database) -> list[str]:
+    """Schedule the probes of lanes that wait for a host that is down, and wake those that sleep over work; returns their DIDs."""
+    tended = list[str]()
+    while scheduled := schedule_overdue_probes(database):
+        tended += scheduled
+    return tended + wake_stuck_lanes(database)
 
 
 def wake_stuck_lanes(database: Database) -> list[str]:

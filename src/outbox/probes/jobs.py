@@ -54,7 +54,7 @@ def request_due(database: Database, parts: Iterable[range] = (EVERY,)) -> None:
     """
     known = sa.exists().where(job.c.kind == PROBE, job.c.account == lane.did)
     with database.read_committed() as connection:  # an idle worker writes nothing
-        is_due = (lane.probe_at <= database.now(connection), ~lane.paused, ~pds_host.c.paused)
+        is_due = (lane.probe_at <= database.recent_now(connection), ~lane.paused, ~pds_host.c.paused)
         due = sa.select(lane.did, lane.host).join(pds_host, pds_host.c.host == lane.host)
         some = due.where(*is_due, ~known).order_by(lane.probe_at, lane.did).limit(MAX_REQUESTED)
         of_parts = (some.where(in_part(lane.bucket, part)) for part in parts)

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.database import Database, with_now
+from eventstore.database import Database
 from eventstore.prepared import Prepared, Result, pipelined
 from eventstore.schema import UtcDateTime
 from eventstore.streams.buckets import EVERY, in_part
@@ -77,10 +77,9 @@ def claim(
             for host, found in due.items():
                 if not capacity.is_for(found[0][0]):
                     continue
-                rows = _locked_host(connection, host)
+                rows, now = _locked_host(database, connection, host)
                 none_locked = none_locked and bool(rows)
                 for row in rows:
-                    now = database.now(connection, read=row.now)
                     lanes += _claim_of_host(connection, row, found, now, capacity)
         if lanes or none_locked:
             return lanes
@@ -95,7 +94,7 @@ _Found = Sequence[tuple[Any, range]]
 def _due_hosts(database: Database, parts: Iterable[range]) -> Mapping[str, _Found]:
     """Return the hosts with due lanes; those with live work come first."""
     with database.read_committed() as connection:  # an idle relay writes nothing
-        now = database.now(connection)
+        now = database.recent_now(connection)
         with pipelined(connection):
             started = [(_hosts_due(part).start(connection, {"now": now}), part) for part in parts]
     found = [(row, part) for result, part in started for row in result.all()]
@@ -131,14 +130,16 @@ class _Capacity:
         self.of_failing_hosts -= lanes if failed_last(host) else 0
 
 
-def _locked_host(connection: sa.Connection, host: str) -> list[Any]:
-    """Lock the host, and return its row as it is then; nothing where another claim or report has it."""
+def _locked_host(database: Database, connection: sa.Connection, host: str) -> tuple[list[Any], datetime]:
+    """Lock the host, and return its row and the time as they are then; no row where another claim or report has it."""
     with pipelined(connection):
         has_lock = (
             None if connection.dialect.name == "sqlite" else _TRY_HOST.start(connection, {"host": host})
         )
         row = _HOST.start(connection, {"host": host})
-    return row.all() if has_lock is None or has_lock.all()[0].is_held else []
+        clock = database.start_clock(connection)
+    rows = row.all() if has_lock is None or has_lock.all()[0].is_held else []
+    return rows, database.now(connection, read=clock)
 
 
 def _claim_of_host(
@@ -258,11 +259,7 @@ _TRY_HOST: Final = Prepared(
         sa.func.pg_try_advisory_xact_lock(host_key(sa.bindparam("host", type_=sa.Text))).label("is_held")
     )
 )
-_HOST: Final = Prepared(
-    lambda dialect: with_now(
-        sa.select(pds_host).where(pds_host.c.host == sa.bindparam("host")), is_sqlite=dialect == "sqlite"
-    )
-)
+_HOST: Final = Prepared(lambda _: sa.select(pds_host).where(pds_host.c.host == sa.bindparam("host")))
 _OF_HOST: Final = lane.host == sa.bindparam("host")
 _BUSY: Final = Prepared(
     lambda _: sa.select(
@@ -336,10 +333,9 @@ _LEASE_ALONE: Final = Prepared(_lease_alone, _LEASE_COLUMNS)
 def seconds_until_due(database: Database, parts: Iterable[range] = (EVERY,)) -> dict[range, float]:
     """Compute the seconds until a lane of each part may be claimed: 0 or less if one is due, although another relay may hold it."""
     with database.read_committed() as connection:
+        now = database.recent_now(connection)
         with pipelined(connection):
             started = {part: _due(part).start(connection, {}) for part in parts}
-            clock = database.start_clock(connection)
-        now = database.now(connection, read=clock)
         found = [(part, result.all()[0]) for part, result in started.items()]
     times = {part: (row.live, row.backfill, row.leased_until) for part, row in found}
     return {part: (min(at or NEVER for at in each) - now).total_seconds() for part, each in times.items()}

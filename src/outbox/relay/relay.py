@@ -183,7 +183,7 @@ class Relay:
         # begun before the claim, so that this process's clock never overestimates the lease
         lease = LeaseClock(self.limits.lease)
         now = asyncio.get_running_loop().time()
-        if releases := now >= self._early_release_at:
+        if releases := self._parts.begins_round and now >= self._early_release_at:
             self._early_release_at = now + EARLY_RELEASE_SECONDS
         found, lanes = await in_thread(self._poll, parts, list(self._runs.values()), releases=releases)
         for lane in lanes:
@@ -240,16 +240,6 @@ class Relay:
 
         It claims none while the read models are another release's, in which nothing could be settled.
         """
-        if projections := self.log.outdated():
-            projection = projections[0].name
-            if time.monotonic() >= self._log_outdated_at:
-                self._log_outdated_at = time.monotonic() + OUTDATED_LOG_SECONDS
-                reason = (
-                    f"the rows of projection {projection!r} are another release's: nothing is sent from here; "
-                    f"end this process, or `mastertape rebuild {projection}` with its release"
-                )
-                logger.error("relay_outdated", extra={"owner": self.owner, "reason": reason})
-            return dict.fromkeys(parts, BUSY_POLL_SECONDS), []
         if releases:
             release_of_ended(self.log.database, self.has_ended)
         if (free := self.limits.lanes - len(running)) <= 0:
@@ -257,6 +247,9 @@ class Relay:
         found = seconds_until_due(self.log.database, parts)
         if not (due := [part for part, seconds in found.items() if seconds <= 0]):
             return found, []
+        if projections := self.log.outdated():
+            self._log_outdated(projections[0].name)
+            return found | dict.fromkeys(due, BUSY_POLL_SECONDS), []
         return found, claim(
             self.log.database,
             due,
@@ -267,6 +260,16 @@ class Relay:
             of_failing_hosts=self.limits.of_failing_hosts - sum(lane.host_failed_last for lane in running),
             interval=MIN_LANE_INTERVAL if self._stop is not None else timedelta(),
         )
+
+    def _log_outdated(self, projection: str) -> None:
+        if time.monotonic() < self._log_outdated_at:
+            return
+        self._log_outdated_at = time.monotonic() + OUTDATED_LOG_SECONDS
+        reason = (
+            f"the rows of projection {projection!r} are another release's: nothing is sent from here; "
+            f"end this process, or `mastertape rebuild {projection}` with its release"
+        )
+        logger.error("relay_outdated", extra={"owner": self.owner, "reason": reason})
 
     async def _run(self, lane: Lane, lease: LeaseClock, begun: _Begun | None) -> Counter[Outcome]:
         """Deliver the lane's due targets and release it; counts the outcomes. Raises nothing but cancellation."""

@@ -19,6 +19,7 @@ from eventstore.idempotency import RESULT_TTL, idempotency, running_request
 from eventstore.jobs.kinds import PERIODIC, Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.queue import prune_turns, request
 from eventstore.restore_detection import is_restored
+from eventstore.streams.buckets import bucket_of
 from eventstore.untrusted import clean
 from identity.accounts.credentials import credential
 from outbox.mirror.failure_causes import prune_causes
@@ -105,6 +106,7 @@ def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:
         max_pause_seconds=MAX_PAUSE_SECONDS,
         condition=lambda _job: ~is_restored(),
         ends_when_cancelled=False,
+        leaves_work=False,
     )
 
 
@@ -124,8 +126,8 @@ def request_derived(container: Container) -> None:
 
 def tend_outbox(container: Container) -> None:
     """Wake lanes that sleep over work, and have accounts probed that wait for a host that is down."""
-    tend_lanes(container.database)
-    container.services.wake()
+    if woken := tend_lanes(container.database):
+        container.services.wake(*map(bucket_of, woken))
 
 
 def review_public_copies(container: Container) -> None:

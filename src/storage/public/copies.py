@@ -159,7 +159,7 @@ def release_expired(database: Database) -> int:
     with database.read_committed() as connection:
         joined = sa.select(hold.token, copy.name, copy.cid, copy.mime)
         expired = joined.join(public_copy, copy.name == hold.name).where(
-            hold.until <= database.now(connection)
+            hold.until <= database.recent_now(connection)
         )
         rows = connection.execute(expired).all()
     for row in rows:

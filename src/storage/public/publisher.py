@@ -135,7 +135,7 @@ class Publisher:
             first_pause_seconds=FIRST_PAUSE_SECONDS,
             max_pause_seconds=MAX_PAUSE_SECONDS,
             ends_when_cancelled=False,
-            find=(lambda of, _: release_expired(of)) if action is Action.REMOVE else None,
+            find_everywhere=release_expired if action is Action.REMOVE else None,
         )
 
     async def _work(self, claimed: Job) -> Outcome:

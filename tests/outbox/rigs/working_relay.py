@@ -55,8 +55,8 @@ class WorkingRelay(Relay):
     async def _tend(self) -> None:
         """Do each minute what the periodic job does."""
         while True:
-            await in_thread(tend_lanes, self.log.database)
-            self.wake()
+            if await in_thread(tend_lanes, self.log.database):
+                self.wake()
             await asyncio.sleep(60)
 
     async def run_once(self) -> Counter[Outcome]:
