@@ -77,9 +77,10 @@ def claim(
             for host, found in due.items():
                 if not capacity.is_for(found[0][0]):
                     continue
-                rows, now = _locked_host(database, connection, host)
+                rows = _locked_host(connection, host)
                 none_locked = none_locked and bool(rows)
                 for row in rows:
+                    now = database.now(connection, read=row.now)
                     lanes += _claim_of_host(connection, row, found, now, capacity)
         if lanes or none_locked:
             return lanes
@@ -130,16 +131,14 @@ class _Capacity:
         self.of_failing_hosts -= lanes if failed_last(host) else 0
 
 
-def _locked_host(database: Database, connection: sa.Connection, host: str) -> tuple[list[Any], datetime]:
-    """Lock the host, and return its row and the time as they are then; no row where another claim or report has it."""
+def _locked_host(connection: sa.Connection, host: str) -> list[Any]:
+    """Lock the host, and return its row as it is then; nothing where another claim or report has it."""
     with pipelined(connection):
         has_lock = (
             None if connection.dialect.name == "sqlite" else _TRY_HOST.start(connection, {"host": host})
         )
         row = _HOST.start(connection, {"host": host})
-        clock = database.start_clock(connection)
-    rows = row.all() if has_lock is None or has_lock.all()[0].is_held else []
-    return rows, database.now(connection, read=clock)
+    return row.all() if has_lock is None or has_lock.all()[0].is_held else []
 
 
 def _claim_of_host(
@@ -259,7 +258,11 @@ _TRY_HOST: Final = Prepared(
         sa.func.pg_try_advisory_xact_lock(host_key(sa.bindparam("host", type_=sa.Text))).label("is_held")
     )
 )
-_HOST: Final = Prepared(lambda _: sa.select(pds_host).where(pds_host.c.host == sa.bindparam("host")))
+_HOST: Final = Prepared(
+    lambda dialect: sa.select(
+        pds_host, (sa.null() if dialect == "sqlite" else sa.func.clock_timestamp()).label("now")
+    ).where(pds_host.c.host == sa.bindparam("host"))
+)
 _OF_HOST: Final = lane.host == sa.bindparam("host")
 _BUSY: Final = Prepared(
     lambda _: sa.select(

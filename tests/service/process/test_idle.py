@@ -26,7 +26,7 @@ async def test_each_further_part_costs_an_idle_process_four_statements_a_round(
 ) -> None:
     monkeypatch.setattr("outbox.relay.relay.EARLY_RELEASE_SECONDS", 0)
     asked = {number: await asked_while_idle(settings, number, monkeypatch) for number in (1, 16)}
-    assert asked[1] > 0
+    assert asked[1] > ROUNDS * QUESTIONS
     assert asked[16] <= asked[1] + 15 * QUESTIONS * (ROUNDS + 1)
 
 
@@ -55,11 +55,13 @@ def wait_of(container: Container) -> float:
 
 
 async def look(container: Container) -> None:
-    while wait_of(container) <= 0:
+    is_due = True
+    while is_due:
         await container.relay._start_due()  # noqa: SLF001
         await container.worker.start_due()
         await container.worker.drain()
         await asyncio.sleep(0)  # for wakes of other threads
+        is_due = wait_of(container) <= 0
 
 
 def make_due(container: Container) -> None:
