@@ -23,8 +23,6 @@ from eventstore.errors import (
     ReadOnlyTransactionError,
 )
 from eventstore.prepared import (
-    Prepared,
-    Result,
     execute,
     refuse_query_in_pipeline,
     require_open_transaction,
@@ -54,7 +52,6 @@ POSTGRES_KEEPALIVES: Final[Mapping[str, int]] = {
 IS_SAME_SERVER: Final = "mastertape_is_same_server"
 """The key in a connection's `info` of the function that compares its server, once restore_detection.py has looked."""
 _CLOCK: Final = sa.text("select clock_timestamp()")
-_STARTED_CLOCK: Final = Prepared(lambda _: sa.select(sa.func.clock_timestamp().label("now")))
 _WRITES: Final[Mapping[str, Any]] = {"sqlite_immediate": True}
 """Of a transaction that may write, on either database: tracing tells it by this."""
 MAX_CLOCK_LAG: Final = timedelta(seconds=1)
@@ -217,29 +214,22 @@ class Database:
         finally:
             self._current.reset(token)
 
-    def now(self, connection: sa.Connection, *, read: datetime | Result | None = None) -> datetime:
+    def now(self, connection: sa.Connection, *, read: datetime | None = None) -> datetime:
         """Return the time for leases, retries and events: the database's, so that the clocks of machines need not agree.
 
-        It is asked for apart from rows of accounts, which other machines may have (docs/scaling.md). `read` is what a statement has just
-        returned, or the result of `start_clock`.
+        `read` is the database's time where a statement has just returned it.
         """
         if self._clock is not None:
             return self._clock()
         if self.is_sqlite:
             return datetime.now(UTC)
-        told: Any = read.all()[0].now if isinstance(read, Result) else read
-        if told is None:
-            told = connection.execute(_CLOCK).scalar_one()
+        told = connection.execute(_CLOCK).scalar_one() if read is None else read
         return self.heard(told.astimezone(UTC))
 
     def heard(self, told: datetime) -> datetime:
         """Remember the time that the server has just told, and return it."""
         self._heard = told, time.monotonic()
         return told
-
-    def start_clock(self, connection: sa.Connection) -> Result | None:
-        """Start to read the database's time, behind a statement in its pipeline; `now` takes the result."""
-        return None if self._clock is not None or self.is_sqlite else _STARTED_CLOCK.start(connection, {})
 
     def estimated_now(self) -> tuple[datetime, bool] | None:
         """Return the same without asking, a little behind, and whether it has to be proved; None where it is not known."""
@@ -263,6 +253,11 @@ class Database:
         event.listen(self.engine.pool, "checkin", lambda _driver, record: record.invalidate())
         self._writer.close()
         self.engine.dispose()
+
+
+def now_column(dialect: str) -> sa.Label[Any]:
+    """Return a column `now`, to pass to `Database.now` as `read`; beside rows of accounts it is the time of the machine that has them."""
+    return (sa.null() if dialect == "sqlite" else sa.func.clock_timestamp()).label("now")
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

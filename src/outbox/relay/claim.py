@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.database import Database
+from eventstore.database import Database, now_column
 from eventstore.prepared import Prepared, Result, pipelined
 from eventstore.schema import UtcDateTime
 from eventstore.streams.buckets import EVERY, in_part
@@ -259,9 +259,7 @@ _TRY_HOST: Final = Prepared(
     )
 )
 _HOST: Final = Prepared(
-    lambda dialect: sa.select(
-        pds_host, (sa.null() if dialect == "sqlite" else sa.func.clock_timestamp()).label("now")
-    ).where(pds_host.c.host == sa.bindparam("host"))
+    lambda dialect: sa.select(pds_host, now_column(dialect)).where(pds_host.c.host == sa.bindparam("host"))
 )
 _OF_HOST: Final = lane.host == sa.bindparam("host")
 _BUSY: Final = Prepared(
