@@ -48,7 +48,7 @@ class Worker:
         may_work: Callable[[], bool] = lambda: True,
         on_settled: Callable[[], None] = lambda: None,
     ) -> None:
-        """`may_work` says, in a thread and where something is due, whether this process may begin anything.
+        """`may_work` says, in a thread, once a round and where something is due, whether this process may begin anything.
 
         `on_settled` is called after each job: it may have left work that no request of this process announces.
         """
@@ -140,20 +140,21 @@ class Worker:
         return has_started
 
     def _due(self, parts: Sequence[range]) -> dict[str, list[range]]:
-        if not parts:
+        begins_round = self.parts.begins_round
+        if not parts or (begins_round and not self._may_work()):
             return {}
         for kind in self._kinds.values():
             if kind.find is not None:
                 kind.find(self._database, parts)
-            if kind.find_everywhere is not None and self.parts.begins_round:
+            if kind.find_everywhere is not None and begins_round:
                 kind.find_everywhere(self._database)
-        if self.parts.begins_round:
+        if begins_round:
             queue.release_ended(self._database, self._kinds, self._has_ended, but=[self._owner])
         with_room = [kind for kind in self._kinds.values() if self._room(kind)]
         with self._database.read_committed() as connection:
             now = self._database.recent_now(connection)
             due = queue.due_kinds(connection, with_room, parts, now=now, owner=self._owner)
-        return due if due and self._may_work() else {}
+        return due if begins_round or (due and self._may_work()) else {}
 
     def _room(self, kind: Kind) -> int:
         return kind.max_concurrent - Counter(self._running.values())[kind.name]
