@@ -3,14 +3,13 @@ import re
 import pytest
 
 from service.schema.tables import metadata
-from tests.buckets.checker import DIVIDED, OF_ACCOUNTS, Reach, verdict
+from tests.buckets.checker import CLOCK, DIVIDED, OF_ACCOUNTS, Reach, verdict
 from tests.buckets.watch import DOCUMENT
 
 NOWHERE, ONE, PART, LISTED, MANY, REFUSED = Reach
 STATEMENTS = {
     "select 1": NOWHERE,
     "select host from pds_host for update": NOWHERE,
-    "select clock_timestamp() as now": NOWHERE,
     "insert into media (cid) values ($1)": NOWHERE,
     "select * from tracks where did = $1 and bucket = $2::smallint": ONE,
     "select * from tracks where did = %(did_1)s and bucket = %(bucket_1)s": ONE,
@@ -50,8 +49,6 @@ BROKEN = {
     "select host from mirror_lane l group by host having count(*) > (select count(*) from tracks t where t.bucket = l.bucket)": (
         "a correlated sub-select in HAVING"
     ),
-    "select due_at, clock_timestamp() from mirror_lane where bucket = $1": "the clock of the machine that has the rows",
-    "delete from credential where bucket = $1 and expires_at <= now()": "the clock of the machine that has the rows",
 }
 
 
@@ -63,6 +60,18 @@ def test_a_statement_reaches(sql: str) -> None:
 @pytest.mark.parametrize("sql", BROKEN)
 def test_what_a_divided_cluster_refuses_is_refused_by_its_rule(sql: str) -> None:
     assert verdict(sql)[:2] == (REFUSED, BROKEN[sql])
+
+
+@pytest.mark.parametrize(
+    ("sql", "rule"),
+    [
+        ("select due_at, clock_timestamp() from mirror_lane where bucket = $1", CLOCK),
+        ("delete from credential where bucket = $1 and expires_at <= now()", CLOCK),
+        ("select clock_timestamp() as now from pds_host", ""),
+    ],
+)
+def test_the_time_is_asked_for_apart_from_rows_of_accounts(sql: str, rule: str) -> None:
+    assert verdict(sql).rule == rule
 
 
 def test_each_table_without_a_bucket_has_its_reason() -> None:

@@ -82,7 +82,7 @@ def look_at_statement(sql: str, place: str) -> None:
     _seen.add(sql)
     reach, rule, _ = verdict(sql)
     allowed_here = allowed("## Statements that reach") & {place, place.partition(" ")[0]}
-    if reach in BEYOND and not allowed_here:
+    if (reach in BEYOND or rule) and not allowed_here:
         _found.append(f"{place} reaches {reach.value}{': ' + rule if rule else ''}\n{sql}")
 
 
