@@ -131,7 +131,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     application.JobNotFoundError: Reply(404, "not_found"),
     replay.RepairNotFoundError: Reply(404, "not_found"),
     replay.ExportNotFoundError: Reply(404, "not_found"),
-    replay.ExportUnderWayError: Reply(409, "in_progress", retry_after=10),
+    replay.ExportUnderWayError: Reply(409, "export_under_way", retry_after=60),
     replay.ExportTakenDownError: Reply(409, "taken_down"),
     application.RepairChangedError: Reply(409, "bad_state"),
     application.SupportRequiredError: Reply(402, "support_required"),

@@ -122,7 +122,7 @@ def test_one_is_made_at_a_time_and_says_how_far_it_is(world, client, alice, bob)
     assert (asked.status_code, asked.headers["location"]) == (202, "/me/exports")
     assert (asked.json()["state"], asked.json()["url"]) == ("waiting", None)
     again = ask(client, alice)
-    assert refusal(again) == (409, "in_progress")
+    assert refusal(again) == (409, "export_under_way")
     assert int(again.headers["retry-after"]) > 0
     assert ask(client, bob).status_code == 202
     work(world, alice)
@@ -146,7 +146,7 @@ def test_another_waits_ten_minutes_and_leaves_the_log_before_to_the_next_sweep(
     first = made(world, client, alice)
     with monkeypatch.context() as patched:
         patched.setattr(exports, "MIN_PAUSE", timedelta(minutes=10))
-        assert refusal(ask(client, alice)) == (409, "in_progress")
+        assert refusal(ask(client, alice)) == (409, "export_under_way")
     upload(client, alice)
     second = made(world, client, alice)
     assert second["url"] != first["url"]

@@ -118,7 +118,7 @@ def test_one_that_is_being_made_says_so(client, alice):
     ask(client, alice)
     requested_at = datetime.fromisoformat(report(client, alice)["requested_at"])
     url = f"/me/exports/{int(requested_at.timestamp() * 1000)}.zip"
-    assert refusal(client.get(url, headers=alice.headers)) == (409, "in_progress")
+    assert refusal(client.get(url, headers=alice.headers)) == (409, "export_under_way")
 
 
 @pytest.mark.usefixtures("export")
