@@ -13,6 +13,8 @@ LOCK_NOT_AVAILABLE: Final = "55P03"
 UNIQUE_VIOLATION: Final = "23505"
 SERIALIZATION_FAILURE: Final = "40001"
 DEADLOCK_DETECTED: Final = "40P01"
+IDLE_IN_TRANSACTION_TIMEOUT: Final = "25P03"
+"""Of a session that the server has ended; the driver may have read this before it sees that the connection is closed."""
 DISK_FULL: Final = "53100"
 
 
@@ -108,7 +110,9 @@ def is_busy_or_away(error: BaseException | None) -> bool:
     """Whether the database is only busy or away, so that the same will work later; a failed commit may have worked."""
     if isinstance(error, CommitFailedError):
         return is_busy_or_away(error.__cause__)
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
+    if isinstance(error, DBAPIError) and (
+        error.connection_invalidated or sqlstate(error) == IDLE_IN_TRANSACTION_TIMEOUT
+    ):
         return True
     return isinstance(error, LogBusyError | OperationalError | InterfaceError | PoolTimeoutError)
 

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from eventstore.database import Database
@@ -24,6 +24,7 @@ def commit_failed(cause: Exception) -> CommitFailedError:
         (PoolTimeoutError("QueuePool limit"), True),
         (OperationalError("select 1", {}, Exception("connection refused")), True),
         (commit_failed(OperationalError("COMMIT", {}, Exception("connection lost"))), True),
+        (InternalError("select 1", {}, psycopg.errors.IdleInTransactionSessionTimeout("ended")), True),
         (commit_failed(IntegrityError("COMMIT", {}, Exception("a deferred constraint"))), False),
         (IntegrityError("insert", {}, Exception("a duplicate")), False),
         (BrokenUnitError(), False),
