@@ -11,6 +11,8 @@ from aggregates import published, published_events
 from aggregates.comment import Comment
 from aggregates.like import Like
 from aggregates.profile import Profile
+from aggregates.release import Release
+from aggregates.release_events import ReleaseEvent
 from aggregates.track import Track
 from aggregates.track_list import TrackList
 from aggregates.values import (
@@ -20,6 +22,7 @@ from aggregates.values import (
     Downloads,
     Feature,
     ListItem,
+    ReleaseFile,
     SupportGate,
     Visibility,
     tid_of,
@@ -255,14 +258,15 @@ def event_classes() -> dict[str, type[published_events.PublishedEvent]]:
     return {each.__name__: each for each in published.event_classes(Track)}
 
 
-def every_event() -> list[published_events.PublishedEvent]:
-    """One event of each class of each kind of record, in the order in which the golden events are recorded."""
+def every_event() -> list[published_events.PublishedEvent | ReleaseEvent]:
+    """One event of each class of each kind of subject, in the order in which the golden events are recorded."""
     of_reactions = [*events_of_reactions(a_like), *events_of_reactions(a_comment)]
     return [
         *events_of_a_track().values(),
         *of_reactions,
         *events_of_lists(),
         *events_of_a_profile(),
+        *events_of_a_release(),
     ]
 
 
@@ -307,6 +311,31 @@ def events_of_a_profile() -> list[published_events.PublishedEvent]:
     adopted = a_profile(9, kind="adopt", cid="bafyrecord", bio="theirs", avatar_url="https://pictures.test/a")
     events = [*made.collect_events(), *adopted.collect_events()]
     return [each for each in events if isinstance(each, published_events.PublishedEvent)]
+
+
+def a_release(release_id: int = 1, *, at: datetime = START, **changes: Any) -> Release:
+    return Release.create(did=ALICE, release_id=release_id, changes=changes, at=at)
+
+
+def some_file(which: int = 1, **fields: Any) -> ReleaseFile:
+    """A file of a release whose upload and audio contain its number."""
+    file = ReleaseFile(f"upload{which}", f"{which}.mp3", some_audio(which), f"Track {which}")
+    return replace(file, **fields)
+
+
+def events_of_a_release() -> list[ReleaseEvent]:
+    """One event of each class, of the life of a release, which is the last of the golden events."""
+    now, made = some_time(60), a_release(11, title="Pressings", tags=("a",), downloads=Downloads.ASK)
+    made.edit({"artwork": some_artwork(), "support_gate": SupportGate("any"), "tags": ()}, at=now)
+    made.add_file(some_file(1, artist="A", album="B", number=2, year=2026, artwork=some_artwork()), at=now)
+    made.arrange([{"upload_id": "upload1", "title": "New", "tags": ("b",)}], at=now)
+    made.schedule(some_time(90), at=now)
+    made.unschedule(at=now)
+    made.set_preview("9" * 64, at=now)
+    made.fail(["Track 7 has this audio"], at=now)
+    made.publish([1, 2], 3, at=now)
+    made.delete(at=now)
+    return [each for each in made.collect_events() if isinstance(each, ReleaseEvent)]
 
 
 def events_of_lists() -> list[published_events.PublishedEvent]:

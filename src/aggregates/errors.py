@@ -73,6 +73,13 @@ class NotInListError(TrackError):
     """The list has no such track. Nothing was changed."""
 
 
+@dataclass(eq=False)
+class NotADraftError(ServiceError):
+    """The release is {state}, and changes no more. Nothing was changed; take one that is scheduled back first."""
+
+    state: str
+
+
 class LoginError(ServiceError):
     """The login of an account at its PDS cannot be used."""
 

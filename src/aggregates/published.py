@@ -1,4 +1,4 @@
-"""What every aggregate has whose state is a record on its owner's PDS: its state, and the commands that raise its events."""
+"""What every aggregate of an account has, and those whose state is a record on its PDS: their state, and the commands that raise its events."""
 
 import re
 from abc import abstractmethod
@@ -17,14 +17,14 @@ from aggregates.values import Audio, BlobRef
 
 
 class Subject(NamedTuple):
-    """Names an aggregate with a record: its id is unique among its kind."""
+    """Names one of an account's aggregates: its id is unique among its kind."""
 
     kind: str
     id: int
 
     @classmethod
-    def of(cls, published: "Published") -> "Subject":
-        return cls(published.TOPIC, published.subject_id)
+    def of(cls, owned: "Owned") -> "Subject":
+        return cls(owned.TOPIC, owned.subject_id)
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.id}"
@@ -59,18 +59,66 @@ def shared_events(cls: type["Published"]) -> dict[str, type[Aggregate.Event]]:
 _WORD: Final = re.compile("(?<!^)(?=[A-Z])")
 
 
-class Published(Aggregate):
-    """An aggregate with a record. Commands decide and trigger one event; events only assign."""
+class Owned(Aggregate):
+    """One of an account's aggregates, other than its own. Commands decide and trigger one event; events only assign."""
 
     TOPIC: ClassVar[str]
     """The stored name of the kind."""
+    SHOWN: ClassVar[tuple[str, ...]]
+    """Every field whose changes the history shows, in order."""
+    Deleted: ClassVar[type[Any]]
+
+    did: str
+    visible_version: int
+
+    def __init__(self) -> None:
+        self.deleted_at: datetime | None = None
+
+    @classmethod
+    def create_id(cls, subject_id: int) -> UUID:
+        """Return the aggregate id of the one with this id among its kind."""
+        return Subject(cls.TOPIC, subject_id).stream_id
+
+    @classmethod
+    def subjects(cls, ids: Iterable[int]) -> list[Subject]:
+        return [Subject(cls.TOPIC, each) for each in ids]
+
+    @property
+    def subject_id(self) -> int:
+        """The id among its kind."""
+        number: int = getattr(self, f"{self.TOPIC}_id")
+        return number
+
+    @property
+    def word(self) -> str:
+        """What people call it."""
+        return self.TOPIC
+
+    @property
+    def is_public(self) -> bool:
+        """Whether other accounts may know of it."""
+        return False
+
+    def delete(self, *, at: datetime) -> None:
+        """Delete it; a second time is no change."""
+        if self.deleted_at is None:
+            self.trigger_event(self.Deleted, timestamp=at)
+
+    def require_live(self) -> None:
+        if self.deleted_at is not None:
+            raise DeletedError
+
+
+class Published(Owned):
+    """An aggregate with a record."""
+
     METADATA: ClassVar[tuple[str, ...]]
     """The fields that one event sets together. Those of them that the record has, another client's edit may change."""
     SHOWN: ClassVar[tuple[str, ...]] = (
         *("record_missing_since", "foreign_edit", "deleted_at", "taken_down_at", "takedown_reason"),
         *("created_at", "collection", "rkey"),
     )
-    """Every field whose changes the history shows, in order; those of METADATA come before these."""
+    """Those of METADATA come before these."""
 
     Adopted: ClassVar[type[Any]] = type(None)
     """A kind whose records are never adopted has none."""
@@ -88,18 +136,16 @@ class Published(Aggregate):
     TakedownLifted = events.TakedownLifted
     # these each kind has as its own, with the topic `kind.name.v1`
 
-    did: str
     created_at: str
     collection: str
     rkey: str
-    visible_version: int
     updated_at: datetime
 
     def __init__(self) -> None:
+        super().__init__()
         self.former_collections: tuple[str, ...] = ()
         self.record_missing_since: datetime | None = None
         self.foreign_edit: str | None = None
-        self.deleted_at: datetime | None = None
         self.taken_down_at: datetime | None = None
         self.takedown_reason: str | None = None
 
@@ -129,29 +175,8 @@ class Published(Aggregate):
         stream = cls.create_id(fields[f"{cls.TOPIC}_id"])
         return cls._create(event, id=stream, timestamp=at, **as_stored(fields))
 
-    @classmethod
-    def create_id(cls, subject_id: int) -> UUID:
-        """Return the aggregate id of the one with this id among its kind."""
-        return Subject(cls.TOPIC, subject_id).stream_id
-
-    @classmethod
-    def subjects(cls, ids: Iterable[int]) -> list[Subject]:
-        return [Subject(cls.TOPIC, each) for each in ids]
-
-    @property
-    def subject_id(self) -> int:
-        """The id among its kind."""
-        number: int = getattr(self, f"{self.TOPIC}_id")
-        return number
-
-    @property
-    def word(self) -> str:
-        """What people call it."""
-        return self.TOPIC
-
     @property
     def is_public(self) -> bool:
-        """Whether other accounts may know of it."""
         return self.deleted_at is None and self.taken_down_at is None
 
     @property
@@ -187,11 +212,6 @@ class Published(Aggregate):
         if collection != left:
             where = {"old_collection": left, "collection": collection, "rkey": self.rkey}
             self.trigger_event(self.NamespaceMigrated, **where, timestamp=at)
-
-    def delete(self, *, at: datetime) -> None:
-        """Delete it; a second time is no change."""
-        if self.deleted_at is None:
-            self.trigger_event(self.Deleted, timestamp=at)
 
     def undelete(self, *, at: datetime) -> None:
         """Undelete it; a live one is no change."""
@@ -232,10 +252,6 @@ class Published(Aggregate):
         """Return those values of METADATA that differ, as events store them."""
         wanted = {field: changes[field] for field in self.METADATA if field in changes}
         return as_stored({field: value for field, value in wanted.items() if value != getattr(self, field)})
-
-    def require_live(self) -> None:
-        if self.deleted_at is not None:
-            raise DeletedError
 
 
 def has_record(before: Published | None, after: Published) -> bool:

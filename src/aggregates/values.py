@@ -6,8 +6,8 @@ stored, or raises InvalidFieldError with the field and the limit.
 
 import re
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -109,6 +109,45 @@ class Visibility(StrEnum):
 
     PUBLIC = "public"
     PRIVATE = "private"
+
+
+class ReleaseState(StrEnum):
+    """How far a release is."""
+
+    DRAFT = "draft"
+    SCHEDULED = "scheduled"
+    PUBLISHING = "publishing"
+    """Shown of one that is scheduled, once its time has come; never stored."""
+    PUBLISHED = "published"
+    FAILED = "failed"
+    """It could not be published, and nothing of it was; an edit makes it a draft again."""
+
+
+@dataclass(frozen=True)
+class ReleaseFile:
+    """An uploaded file that is to be a track of a release; artist, album, number and year are what its tags say."""
+
+    upload_id: str
+    name: str
+    audio: Audio
+    title: str
+    artist: str | None = None
+    album: str | None = None
+    number: int | None = None
+    year: int | None = None
+    artwork: Artwork | None = None
+    description: str | None = None
+    tags: tuple[str, ...] | None = None
+    """None has those of the release."""
+
+    @property
+    def cids(self) -> tuple[str, ...]:
+        return (self.audio.cid, *(self.artwork.cids if self.artwork is not None else ()))
+
+    def arranged(self, fields: Mapping[str, Any]) -> "ReleaseFile":
+        """Return it with these fields, of which `upload_id` names it."""
+        tags = fields.get("tags", self.tags)
+        return replace(self, **{**fields, "tags": None if tags is None else tuple(tags)})
 
 
 @dataclass(frozen=True)

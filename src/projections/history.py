@@ -1,4 +1,4 @@
-"""`history`: one row for each event of a subject with a record, or of an account: actor, time, and the state that it shows before and after."""
+"""`history`: one row for each event of a subject, or of an account: actor, time, and the state that it shows before and after."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -12,22 +12,34 @@ from eventsourcing.domain import Aggregate
 
 from aggregates.account import Account
 from aggregates.account_events import AccountEvent, ProfileUpdated
-from aggregates.published import Published, has_record
+from aggregates.published import Owned, has_record
 from aggregates.published_events import PublishedEvent
+from aggregates.release_events import ReleaseEvent
 from aggregates.track import Track
-from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, ListItem, SupportGate
+from aggregates.values import (
+    Artwork,
+    Audio,
+    BlobRef,
+    Downloads,
+    Feature,
+    ListItem,
+    ReleaseFile,
+    SupportGate,
+)
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows
 from eventstore.schema import Json, Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns, bucket_of
 from eventstore.untrusted import is_storable
 
+_OF_FILES: Final = ("name", "title", "description", "tags")
 _SHOWN: Final[dict[type, Callable[[Any], Any]]] = {
     datetime: datetime.isoformat,
     tuple: lambda values: [_shown(each) for each in values],
     **dict.fromkeys((Artwork, Audio, Feature, SupportGate), lambda value: dict(vars(value))),
     BlobRef: attrgetter("audio_cid"),
     ListItem: attrgetter("uri"),
+    ReleaseFile: lambda file: {name: _shown(getattr(file, name)) for name in _OF_FILES},
     Downloads: lambda downloads: None if downloads is Downloads.OPEN else downloads.value,
 }
 
@@ -38,7 +50,7 @@ def _shown(value: Any) -> Any:
     return value if show is None else show(value)
 
 
-def changes_between(before: Published | None, after: Published | None) -> list[dict[str, Any]]:
+def changes_between(before: Owned | None, after: Owned | None) -> list[dict[str, Any]]:
     """List the fields of a subject whose shown values differ; before it exists it has none."""
     subject = after or before
     fields = subject.SHOWN if subject is not None else ()
@@ -67,7 +79,7 @@ def _differing(before: list[Any] | None, after: list[Any] | None) -> dict[str, A
     return dict(zip(("before", "after"), shown, strict=True))
 
 
-LONG: Final = frozenset({"items", "hidden_comments"})
+LONG: Final = frozenset({"items", "hidden_comments", "files"})
 VERSION: Final = 3
 
 history = sa.Table(
@@ -75,7 +87,7 @@ history = sa.Table(
     metadata,
     sa.Column("position", Position, primary_key=True, autoincrement=False),
     *account_columns(),
-    # "account", or the kind of a subject with a record, whose id is `track_id`.
+    # "account", or the kind of a subject, whose id is `track_id`.
     sa.Column("kind", sa.Text, nullable=False, server_default=sa.text("'track'")),
     sa.Column("track_id", Position),
     sa.Column("version", sa.Integer, nullable=False),
@@ -211,9 +223,11 @@ def _row(change: Change) -> dict[str, Any]:
     event: Any = change.event
     before: Any = change.before
     after: Any = change.after
-    if isinstance(event, PublishedEvent):
+    if isinstance(event, PublishedEvent | ReleaseEvent):
         kind, subject_id = after.TOPIC, after.subject_id
-        touches_record = event.touches_record() and has_record(before, after)
+        touches_record = (
+            isinstance(event, PublishedEvent) and event.touches_record() and has_record(before, after)
+        )
         changes = changes_between(before, after)
     elif isinstance(event, AccountEvent):
         kind, subject_id, touches_record = "account", None, False

@@ -7,7 +7,7 @@ from typing import Any
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.utils import resolve_topic
 
-from aggregates.published import Published
+from aggregates.published import Owned
 from eventstore.streams.codec import Codec
 
 HERE = Path(__file__).parent
@@ -26,6 +26,7 @@ BEGINNINGS = (
     "comment.adopted.v1",
     "profile.created.v1",
     "profile.adopted.v1",
+    "release.created.v1",
 )
 """The topics that a life begins with."""
 
@@ -51,8 +52,8 @@ def decoded(topic: str) -> Any:
     return CODEC.decode(StoredEvent(str(kind_of(topic).create_id(subject_id)), version, topic, stored(topic)))
 
 
-def kind_of(topic: str) -> type[Published]:
-    kind: type[Published] = resolve_topic(topic.partition(".")[0])
+def kind_of(topic: str) -> type[Owned]:
+    kind: type[Owned] = resolve_topic(topic.partition(".")[0])
     return kind
 
 

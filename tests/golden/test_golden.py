@@ -9,6 +9,8 @@ from eventsourcing.utils import get_topic, resolve_topic
 
 from aggregates.published import event_classes
 from aggregates.published_events import PublishedEvent
+from aggregates.release import Release
+from aggregates.release_events import ReleaseEvent
 from aggregates.track import Track
 from eventstore.streams.codec import json_transcoder
 from outbox.tracks.record import RecordUrls
@@ -23,15 +25,16 @@ RECORD = "record it with `python -m tests.golden.record`"
 CURRENT = {CODEC.encode(event).topic: event for event in every_event()}
 
 
-def recorded(event: PublishedEvent) -> dict[str, object]:
+def recorded(event: PublishedEvent | ReleaseEvent) -> dict[str, object]:
     """What is stored of an event in its row's state."""
     of_the_row = {"originator_id", "originator_version"}
     return {name: value for name, value in vars(event).items() if name not in of_the_row}
 
 
-def test_every_event_class_of_every_kind_of_record_has_a_golden_event() -> None:
-    kinds = record_kinds(Settings(), RecordUrls("https://music.test"))
-    classes = {get_topic(each) for kind in kinds for each in event_classes(kind.aggregate)}
+def test_every_event_class_of_every_kind_has_a_golden_event() -> None:
+    of_records = record_kinds(Settings(), RecordUrls("https://music.test"))
+    kinds = [*(each.aggregate for each in of_records), Release]
+    classes = {get_topic(each) for kind in kinds for each in event_classes(kind)}
     assert classes <= set(topics()), RECORD
     assert classes == set(CURRENT), "tests.dsl.every_event must make one event of each class"
 

@@ -17,6 +17,7 @@ from aggregates.comment import Comment
 from aggregates.like import Like
 from aggregates.profile import Profile
 from aggregates.published import event_classes
+from aggregates.release import Release
 from aggregates.track import Track
 from aggregates.track_list import TrackList
 from api.auth.authentication import ServicesDep, SignedIn
@@ -45,7 +46,7 @@ router = APIRouter(tags=["history"], route_class=StrictRoute)
 TYPES: Final = tuple(
     dict.fromkeys(
         each.__name__
-        for kind in (Track, Like, Comment, Profile, TrackList, Account)
+        for kind in (Track, Like, Comment, Profile, TrackList, Release, Account)
         for each in event_classes(kind)
     )
 )

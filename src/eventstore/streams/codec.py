@@ -1,6 +1,5 @@
 """Events as the log stores them, and back."""
 
-from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -9,7 +8,7 @@ import msgspec
 from eventsourcing.persistence import DatetimeAsISO, JSONTranscoder, Mapper, StoredEvent, Transcoding
 from eventsourcing.utils import resolve_topic
 
-from aggregates.values import Artwork, Audio, BlobRef, Feature, ListItem, SupportGate
+from aggregates.values import Artwork, Audio, BlobRef, Feature, ListItem, ReleaseFile, SupportGate
 from eventstore.change import Event
 
 
@@ -21,7 +20,7 @@ class ValueAsDict(Transcoding):
         self.name = name
 
     def encode(self, obj: Any) -> dict[str, Any]:
-        return asdict(obj)
+        return dict(vars(obj))  # the values in it have transcodings of their own
 
     def decode(self, data: dict[str, Any]) -> Any:
         return self.type(**data)
@@ -35,6 +34,7 @@ TRANSCODINGS: Final = (
     ValueAsDict(SupportGate, "support_gate"),
     ValueAsDict(BlobRef, "blob_ref"),
     ValueAsDict(ListItem, "list_item"),
+    ValueAsDict(ReleaseFile, "release_file"),
 )
 """Their names are stored data."""
 

@@ -19,7 +19,16 @@ from eventsourcing.domain import Aggregate
 from eventsourcing.utils import get_topic, resolve_topic
 
 import aggregates
-from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, ListItem, SupportGate
+from aggregates.values import (
+    Artwork,
+    Audio,
+    BlobRef,
+    Downloads,
+    Feature,
+    ListItem,
+    ReleaseFile,
+    SupportGate,
+)
 from eventstore.change import Change
 from eventstore.prepared import Prepared
 from eventstore.projection import Into, ProjectedTable, write_rows
@@ -116,6 +125,7 @@ _TYPES: Final[dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
     datetime: (datetime.isoformat, datetime.fromisoformat),
     tuple: (list, tuple),
     Downloads: (str, Downloads),
+    ReleaseFile: (vars, lambda fields: ReleaseFile(**fields)),
     **{
         each: (vars, partial(msgspec.convert, type=each))
         for each in (Artwork, Audio, BlobRef, Feature, ListItem, SupportGate)

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from eventsourcing.domain import Aggregate
 
 from aggregates.account import Account
-from aggregates.published import Published
+from aggregates.published import Owned
 from eventstore.append import lock_log
 from eventstore.change import Change, RecordedEvent
 from eventstore.errors import NestedUnitError
@@ -231,7 +231,7 @@ def _subjects_of(
     for change in changes:
         if table.about == stored_event.c.position.key:
             yield change.position
-        elif isinstance(change.after, Published):
+        elif isinstance(change.after, Owned):
             yield change.after.subject_id
         elif isinstance(change.event, Account.Left) and (did := table.scratch.c.get("did")) is not None:
             yield from connection.scalars(sa.select(about).where(did == change.did))
