@@ -108,6 +108,11 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     application.VersionMismatchError: Reply(412, "version_mismatch", ("version",)),
     application.VersionRequiredError: Reply(428, "version_required"),
     application.ListNotFoundError: Reply(404, "list_not_found"),
+    application.ReleaseNotFoundError: Reply(404, "not_found"),
+    track.NotADraftError: Reply(409, "bad_state"),
+    application.NotReadyToPublishError: Reply(409, "not_ready_to_publish", ("files",)),
+    application.LimitReachedError: Reply(409, "limit_reached", ("limit",)),
+    application.UploadRefusedError: Reply(400, "invalid_media", ("reason",)),
     application.NotInAlbumsError: Reply(400, "not_in_albums"),
     application.RecordNotReadError: Reply(409, "record_not_read"),
     application.TitleTakenError: Reply(409, "title_taken", ("album_id",)),
@@ -147,6 +152,8 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     storage.InvalidMediaError: Reply(400, "invalid_media", kept=_NOTHING),
     storage.UnsupportedMediaError: Reply(415, "unsupported_media", kept=_NOTHING),
     storage.TooLargeError: Reply(413, "too_large", ("limit",), kept=_NOTHING),
+    storage.UploadNotFoundError: Reply(404, "not_found"),
+    storage.OffsetMismatchError: Reply(409, "mismatching_upload_offset", ("offset",)),
     storage.MediaGoneError: Reply(409, "bytes_expired"),
     storage.TakenDownError: Reply(409, "taken_down", kept=_NOTHING),
     storage.BytesMissingError: Reply(
@@ -250,7 +257,9 @@ def response_to(error: Exception) -> Response:
     """Return the response. That to an internal error reveals nothing of the cause."""
     reply = reply_for(error)
     retry_after = getattr(error, "retry_after", reply.retry_after)
-    headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
+    headers = dict(getattr(error, "headers", {}))
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
     if reply.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="mastertape"'
     return AsciiJsonResponse(body_of(error), status_code=reply.status, headers=headers)

@@ -3,6 +3,7 @@
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Response
@@ -40,6 +41,8 @@ class AsciiJsonResponse(JSONResponse):
 
 
 def response_of(answer: CommandResult, headers: Mapping[str, str] | None = None) -> Response:
+    if answer.status == HTTPStatus.NO_CONTENT:
+        return Response(status_code=answer.status, headers=answer.headers)
     return AsciiJsonResponse(
         answer.body, status_code=answer.status, headers={**answer.headers, **(headers or {})}
     )

@@ -13,7 +13,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from aggregates.published import Published, Subject
+from aggregates.published import Owned, Subject
+from aggregates.release import Release
 from aggregates.track_list import TrackList
 from application.subjects import owner_of, require_staying
 from eventstore.change import Envelope, Via
@@ -37,6 +38,7 @@ from outbox.operations import account_deletion as removals
 from projections.lists import live_lists
 from projections.media_references import cids_of
 from projections.reactions import REACTION, outsider_reaction, reaction, track_count
+from projections.releases import live_releases
 from projections.tracks.queries import image_urls_of
 from replay import exports
 from replay.adoption import adopt
@@ -44,6 +46,7 @@ from replay.repair.jobs import repair
 from storage.derived.renditions import end_grace_of_renditions
 from storage.media import end_grace_now, end_grace_period
 from storage.public.copies import Action
+from storage.staged_uploads import delete_uploads
 
 
 def request_adoption(log: EventLog, did: str, envelope: Envelope) -> None:
@@ -92,11 +95,11 @@ def request_deletion(log: EventLog, did: str, envelope: Envelope, *, credential_
 
 
 def delete_subjects(log: EventLog, did: str, envelope: Envelope) -> None:
-    """Delete all that is live and has a record, a few in a unit; after a crash, `continue_deletion` deletes the rest."""
+    """Delete all that is live, a few in a unit; after a crash, `continue_deletion` deletes the rest."""
 
     def delete_some(unit: UnitOfWork) -> None:
         some = _live_subjects(unit.connection, did, at_most=SUBJECTS_IN_A_UNIT)
-        deleted: list[Published] = unit.load_all(Published, [each.stream_id for each in some])
+        deleted: list[Owned] = unit.load_all(Owned, [each.stream_id for each in some])
         for subject in deleted:
             subject.delete(at=unit.now)
         unit.save(*deleted)
@@ -111,9 +114,10 @@ def delete_subjects(log: EventLog, did: str, envelope: Envelope) -> None:
 
 
 def _live_subjects(connection: sa.Connection, did: str, *, at_most: int) -> list[Subject]:
-    """Return some of what is not deleted: with a record, and lists without one."""
+    """Return some of what is not deleted: with a record, and lists and releases, which have none."""
     found = removals.live_subjects(connection, did, at_most=at_most)
-    return found or TrackList.subjects(live_lists(connection, did, at_most=at_most))
+    found = found or TrackList.subjects(live_lists(connection, did, at_most=at_most))
+    return found or Release.subjects(live_releases(connection, did, at_most=at_most))
 
 
 async def continue_deletion(
@@ -188,6 +192,7 @@ def _forget_elsewhere(database: Database, did: str, since: datetime) -> None:
         cids = [*cids_of(connection, did), *exports.cids_of(connection, did)]
         sources = [*cids, *image_urls_of(connection, did)]
         end_grace_period(connection, cids, since)
+        end_grace_period(connection, delete_uploads(connection, did), since)
         end_grace_of_renditions(connection, sources, since)
         connection.execute(sa.delete(peer_track).where(peer_track.c.did == did))
         forget_samples(connection, did)

@@ -33,6 +33,32 @@ class ListNotFoundError(ApplicationError):
     """There is no such list, or it is deleted: its owner may undelete it."""
 
 
+class ReleaseNotFoundError(ApplicationError):
+    """There is no such release, or it ended."""
+
+
+@dataclass(eq=False)
+class LimitReachedError(ApplicationError):
+    """There may be at most {limit} {what}. Nothing was changed; finish or remove one of them."""
+
+    limit: int
+    what: str
+
+
+@dataclass(eq=False)
+class UploadRefusedError(ApplicationError):
+    """The file can be no track: {reason}. Remove it, and upload another one."""
+
+    reason: str
+
+
+@dataclass(eq=False)
+class NotReadyToPublishError(ApplicationError):
+    """Files of the release are not whole or are refused, or it has none. Nothing was changed; finish or remove them."""
+
+    files: list[dict[str, str | None]]
+
+
 class VersionRequiredError(ApplicationError):
     """The order of a list is decided on a version of it: send that in If-Match. Nothing was changed."""
 

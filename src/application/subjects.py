@@ -1,4 +1,4 @@
-"""Finds what a request is about, a track or another subject with a record: as it is or was, for its owner or a reader."""
+"""Finds what a request is about, a track or another subject: as it is or was, for its owner or a reader."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from aggregates.comment import Comment
 from aggregates.like import Like
 from aggregates.profile import Profile
-from aggregates.published import Published, Subject
+from aggregates.published import Owned, Published, Subject
+from aggregates.release import Release
 from aggregates.track import Track
 from aggregates.track_list import TrackList
 from aggregates.values import tid_of
@@ -23,6 +24,7 @@ from application.errors import (
     ListNotFoundError,
     NotOwnerError,
     ProfileNotFoundError,
+    ReleaseNotFoundError,
     TrackNotFoundError,
     VersionMismatchError,
     VersionNotFoundError,
@@ -40,7 +42,9 @@ from outbox.mirror.namespace_moves import is_taken
 from outbox.pds.client import RecordKey
 from projections.history import changes_between
 
+S = TypeVar("S", bound=Owned)
 A = TypeVar("A", bound=Published)
+"""For what is about subjects with a record alone."""
 
 NOT_FOUND: Final[dict[str, type[ApplicationError]]] = {
     Track.TOPIC: TrackNotFoundError,
@@ -48,14 +52,15 @@ NOT_FOUND: Final[dict[str, type[ApplicationError]]] = {
     Comment.TOPIC: CommentNotFoundError,
     Profile.TOPIC: ProfileNotFoundError,
     TrackList.TOPIC: ListNotFoundError,
+    Release.TOPIC: ReleaseNotFoundError,
 }
 
 
 @dataclass(frozen=True)
-class On(Generic[A]):
+class On(Generic[S]):
     """Which subject, and the versions of it that the caller decided on; None where any will do."""
 
-    aggregate: type[A]
+    aggregate: type[S]
     id: int
     versions: frozenset[int] | None = None
 
@@ -72,11 +77,11 @@ class On(Generic[A]):
     def subject(self) -> Subject:
         return Subject(self.kind, self.id)
 
-    def names(self, state: A) -> bool:  # noqa: ARG002
+    def names(self, state: S) -> bool:  # noqa: ARG002
         """Whether a subject with this id is what the request is about."""
         return True
 
-    def refused(self, found: A | None) -> ApplicationError:
+    def refused(self, found: S | None) -> ApplicationError:
         """Return why an account gets nothing of what was found: it may not know of another's that is deleted or taken down."""
         is_shown = found is not None and found.is_public
         return NotOwnerError(kind=self.word) if is_shown else NOT_FOUND[self.kind]()
@@ -91,28 +96,28 @@ class On(Generic[A]):
             and self.is_of(state)
         )
 
-    def is_of(self, state: Published) -> bool:
+    def is_of(self, state: Owned) -> bool:
         """Whether the command was decided on this state."""
         return self.versions is None or state.visible_version in self.versions
 
-    def require_version(self, state: A) -> None:
+    def require_version(self, state: S) -> None:
         """Raise VersionMismatchError if the command was decided on another version."""
         if not self.is_of(state):
             raise VersionMismatchError(state.visible_version, kind=self.word)
 
 
-class ChangeOn(On[A]):
+class ChangeOn(On[S]):
     """A change of a subject, as its owner or an operator decided it."""
 
     @abstractmethod
-    def make(self, subject: A, at: datetime) -> None:
+    def make(self, subject: S, at: datetime) -> None:
         """Have the subject changed; what is so already makes no event."""
 
 
-def find(log: EventLog, connection: sa.Connection, on: On[A]) -> A | None:
+def find(log: EventLog, connection: sa.Connection, on: On[S]) -> S | None:
     """Return the subject as it is, whichever account has it, a deleted one too."""
 
-    def read(bucket: int) -> list[A]:
+    def read(bucket: int) -> list[S]:
         latest = log.latest(bucket, on.subject.stream_id, lambda query: query.start(connection).all())
         found = None if latest is None else of_class(on.aggregate, latest.state)
         return [found] if found is not None and on.names(found) else []
@@ -121,8 +126,8 @@ def find(log: EventLog, connection: sa.Connection, on: On[A]) -> A | None:
 
 
 def require_owned(
-    log: EventLog, connection: sa.Connection, did: str, on: On[A], *, deleted_too: bool = False
-) -> A:
+    log: EventLog, connection: sa.Connection, did: str, on: On[S], *, deleted_too: bool = False
+) -> S:
     """Return the account's subject; raises that there is none before NotOwnerError, also for another's deleted or taken-down one."""
     found = find(log, connection, on)
     if found is not None and found.did == did and (deleted_too or found.deleted_at is None):
@@ -130,7 +135,7 @@ def require_owned(
     raise on.refused(found)
 
 
-def load_owned(unit: UnitOfWork, on: On[A], *, deleted_too: bool = False) -> A:
+def load_owned(unit: UnitOfWork, on: On[S], *, deleted_too: bool = False) -> S:
     """Load the subject for a command of its owner; raises as `require_owned`, and VersionMismatchError."""
     try:
         found = unit.load(on.aggregate, on.subject.stream_id)
@@ -144,7 +149,7 @@ def load_owned(unit: UnitOfWork, on: On[A], *, deleted_too: bool = False) -> A:
     return found
 
 
-def require_reader(log: EventLog, connection: sa.Connection, principal: Principal, on: On[A]) -> A:
+def require_reader(log: EventLog, connection: sa.Connection, principal: Principal, on: On[S]) -> S:
     """Return the subject, even a deleted one, for its owner or an operator; raises as `require_owned` for others."""
     found = find(log, connection, on)
     if found is not None and (found.did == principal.did or principal.operator):
@@ -183,7 +188,7 @@ def utc_text(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def past_of(log: EventLog, connection: sa.Connection, did: str, on: On[A], when: int | datetime) -> A:
+def past_of(log: EventLog, connection: sa.Connection, did: str, on: On[S], when: int | datetime) -> S:
     """Return the account's subject after the event of this version, or as it was at a time; raises VersionNotFoundError."""
     event, stream = stored_event.c, on.subject.stream_id
     version: int | None = when if isinstance(when, int) else None
@@ -202,7 +207,7 @@ def past_of(log: EventLog, connection: sa.Connection, did: str, on: On[A], when:
 
 
 def changes_between_versions(
-    log: EventLog, connection: sa.Connection, did: str, on: On[A], versions: tuple[int, int]
+    log: EventLog, connection: sa.Connection, did: str, on: On[S], versions: tuple[int, int]
 ) -> list[dict[str, Any]]:
     """List the fields that differ between two versions; version 0 is before the subject was there."""
     before, after = (

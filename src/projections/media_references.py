@@ -1,4 +1,4 @@
-"""`media_references`: the bytes (CIDs) that each track, list or profile names, and since when it no longer does; the sweep reads it.
+"""`media_references`: the bytes (CIDs) that each track, list, profile or release names, and since when it no longer does; the sweep reads it.
 
 The bytes of a deleted account are released without a grace period.
 """
@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from aggregates.account import Account
 from aggregates.profile import Profile
-from aggregates.published import Published
+from aggregates.published import Owned
+from aggregates.release import Release
 from aggregates.track import Track, media_cids
 from aggregates.track_list import TrackList
 from eventstore.change import Change, changes_of
@@ -26,7 +27,7 @@ LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 media_references = sa.Table(
     "media_references",
     metadata,
-    sa.Column("track_id", Position, primary_key=True, autoincrement=False),  # or that of a list or a profile
+    sa.Column("track_id", Position, primary_key=True, autoincrement=False),  # or that of another kind
     sa.Column("cid", sa.Text, primary_key=True),
     *account_columns(),
     sa.Column("released_at", UtcDateTime),
@@ -35,7 +36,7 @@ media_references = sa.Table(
 
 
 class MediaReferences:
-    """Which bytes each track and list names, or once did."""
+    """Which bytes each subject names, or once did."""
 
     name = "media_references"
     tables = (ProjectedTable(media_references),)
@@ -55,7 +56,7 @@ class MediaReferences:
 
     def _write(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         latest: dict[tuple[int, str], dict[str, Any]] = {}
-        for change, before, subject in changes_of(Published, changes):
+        for change, before, subject in changes_of(Owned, changes):
             named = _live_cids(subject)
             for cid in _live_cids(before) ^ named:
                 latest[subject.subject_id, cid] = {
@@ -90,9 +91,11 @@ def was_named_by(connection: sa.Connection, did: str, cid: str) -> bool:
     return bool(connection.scalar(sa.select(sa.exists().where(column.did == did, column.cid == cid))))
 
 
-def _live_cids(subject: Published | None) -> frozenset[str]:
+def _live_cids(subject: Owned | None) -> frozenset[str]:
     if subject is None or subject.deleted_at is not None:
         return frozenset()
+    if isinstance(subject, Release):
+        return subject.cids
     if isinstance(subject, TrackList | Profile):
         image = subject.avatar if isinstance(subject, Profile) else subject.artwork
         return frozenset(image.cids if image is not None else ())

@@ -26,6 +26,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from aggregates.release import Release
+from aggregates.track_list import TrackList
 from eventstore.append import lock_log
 from eventstore.database import Database
 from eventstore.event_log import EventLog
@@ -349,8 +351,16 @@ def _continue_ids(connection: sa.Connection, boundary: int | None) -> None:
     first = boundary or (newest + 1) * BUCKETS
     older = sa.select(subject, sa.func.min(did)).where(subject < first).group_by(subject)
     enter_older_ids(connection, first, older)
-    if issued := max(max(newest, outside) // BUCKETS, first // BUCKETS - 1, peers):
+    unwritten = max(_ids_without_record(connection), default=0)
+    if issued := max(max(newest, outside, unwritten) // BUCKETS, first // BUCKETS - 1, peers):
         issue_only_above(connection, issued)
+
+
+def _ids_without_record(connection: sa.Connection) -> Iterator[int]:
+    """Yield the ids of releases and lists, which may never have had a record."""
+    for kind in (Release, TrackList):
+        begun = sa.select(stored_event.c.state).where(stored_event.c.topic == kind.Created.TOPIC)
+        yield from (json.loads(state)[f"{kind.TOPIC}_id"] for state in connection.scalars(begun))
 
 
 def _set_sequences(connection: sa.Connection) -> None:

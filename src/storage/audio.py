@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable
-from typing import BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 from tinytag import TinyTag
 
-from aggregates.values import Audio
+from aggregates.values import TITLE_BYTES, Audio
+from eventstore.untrusted import clean
 from storage.errors import InvalidMediaError, RefusedMediaError, UnsupportedMediaError
 from storage.formats import mp3, mp4, ogg, webm
 from storage.formats.bounded import BoundedReader
@@ -56,6 +57,8 @@ _DURATIONS: Final[dict[str, Callable[[BoundedReader], float | None]]] = {
 }
 _FLAC_FRAMES: Final = (b"\xff\xf8", b"\xff\xf9")
 _HEAD_BYTES: Final = 16
+_YEAR: Final = re.compile("[0-9]{4}")
+MAX_TRACK_NUMBER: Final = 9999
 _MIN_HEADER_BYTES: Final = 44  # of a WAV file; AIFF takes more
 # No supported codec goes below this, even for silence: a lower rate means that the header claims too much.
 _MIN_BITS_PER_SECOND: Final = 32
@@ -76,6 +79,28 @@ def read_audio(staged: Staged) -> Audio:
             raise InvalidMediaError(str(exc) or type(exc).__name__) from exc
     duration = None if seconds is None else round(seconds)
     return Audio(staged.cid, staged.size, MIME[kind], kind, duration)
+
+
+def read_tags(staged: Staged, kind: str) -> tuple[dict[str, Any], bytes | None]:
+    """Return what the tags of a file say that `read_audio` has described, and the cover; what cannot be read says nothing."""
+    with staged.open() as file:
+        try:
+            reader = cast("BinaryIO", BoundedReader(file))
+            found = TinyTag.get(filename=f"sound.{kind}", file_obj=reader, duration=False, image=True)
+        except Exception:  # noqa: BLE001 - a hostile file may make a parser raise anything
+            found = TinyTag()
+    number, year, cover = found.track, _YEAR.match(found.year or ""), found.images.any
+    said = {
+        **{name: _tag_text(getattr(found, name)) for name in ("title", "artist", "album")},
+        "number": number if number and 0 < number <= MAX_TRACK_NUMBER else None,
+        "year": int(year[0]) if year else None,
+    }
+    return said, cover.data if cover is not None else None
+
+
+def _tag_text(text: str | None) -> str | None:
+    """Return a text that a record can hold: what is too long is cut."""
+    return clean((text or "").strip()).encode()[:TITLE_BYTES].decode(errors="ignore") or None
 
 
 def _kind(file: BoundedReader) -> str:

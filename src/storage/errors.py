@@ -38,6 +38,19 @@ class TooLargeError(RefusedMediaError):
         self.limit = limit
 
 
+class UploadNotFoundError(StorageError):
+    """There is no such upload, or it ended after 24 hours. Begin another one."""
+
+
+class OffsetMismatchError(StorageError):
+    """The upload goes on at another offset, that of Upload-Offset: it has the bytes before it. Nothing was changed."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__()
+        self.offset = offset
+        self.headers = {"Upload-Offset": str(offset), "Upload-Complete": "?0"}
+
+
 class TakenDownError(RefusedMediaError):
     """An operator of this service has taken these bytes down."""
 

@@ -13,6 +13,7 @@ from application.errors import SupportersUnreachableError
 from application.lists.liked import liked_list_kind
 from application.lists.texts import album_texts_kind
 from application.reactions import reaction_kind
+from application.releases.publishing import Publishing
 from eventstore.coordination.threads import Threads
 from eventstore.idempotency import idempotency
 from eventstore.jobs.worker import Worker
@@ -123,7 +124,9 @@ class World(HasRows):
         self.repairs = Worker(self.database, [repairs.kind()], owner="test", lease=timedelta(seconds=60))
         threads = Threads("carriers", 1)
         lists = [each(self.log, threads) for each in (liked_list_kind, album_texts_kind)]
-        carriers = [reaction_kind(self.log, threads), *lists, *references_kinds(self.log, threads)]
+        parts, log = self.made, self.log
+        releases = Publishing(log, parts.accounts, parts.kinds, parts.media, parts.publisher, threads)
+        carriers = [reaction_kind(log, threads), *lists, *references_kinds(log, threads), releases.kind()]
         self.carriers = Worker(self.database, carriers, owner="test", lease=timedelta(seconds=60))
         self.app = app_of(self.services)
 
@@ -166,7 +169,7 @@ class World(HasRows):
         return asyncio.run(self.relay.run_once())
 
     def carry(self):
-        """Have tracks show the likes and comments that were made or taken back, and lists follow likes and tracks."""
+        """Have tracks show the likes and comments that were made or taken back, lists follow likes and tracks, and releases published."""
         return asyncio.run(self.carriers.run_once())
 
     def repair(self):
@@ -203,8 +206,11 @@ def upload(client, person, *, title="Song", seed=1, image=None, **fields):
 
 
 def upload_with_all(client, person, **fields):
-    """Upload a track that its artist likes and comments on, save a profile, and make an album and a playlist without it: the answer has the ids of all."""
-    track, bodies = upload(client, person, **fields), {"album": {"title": "A"}, "playlist": {"name": "A"}}
+    """Upload a track that its artist likes and comments on, save a profile, and make an album, a playlist and a release without it: the answer has the ids of all."""
+    track, bodies = (
+        upload(client, person, **fields),
+        {"album": {"title": "A"}, "playlist": {"name": "A"}, "release": {}},
+    )
     made = {
         kind: client.post(f"/{kind}s", json=body, headers=person.headers) for kind, body in bodies.items()
     }
@@ -221,7 +227,16 @@ def upload_with_all(client, person, **fields):
 
 def ids_of(track):
     """The names in paths of what `upload_with_all` has made."""
-    names = ("like_id", "comment_id", "profile_id", "album_id", "playlist_id", "album_uuid", "rkey")
+    names = (
+        "like_id",
+        "comment_id",
+        "profile_id",
+        "album_id",
+        "playlist_id",
+        "release_id",
+        "album_uuid",
+        "rkey",
+    )
     return {"track_id": track["id"], **{name: track[name] for name in names}}
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 PACKAGE = "generated_mastertape"
 CONFIG = """\
-content_type_overrides: {application/x-ndjson: application/octet-stream}
+content_type_overrides: {application/x-ndjson: application/octet-stream, application/partial-upload: application/octet-stream}
 post_hooks: []
 """
-"""Lines of JSON are bytes to the generator; what it makes need not be formatted here."""
+"""Lines of JSON and parts of files are bytes to the generator; what it makes need not be formatted here."""
 ACTIONS = {
     "undelete": "tracks.undelete_tracks_track_id_undelete_post",
     "restore-record": "records.restore_tracks_track_id_restore_record_post",

@@ -209,6 +209,18 @@ def test_new_ids_are_larger_than_those_of_an_imported_log_that_no_peer_numbered(
     log.database.close()
 
 
+@pytest.mark.parametrize(("path", "fields"), [("/releases", {}), ("/playlists", {"visibility": "private"})])
+def test_new_ids_are_larger_than_those_of_what_never_had_a_record(world, elsewhere, tmp_path, path, fields):
+    with TestClient(world.app) as client:
+        alice = world.sign_in("alice")
+        body = {"name": "P", **fields} if fields else {}
+        made = client.post(path, json=body, headers=alice.headers).json()
+    moved = imported(world, elsewhere, exported(world, tmp_path / "dump"))
+    with moved.database.write() as connection:
+        assert next_subject_id(connection, did_of("bob")) // BUCKETS > made["id"] // BUCKETS
+    moved.database.close()
+
+
 def _positions(database):
     with database.read() as connection:
         return connection.scalars(select(stored_event.c.position)).all()

@@ -78,11 +78,12 @@ STRICT_TRANSPORT: Final = "max-age=31536000"
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ALLOWED_HEADERS: Final = (
     "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "If-Range", "Last-Event-ID",
-    "Prefer", "Range", "X-Request-Id",
+    "Prefer", "Range", "X-Request-Id", "Content-Disposition", "Upload-Complete", "Upload-Draft-Interop-Version", "Upload-Length",
+    "Upload-Offset",
 )  # fmt: skip
 EXPOSED_HEADERS: Final = (
     "ETag", "Location", "X-Request-Id", "Retry-After", "Preference-Applied", "Content-Range",
-    "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
+    "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Upload-Complete", "Upload-Length", "Upload-Limit", "Upload-Offset",
 )  # fmt: skip
 
 FIELDS_BYTES: Final = 1024 * 1024

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from fastapi import Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from aggregates.published import Published, Subject
+from aggregates.published import Owned, Subject
 from aggregates.values import Audio
 from api.auth.authentication import refuse_ended, refused_if_ended, remembered_writer
 from api.json_response import response_of
@@ -30,7 +30,7 @@ from api.requests.parameters import versions_of, wait_of
 from api.responses.reader import SubjectReader
 from api.services import Services
 from application.errors import LeavingError
-from application.subjects import A, On, require_owned, require_staying
+from application.subjects import On, S, require_owned, require_staying
 from eventstore.coordination.commit_signals import awaited
 from eventstore.event_log import EventLog
 from eventstore.idempotency import CommandResult, KeyLock, StoredResult
@@ -41,7 +41,7 @@ from identity.accounts.credentials import IS_USABLE, Principal
 from identity.errors import CredentialExpiredError
 from storage.media import Reserved
 
-UseCase = Callable[[UnitOfWork], Published]
+UseCase = Callable[[UnitOfWork], Owned]
 """Runs a command in a unit of work; returns what it is about."""
 Respond = Callable[[SubjectReader, Subject], CommandResult]
 """Builds the result from the state of what the command is about."""
@@ -192,7 +192,7 @@ class CommandRequest(IdempotentRequest):
         self.versions: Final = versions_of(request.headers.get("if-match"))
         self.preferred_wait_seconds: Final = wait_of(request.headers.getlist("prefer"))
 
-    def on(self, aggregate: type[A], subject_id: int) -> On[A]:
+    def on(self, aggregate: type[S], subject_id: int) -> On[S]:
         return On(aggregate, subject_id, self.versions)
 
     @asynccontextmanager

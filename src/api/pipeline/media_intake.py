@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, ParamSpec
+from pathlib import Path
+from typing import Any, Final, ParamSpec
 
 from starlette.concurrency import run_in_threadpool
 
@@ -11,14 +12,15 @@ from api.services import MediaThreads
 from eventstore.coordination.threads import Turns
 from eventstore.unit_of_work import UnitOfWork
 from storage.artwork import PreparedArtwork, read_artwork
-from storage.audio import read_audio
+from storage.audio import read_audio, read_tags
 from storage.derived.renditions import keep_artwork
 from storage.errors import StoreUnavailableError
 from storage.media import Media
 from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
-from storage.store import store_seconds
-from storage.upload import Staged
+from storage.staged_uploads import Upload, append_part, received_bytes
+from storage.store import in_time, store_seconds
+from storage.upload import Staged, staged_copy
 
 P = ParamSpec("P")
 
@@ -41,7 +43,20 @@ class MediaIntake:
     async def read_audio(self, staged: Staged) -> Audio:
         return await self._threads.writes.run(read_audio, staged)
 
-    async def read_artwork(self, did: str, staged: Staged) -> PreparedArtwork:
+    async def read_tags(self, staged: Staged, audio: Audio) -> tuple[dict[str, Any], bytes | None]:
+        return await self._threads.writes.run(read_tags, staged, audio.file_type)
+
+    async def whole(self, upload: Upload, folder: Path) -> Staged:
+        """Put the parts of an upload together in a file, which the caller has to close."""
+        parts, size = received_bytes(self._media, upload), upload.received
+        return await in_time(self._threads.writes, size, staged_copy, parts, folder, size)
+
+    async def keep_part(self, upload: Upload, offset: int, staged: Staged) -> Upload:
+        return await in_time(
+            self._threads.writes, staged.size, append_part, self._media, upload, offset, staged
+        )
+
+    async def read_artwork(self, did: str, staged: bytes | Staged) -> PreparedArtwork:
         async with self._images.of(did):
             return await self._threads.images.run(read_artwork, staged)
 

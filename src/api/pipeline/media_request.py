@@ -187,17 +187,17 @@ class MediaRequest:
 
     async def play(self, cid: str, extension: str | None = None) -> Response:
         view = await self.audible(cid, extension)
-        return await self._bytes(cid, view.audio.mime, FIVE_MINUTES if _is_open(view) else PRIVATE)
+        return await self.send(cid, view.audio.mime, FIVE_MINUTES if _is_open(view) else PRIVATE)
 
     async def play_past(self, track_id: int, wanted: Listening) -> Response:
         """Return audio that the track has or had, for those who may listen to its past; no cache keeps it."""
         then = await self._past(track_id, wanted, wanted.key)
-        return await self._bytes(then.audio.cid, then.audio.mime, NEVER)
+        return await self.send(then.audio.cid, then.audio.mime, NEVER)
 
     async def download(self, cid: str, extension: str | None = None) -> Response:
         views = await self._with_audio(cid, extension)
         view = await admit(self.caller, views, self.services.supporters, is_download=True)
-        response = await self._bytes(cid, view.audio.mime, PRIVATE)
+        response = await self.send(cid, view.audio.mime, PRIVATE)
         name = f"{view.artist} - {view.title}.{view.audio.file_type}"
         response.headers["Content-Disposition"] = attachment(name)
         return response
@@ -213,10 +213,10 @@ class MediaRequest:
             raise MediaNotFoundError
         is_public = any(is_public for _, is_public in found)
         if size is None:
-            return await self._bytes(cid, mime, IMMUTABLE if is_public else PRIVATE)
+            return await self.send(cid, mime, IMMUTABLE if is_public else PRIVATE)
         if rendition := await run_in_threadpool(self._rendition, cid, size):
-            return await self._bytes(rendition, RENDITION_MIME, IMMUTABLE if is_public else PRIVATE)
-        return await self._bytes(cid, mime, FIVE_MINUTES if is_public else PRIVATE)
+            return await self.send(rendition, RENDITION_MIME, IMMUTABLE if is_public else PRIVATE)
+        return await self.send(cid, mime, FIVE_MINUTES if is_public else PRIVATE)
 
     async def show_of_track(self, track_id: int, size: int | None) -> Response:
         """Return the cover that the track has now, even one that is elsewhere; raises ArtworkNotFoundError or MediaNotFoundError."""
@@ -224,11 +224,11 @@ class MediaRequest:
         if not may_have_bytes(self.caller, view):
             raise MediaNotFoundError
         cid, mime = await self._cover(view, size)
-        return await self._bytes(cid, mime, FIVE_MINUTES if view.taken_down_at is None else PRIVATE)
+        return await self.send(cid, mime, FIVE_MINUTES if view.taken_down_at is None else PRIVATE)
 
     async def show_past(self, track_id: int, wanted: AsOf, size: int | None) -> Response:
         """Return the cover that the track has or had, for those who may read its past; no cache keeps it."""
-        return await self._bytes(*await self._cover(await self._past(track_id, wanted), size), NEVER)
+        return await self.send(*await self._cover(await self._past(track_id, wanted), size), NEVER)
 
     async def keeps_past_cover(self, track_id: int, wanted: AsOf, size: int) -> bool:
         """Whether `show_past` would show the cover of then."""
@@ -322,7 +322,7 @@ class MediaRequest:
         did = self.caller.did if self.caller is not None else None
         return found + [(cover, public) for cover, owner, public in others if public or owner == did]
 
-    async def _bytes(self, cid: str, mime: str, caching: str) -> Response:
+    async def send(self, cid: str, mime: str, caching: str) -> Response:
         found = await run_in_threadpool(self.services.media.find, cid)
         if found is None:
             raise MediaNotFoundError

@@ -59,12 +59,14 @@ async def look(services: Services, place: Place[Any], *, in_old_alone: bool = Fa
     return OnPds.ABSENT
 
 
-async def blob_limit(services: Services, place: Place[Any]) -> int | None:
+async def blob_limit(
+    services: Services, did: str, host: str | None, timeout_seconds: float = READ_TIMEOUT_SECONDS
+) -> int | None:
     """Return the largest blob in bytes that the PDS accepts; None if it names none."""
-    if place.host is None:
+    if host is None:
         return None
     try:
-        async with asyncio.timeout(READ_TIMEOUT_SECONDS), services.pds_checks.of(place.subject.did):
-            return await services.pds.blob_limit(place.host)
+        async with asyncio.timeout(timeout_seconds), services.pds_checks.of(did):
+            return await services.pds.blob_limit(host)
     except TimeoutError:
         return None

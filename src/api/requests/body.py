@@ -44,6 +44,8 @@ class Body:
     fields: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Staged] = field(default_factory=dict)
     is_form: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Of files, as their client calls them."""
 
     def digest(self, query: str) -> str:
         """Return a hash of the content, independent of how the parts were framed, and of the URL's query."""
@@ -72,8 +74,8 @@ def fields_as(model: type[M], body: Body) -> M:
         return model.model_validate(fields, context=body.is_form)
     except ValidationError as error:
         first = error.errors()[0]
-    field = str(first["loc"][0])
-    if first["type"] == "missing":
+    field, *inside = map(str, first["loc"])
+    if first["type"] == "missing" and not inside:
         raise MissingPartError(field)
     raise InvalidFieldError(field, rule_of(first["msg"]))
 
@@ -90,6 +92,7 @@ class MultipartReader(ExitStack):
         super().__init__()
         self.fields: dict[str, str] = {}
         self.staged: dict[str, Staged] = {}
+        self.names: dict[str, str] = {}
         self._folder = folder
         self._files = files
         self._known = known
@@ -182,6 +185,7 @@ class MultipartReader(ExitStack):
             self.fields[self._name] = _decoded(self._text, self._name)
         else:
             self.staged[self._name] = staged
+            self.names[self._name] = (self._filename or b"").decode(errors="replace")
 
     def _end(self) -> None:
         self._ended = True
@@ -196,6 +200,9 @@ def _decoded(value: bytes | bytearray, what: str) -> str:
 
 JSON: Final = "application/json"
 MULTIPART: Final = "multipart/form-data"
+PARTIAL_UPLOAD: Final = "application/partial-upload"
+PART: Final = "part"
+"""The file of an append."""
 URLENCODED: Final = "application/x-www-form-urlencoded"
 CHUNK_BYTES: Final = 256 * 1024
 
@@ -207,6 +214,14 @@ async def received_body(
     """Read the body; `files` names the expected file parts, each with its limit in bytes. Raises UnknownFieldError."""
     known = known_fields(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == PARTIAL_UPLOAD and PART in files:
+        allow(request, Most(files[PART], partial(TooLargeError, files[PART])))
+        with Staging(services.staging, files[PART]) as staging:
+            async for chunk in _gathered(request):
+                await services.media_threads.staging.run(staging.write, chunk)
+            with staging.finish() as staged:
+                yield Body(files={PART: staged})
+        return
     if kind != MULTIPART:
         body = await _small(request, kind)
         require_known_fields(body.fields, known)
@@ -222,7 +237,7 @@ async def received_body(
             await services.media_threads.staging.run(reader.feed, chunk)
         if not empty:
             reader.finish()
-        yield Body(reader.fields, reader.staged, is_form=True)
+        yield Body(reader.fields, reader.staged, is_form=True, names=reader.names)
 
 
 async def _gathered(request: Request) -> AsyncIterator[bytes]:

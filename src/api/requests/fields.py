@@ -105,6 +105,13 @@ Gate = Annotated[
     WithJsonSchema({"type": ["object", "null"], "properties": {"type": GATE_TYPE}}),
 ]
 Title = Annotated[str, AfterValidator(checked_title), Field(description=f"1 to {TITLE_BYTES} bytes")]
+Description = Annotated[
+    str | None,
+    AfterValidator(checked_description),
+    Field(description=f"at most {DESCRIPTION_BYTES} bytes; empty clears"),
+]
+OF_TAGS: Final = f"at most {MAX_TAGS} of at most {TAG_CHARACTERS} characters"
+Tags = Annotated[Texts, AfterValidator(checked_tags), Field(description=OF_TAGS)]
 
 
 class PlainFields(BaseModel):
@@ -114,12 +121,8 @@ class PlainFields(BaseModel):
     album: Annotated[str | None, AfterValidator(checked_album)] = Field(
         None, description=f"at most {ALBUM_BYTES} bytes; empty clears"
     )
-    description: Annotated[str | None, AfterValidator(checked_description)] = Field(
-        None, description=f"at most {DESCRIPTION_BYTES} bytes; empty clears"
-    )
-    tags: Annotated[Texts, AfterValidator(checked_tags)] = Field(
-        (), description=f"at most {MAX_TAGS} of at most {TAG_CHARACTERS} characters"
-    )
+    description: Description = None
+    tags: Tags = ()
     self_labels: Annotated[Texts, AfterValidator(checked_self_labels)] = Field(
         (), description=f"at most {MAX_SELF_LABELS} of at most {SELF_LABEL_BYTES} bytes"
     )

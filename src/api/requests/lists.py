@@ -8,16 +8,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Strict, 
 from aggregates.errors import InvalidFieldError
 from aggregates.values import (
     ALBUM_BYTES,
-    DESCRIPTION_BYTES,
     MAX_ITEMS,
     NAME_GRAPHEMES,
     Visibility,
-    checked_description,
     checked_list_name,
     checked_release_date,
     checked_slug,
 )
-from api.requests.fields import CoverChanges, Flag, Structured
+from api.requests.fields import CoverChanges, Description, Flag, Structured
 from api.requests.parameters import MAX_ID, URI, require_known_fields
 from application.lists.commands import Entry
 
@@ -64,15 +62,20 @@ Title = Annotated[str, AfterValidator(partial(checked_list_name, field="title"))
 PlaylistName = Annotated[str, AfterValidator(checked_list_name), Field(description=Name)]
 
 
+ReleaseDate = Annotated[
+    str | None,
+    AfterValidator(checked_release_date),
+    Field(description="such as 2026-11-30; empty clears"),
+]
+
+
 class ListFields(BaseModel):
     """What the owner may say of a list of either type."""
 
     slug: Annotated[str, AfterValidator(checked_slug)] = Field(
         "", description="in the address of its page; made of its name when absent"
     )
-    description: Annotated[str | None, AfterValidator(checked_description)] = Field(
-        None, description=f"at most {DESCRIPTION_BYTES} bytes; empty clears"
-    )
+    description: Description = None
     follow: Flag = Field(
         True, description="whether its record is written again when tracks of other accounts change"
     )
@@ -80,9 +83,7 @@ class ListFields(BaseModel):
 
 class AlbumFields(ListFields):
     title: Title = ""
-    release_date: Annotated[str | None, AfterValidator(checked_release_date)] = Field(
-        None, description="such as 2026-11-30; empty clears"
-    )
+    release_date: ReleaseDate = None
 
 
 class PlaylistFields(ListFields):

@@ -42,6 +42,8 @@ Id = Annotated[int, AfterValidator(lambda number: number if 0 < number <= MAX_ID
 """One that no database could hold becomes the id of none, so that 401 goes before 404."""
 TrackId = Annotated[Id, Path(description="The `id` of a track.")]
 CommentId = Annotated[Id, Path(description="The `id` of a comment.")]
+ReleaseId = Annotated[Id, Path(description="The `id` of a release.")]
+UploadId = Annotated[str, Path(description="The `upload_id` of an upload to the release.", max_length=64)]
 RepairId = Annotated[Id, Path(description="The `id` of a repair.")]
 JobId = Annotated[Id, Path(description="The `id` of a job.")]
 
@@ -268,7 +270,9 @@ def known_fields(request: Request) -> tuple[str, ...]:
     """Return the fields of the route's body, in the order in which OpenAPI documents them."""
     extra: dict[str, Any] = request.scope["route"].openapi_extra or {}
     contents = extra.get("requestBody", {}).get("content", {}).values()
-    return tuple(dict.fromkeys(name for content in contents for name in content["schema"]["properties"]))
+    return tuple(
+        dict.fromkeys(name for content in contents for name in content["schema"].get("properties", ()))
+    )
 
 
 def require_known_fields(names: Iterable[str], known: Collection[str], inside: str = "") -> None:

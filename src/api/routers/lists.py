@@ -298,11 +298,11 @@ async def creation_of(request: CommandRequest, body: Body, *, door: ShownList) -
     name = fields.pop("title" if door is ALBUMS else "name")
     collection = request.services.collection_of(TrackList.TOPIC)
     fields["slug"] = fields["slug"] or None
-    artwork = await _cover(request, body)
+    artwork = await cover_of(request, body)
     return CreateList(door.list_type, name, collection, artwork=artwork, entries=entries, **fields)
 
 
-async def _cover(request: CommandRequest, body: Body) -> Artwork | None:
+async def cover_of(request: CommandRequest, body: Body) -> Artwork | None:
     refuse_image_as_text(body)
     image = await artwork_of(request, body)
     return await request.intake.keep_artwork(image) if image is not None else None
@@ -317,7 +317,7 @@ async def edit_of(
         given["name"] = given.pop("title")
     removes = bool(given.pop("remove_image", False)) or body.fields.get("image") == ""
     visibility: Visibility | None = given.pop("visibility", None)
-    artwork = None if removes else await _cover(request, body)
+    artwork = None if removes else await cover_of(request, body)
     changes: dict[str, Any] = {"metadata": given, "visibility": visibility, "artwork": artwork}
     return EditList(**of, **changes, removes_artwork=removes, confirm=confirm)
 

@@ -249,7 +249,10 @@ async def answer_copy(track_id: int, request: CommandRequest, reads: CallerReads
                 audio = place.subject.audio
                 if not await reads.is_stored(audio.cid):
                     raise MediaNotFoundError
-                limit = min(AUDIO_BLOB_BYTES, await blob_limit(services, place) or AUDIO_BLOB_BYTES)
+                limit = min(
+                    AUDIO_BLOB_BYTES,
+                    await blob_limit(services, place.subject.did, place.host) or AUDIO_BLOB_BYTES,
+                )
                 if audio.size > limit:
                     raise BlobTooLargeError(limit)
             await attempt.commit(lambda unit: copy_audio_to_pds(unit, on), show)

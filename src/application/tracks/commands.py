@@ -50,6 +50,8 @@ class RegisterTrack:
     unlisted: bool = False
     downloads: Downloads = Downloads.OPEN
     self_labels: tuple[str, ...] = ()
+    copies_audio: bool = False
+    """Whether the audio is copied to the PDS."""
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -62,11 +64,13 @@ def register_track(unit: UnitOfWork, command: RegisterTrack, reserved: Reserved)
     reserved.require(command.named, unit.now)
     did = owner_of(unit)
     require_no_duplicate(unit.connection, did, command.audio.cid)
-    own = ("downloads", "collection")
+    own = ("downloads", "collection", "copies_audio")
     fields = {name: value for name, value in vars(command).items() if name not in own}
     where = new_record(unit, command.collection)
     track = Track.register(at=unit.now, track_id=next_subject_id(unit.connection, did), **where, **fields)
     track.set_downloads(command.downloads, at=unit.now)
+    if command.copies_audio:
+        track.request_blob_migration(at=unit.now)
     unit.save(track)
     follow_album_text(unit, track, None)
     return track

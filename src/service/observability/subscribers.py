@@ -90,7 +90,7 @@ SUBSCRIBERS: Final = (
     Subscriber(
         "jobs",
         SubscriberKind.AFTER_COMMIT,
-        "Makes public copies and derived media; shows likes and comments at tracks; adopts, exports, repairs and deletes accounts; what is periodic.",
+        "Makes public copies and derived media; shows likes and comments at tracks; publishes releases; adopts, exports, repairs and deletes accounts; what is periodic.",
         # uploads wait for lanes and hosts; public copies, where the store has none, until it has some
         partial(stalled_since, but=(UPLOAD, *Action)),
     ),

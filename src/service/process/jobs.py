@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from application.releases.drafts import expire_drafts
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.idempotency import RESULT_TTL, idempotency, running_request
@@ -195,6 +196,11 @@ async def scan_records(container: Container) -> None:
                 logger.info("records_scanned", extra={**found.repos, "drifts": dict(found.drifts)})
 
 
+def end_old_drafts(container: Container) -> None:
+    if ended := expire_drafts(container.log):
+        logger.info("drafts_ended", extra={"drafts": ended})
+
+
 def discard_abandoned_uploads(container: Container) -> None:
     """Delete staged files of uploads to this machine that a crash cut off."""
     with container.database.read() as connection:
@@ -206,6 +212,7 @@ JOBS: Final = (
     PeriodicJob("sweep_media", DAY, sweep_media),
     PeriodicJob("request_derived", MINUTE, request_derived),
     PeriodicJob("tend_lanes", MINUTE, tend_outbox),
+    PeriodicJob("end_drafts", HOUR, end_old_drafts),
     PeriodicJob("review_public_copies", HOUR, review_public_copies),
     PeriodicJob("keep_logins_alive", DAY, refresh_idle_logins),
     PeriodicJob("prune_journal", DAY, prune_journal),

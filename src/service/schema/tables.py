@@ -15,6 +15,7 @@ from projections.lists import Lists
 from projections.media_references import MediaReferences
 from projections.profiles import Profiles
 from projections.reactions import HiddenComments, Reactions
+from projections.releases import Releases
 from projections.tracks.search import SEARCH_INDEX
 from projections.tracks.table import Tracks, TrackTags
 
@@ -38,6 +39,7 @@ MODULES: Final = [
         "storage.derived.renditions",
         "storage.derived.waveforms",
         "storage.media",
+        "storage.staged_uploads",
         "storage.public.copies",
     )
 ]
@@ -50,6 +52,7 @@ READ_MODELS: Final[tuple[Projection, ...]] = (
     HiddenComments(),
     Lists(),
     Profiles(),
+    Releases(),
     History(),
     MediaReferences(),
 )

@@ -108,7 +108,7 @@ class Container:
             collections=self.kinds.collections,
             on_refresh=self.metrics.refreshed,
         )
-        self.sessions = self._identity.sessions
+        self.sessions, self.accounts = self._identity.sessions, self._identity.accounts
         self.resolver = resolver_of(settings, self.http)
         self.pds = PacedPds(self.sessions, self.http, self.hosts)
 
@@ -182,7 +182,7 @@ class Container:
             media_threads=media_threads(),
             health_threads=Threads("health", MAX_HEALTH_THREADS, max_wait_seconds=MAX_HEALTH_WAIT_SECONDS),
             staging=staging_folder(settings),
-            accounts=identity.accounts,
+            accounts=self.accounts,
             credentials=identity.credentials,
             access=identity.access,
             resolver=self.resolver,

@@ -9,6 +9,7 @@ from application.account import deletion_kind
 from application.lists.liked import liked_list_kind
 from application.lists.texts import album_texts_kind
 from application.reactions import reaction_kind
+from application.releases.publishing import Publishing
 from eventstore.coordination.threads import Threads
 from eventstore.jobs.worker import Worker
 from identity.resolution.address_policy import AddressPolicy
@@ -43,6 +44,7 @@ MAX_DELETION_THREADS: Final = 4
 MAX_REACTION_THREADS: Final = 4
 MAX_LIST_THREADS: Final = 4
 MAX_EXPORT_THREADS: Final = 2
+MAX_RELEASE_THREADS: Final = 4
 MAX_DERIVED_STORE_THREADS: Final = 6
 """Every job of a process."""
 
@@ -76,6 +78,14 @@ def worker_of(parts: "Container") -> Worker:
             *references_kinds(parts.log, Threads("references", MAX_LIST_THREADS)),
             album_texts_kind(parts.log, Threads("album-texts", MAX_LIST_THREADS)),
             liked_list_kind(parts.log, Threads("liked-list", MAX_LIST_THREADS)),
+            Publishing(
+                parts.log,
+                parts.accounts,
+                parts.kinds,
+                parts.media,
+                parts.publisher,
+                Threads("releases", MAX_RELEASE_THREADS),
+            ).kind(),
             deletion_kind(parts.log, parts.sessions.disconnect, Threads("deletions", MAX_DELETION_THREADS)),
         ],
         owner=parts.owner,

@@ -68,6 +68,7 @@ def test_a_rebuild_counts_the_rows_that_it_repaired(log: EventLog) -> None:
         "comments": 0,
         "hidden_comment": 0,
         "profiles": 0,
+        "releases": 0,
         "track_list": 0,
         "history": 2,
         "media_references": 1,

@@ -1,0 +1,181 @@
+"""Releases as JSON, for their owner: what the log says of them, and the uploads that are no files yet."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel, Field
+
+from aggregates.published import Subject
+from aggregates.release import DRAFTS, Release
+from aggregates.values import ReleaseFile, ReleaseState
+from api.json_response import body_from
+from api.responses.reader import SubjectReader
+from api.responses.track import SupportGateBody
+from application.releases.drafts import DRAFT_TTL
+from application.releases.publishing import state_at
+from application.subjects import On, require_owned
+from eventstore.idempotency import CommandResult
+from storage.staged_uploads import UPLOAD_TTL, Upload, uploads_of
+
+
+class FileBody(BaseModel):
+    """A file of a release, or an upload that is to be one."""
+
+    upload_id: str
+    name: str
+    state: str = Field(description="open, complete or refused")
+    reason: str | None = Field(None, description="why it is refused")
+    offset: int = Field(description="how many bytes are here")
+    length: int | None = Field(description="how many bytes it has, where the client has said so")
+    title: str | None = None
+    artist: str | None = Field(None, description="what its tags say; the tracks have the account's artist")
+    album: str | None = Field(None, description="what its tags say")
+    number: int | None = Field(None, description="what its tags say")
+    year: int | None = Field(None, description="what its tags say")
+    description: str | None = None
+    tags: list[str] | None = Field(None, description="null has those of the release")
+    duration: int | None = None
+    file_type: str | None = None
+    has_image: bool = Field(False, description="whether its tags have a cover")
+
+
+class PreviewTrack(BaseModel):
+    title: str
+    cid: str
+    mime: str
+    duration: int | None
+
+
+class PreviewBody(BaseModel):
+    """What a secret link to a release shows; the bytes are named by their CIDs."""
+
+    title: str | None
+    artist: str
+    description: str | None
+    cover: str | None
+    is_out: bool
+    tracks: list[PreviewTrack]
+
+
+class ReleaseRow(BaseModel):
+    """A release of a list of releases."""
+
+    id: int
+    version: int
+    title: str | None
+    state: str = Field(description="draft, scheduled, publishing, published or failed")
+    publish_at: datetime | None
+    file_count: int = Field(description="of files that are whole")
+    has_preview: bool = Field(description="whether it has a secret link")
+    changed_at: datetime
+    expires_at: datetime | None = Field(description="when a draft ends without another change")
+
+
+class MusicReleaseBody(ReleaseRow):
+    """A release with its files in their order, and then its other uploads. `version` is also its ETag."""
+
+    description: str | None
+    release_date: str | None
+    tags: list[str]
+    unlisted: bool
+    downloads: str
+    support_gate: SupportGateBody | None
+    copy_audio: bool
+    has_image: bool
+    reasons: list[str] = Field(description="why it could not be published")
+    track_ids: list[int] = Field(description="the tracks that it became")
+    album_id: int | None = Field(description="the album that it became")
+    files: list[FileBody]
+    preview_url: str | None = Field(None, description="the secret link, for the request that made it alone")
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.version}"'
+
+
+def release_row(row: Any, now: datetime) -> ReleaseRow:
+    """Return the body of a row of `releases`."""
+    return body_from(ReleaseRow, row, **_shown(row, now))
+
+
+def _shown(release: Any, now: datetime) -> dict[str, Any]:
+    return {
+        "id": release.release_id,
+        "version": release.visible_version,
+        "state": state_at(release, now),
+        "has_preview": release.preview_hash is not None,
+        "expires_at": release.changed_at + DRAFT_TTL if release.state in DRAFTS else None,
+    }
+
+
+def release_body(connection: sa.Connection, release: Release, now: datetime) -> MusicReleaseBody:
+    uploads = uploads_of(connection, release.did, now=now)
+    return body_from(
+        MusicReleaseBody,
+        release,
+        **_shown(release, now),
+        has_image=release.artwork is not None,
+        file_count=len(release.files),
+        preview_url=None,
+        files=[
+            *map(_file_body, release.files),
+            *(upload_body(row) for row in uploads if row.release_id == release.release_id),
+        ],
+    )
+
+
+def _file_body(file: ReleaseFile) -> FileBody:
+    size, has_image = file.audio.size, file.artwork is not None
+    of_audio = {"duration": file.audio.duration, "file_type": file.audio.file_type}
+    complete = {"state": "complete", "reason": None, "offset": size, "length": size, "has_image": has_image}
+    return body_from(FileBody, file, **complete, **of_audio)
+
+
+def upload_body(row: Upload) -> FileBody:
+    """Return the body of an upload that is no file yet."""
+    known = {name: getattr(row, name) for name in ("upload_id", "name", "reason", "length")}
+    return FileBody(**known, state="open" if row.reason is None else "refused", offset=row.received)
+
+
+def preview_body(release: Release, artist: str) -> PreviewBody:
+    images = [release.artwork, *(file.artwork for file in release.files)]
+    cover = next((each.cid for each in images if each is not None), None)
+    tracks = [
+        PreviewTrack(title=each.title, cid=each.audio.cid, mime=each.audio.mime, duration=each.audio.duration)
+        for each in release.files
+    ]
+    is_out = release.state == ReleaseState.PUBLISHED
+    return body_from(PreviewBody, release, artist=artist, cover=cover, is_out=is_out, tracks=tracks)
+
+
+def read_release(reader: SubjectReader, release_id: int) -> Release:
+    return require_owned(reader.services.log, reader.connection, reader.did, On(Release, release_id))
+
+
+def saved_release(reader: SubjectReader, subject: Subject, *, created: bool = False) -> CommandResult:
+    release, now = read_release(reader, subject.id), reader.services.database.now(reader.connection)
+    body = release_body(reader.connection, release, now)
+    headers = {"ETag": body.etag}
+    if created:
+        return CommandResult(201, body, {**headers, "Location": f"/releases/{body.id}"})
+    return CommandResult(200, body, headers)
+
+
+def ended_release(_reader: SubjectReader, _subject: Subject) -> CommandResult:
+    return CommandResult(204, {}, {})
+
+
+def saved_file(reader: SubjectReader, subject: Subject, upload_id: str, status: int = 200) -> CommandResult:
+    """Answer with the file that an upload became."""
+    files = read_release(reader, subject.id).files
+    file = next(each for each in files if each.upload_id == upload_id)
+    return CommandResult(status, _file_body(file), offset_headers(file.audio.size, is_complete=True))
+
+
+def offset_headers(offset: int, *, is_complete: bool) -> dict[str, str]:
+    return {"Upload-Offset": str(offset), "Upload-Complete": "?1" if is_complete else "?0"}
+
+
+def limit_header(max_size: int) -> dict[str, str]:
+    return {"Upload-Limit": f"max-size={max_size}, max-age={int(UPLOAD_TTL.total_seconds())}"}

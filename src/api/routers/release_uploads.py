@@ -1,0 +1,214 @@
+"""Uploads to releases that go on where they broke, as draft-ietf-httpbis-resumable-upload describes it, with a creation that brings no bytes."""
+
+import secrets
+from contextlib import suppress
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Final
+
+from fastapi import APIRouter, Response
+from starlette.concurrency import run_in_threadpool
+
+from aggregates.published import Subject
+from aggregates.release import Release
+from aggregates.values import TITLE_BYTES, Artwork, ReleaseFile, checked_title
+from api.auth.authentication import ServicesDep, SignedIn
+from api.errors import UnparsableError, UnsupportedBodyError
+from api.openapi import AUDIO_FILE, FILE, multipart
+from api.pipeline.command_request import Command, CommandAttempt, CommandRequest
+from api.requests.body import PART, PARTIAL_UPLOAD
+from api.requests.parameters import ReleaseId, StrictRoute, UploadId
+from api.requests.releases import file_name, is_complete, name_in, number_in
+from api.responses.reader import SubjectReader
+from api.responses.release import (
+    FileBody,
+    ended_release,
+    limit_header,
+    offset_headers,
+    read_release,
+    saved_file,
+    upload_body,
+)
+from application.errors import DuplicateAudioError, LimitReachedError, UploadRefusedError
+from application.releases.uploads import add_file, begin, remove_upload, require_unused
+from application.subjects import On
+from eventstore.idempotency import CommandResult
+from eventstore.unit_of_work import UnitOfWork
+from storage.errors import InvalidMediaError, RefusedMediaError, TooLargeError
+from storage.staged_uploads import MAX_PARTS, Upload, find_upload, refuse_upload, require_offset
+from storage.upload import Staged
+
+router = APIRouter(prefix="/releases/{release_id}/uploads", tags=["releases"], route_class=StrictRoute)
+FORM_FILE: Final = "file"
+BYTES: Final = {"requestBody": {"content": {PARTIAL_UPLOAD: {"schema": FILE}}}}
+
+
+@router.post("", status_code=201, response_model=FileBody, openapi_extra=multipart({FORM_FILE: AUDIO_FILE}))
+async def create(release_id: ReleaseId, request: Command) -> Response:
+    """Begin an upload, without bytes (`Upload-Complete: ?0`).
+
+    `Content-Disposition` names the file, `Upload-Length` its size. `Location` is where its bytes go, with PATCH. It ends after 24 hours. A form with a whole `file` needs no more requests.
+    """
+    on, begun = request.on(Release, release_id), list[str]()
+
+    def use_case(unit: UnitOfWork) -> Release:
+        release, upload_id = begin(unit, on, name=name_in(request.request), length=_length(request))
+        begun[:] = [upload_id]
+        return release
+
+    def respond(reader: SubjectReader, _subject: Subject) -> CommandResult:
+        row = _find(reader, release_id, *begun)
+        headers = limit_header(request.services.max_upload_bytes)
+        headers["Location"] = f"/releases/{release_id}/uploads/{row.upload_id}"
+        return CommandResult(201, upload_body(row), headers)
+
+    files = {FORM_FILE: request.services.max_upload_bytes}
+    async with request.begin(on=on, files=files) as attempt:
+        if not attempt.is_repetition:
+            if FORM_FILE in attempt.body.files:
+                await _add_whole(request, attempt, on)
+            else:
+                await attempt.commit(use_case, respond)
+    return await attempt.response(waits=False)
+
+
+async def _add_whole(request: CommandRequest, attempt: CommandAttempt, on: On[Release]) -> None:
+    name = file_name(attempt.body.names[FORM_FILE])
+    file = await _file_of(request, on, (secrets.token_urlsafe(16), name), attempt.body.file(FORM_FILE))
+    use_case = partial(add_file, on=on, file=file, reserved=attempt.reserved, is_upload=False)
+    await attempt.commit(use_case, partial(saved_file, upload_id=file.upload_id, status=201))
+
+
+def _length(request: CommandRequest) -> int | None:
+    if is_complete(request.request):
+        raise UnparsableError("Begin an upload with Upload-Complete: ?0, and send its bytes with PATCH.")
+    length = number_in(request.request, "Upload-Length")
+    if length is not None and length > request.services.max_upload_bytes:
+        raise TooLargeError(request.services.max_upload_bytes)
+    return length
+
+
+@router.head("/{upload_id}", status_code=204, response_class=Response)
+def offset(
+    principal: SignedIn, services: ServicesDep, release_id: ReleaseId, upload_id: UploadId
+) -> Response:
+    """Say in `Upload-Offset` where an upload goes on."""
+    with services.database.read() as connection:
+        reader = SubjectReader(services, principal.did, lambda: connection)
+        if read_release(reader, release_id).has_file(upload_id):
+            headers = dict(saved_file(reader, Subject(Release.TOPIC, release_id), upload_id).headers)
+        else:
+            row = _find(reader, release_id, upload_id)
+            headers = offset_headers(row.received, is_complete=row.reason is not None)
+            headers |= {} if row.length is None else {"Upload-Length": str(row.length)}
+    return Response(status_code=204, headers=headers | limit_header(services.max_upload_bytes))
+
+
+@router.patch("/{upload_id}", response_model=FileBody, openapi_extra=BYTES, responses={204: {}})
+async def append(release_id: ReleaseId, upload_id: UploadId, request: Command) -> Response:
+    """Append bytes at `Upload-Offset`; with `Upload-Complete: ?1` the upload becomes a file of the release.
+
+    A request that is cut off leaves nothing: send as much at once as you are ready to send again. The last one may be repeated.
+    """
+    on, files = request.on(Release, release_id), {PART: request.services.max_upload_bytes}
+    async with request.begin(on=on, files=files, is_upload=True) as attempt:
+        if not attempt.is_repetition:
+            if PART not in attempt.body.files:
+                raise UnsupportedBodyError
+            await _append(request, attempt, on, upload_id)
+    return await attempt.response(waits=False)
+
+
+@router.delete("/{upload_id}", status_code=204, response_class=Response)
+async def remove(release_id: ReleaseId, upload_id: UploadId, request: Command) -> Response:
+    """Remove an upload, or the file that it became."""
+    on = request.on(Release, release_id)
+    return await request.answer(partial(remove_upload, on=on, upload_id=upload_id), ended_release, on=on)
+
+
+async def _append(request: CommandRequest, attempt: CommandAttempt, on: On[Release], upload_id: str) -> None:
+    is_last, at = is_complete(request.request), number_in(request.request, "Upload-Offset")
+    if at is None:
+        raise UnparsableError("The header Upload-Offset is missing. Nothing was changed.")
+    staged, most = attempt.body.file(PART), request.services.max_upload_bytes
+    found = await run_in_threadpool(_upload_or_file, request, on, upload_id)
+    if isinstance(found, CommandResult):
+        await attempt.finish(found)
+        return
+    if found.reason is not None:
+        raise UploadRefusedError(found.reason)
+    require_offset(found, at)  # before its bytes are stored; the append looks again
+    if at + staged.size > most:
+        raise TooLargeError(most)
+    if len(found.parts) >= MAX_PARTS:
+        raise LimitReachedError(MAX_PARTS, "appends to an upload")
+    upload = await request.intake.keep_part(found, at, staged)
+    if is_last:
+        await _complete(request, attempt, on, upload)
+    else:
+        headers = offset_headers(upload.received, is_complete=False)
+        await attempt.finish(CommandResult(204, {}, headers))
+
+
+def _upload_or_file(request: CommandRequest, on: On[Release], upload_id: str) -> Upload | CommandResult:
+    """Return the upload, or where it is a file by now, what its last request was answered."""
+    with request.services.database.read() as connection:
+        reader = SubjectReader(request.services, request.principal.did, lambda: connection)
+        if read_release(reader, on.id).has_file(upload_id):
+            return saved_file(reader, on.subject, upload_id)
+        return _find(reader, on.id, upload_id)
+
+
+def _find(reader: SubjectReader, release_id: int, upload_id: str) -> Upload:
+    now = reader.services.database.now(reader.connection)
+    return find_upload(reader.connection, reader.did, release_id, upload_id, now=now)
+
+
+async def _complete(
+    request: CommandRequest, attempt: CommandAttempt, on: On[Release], upload: Upload
+) -> None:
+    """Make a file of an upload that is whole, or say why it can be no track."""
+    with await request.intake.whole(upload, request.services.staging) as whole:
+        try:
+            if upload.length not in {None, whole.size}:
+                raise InvalidMediaError(f"it has {whole.size} bytes, not {upload.length} as announced")
+            file = await _file_of(request, on, (upload.upload_id, upload.name), whole)
+        except (RefusedMediaError, DuplicateAudioError, UploadRefusedError) as error:
+            reason = error.reason if isinstance(error, UploadRefusedError) else str(error).rstrip(".")
+            await run_in_threadpool(_refuse, request, upload, reason)
+            raise UploadRefusedError(reason) from None
+    use_case = partial(add_file, on=on, file=file, reserved=attempt.reserved)
+    await attempt.commit(use_case, partial(saved_file, upload_id=upload.upload_id), file.cids)
+
+
+async def _file_of(
+    request: CommandRequest, on: On[Release], which: tuple[str, str], whole: Staged
+) -> ReleaseFile:
+    upload_id, name = which
+    audio = await request.intake.read_audio(whole)
+    await run_in_threadpool(_require_unused, request, on, upload_id, audio.cid)
+    said, cover = await request.intake.read_tags(whole, audio)
+    artwork = await _kept(request, cover) if cover is not None else None
+    await request.intake.keep_audio(whole, audio)
+    stem = PurePosixPath(name).stem.encode()[:TITLE_BYTES].decode(errors="ignore")
+    said["title"] = said["title"] or checked_title(stem)
+    return ReleaseFile(upload_id, name, audio, artwork=artwork, **said)
+
+
+def _require_unused(request: CommandRequest, on: On[Release], upload_id: str, audio_cid: str) -> None:
+    with request.services.database.read() as connection:
+        reader = SubjectReader(request.services, request.principal.did, lambda: connection)
+        require_unused(connection, read_release(reader, on.id), upload_id, audio_cid)
+
+
+def _refuse(request: CommandRequest, upload: Upload, reason: str) -> None:
+    with request.services.database.write() as connection:
+        refuse_upload(connection, upload, reason, now=request.services.database.now(connection))
+
+
+async def _kept(request: CommandRequest, cover: bytes) -> Artwork | None:
+    """Keep the cover that the tags have, if it is an image."""
+    with suppress(RefusedMediaError):
+        image = await request.intake.read_artwork(request.principal.did, cover)
+        return await request.intake.keep_artwork(image)
+    return None

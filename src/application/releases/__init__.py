@@ -1,0 +1,1 @@
+"""What an account does with its releases."""

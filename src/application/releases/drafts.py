@@ -1,0 +1,105 @@
+"""Commands on a release that is being made: begin, change, share, delete; and the end of drafts that were left."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from hashlib import sha256
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from aggregates.release import DRAFTS, Release
+from application.errors import LimitReachedError, ReleaseNotFoundError
+from application.lists.commands import cids_in
+from application.releases.uploads import forget_uploads
+from application.subjects import On, find, load_owned, owner_of
+from eventstore.event_log import EventLog
+from eventstore.jobs.kinds import BY_ITSELF
+from eventstore.streams.ids import next_subject_id
+from eventstore.unit_of_work import UnitOfWork
+from projections.releases import left_since, live_releases, previewed
+from storage.media import Reserved
+from storage.staged_uploads import it
+
+MAX_RELEASES: Final = 50
+DRAFT_TTL: Final = timedelta(days=30)
+"""From its last change a draft is kept for so long."""
+DRAFTS_AT_ONCE: Final = 100
+
+
+def create_release(unit: UnitOfWork, changes: Mapping[str, Any], reserved: Reserved) -> Release:
+    """Begin a release with these fields, checked values; raises LimitReachedError."""
+    reserved.require(cids_in(changes.get("artwork")), unit.now)
+    did = owner_of(unit)
+    if len(live_releases(unit.connection, did, at_most=MAX_RELEASES, unpublished=True)) >= MAX_RELEASES:
+        raise LimitReachedError(MAX_RELEASES, "releases of an account that are not published")
+    release_id = next_subject_id(unit.connection, did)
+    release = Release.create(did=did, release_id=release_id, changes=changes, at=unit.now)
+    unit.save(release)
+    return release
+
+
+def edit_release(
+    unit: UnitOfWork, on: On[Release], changes: Mapping[str, Any], reserved: Reserved
+) -> Release:
+    """Set these fields, checked values; a new cover is stored already."""
+    reserved.require(cids_in(changes.get("artwork")), unit.now)
+    return change_release(unit, on, lambda release: release.edit(changes, at=unit.now))
+
+
+def change_release(unit: UnitOfWork, on: On[Release], change: Callable[[Release], None]) -> Release:
+    release = load_owned(unit, on)
+    change(release)
+    unit.save(release)
+    return release
+
+
+def make_preview(unit: UnitOfWork, on: On[Release]) -> tuple[Release, str]:
+    """Return the token of a new secret link, of which only the hash is stored; an earlier link ends."""
+    token = secrets.token_urlsafe(32)
+    preview_hash = hash_of(token)
+    changed = change_release(unit, on, lambda release: release.set_preview(preview_hash, at=unit.now))
+    return changed, token
+
+
+def hash_of(token: str) -> str:
+    return sha256(token.encode()).hexdigest()
+
+
+def find_preview(log: EventLog, connection: sa.Connection, token: str) -> Release:
+    """Return the live release with this link; raises ReleaseNotFoundError."""
+    row = previewed(connection, hash_of(token))
+    release = find(log, connection, On(Release, row.release_id)) if row is not None else None
+    if release is None or release.deleted_at is not None:
+        raise ReleaseNotFoundError
+    return release
+
+
+def delete_release(unit: UnitOfWork, on: On[Release]) -> Release:
+    """End the release and its uploads: nothing brings it back."""
+    release = load_owned(unit, on)
+    end(unit, release)
+    return release
+
+
+def end(unit: UnitOfWork, release: Release) -> None:
+    release.delete(at=unit.now)
+    unit.save(release)
+    forget_uploads(unit, release.did, it.release_id == release.release_id)
+
+
+def expire_drafts(log: EventLog) -> int:
+    """End drafts without a change for DRAFT_TTL; returns how many."""
+    with log.database.read() as connection:
+        before = log.database.now(connection) - DRAFT_TTL
+        left = left_since(connection, before, at_most=DRAFTS_AT_ONCE)
+
+    def expire(unit: UnitOfWork, release_id: int) -> bool:
+        release = unit.load(Release, Release.create_id(release_id))
+        is_left = release.deleted_at is None and release.state in DRAFTS and release.changed_at <= before
+        if is_left:
+            end(unit, release)
+        return is_left
+
+    return sum(log.transact(row.did, BY_ITSELF, partial(expire, release_id=row.release_id)) for row in left)

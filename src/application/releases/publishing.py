@@ -1,0 +1,221 @@
+"""Publishes releases: a job of any process, once the time has come that the owner has set.
+
+1. Make public copies, and reserve all bytes.
+2. One unit of work, if the release is still as it was: its tracks in their order, their album, and that it is published.
+
+Whatever ends on the way, the job runs again, and 2 happens once or not at all.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from aggregates.release import DRAFTS, Release
+from aggregates.track import Track
+from aggregates.track_list import TrackList
+from aggregates.values import ListType, ReleaseFile, ReleaseState
+from application.errors import (
+    DuplicateAudioError,
+    LeavingError,
+    NotReadyToPublishError,
+    ReleaseNotFoundError,
+    TitleTakenError,
+    VersionMismatchError,
+)
+from application.lists.commands import CreateList, Entry, create_list
+from application.releases.drafts import change_release
+from application.subjects import On, find, load_owned, require_staying
+from application.tracks.commands import RegisterTrack, artist_name, register_track
+from eventstore.change import Envelope, Via
+from eventstore.coordination.threads import Threads
+from eventstore.database import Database
+from eventstore.event_log import EventLog
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
+from eventstore.restore_detection import is_restored
+from eventstore.streams.buckets import EVERY
+from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.accounts import Accounts
+from outbox.mirror.states import LaneState
+from outbox.mirror.tables import lane
+from outbox.record.kind import RecordKinds
+from projections.releases import due_releases
+from storage.errors import MediaGoneError, RefusedMediaError, StoreUnavailableError
+from storage.media import Media, Reserved
+from storage.public.publisher import Publisher
+from storage.staged_uploads import uploads_of
+
+PUBLISH: Final = "publish_release"
+"""The kind of the jobs; a subject is a release's id."""
+MAX_CONCURRENT: Final = 4
+MAX_REQUESTED: Final = 100
+FIRST_PAUSE_SECONDS: Final = 5.0
+MAX_PAUSE_SECONDS: Final = 600.0
+REFUSALS: Final = (DuplicateAudioError, TitleTakenError, RefusedMediaError, MediaGoneError)
+"""What another attempt does not change, before its owner changes the release."""
+
+
+def schedule(unit: UnitOfWork, on: On[Release], at: datetime | None) -> Release:
+    """Have the release published at a time, or now; a second time is no change. Raises NotReadyToPublishError."""
+    release = load_owned(unit, on)
+    if release.state not in DRAFTS:
+        return release
+    uploads = uploads_of(unit.connection, release.did, now=unit.now)
+    missing = [each for each in uploads if each.release_id == release.release_id]
+    if missing or not release.files:
+        raise NotReadyToPublishError(
+            [{"upload_id": each.upload_id, "name": each.name, "reason": each.reason} for each in missing]
+        )
+    release.schedule(max(at or unit.now, unit.now), at=unit.now)
+    unit.save(release)
+    return release
+
+
+def request_due(database: Database, parts: Iterable[range] = (EVERY,)) -> None:
+    """Request a job for each release of these parts whose time has come."""
+    with database.read_committed() as connection:  # an idle worker writes nothing
+        due = due_releases(connection, parts, database.now(connection), at_most=MAX_REQUESTED)
+    if due:
+        wanted = [
+            Wanted(PUBLISH, str(release_id), did, envelope=Envelope(did, Via.JOB, ""))
+            for did, release_id in due
+        ]
+        with database.write() as connection:
+            queue.request(connection, wanted, database.now(connection))
+
+
+def unschedule(unit: UnitOfWork, on: On[Release]) -> Release:
+    """Make a draft of a scheduled release again, also while it waits to be published."""
+    return change_release(unit, on, lambda release: release.unschedule(at=unit.now))
+
+
+@dataclass(frozen=True)
+class Publishing:
+    log: EventLog
+    accounts: Accounts
+    kinds: RecordKinds
+    media: Media
+    publisher: Publisher | None
+    threads: Threads
+
+    def kind(self) -> Kind:
+        return Kind(
+            PUBLISH,
+            self.work,
+            judge=_judge,
+            max_concurrent=MAX_CONCURRENT,
+            first_pause_seconds=FIRST_PAUSE_SECONDS,
+            max_pause_seconds=MAX_PAUSE_SECONDS,
+            condition=lambda job: sa.and_(~is_restored(), ~_is_taken_down(job.c.account)),
+            ends_when_cancelled=False,
+            find=request_due,
+        )
+
+    async def work(self, job: Job) -> Outcome:
+        await self.threads.run(self._work, job)
+        return Outcome.DONE
+
+    def _work(self, job: Job) -> None:
+        with self.log.database.read() as connection:
+            release = find(self.log, connection, On(Release, int(job.subject)))
+            now = self.log.database.now(connection)
+        if release is None or state_at(release, now) != ReleaseState.PUBLISHING:
+            return
+        on = On(Release, release.release_id, frozenset({release.visible_version}))
+        with suppress(
+            LeavingError, ReleaseNotFoundError, VersionMismatchError
+        ):  # it is found again, if it is due
+            try:
+                self._publish(job, release, on)
+            except REFUSALS as error:
+                reason = str(error)
+                self._run(job, lambda unit: _fail(unit, on, reason))
+
+    def _run(self, job: Job, work: Callable[[UnitOfWork], object]) -> None:
+        self.log.transact(job.account, job.envelope, work)
+
+    def _publish(self, job: Job, release: Release, on: On[Release]) -> None:
+        account, reserved = self.accounts.get(job.account), Reserved(self.media)
+        artist = artist_name(account.name if account is not None else "")
+        with ExitStack() as ending:
+            checks: list[Callable[[sa.Connection], None]] = []
+            if self.publisher is not None and release.support_gate is None:
+                for audio in (file.audio for file in release.files):
+                    copy = self.publisher.reserve(audio.cid, audio.file_type, audio.mime)
+                    ending.callback(self.publisher.release, copy)
+                    checks.append(partial(self.publisher.require_kept, reservation=copy))
+
+            def publish(unit: UnitOfWork) -> None:
+                require_staying(unit)
+                _publish(unit, on, artist, self.kinds, reserved)
+                for check in checks:
+                    check(unit.connection)
+
+            reserved.reserve(release.cids)
+            reserved.run(lambda: self._run(job, publish))
+
+
+def _is_taken_down(account: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    return sa.exists().where(lane.did == account, lane.state == LaneState.INACTIVE)
+
+
+def state_at(release: Any, now: datetime) -> str:
+    """Return the state that is shown: a scheduled release is being published once its time has come."""
+    is_due = release.state == ReleaseState.SCHEDULED and release.publish_at <= now
+    return str(ReleaseState.PUBLISHING if is_due else release.state)
+
+
+def _fail(unit: UnitOfWork, on: On[Release], reason: str) -> None:
+    change_release(unit, on, lambda release: release.fail([reason], at=unit.now))
+
+
+def _publish(unit: UnitOfWork, on: On[Release], artist: str, kinds: RecordKinds, reserved: Reserved) -> None:
+    release = load_owned(unit, on)
+    collection = kinds[Track.TOPIC].collection
+    tracks = [
+        register_track(unit, _command(release, file, artist, collection), reserved) for file in release.files
+    ]
+    album = None
+    if release.title is not None:
+        covers = [release.artwork, *(file.artwork for file in release.files)]
+        album = create_list(
+            unit,
+            CreateList(
+                ListType.ALBUM,
+                release.title,
+                kinds[TrackList.TOPIC].collection,
+                description=release.description,
+                release_date=release.release_date,
+                artwork=next(filter(None, covers), None),
+                entries=[Entry(track.track_id) for track in tracks],
+            ),
+            reserved,
+        )
+    made = [track.track_id for track in tracks]
+    release.publish(made, album.list_id if album is not None else None, at=unit.now)
+    unit.save(release)
+
+
+def _command(release: Release, file: ReleaseFile, artist: str, collection: str) -> RegisterTrack:
+    return RegisterTrack(
+        file.title,
+        artist,
+        file.audio,
+        collection,
+        tags=release.tags if file.tags is None else file.tags,
+        description=file.description,
+        artwork=release.artwork or file.artwork,
+        support_gate=release.support_gate,
+        unlisted=release.unlisted,
+        downloads=release.downloads,
+        copies_audio=release.copy_audio and release.support_gate is None,
+    )
+
+
+def _judge(error: Exception) -> Failure | None:
+    return Failure(str(error), counted=False) if isinstance(error, StoreUnavailableError) else None

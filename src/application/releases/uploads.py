@@ -1,0 +1,97 @@
+"""Uploads to a release: begin one, make a file of it once it is whole, or remove it."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import sqlalchemy as sa
+
+from aggregates.release import Release
+from aggregates.values import ReleaseFile
+from application.authorization import require_no_duplicate
+from application.errors import LimitReachedError, UploadRefusedError
+from application.subjects import On, load_owned
+from eventstore.unit_of_work import UnitOfWork
+from storage.media import Reserved, end_grace_now
+from storage.staged_uploads import (
+    Upload,
+    begin_upload,
+    delete_uploads,
+    find_upload,
+    have_ended,
+    it,
+    uploads_of,
+)
+
+MAX_FILES: Final = 100
+MAX_OPEN_UPLOADS: Final = 3
+"""Of one account: so what it has staged is bounded by the size of a file."""
+
+
+def begin(unit: UnitOfWork, on: On[Release], *, name: str, length: int | None) -> tuple[Release, str]:
+    """Enter an upload, and return its id; raises LimitReachedError."""
+    release = load_owned(unit, on)
+    release.require_draft()
+    others = _require_room(unit, release)
+    if sum(each.reason is None for each in others) >= MAX_OPEN_UPLOADS:
+        raise LimitReachedError(MAX_OPEN_UPLOADS, "uploads of an account at a time")
+    did, release_id = release.did, release.release_id
+    forget_uploads(unit, did, have_ended(unit.now))
+    return release, begin_upload(unit.connection, did, release_id, name=name, length=length, now=unit.now)
+
+
+def _require_room(unit: UnitOfWork, release: Release) -> Sequence[Upload]:
+    """Return the uploads of the account; raises LimitReachedError where its release has as many files as it may."""
+    others = uploads_of(unit.connection, release.did, now=unit.now)
+    if len(release.files) + sum(each.release_id == release.release_id for each in others) >= MAX_FILES:
+        raise LimitReachedError(MAX_FILES, "files of a release")
+    return others
+
+
+def add_file(
+    unit: UnitOfWork, on: On[Release], file: ReleaseFile, reserved: Reserved, *, is_upload: bool = True
+) -> Release:
+    """Make a file of an upload that is whole, or of what came at once; a second time is no change.
+
+    The album has the title that the tags of the first file say, unless it has one.
+    """
+    release = load_owned(unit, on)
+    if not release.has_file(file.upload_id):
+        if is_upload:
+            find_upload(unit.connection, release.did, release.release_id, file.upload_id, now=unit.now)
+        else:
+            _require_room(unit, release)
+        reserved.require(file.cids, unit.now)
+        require_unused(unit.connection, release, file.upload_id, file.audio.cid)
+        if file.album and not release.files and release.title is None:
+            release.edit({"title": file.album}, at=unit.now)
+        release.add_file(file, at=unit.now)
+        unit.save(release)
+        forget_uploads(unit, release.did, it.upload_id == file.upload_id)
+    return release
+
+
+def require_unused(connection: sa.Connection, release: Release, upload_id: str, audio_cid: str) -> None:
+    """Raise DuplicateAudioError where a track has this audio, and UploadRefusedError where another file of the release has it."""
+    require_no_duplicate(connection, release.did, audio_cid)
+    for each in release.files:
+        if each.audio.cid == audio_cid and each.upload_id != upload_id:
+            raise UploadRefusedError(f"{each.name} of this release has exactly this audio")
+
+
+def remove_upload(unit: UnitOfWork, on: On[Release], upload_id: str) -> Release:
+    """Remove an upload, or the file that it became; raises UploadNotFoundError."""
+    release = load_owned(unit, on)
+    if release.has_file(upload_id):
+        release.remove_file(upload_id, at=unit.now)
+        unit.save(release)
+    else:
+        find_upload(unit.connection, release.did, release.release_id, upload_id, now=unit.now)
+        forget_uploads(unit, release.did, it.upload_id == upload_id)
+    return release
+
+
+def forget_uploads(unit: UnitOfWork, did: str, *these: sa.ColumnElement[bool]) -> None:
+    """Delete uploads of the account; the next sweep may have their parts, which are rows of no account."""
+    if parts := delete_uploads(unit.connection, did, *these):
+        unit.after_commit(partial(end_grace_now, unit.log.database, parts))

@@ -1,0 +1,271 @@
+"""Publishing a release: all of it in its order in one unit of work, at its time, once; or nothing, with the reason."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from application.errors import VersionMismatchError
+from application.releases import publishing
+from eventstore.jobs.table import job
+from eventstore.restore_detection import log_incarnation
+from eventstore.schema import stored_event
+from outbox.mirror.lanes import change_lane
+from outbox.mirror.states import LaneState
+from tests.api.releases.uploads import append, begun, draft, read, tagged, uploaded
+from tests.api.world import refusal, upload
+
+ALBUM = {"title": "Pressings", "description": "Words", "release_date": "2026-11-30", "tags": ["ambient"]}
+
+
+@pytest.fixture
+def release(client, alice):
+    made = draft(client, alice, **ALBUM)
+    for seed, number in enumerate((3, 1, 2)):
+        uploaded(client, alice, made, tagged(seed, title=f"Song {number}", number=str(number)))
+    return made
+
+
+def publish(client, person, release, **fields):
+    return client.post(f"/releases/{release['id']}/publish", json=fields, headers=person.headers)
+
+
+def published(world, client, person, release):
+    """Publish now, and return the release and its tracks."""
+    assert publish(client, person, release).status_code == 200
+    world.carry()
+    made = read(client, person, release)
+    return made, [client.get(f"/tracks/{each}").json() for each in made["track_ids"]]
+
+
+def test_tracks_and_album_are_made_in_order_in_one_unit(world, client, alice, release):
+    with world.database.read() as connection:
+        before = connection.execute(select(stored_event.c.position)).all()[-1].position
+    made, tracks = published(world, client, alice, release)
+    assert (made["state"], made["expires_at"]) == ("published", None)
+    assert [track["title"] for track in tracks] == ["Song 1", "Song 2", "Song 3"]
+    assert {(track["album"], *track["tags"], track["artist"]) for track in tracks} == {
+        ("Pressings", "ambient", "Alice")
+    }
+    for name in ("created_at", "atproto_record_uri", "id"):
+        values = [track[name] for track in tracks]
+        assert values == sorted(set(values))
+    album = client.get(f"/albums/{made['album_id']}").json()
+    assert {name: album[name] for name in ("title", "description", "release_date")} == {
+        name: ALBUM[name] for name in ("title", "description", "release_date")
+    }
+    assert [entry["track_id"] for entry in album["tracks"]] == made["track_ids"]
+    event = stored_event.c
+    times = world.scalars(select(event.recorded_at).distinct().where(event.position > before))
+    assert len(times) == 2  # scheduled, and all the rest
+
+
+def test_the_pds_has_each_record_once_and_a_list_in_order(world, client, alice, release):
+    made, tracks = published(world, client, alice, release)
+    for _ in range(2):
+        world.deliver()
+    uris = [track["atproto_record_uri"] for track in tracks]
+    assert [world.pds.records[uri]["title"] for uri in uris] == ["Song 1", "Song 2", "Song 3"]
+    (listed,) = {*world.pds.records} - {*uris}
+    assert [item["subject"]["uri"] for item in world.pds.records[listed]["items"]] == uris
+    assert client.get(f"/albums/{made['album_id']}").json()["mirror"]["state"] == "delivered"
+
+
+def test_audio_is_copied_to_the_pds_where_it_fits_and_the_rest_goes_on_without(
+    world, client, alice, monkeypatch
+):
+    release = draft(client, alice, copy_audio=True, **ALBUM)
+    large = tagged(1, title="A", number="1") + bytes(50_000)
+    for data in (large, tagged(2, title="B", number="2")):
+        uploaded(client, alice, release, data)
+    answer = world.pds.handle_async_request
+
+    async def limited(request):
+        await request.aread()
+        is_refused = request.url.path.endswith("uploadBlob") and len(request.content) > 50_000
+        world.pds.upload_refusal = (413, "PayloadTooLarge") if is_refused else None
+        return await answer(request)
+
+    monkeypatch.setattr(world.pds, "handle_async_request", limited)
+    _, tracks = published(world, client, alice, release)
+    for _ in range(3):
+        world.deliver()
+    assert ["audioBlob" in world.record(track) for track in tracks] == [False, True]
+    states = [client.get(f"/tracks/{track['id']}").json()["mirror"]["state"] for track in tracks]
+    assert states == ["delivered", "delivered"]
+
+
+def test_without_a_title_the_tracks_are_in_no_album(world, client, alice):
+    release = draft(client, alice, support_gate={"type": "any"}, copy_audio=True, unlisted=True)
+    uploaded(client, alice, release, tagged(1, title="Song"))
+    made, (track,) = published(world, client, alice, release)
+    assert (made["album_id"], track["album"]) == (None, None)
+    assert (track["support_gate"], track["unlisted"]) == ({"type": "any"}, True)
+
+
+def test_a_second_publish_answers_as_the_first(world, client, alice, release):
+    first = publish(client, alice, release).json()
+    assert publish(client, alice, release, at="2030-01-01T00:00:00Z").json() == first
+    world.carry()
+    made = read(client, alice, release)
+    assert publish(client, alice, release).json() == made
+    world.carry()
+    assert read(client, alice, release) == made
+
+
+KILLS = ("register_track", "create_list", "_publish", "after the unit")
+
+
+@pytest.mark.parametrize("point", KILLS)
+def test_what_ends_on_the_way_leaves_nothing_twice_and_nothing_lost(world, client, alice, release, point):
+    publish(client, alice, release)
+    with pytest.MonkeyPatch.context() as patch:
+        if point == "after the unit":
+            whole = publishing.Publishing._publish  # noqa: SLF001 - the step of its work
+
+            def dies_after(*arguments):
+                whole(*arguments)
+                raise RuntimeError("killed")
+
+            patch.setattr(publishing.Publishing, "_publish", dies_after)
+        else:
+            patch.setattr(publishing, point, dies)
+        world.carry()
+    with world.database.write() as connection:
+        connection.execute(update(job).values(due=world.database.now(connection)))
+    world.carry()
+    made = read(client, alice, release)
+    assert (made["state"], len(made["track_ids"])) == ("published", 3)
+    found = client.get("/tracks").json()["items"]
+    assert sorted(each["title"] for each in found) == ["Song 1", "Song 2", "Song 3"]
+    assert len(client.get("/artists/alice.test/albums").json()["items"]) == 1
+
+
+def test_a_release_that_changes_while_it_is_published_is_published_as_it_is_then(
+    world, client, alice, release, monkeypatch
+):
+    publish(client, alice, release)
+    whole, refused = publishing.Publishing._publish, []  # noqa: SLF001 - the step of its work
+    url = f"/releases/{release['id']}"
+
+    def overtaken(*arguments):
+        monkeypatch.setattr(publishing.Publishing, "_publish", whole)
+        assert client.post(f"{url}/unschedule", headers=alice.headers).json()["state"] == "draft"
+        first = read(client, alice, release)["files"][0]["upload_id"]
+        client.delete(f"{url}/uploads/{first}", headers=alice.headers)
+        publish(client, alice, release)
+        try:
+            whole(*arguments)
+        except VersionMismatchError as error:
+            refused.append(error)
+            raise
+
+    monkeypatch.setattr(publishing.Publishing, "_publish", overtaken)
+    world.carry()
+    assert (len(read(client, alice, release)["track_ids"]), len(refused)) == (2, 1)
+
+
+def dies(*_arguments, **_named):
+    raise RuntimeError("killed")
+
+
+def test_a_scheduled_release_waits_for_its_time_and_can_be_taken_back(world, client, alice, release):
+    answer = publish(client, alice, release, at="2100-12-05T09:00:00+01:00").json()
+    assert (answer["state"], answer["publish_at"]) == ("scheduled", "2100-12-05T08:00:00Z")
+    world.carry()
+    assert read(client, alice, release)["state"] == "scheduled"
+    answer = client.patch(f"/releases/{release['id']}", json={"title": "x"}, headers=alice.headers)
+    assert refusal(answer) == (409, "bad_state")
+    for _ in range(2):
+        answer = client.post(f"/releases/{release['id']}/unschedule", headers=alice.headers)
+        assert (answer.json()["state"], answer.json()["publish_at"]) == ("draft", None)
+    assert published(world, client, alice, release)[0]["state"] == "published"
+
+
+def test_a_release_is_published_at_its_time(world, client, alice, release):
+    with world.database.read() as connection:
+        soon = world.database.now(connection) + timedelta(milliseconds=300)
+    publish(client, alice, release, at=soon.isoformat())
+    while read(client, alice, release)["state"] != "published":
+        world.carry()
+    (at,) = world.scalars(
+        select(stored_event.c.recorded_at).where(stored_event.c.topic == "release.published.v1")
+    )
+    assert at >= soon
+
+
+def test_an_account_that_its_pds_has_taken_down_publishes_nothing(world, client, alice, release):
+    publish(client, alice, release)
+    for state, shown in ((LaneState.INACTIVE, "publishing"), (LaneState.READY, "published")):
+        with world.database.write() as connection:
+            change_lane(connection, alice.did, state=state)
+        world.carry()
+        assert read(client, alice, release)["state"] == shown
+
+
+def test_a_time_without_a_zone_is_refused_and_one_in_the_past_is_now(client, alice, release):
+    assert refusal(publish(client, alice, release, at="2026-12-05T09:00:00")) == (400, "invalid_field")
+    answer = publish(client, alice, release, at="2020-12-05T09:00:00Z").json()
+    assert answer["publish_at"] == answer["changed_at"]
+
+
+def test_what_is_not_whole_or_is_refused_is_named_before_anything_is_published(client, alice, release):
+    append(client, alice, begun(client, alice, release, name="notes.txt"), b"no audio", 0, last=True)
+    begun(client, alice, release, name="open.mp3")
+    answer = publish(client, alice, release)
+    assert refusal(answer) == (409, "not_ready_to_publish")
+    files = answer.json()["detail"]["files"]
+    assert [(file["name"], file["reason"] is None) for file in files] == [
+        ("notes.txt", False),
+        ("open.mp3", True),
+    ]
+    assert refusal(publish(client, alice, draft(client, alice))) == (409, "not_ready_to_publish")
+
+
+def test_a_release_that_cannot_be_published_says_why_and_can_be_mended(world, client, alice, release):
+    publish(client, alice, release)
+    track = upload(client, alice, seed=99)
+    file = read(client, alice, release)["files"][0]
+    answer = client.post(
+        "/tracks",
+        data={"title": "x"},
+        files={"file": ("x.mp3", tagged(1, title="Song 1", number="1"))},
+        headers=alice.headers,
+    )
+    world.carry()
+    made = read(client, alice, release)
+    assert (made["state"], made["track_ids"]) == ("failed", [])
+    assert f"Track {answer.json()['id']} of this artist has exactly this audio" in made["reasons"][0]
+    assert {each["id"] for each in client.get("/tracks").json()["items"]} == {
+        track["id"],
+        answer.json()["id"],
+    }
+    url = f"/releases/{release['id']}/uploads/{file['upload_id']}"
+    assert client.delete(url, headers=alice.headers).status_code == 204
+    assert read(client, alice, release)["state"] == "draft"
+    assert len(published(world, client, alice, release)[1]) == 2
+
+
+def test_an_album_with_the_title_is_a_reason(world, client, alice, release):
+    client.post("/albums", json={"title": "Pressings"}, headers=alice.headers)
+    made, _ = published(world, client, alice, release)
+    assert (made["state"], "has this title" in made["reasons"][0]) == ("failed", True)
+    assert client.get("/tracks").json()["items"] == []
+
+
+def test_a_service_that_waits_for_recovered_publishes_nothing(world, client, alice, release):
+    publish(client, alice, release)
+    for reason in ("restored", None):
+        with world.database.write() as connection:
+            if not connection.execute(update(log_incarnation).values(restored_because=reason)).rowcount:
+                row = {"id": 1, "identity": "this", "restored_because": reason}
+                connection.execute(insert(log_incarnation).values(row))
+        world.carry()
+        assert read(client, alice, release)["state"] == ("publishing" if reason else "published")
+
+
+def test_an_upload_to_a_release_that_is_scheduled_is_refused_when_it_is_whole(client, alice, release):
+    publish(client, alice, release, at="2100-12-05T09:00:00Z")
+    assert refusal(
+        client.post(f"/releases/{release['id']}/uploads", headers={**alice.headers, "Upload-Complete": "?0"})
+    ) == (409, "bad_state")
