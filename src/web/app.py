@@ -35,9 +35,9 @@ from web.ask import (
     SignInFirstError,
     accepts_html,
 )
-from web.pages import comments, docs, pds, public, sharing, versions
+from web.pages import comments, docs, pds, previews, public, sharing, versions
 from web.pages.ops import actions, deliveries, now, people, repairs
-from web.pages.studio import history, lists, my_tracks, reactions, record, subject, table, track
+from web.pages.studio import history, lists, my_tracks, reactions, record, releases, subject, table, track
 from web.pages.studio.waiting import KINDS, LISTS
 from web.rendering import Viewer, address_of, page_headers, rendered, viewer_in_cookie
 
@@ -148,7 +148,21 @@ async def _route(
     await (for_programs() if is_program else all_).app(scope, receive, send)
 
 
-PAGES: Final = (comments, my_tracks, table, track, reactions, docs, now, deliveries, repairs, people, actions)
+PAGES: Final = (
+    comments,
+    previews,
+    my_tracks,
+    table,
+    track,
+    releases,
+    reactions,
+    docs,
+    now,
+    deliveries,
+    repairs,
+    people,
+    actions,
+)
 ROUTERS: Final = (
     static_files.router,
     sharing.router,
@@ -163,7 +177,14 @@ ROUTERS: Final = (
 )
 
 
-FOR_ALL: Final = (static_files.router, sharing.router, public.router, versions.router, docs.router)
+FOR_ALL: Final = (
+    static_files.router,
+    sharing.router,
+    public.router,
+    versions.router,
+    previews.router,
+    docs.router,
+)
 """What programs ask for, too: they follow links."""
 
 

@@ -89,7 +89,7 @@ HTML: Final = "text/html"
 ANY: Final = "*/*"
 ACCEPTS_HTML: Final = "mastertape.accepts_html"
 PUBLIC_PATHS: Final = frozenset({"/", "/docs", "/search", "/tags"})
-PUBLIC: Final = ("/@", "/tags/", "/docs/", "/embed/")
+PUBLIC: Final = ("/@", "/tags/", "/docs/", "/embed/", "/releases/preview/")
 """The pages that are shared as links, where the API has no route, are there or begin so."""
 
 

@@ -26,9 +26,10 @@ function say(row) {
 // Sends before which other row this one stands now; moves are sent one after the other.
 function save(row) {
   const list = row.parentElement;
+  say(row);
+  if (!list.dataset.route) return void list.dispatchEvent(new Event("input", { bubbles: true })); // its form has the order
   const next = uriOf(row.nextElementSibling);
   const change = JSON.stringify({ uri: uriOf(row), before: next ? { uri: next } : null });
-  say(row);
   unsaved += 1;
   list.dataset.typed = "true"; // it is not read again meanwhile
   saving = saving.then(() => send(list, change)).finally(() => {
@@ -60,9 +61,10 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("submit", (event) => {
   const { submitter } = event;
   const row = submitter?.closest("#order > li");
-  if (!row || submitter.value === "remove") return;
+  const [way] = submitter?.value.split(":") ?? [];
+  if (!row || !["up", "down"].includes(way)) return;
   event.preventDefault();
-  if (step(row, submitter.value === "down")) save(row);
+  if (step(row, way === "down")) save(row);
   if (getComputedStyle(submitter).visibility === "hidden") row.querySelector(".handle").focus();
 });
 

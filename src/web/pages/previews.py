@@ -1,0 +1,31 @@
+"""The page that a secret link to a release leads to: who has the link sees and plays it, and no robot, cache or other site learns of it."""
+
+from typing import Final
+
+from fastapi import APIRouter, Response
+from starlette.concurrency import run_in_threadpool
+
+from api.auth.authentication import ServicesDep
+from api.pipeline.media_request import NEVER, ForMedia
+from api.routers.releases import PREVIEWS, previewed_mime, previewed_release
+from web.ask import PageRoute, PublicAsk, or_at
+from web.rendering import rendered
+
+router = APIRouter(prefix=PREVIEWS.rstrip("/"), route_class=PageRoute, include_in_schema=False)
+UNSEEN: Final = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
+
+
+@router.get("/{token}", dependencies=[or_at()])
+async def show(token: str, ask: PublicAsk, services: ServicesDep) -> Response:
+    release = await ask(previewed_release, token)
+    page = rendered("preview.html", services, release=release, here=f"{PREVIEWS}{token}")
+    page.headers.update({**UNSEEN, "Cache-Control": "no-store"})
+    return page
+
+
+@router.get("/{token}/files/{cid}")
+async def read(token: str, cid: str, media: ForMedia) -> Response:
+    mime = await run_in_threadpool(previewed_mime, media.services, token, cid)
+    response = await media.send(cid, mime, NEVER)
+    response.headers.update(UNSEEN)
+    return response

@@ -1,0 +1,238 @@
+// Uploads to a release. Each goes on where it broke: after a lost connection by itself, after a reload when its file is chosen again.
+
+const PART_BYTES = 8 * 1024 * 1024;
+const AT_ONCE = 2;
+const PAUSE_MS = 1000;
+const MAX_PAUSE_MS = 15000;
+const OVER = Symbol("over");
+const form = document.getElementById("release");
+const drop = document.getElementById("release-uploads");
+const uploads = [];
+let running = 0;
+let isTyped = false;
+
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+function element(name, className, text = "") {
+  return Object.assign(document.createElement(name), { className, textContent: text });
+}
+
+// ---- What is known of earlier uploads: their addresses, by what tells their files apart. ----
+
+const key = () => `uploads:${drop.dataset.route}`;
+const known = () => JSON.parse(localStorage.getItem(key()) ?? "{}");
+const nameOf = (file) => [file.name, file.size, file.lastModified].join("/");
+
+function remember({ file, address }) {
+  const all = known();
+  if (address) all[nameOf(file)] = address;
+  else delete all[nameOf(file)];
+  localStorage.setItem(key(), JSON.stringify(all));
+}
+
+// ---- One upload: begin it, look where it goes on, append. ----
+
+function ask(method, address, headers = {}, body = null, progressed = () => {}) {
+  return new Promise((done) => {
+    const request = new XMLHttpRequest();
+    request.open(method, address);
+    for (const [name, value] of Object.entries({ Accept: "application/json", ...headers })) request.setRequestHeader(name, value);
+    request.upload.addEventListener("progress", ({ loaded }) => progressed(loaded));
+    request.addEventListener("loadend", () => done(request));
+    request.send(body);
+  });
+}
+
+async function begin(upload) {
+  const { file } = upload;
+  const headers = { "Upload-Complete": "?0", "Upload-Length": file.size, "Content-Disposition": `attachment; filename*=UTF-8''${encodeURIComponent(file.name)}` };
+  const answer = await ask("POST", drop.dataset.route, headers);
+  if (answer.status === 201) {
+    Object.assign(upload, { address: answer.getResponseHeader("Location"), offset: 0 });
+    remember(upload);
+  }
+  return answer;
+}
+
+async function look(upload) {
+  const answer = await ask("HEAD", upload.address);
+  if (answer.status === 204) upload.offset = Number(answer.getResponseHeader("Upload-Offset"));
+  return answer.getResponseHeader("Upload-Complete") === "?1" ? OVER : answer;
+}
+
+async function append(upload) {
+  const { file, offset } = upload;
+  const part = file.slice(offset, offset + PART_BYTES);
+  const isLast = offset + part.size === file.size;
+  const headers = { "Content-Type": "application/partial-upload", "Upload-Offset": offset, "Upload-Complete": isLast ? "?1" : "?0" };
+  const answer = await ask("PATCH", upload.address, headers, part, (loaded) => { upload.loaded = Math.min(loaded, part.size); show(); });
+  upload.loaded = 0;
+  if (answer.status === 204) upload.offset = Number(answer.getResponseHeader("Upload-Offset"));
+  if (answer.status === 409) upload.offset = null;
+  return answer.status === 200 ? OVER : answer;
+}
+
+// Takes the next step; returns how long to wait before another one, or that it is over.
+async function step(upload) {
+  const answer = await (!upload.address ? begin : upload.offset === null ? look : append)(upload);
+  if (answer === OVER) {
+    await finish(upload);
+    return OVER;
+  }
+  if (answer.status >= 200 && answer.status < 300 || answer.status === 409 && upload.offset === null && upload.address) {
+    upload.failures = 0;
+    return 0;
+  }
+  if (answer.status === 404 && upload.address) {
+    Object.assign(upload, { address: null, offset: null });
+    remember(upload);
+    return 0;
+  }
+  const later = Number(answer.getResponseHeader("Retry-After"));
+  if (answer.status === 0 || answer.status >= 500 || later) {
+    upload.offset = null; // some of it may have come
+    upload.failures += 1;
+    upload.state.textContent = answer.status ? "Waiting to go on" : "The connection was cut off: it goes on by itself";
+    return later ? later * 1000 : Math.min(PAUSE_MS * 2 ** (upload.failures - 1), MAX_PAUSE_MS);
+  }
+  refuse(upload, answer);
+  return OVER;
+}
+
+async function run(upload) {
+  for (let wait = await step(upload); wait !== OVER; wait = await step(upload)) {
+    if (wait) await pause(wait);
+    show();
+  }
+}
+
+function next() {
+  const waiting = uploads.find((each) => !each.isBegun);
+  if (!waiting || running >= AT_ONCE) return;
+  waiting.isBegun = true;
+  running += 1;
+  run(waiting).finally(() => { running -= 1; show(); next(); });
+  next();
+}
+
+// ---- What is shown. ----
+
+function add(file) {
+  const address = known()[nameOf(file)] ?? null;
+  if (address && document.getElementById(`file-${address.split("/").pop()}`)) return; // it is there
+  const line = element("li", "upload card");
+  const head = element("div", "upload-line");
+  const state = element("span", "mark way", "Waiting for its turn");
+  const bar = Object.assign(element("progress", "progress"), { max: Math.max(file.size, 1), value: 0 });
+  bar.setAttribute("aria-label", `Upload of ${file.name}`);
+  head.append(element("span", "upload-title", file.name), state);
+  line.append(head, bar);
+  document.getElementById("uploads").append(line);
+  const upload = { file, line, state, bar, address, offset: null, loaded: 0, failures: 0 };
+  if (file.size > Number(drop.dataset.most)) {
+    fail(upload, `It has ${megabytes(file.size)}, and at most ${megabytes(Number(drop.dataset.most))} are taken.`);
+    return;
+  }
+  uploads.push(upload);
+  next();
+  show();
+}
+
+function show() {
+  const left = uploads.filter((each) => !each.isOver);
+  const all = uploads.reduce((sum, { file }) => sum + file.size, 0);
+  const sent = uploads.reduce((sum, each) => sum + (each.isOver ? each.file.size : (each.offset ?? 0) + each.loaded), 0);
+  for (const each of left) {
+    each.bar.value = (each.offset ?? 0) + each.loaded;
+    if (each.isBegun && !each.failures) each.state.textContent = each.bar.value >= each.file.size ? "Checking" : `${megabytes(each.bar.value)} of ${megabytes(each.file.size)} sent`;
+  }
+  document.getElementById("sending").hidden = uploads.length === 0;
+  document.getElementById("whole").value = all ? sent / all : 0;
+  document.getElementById("whole-said").textContent = `${uploads.length - left.length} of ${uploads.length} files, ${megabytes(sent)} of ${megabytes(all)}`;
+}
+
+// A new file gets its row where the release has it; what is typed in the others stays.
+async function finish(upload) {
+  upload.isOver = true;
+  upload.line.remove();
+  const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (!answer?.ok) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const order = document.getElementById("order");
+  for (const row of fresh.querySelectorAll("#order > li")) {
+    if (document.getElementById(row.id)) continue;
+    const before = row.previousElementSibling && document.getElementById(row.previousElementSibling.id);
+    if (before) before.after(document.importNode(row, true));
+    else order.prepend(document.importNode(row, true));
+  }
+  const album = form.elements.title;
+  if (!album.value) album.value = fresh.getElementById("field-title").value;
+  document.getElementById("no-files").hidden = order.children.length > 0;
+  for (const old of document.querySelectorAll("[id^=upload-]")) if (!fresh.getElementById(old.id)) old.remove();
+}
+
+function refuse(upload, answer) {
+  let message = "It was not taken.";
+  try { const problem = JSON.parse(answer.responseText).detail; message = problem.reason ?? problem.message; } catch { /* no answer in JSON */ }
+  fail(upload, message);
+  if (!upload.address) return;
+  ask("DELETE", upload.address); // the release goes on without it
+  upload.address = null;
+  remember(upload);
+}
+
+function fail(upload, message) {
+  upload.isOver = true;
+  upload.bar.remove();
+  Object.assign(upload.state, { className: "mark bad", textContent: "Not uploaded" });
+  const words = element("p", "error", message);
+  words.setAttribute("role", "alert");
+  upload.line.append(words);
+}
+
+// ---- Files and folders. ----
+
+async function filesIn(entry) {
+  if (entry.isFile) return [await new Promise((done, failed) => entry.file(done, failed))];
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) {
+    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+    if (!some.length) return found;
+    for (const each of some) found.push(...await filesIn(each));
+  }
+}
+
+function take(files) {
+  const shown = [...files].filter((file) => !file.name.startsWith("."));
+  shown.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true })).forEach(add);
+}
+
+if (drop) {
+  drop.hidden = false;
+  document.getElementById("plain-upload").hidden = true;
+  for (const id of ["files", "folder"]) {
+    const chosen = document.getElementById(id);
+    chosen.addEventListener("change", () => { take(chosen.files); chosen.value = ""; });
+  }
+  for (const type of ["dragover", "drop"]) document.addEventListener(type, (event) => event.preventDefault());
+  drop.addEventListener("dragover", () => drop.classList.add("over"));
+  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+  document.addEventListener("drop", async ({ dataTransfer }) => {
+    drop.classList.remove("over");
+    const dropped = [...dataTransfer.items].map((item) => [item.webkitGetAsEntry(), item.getAsFile()]); // none is there later
+    const found = await Promise.all(dropped.map(([entry, file]) => (entry ? filesIn(entry) : [file])));
+    take(found.flat().filter(Boolean));
+  });
+  const minutes = -new Date().getTimezoneOffset();
+  const two = (number) => String(Math.floor(number)).padStart(2, "0");
+  const zone = `${minutes < 0 ? "-" : "+"}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
+  const zones = document.getElementById("zone");
+  if ([...zones.options].some((each) => each.value === zone)) zones.value = zone;
+}
+
+// What is typed is not lost by leaving.
+form.addEventListener("input", () => { isTyped = true; });
+form.addEventListener("submit", () => { isTyped = false; });
+addEventListener("beforeunload", (event) => { if (running || isTyped) event.preventDefault(); });

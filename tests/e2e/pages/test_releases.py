@@ -1,0 +1,159 @@
+"""A release in Chromium, on the real service and a real PDS: files that are dropped, a line that breaks, an order, and all at once at the PDS."""
+
+import base64
+
+import pytest
+from playwright.sync_api import expect
+
+from demo.album import COLLECTION as LISTS
+from demo.story import COLLECTION as TRACKS
+from tests.api.releases.uploads import tagged
+from tests.e2e.conftest import ONE_DATABASE
+from tests.e2e.eventually import eventually
+from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
+from tests.e2e.pages.keyboard import presses, tabs_to
+from tests.e2e.sign_in_pages import are_signed_in
+from tests.media_samples import samples
+
+pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
+NO_AUDIO, LONG = 5, 9
+PART_BYTES = 8 * 1024 * 1024
+DRAGGED = """files => {
+  const dragged = new DataTransfer();
+  for (const [name, content] of files) dragged.items.add(new File([Uint8Array.from(atob(content), each => each.charCodeAt(0))], name, {lastModified: 1}));
+  return dragged;
+}"""
+
+
+@pytest.fixture
+def seated(page, service, artist):
+    are_signed_in(page.context, service.url, artist.client)
+    with silent_console(page):
+        yield page
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Twelve files in a folder; the text is none that could be a track, and one takes two requests."""
+    for number in range(1, 13):
+        data = tagged(number, title=f"Song {number}", album="Pressings", number=str(number))
+        if number == LONG:
+            data += samples.file("bare.mp3") * 1500
+        name, data = (f"{number:02}.txt", b"words") if number == NO_AUDIO else (f"{number:02}.mp3", data)
+        (tmp_path / name).write_bytes(data)
+    return sorted(tmp_path.iterdir())
+
+
+def shown(page):
+    return page.locator("#order > li").evaluate_all("rows => rows.map(row => row.dataset.title)")
+
+
+def drops(page, *paths):
+    content = [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in paths]
+    page.dispatch_event("#release-uploads", "drop", {"dataTransfer": page.evaluate_handle(DRAGGED, content)})
+
+
+def begins(page, service):
+    page.goto(f"{service.url}/studio/releases")
+    assert_good_in_every_view(page, "releases-empty")
+    page.get_by_role("button", name="New release").click()
+    expect(page.get_by_text("No tracks yet.")).to_be_visible()
+    assert_good_in_every_view(page, "release-empty")
+
+
+def test_an_album_is_dropped_ordered_and_published_although_the_line_breaks_twice(
+    seated, service, artist, files
+):
+    page, offsets = seated, []
+    titles = [f"Song {number}" for number in range(1, 13) if number != NO_AUDIO]
+    begins(page, service)
+    breaks = [True, True]
+
+    def line(route):
+        offset = route.request.headers.get("upload-offset", "")
+        if route.request.method == "PATCH" and offset == str(PART_BYTES):
+            offsets.append(offset)
+            if breaks:
+                breaks.pop()
+                route.abort()
+                return
+        route.continue_()
+
+    page.route("**/uploads/*", line)
+    page.set_input_files("#files", files)
+    expect(page.locator("#order > li")).to_have_count(11, timeout=60_000)
+    assert len(offsets) == 3, "the rest of a file is sent again, and not all of it"
+    assert shown(page) == titles
+    expect(page.locator("#uploads > li")).to_contain_text("05.txt")
+    expect(page.get_by_label("Album", exact=True)).to_have_value("Pressings")
+    assert_good_in_every_view(page, "release")
+
+    handle = page.get_by_role("button", name="Move Song 2", exact=True)
+    tabs_to(page, handle)
+    page.keyboard.press("ArrowUp")
+    expect(handle).to_be_focused()
+    presses(page, "Move down Song 1", exact=True)
+    page.get_by_label("Title of 01.mp3").fill("Overture")
+    page.get_by_label("Copy the audio to my PDS").check()
+    page.get_by_role("button", name="Save the draft").click()
+    expect(page.locator("#done")).to_have_text("Saved.")
+    order = [*titles[1:3], "Overture", *titles[3:]]
+    assert shown(page) == order
+    page.get_by_role("button", name="Publish now").click()
+    expect(
+        page.get_by_text("Published: 11 tracks").or_(page.get_by_text("It is being published."))
+    ).to_be_visible()
+    eventually(lambda: len(artist.pds.list_records(artist.did, TRACKS)) == 11)
+    records = {each["uri"]: each["value"]["title"] for each in artist.pds.list_records(artist.did, TRACKS)}
+
+    def listed():
+        found = [each["value"]["items"] for each in artist.pds.list_records(artist.did, LISTS)]
+        return [[records[item["subject"]["uri"]] for item in items] for items in found]
+
+    eventually(lambda: listed() == [order])
+    page.reload()
+    assert_good_in_every_view(page, "release-published")
+
+
+def test_an_upload_goes_on_after_a_reload_when_its_file_is_chosen_again(seated, service, files):
+    page, sent = seated, []
+    begins(page, service)
+    here = page.url
+    page.on("request", lambda request: sent.append(request.headers.get("upload-offset")))
+    page.route(
+        "**/uploads/*",
+        lambda route: (
+            route.abort()
+            if route.request.headers.get("upload-offset") == str(PART_BYTES)
+            else route.continue_()
+        ),
+    )
+    page.set_input_files("#files", files[LONG - 1])
+    expect(page.get_by_text("The connection was cut off")).to_be_visible(timeout=20_000)
+    page.unroute("**/uploads/*")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto(here)
+    expect(page.get_by_text("choose the file again to go on")).to_be_visible()
+    sent.clear()
+    page.set_input_files("#files", files[LONG - 1])
+    expect(page.locator("#order > li")).to_have_count(1, timeout=20_000)
+    assert [each for each in sent if each] == [str(PART_BYTES)]
+
+
+def test_files_are_dropped_and_those_that_are_there_are_left_out(seated, service, files):
+    page = seated
+    begins(page, service)
+    drops(page, *files[:2])
+    expect(page.locator("#order > li")).to_have_count(2)
+    drops(page, *files[:3])
+    expect(page.locator("#order > li")).to_have_count(3)
+    expect(page.locator("#uploads > li")).to_have_count(0)
+    page.get_by_role("button", name="Make a link").click()
+    link = page.get_by_label("Copy it now: it is shown this once").input_value()
+    assert_good_in_every_view(page, "release-link")
+    page.goto(link)
+    expect(page.locator("audio")).to_have_count(3)
+    assert page.locator("audio").first.evaluate(
+        "audio => new Promise(done => { audio.oncanplay = () => done(true); audio.load(); audio.preload = 'auto'; })"
+    )
+    assert_good_in_every_view(page, "preview")

@@ -1,0 +1,153 @@
+"""Releases in the studio without scripts: begun, filled, ordered, saved, shared by a secret link, scheduled, published, deleted."""
+
+import re
+
+import pytest
+
+from application.releases.drafts import DRAFT_TTL
+from tests.api.releases.uploads import append, begun, draft, read, tagged, uploaded
+from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+from tests.web.pages import assert_runs_only_our_files, assert_small
+from tests.web.studio.forms import send
+from web.pages.studio import releases
+
+pytestmark = ON_SQLITE
+HOSTILE = '"><script>alert(1)</script>'
+
+
+@pytest.fixture(autouse=True)
+def _pds_says_no_limit(monkeypatch):
+    async def unknown(*_arguments):
+        return None
+
+    monkeypatch.setattr("api.routers.releases.blob_limit", unknown)
+
+
+@pytest.fixture
+def release(client, alice):
+    made = draft(client, alice, title="Pressings", tags=["ambient"])
+    for number in (1, 2):
+        uploaded(client, alice, made, tagged(number, title=f"Song {number}", number=str(number)))
+    return read(client, alice, made)
+
+
+@pytest.fixture
+def here(release):
+    return f"/studio/releases/{release['id']}"
+
+
+def titles(client, person, release):
+    return [each["title"] for each in read(client, person, release)["files"]]
+
+
+def test_a_release_is_begun_filled_and_published_without_scripts(world, studio, client, alice):
+    page = send(studio, studio.get("/studio/releases"), "/studio/releases")
+    here = page.url.path
+    for number in (2, 1):
+        data = tagged(number, title=f"Song {number}", album="Pressings", number=str(number))
+        page = send(studio, page, f"{here}/files", files={"file": (f"{number}.mp3", data)})
+        assert page.status_code == 200
+    page = send(studio, page, f"{here}/cover", files={"image": ("c.png", samples.png())})
+    assert_runs_only_our_files(page)
+    assert_small(page)
+    assert 'value="Pressings"' in page.text
+    page = send(studio, page, here, do="publish", unlisted="true")
+    assert "It is being published." in page.text
+    world.carry()
+    assert "Published: 2 tracks" in studio.get(here).text
+    (row,) = client.get("/releases", headers={**alice.headers, "Accept": "*/*"}).json()["items"]
+    made = client.get(f"/releases/{row['id']}", headers={**alice.headers, "Accept": "*/*"}).json()
+    assert ([each["title"] for each in made["files"]], made["unlisted"]) == (["Song 1", "Song 2"], True)
+
+
+def test_rows_are_moved_and_taken_out_by_buttons_and_what_is_typed_is_saved_with_it(
+    studio, client, alice, release, here
+):
+    one, two = (each["upload_id"] for each in release["files"])
+    typed = {f"title-{one}": "First", f"tags-{one}": "a, b", f"description-{two}": "Loud\r\nand long"}
+    page = send(studio, studio.get(here), here, do=f"down:{one}", **typed)
+    assert "Saved." in page.text
+    files = read(client, alice, release)["files"]
+    assert [(each["title"], each["tags"], each["description"]) for each in files] == [
+        ("Song 2", None, "Loud\nand long"),
+        ("First", ["a", "b"], None),
+    ]
+    page = send(studio, page, here, do=f"up:{one}")
+    assert titles(client, alice, release) == ["First", "Song 2"]
+    send(studio, page, here, do=f"remove:{two}")
+    assert titles(client, alice, release) == ["First"]
+
+
+def test_what_is_refused_keeps_what_was_typed(studio, client, alice, release, here):
+    one = release["files"][0]["upload_id"]
+    page = send(studio, studio.get(here), here, title="x" * 65, **{f"title-{one}": "Kept"})
+    assert page.status_code == 400
+    assert 'value="Kept"' in page.text
+    assert "x" * 65 in page.text
+    assert titles(client, alice, release) == ["Song 1", "Song 2"]
+
+
+def test_files_that_are_not_there_or_no_audio_are_named(studio, client, alice, release, here):
+    append(client, alice, begun(client, alice, release, name="notes.txt"), b"no audio", 0, last=True)
+    begun(client, alice, release, name="open.mp3")
+    page = send(studio, studio.get(here), here, do="publish")
+    assert page.status_code == 409
+    assert "open.mp3: not uploaded yet" in page.text
+    assert "notes.txt" in page.text
+
+
+def test_a_release_is_scheduled_with_its_zone_and_taken_back(studio, client, alice, release, here):
+    page = send(studio, studio.get(here), here, do="schedule", at="2100-12-05T09:00", zone="+01:00")
+    assert read(client, alice, release)["publish_at"] == "2100-12-05T08:00:00Z"
+    assert "5 Dec 2100, 08:00 UTC" in page.text
+    assert "Save the draft" not in page.text
+    page = send(studio, page, here, do="unschedule")
+    assert "Save the draft" in page.text
+    page = send(studio, page, here, do="schedule", at="", zone="+01:00")
+    assert page.status_code == 400
+
+
+def test_a_secret_link_shows_and_plays_the_release_to_who_has_it(studio, client, alice, release, here):
+    page = send(studio, studio.get(here), here, do="preview")
+    link = re.search(r'value="http://[^"]*(/releases/preview/[^"]+)"', page.text)[1]
+    assert link not in studio.get(here).text
+    studio.cookies.clear()
+    for accept in ("text/html", "*/*"):
+        shown = client.get(link, headers={"Accept": accept})
+        assert (shown.status_code, shown.headers["referrer-policy"]) == (200, "no-referrer")
+        assert (shown.headers["x-robots-tag"], shown.headers["cache-control"]) == ("noindex", "no-store")
+        assert '<meta name="robots" content="noindex">' in shown.text
+    assert client.get(link, headers={"Accept": "application/json"}).status_code == 406
+    sources = re.findall(r'<audio [^>]*src="([^"]+)"', shown.text)
+    assert [client.get(each).content[:3] for each in sources] == [b"ID3"] * 2
+    part = client.get(sources[0], headers={"Range": "bytes=0-9"})
+    assert (part.status_code, part.headers["cache-control"]) == (206, "private, no-store")
+    other = sources[0].rpartition("/")[0] + "/bafkreiother"
+    assert client.get(other).status_code == 404
+    client.delete(f"/releases/{release['id']}/preview", headers={**alice.headers, "Accept": "*/*"})
+    for gone in (link, sources[0]):
+        assert client.get(gone).status_code == 404
+
+
+def test_what_is_written_in_a_release_is_text(studio, client, alice, here, release):
+    client.patch(
+        f"/releases/{release['id']}", json={"title": HOSTILE, "description": HOSTILE}, headers=alice.headers
+    )
+    made = client.post(f"/releases/{release['id']}/preview", headers=alice.headers).json()
+    for address in (here, "/studio/releases", made["preview_url"].removeprefix("http://127.0.0.1:8000")):
+        assert "<script>alert" not in studio.get(address).text
+
+
+def test_a_draft_says_from_the_23rd_day_on_when_it_ends(studio, here, monkeypatch):
+    for address in (here, "/studio/releases"):
+        assert " ends " not in studio.get(address).text.lower()
+    monkeypatch.setattr(releases, "ENDS_SOON", DRAFT_TTL)
+    for address in (here, "/studio/releases"):
+        assert " ends " in studio.get(address).text.lower().replace(">ends", "> ends")
+
+
+def test_a_release_is_deleted(studio, here):
+    page = send(studio, studio.get(here), here, do="delete")
+    assert "No release yet" in page.text
+    assert studio.get(here).status_code == 404
