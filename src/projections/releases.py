@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from aggregates.release import DRAFTS, Release
 from aggregates.values import ReleaseState
 from eventstore.change import Change, changes_of
+from eventstore.jobs.table import job
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
 from eventstore.schema import Position, UtcDateTime, metadata, partial_index
 from eventstore.streams.buckets import account_columns, in_part
@@ -76,10 +77,12 @@ def previewed(connection: sa.Connection, preview_hash: str) -> sa.Row[str, int] 
 
 
 def due_releases(
-    connection: sa.Connection, parts: Iterable[range], now: datetime, *, at_most: int
+    connection: sa.Connection, parts: Iterable[range], now: datetime, kind: str, *, at_most: int
 ) -> Sequence[sa.Row[str, int]]:
-    """Return the account and the id of live releases of these parts whose time has come."""
-    these = (it.state == ReleaseState.SCHEDULED.value, it.publish_at <= now, LIVE)
+    """Return the account and the id of live releases of these parts whose time has come, without a job of this kind."""
+    subject = sa.cast(it.release_id, sa.Text)
+    known = sa.exists().where(job.c.kind == kind, job.c.account == it.did, job.c.subject == subject)
+    these = (it.state == ReleaseState.SCHEDULED.value, it.publish_at <= now, LIVE, ~known)
     due = sa.select(it.did, it.release_id).where(*these).order_by(it.publish_at).limit(at_most)
     of_parts = (due.where(in_part(it.bucket, part)) for part in parts)
     return [row for some in of_parts for row in connection.execute(some)]

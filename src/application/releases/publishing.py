@@ -79,7 +79,7 @@ def schedule(unit: UnitOfWork, on: On[Release], at: datetime | None) -> Release:
 def request_due(database: Database, parts: Iterable[range] = (EVERY,)) -> None:
     """Request a job for each release of these parts whose time has come."""
     with database.read_committed() as connection:  # an idle worker writes nothing
-        due = due_releases(connection, parts, database.now(connection), at_most=MAX_REQUESTED)
+        due = due_releases(connection, parts, database.now(connection), PUBLISH, at_most=MAX_REQUESTED)
     if due:
         wanted = [
             Wanted(PUBLISH, str(release_id), did, envelope=Envelope(did, Via.JOB, ""))

@@ -7,6 +7,7 @@ from sqlalchemy import insert, select, update
 
 from application.errors import VersionMismatchError
 from application.releases import publishing
+from eventstore.jobs import queue
 from eventstore.jobs.table import job
 from eventstore.restore_detection import log_incarnation
 from eventstore.schema import stored_event
@@ -201,6 +202,23 @@ def test_an_account_that_its_pds_has_taken_down_publishes_nothing(world, client,
             change_lane(connection, alice.did, state=state)
         world.carry()
         assert read(client, alice, release)["state"] == shown
+
+
+def test_releases_that_may_not_run_keep_no_other_waiting_and_are_requested_once(
+    world, client, alice, release, monkeypatch
+):
+    monkeypatch.setattr(publishing, "MAX_REQUESTED", 1)
+    bob = world.sign_in("bob")
+    publish(client, alice, release)
+    with world.database.write() as connection:
+        change_lane(connection, alice.did, state=LaneState.INACTIVE)
+    world.carry()
+    other = draft(client, bob)
+    uploaded(client, bob, other, tagged(1, title="Song"))
+    assert published(world, client, bob, other)[0]["state"] == "published"
+    assert read(client, alice, release)["state"] == "publishing"
+    monkeypatch.setattr(queue, "request", dies)
+    publishing.request_due(world.database)
 
 
 def test_a_time_without_a_zone_is_refused_and_one_in_the_past_is_now(client, alice, release):
