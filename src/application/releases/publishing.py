@@ -47,6 +47,7 @@ from outbox.record.kind import RecordKinds
 from projections.releases import due_releases
 from storage.errors import MediaGoneError, RefusedMediaError, StoreUnavailableError
 from storage.media import Media, Reserved
+from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
 from storage.staged_uploads import uploads_of
 
@@ -143,12 +144,15 @@ class Publishing:
         account, reserved = self.accounts.get(job.account), Reserved(self.media)
         artist = artist_name(account.name if account is not None else "")
         with ExitStack() as ending:
+            copies: list[Reservation] = []
             checks: list[Callable[[sa.Connection], None]] = []
             if self.publisher is not None and release.support_gate is None:
                 for audio in (file.audio for file in release.files):
                     copy = self.publisher.reserve(audio.cid, audio.file_type, audio.mime)
                     ending.callback(self.publisher.release, copy)
+                    copies.append(copy)
                     checks.append(partial(self.publisher.require_kept, reservation=copy))
+                    self.publisher.extend(copies)
 
             def publish(unit: UnitOfWork) -> None:
                 require_staying(unit)

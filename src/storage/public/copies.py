@@ -72,8 +72,8 @@ PUBLIC_AUDIO: Final = ProjectedTable(public_audio)
 
 
 LEASES_OF_A_HOLD: Final = 5
-"""A reservation lasts for so many leases from when it was made, or from the last extension of the lease of its copy. A unit that
-has seen it is committed within one."""
+"""A reservation lasts for so many leases from when it was made, or from its last extension: while its copy is made, and
+after that while those are made that the command wants too. A unit that has seen it is committed within one."""
 WAIT_FOR_ANOTHER: Final = timedelta(seconds=1)
 
 copy = public_copy.c
@@ -141,6 +141,13 @@ def release(connection: sa.Connection, reservation: Reservation, now: datetime) 
     connection.execute(sa.delete(public_hold).where(hold.token == reservation.token))
 
 
+def extend_reservations(
+    connection: sa.Connection, reservations: Iterable[Reservation], now: datetime, lease: timedelta
+) -> None:
+    tokens = [each.token for each in reservations]
+    _extend_holds(connection, hold.token.in_(tokens), now, lease)
+
+
 def is_kept(connection: sa.Connection, reservation: Reservation, until: datetime) -> bool:
     """Whether the copy is public, and wanted by this reservation until then at least."""
     is_public = sa.and_(copy.name == hold.name, copy.state == PublicCopyState.PUBLIC)
@@ -203,7 +210,7 @@ def extend(database: Database, claimed: Job, lease: timedelta) -> None:
     """Extend the lease of an action in progress, and the reservations that wait for it."""
     with database.write() as connection:
         if queue.extend(database, claimed, lease):
-            _extend_holds(connection, claimed.subject, database.now(connection), lease)
+            _extend_holds(connection, hold.name == claimed.subject, database.now(connection), lease)
 
 
 def settle(database: Database, claimed: Job, action: Action, lease: timedelta) -> bool:
@@ -225,7 +232,7 @@ def settle(database: Database, claimed: Job, action: Action, lease: timedelta) -
             )
             return False
         _set_state(connection, row.name, STATE_AFTER[action])
-        _extend_holds(connection, row.name, now, lease)
+        _extend_holds(connection, hold.name == row.name, now, lease)
         _end(connection, claimed)
         if (needed := _needed(connection, row.name, now)) is not action:
             queue.request(connection, [Wanted(needed, row.name, claimed.account)], now, hurry=True)
@@ -265,8 +272,10 @@ def _needed(connection: sa.Connection, name: str, now: datetime, *, but: str = "
     return Action.PUBLISH if connection.scalar(sa.select(sa.or_(by_track, by_command))) else Action.REMOVE
 
 
-def _extend_holds(connection: sa.Connection, name: str, now: datetime, lease: timedelta) -> None:
-    held = sa.update(public_hold).where(hold.name == name, hold.until > now)
+def _extend_holds(
+    connection: sa.Connection, which: sa.ColumnElement[bool], now: datetime, lease: timedelta
+) -> None:
+    held = sa.update(public_hold).where(which, hold.until > now)
     connection.execute(held.values(until=now + LEASES_OF_A_HOLD * lease))
 
 

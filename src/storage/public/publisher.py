@@ -29,6 +29,7 @@ from storage.public.copies import (
     Reservation,
     begin,
     extend,
+    extend_reservations,
     is_kept,
     is_over,
     release,
@@ -92,6 +93,12 @@ class Publisher:
             self.release(reservation)
             raise
         return reservation
+
+    def extend(self, reservations: Sequence[Reservation]) -> None:
+        """Let these last, while the command that has them makes more copies."""
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            extend_reservations(connection, reservations, now, self._lease)
 
     def require_kept(self, connection: sa.Connection, reservation: Reservation) -> None:
         """Let a unit make the track public: raises StoreUnavailableError unless its copy is, and stays so until the commit."""

@@ -1,5 +1,6 @@
 """Publishing a release: all of it in its order in one unit of work, at its time, once; or nothing, with the reason."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -7,14 +8,18 @@ from sqlalchemy import insert, select, update
 
 from application.errors import VersionMismatchError
 from application.releases import publishing
+from eventstore.coordination.threads import Threads
 from eventstore.jobs import queue
 from eventstore.jobs.table import job
+from eventstore.jobs.worker import Worker
 from eventstore.restore_detection import log_incarnation
 from eventstore.schema import stored_event
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.states import LaneState
+from storage.public.publisher import Publisher
 from tests.api.releases.uploads import append, begun, draft, read, tagged, uploaded
 from tests.api.world import refusal, upload
+from tests.storage.public.public_rig import Clock
 
 ALBUM = {"title": "Pressings", "description": "Words", "release_date": "2026-11-30", "tags": ["ambient"]}
 
@@ -280,6 +285,25 @@ def test_a_service_that_waits_for_recovered_publishes_nothing(world, client, ali
                 connection.execute(insert(log_incarnation).values(row))
         world.carry()
         assert read(client, alice, release)["state"] == ("publishing" if reason else "published")
+
+
+def test_a_release_is_published_though_its_public_copies_take_long(
+    world, client, alice, release, monkeypatch
+):
+    clock = Clock()
+    monkeypatch.setattr(world.database, "_clock", clock)
+
+    class SlowCopies:
+        def publish(self, *_copy):
+            clock.ahead += timedelta(seconds=200)
+
+    made = world.made
+    publisher = Publisher(made.media, SlowCopies(), owner="test")
+    parts = (world.log, made.accounts, made.kinds, made.media, publisher, Threads("publishing", 1))
+    kind = publishing.Publishing(*parts).kind()
+    publish(client, alice, release)
+    asyncio.run(Worker(world.database, [kind], owner="test", lease=timedelta(hours=1)).run_once())
+    assert read(client, alice, release)["state"] == "published"
 
 
 def test_an_upload_to_a_release_that_is_scheduled_is_refused_when_it_is_whole(client, alice, release):
