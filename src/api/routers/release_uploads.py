@@ -1,7 +1,8 @@
 """Uploads to releases that go on where they broke, as draft-ietf-httpbis-resumable-upload describes it, with a creation that brings no bytes."""
 
 import secrets
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Final
@@ -34,7 +35,13 @@ from application.releases.uploads import add_file, begin, remove_upload, require
 from application.subjects import On
 from eventstore.idempotency import CommandResult
 from eventstore.unit_of_work import UnitOfWork
-from storage.errors import InvalidMediaError, RefusedMediaError, TooLargeError
+from storage.errors import (
+    InvalidMediaError,
+    MediaGoneError,
+    RefusedMediaError,
+    TakenDownError,
+    TooLargeError,
+)
 from storage.staged_uploads import MAX_PARTS, Upload, find_upload, refuse_upload, require_offset
 from storage.upload import Staged
 
@@ -142,12 +149,13 @@ async def _append(request: CommandRequest, attempt: CommandAttempt, on: On[Relea
         raise TooLargeError(most)
     if len(found.parts) >= MAX_PARTS:
         raise LimitReachedError(MAX_PARTS, "appends to an upload")
-    upload = await request.intake.keep_part(found, at, staged)
-    if is_last:
-        await _complete(request, attempt, on, upload)
-    else:
-        headers = offset_headers(upload.received, is_complete=False)
-        await attempt.finish(CommandResult(204, {}, headers))
+    async with _refusing(request, found):
+        upload = await request.intake.keep_part(found, at, staged)
+        if is_last:
+            await _complete(request, attempt, on, upload)
+            return
+    headers = offset_headers(upload.received, is_complete=False)
+    await attempt.finish(CommandResult(204, {}, headers))
 
 
 def _upload_or_file(request: CommandRequest, on: On[Release], upload_id: str) -> Upload | CommandResult:
@@ -167,16 +175,11 @@ def _find(reader: SubjectReader, release_id: int, upload_id: str) -> Upload:
 async def _complete(
     request: CommandRequest, attempt: CommandAttempt, on: On[Release], upload: Upload
 ) -> None:
-    """Make a file of an upload that is whole, or say why it can be no track."""
+    """Make a file of an upload that is whole."""
     with await request.intake.whole(upload, request.services.staging) as whole:
-        try:
-            if upload.length not in {None, whole.size}:
-                raise InvalidMediaError(f"it has {whole.size} bytes, not {upload.length} as announced")
-            file = await _file_of(request, on, (upload.upload_id, upload.name), whole)
-        except (RefusedMediaError, DuplicateAudioError, UploadRefusedError) as error:
-            reason = error.reason if isinstance(error, UploadRefusedError) else str(error).rstrip(".")
-            await run_in_threadpool(_refuse, request, upload, reason)
-            raise UploadRefusedError(reason) from None
+        if upload.length not in {None, whole.size}:
+            raise InvalidMediaError(f"it has {whole.size} bytes, not {upload.length} as announced")
+        file = await _file_of(request, on, (upload.upload_id, upload.name), whole)
     use_case = partial(add_file, on=on, file=file, reserved=attempt.reserved)
     await attempt.commit(use_case, partial(saved_file, upload_id=upload.upload_id), file.cids)
 
@@ -199,6 +202,25 @@ def _require_unused(request: CommandRequest, on: On[Release], upload_id: str, au
     with request.services.database.read() as connection:
         reader = SubjectReader(request.services, request.principal.did, lambda: connection)
         require_unused(connection, read_release(reader, on.id), upload_id, audio_cid)
+
+
+@asynccontextmanager
+async def _refusing(request: CommandRequest, upload: Upload) -> AsyncIterator[None]:
+    """Refuse an upload that can be no track, and say why."""
+    try:
+        yield
+    except (RefusedMediaError, DuplicateAudioError, UploadRefusedError, MediaGoneError) as error:
+        match error:
+            case UploadRefusedError():
+                reason = error.reason
+            case TakenDownError():
+                reason = "an operator of this service has taken its bytes down"
+            case MediaGoneError():
+                reason = "bytes of it are gone"
+            case _:
+                reason = str(error).rstrip(".")
+        await run_in_threadpool(_refuse, request, upload, reason)
+        raise UploadRefusedError(reason) from None
 
 
 def _refuse(request: CommandRequest, upload: Upload, reason: str) -> None:

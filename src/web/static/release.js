@@ -44,6 +44,10 @@ function ask(method, address, headers = {}, body = null, progressed = () => {}) 
   });
 }
 
+function problemOf(answer) {
+  try { return JSON.parse(answer.responseText).detail ?? {}; } catch { return {}; } // no answer in JSON
+}
+
 async function begin(upload) {
   const { file } = upload;
   const headers = { "Upload-Complete": "?0", "Upload-Length": file.size, "Content-Disposition": `attachment; filename*=UTF-8''${encodeURIComponent(file.name)}` };
@@ -69,7 +73,7 @@ async function append(upload) {
   const answer = await ask("PATCH", upload.address, headers, part, (loaded) => { upload.loaded = Math.min(loaded, part.size); show(); });
   upload.loaded = 0;
   if (answer.status === 204) upload.offset = Number(answer.getResponseHeader("Upload-Offset"));
-  if (answer.status === 409) upload.offset = null;
+  if (problemOf(answer).error === "mismatching_upload_offset") upload.offset = null;
   return answer.status === 200 ? OVER : answer;
 }
 
@@ -80,7 +84,7 @@ async function step(upload) {
     await finish(upload);
     return OVER;
   }
-  if (answer.status >= 200 && answer.status < 300 || answer.status === 409 && upload.offset === null && upload.address) {
+  if (answer.status >= 200 && answer.status < 300 || problemOf(answer).error === "mismatching_upload_offset") {
     upload.failures = 0;
     return 0;
   }
@@ -173,9 +177,8 @@ async function finish(upload) {
 }
 
 function refuse(upload, answer) {
-  let message = "It was not taken.";
-  try { const problem = JSON.parse(answer.responseText).detail; message = problem.reason ?? problem.message; } catch { /* no answer in JSON */ }
-  fail(upload, message);
+  const { reason, message } = problemOf(answer);
+  fail(upload, reason ?? message ?? "It was not taken.");
   if (!upload.address) return;
   ask("DELETE", upload.address); // the release goes on without it
   upload.address = null;

@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from api.pipeline import media_intake
 from api.routers import release_uploads
@@ -14,6 +14,7 @@ from storage import staged_uploads
 from storage.media import LONG_AGO, media
 from storage.staged_uploads import UPLOAD_TTL, release_upload
 from tests.api.releases.uploads import append, begin, begun, draft, offset, read, tagged, uploaded
+from tests.api.tracks.test_takedown import decide
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 
@@ -170,6 +171,31 @@ def test_a_file_without_audio_is_refused_with_its_reason_also_when_asked_again(c
     (file,) = read(client, alice, release)["files"]
     assert (file["name"], file["state"]) == ("notes.txt", "refused")
     assert file["reason"] == answer.json()["detail"]["reason"]
+
+
+def test_bytes_that_an_operator_has_taken_down_are_refused_with_a_sentence(
+    client, alice, bob, admin, release
+):
+    decide(client, admin, upload(client, bob, seed=1), bytes=True)
+    answer = append(client, alice, begun(client, alice, release), SONG, 0)
+    assert_is_refused(client, alice, release, answer)
+    assert "an operator of this service has taken its bytes down" in answer.json()["detail"]["message"]
+
+
+def test_an_upload_whose_parts_are_gone_is_refused_with_a_sentence(world, client, alice, release):
+    url = begun(client, alice, release)
+    append(client, alice, url, SONG[:HALF], 0)
+    with world.database.write() as connection:
+        connection.execute(delete(media))
+    answer = append(client, alice, url, SONG[HALF:], HALF, last=True)
+    assert_is_refused(client, alice, release, answer)
+    assert "bytes of it are gone" in answer.json()["detail"]["message"]
+
+
+def assert_is_refused(client, person, release, answer):
+    assert refusal(answer) == (400, "invalid_media")
+    (file,) = read(client, person, release)["files"]
+    assert (file["state"], file["reason"]) == ("refused", answer.json()["detail"]["reason"])
 
 
 def test_audio_that_a_track_or_a_file_has_already_is_refused_by_name(client, alice, release):
