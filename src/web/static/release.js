@@ -62,7 +62,7 @@ async function begin(upload) {
 async function look(upload) {
   const answer = await ask("HEAD", upload.address);
   if (answer.status === 204) upload.offset = Number(answer.getResponseHeader("Upload-Offset"));
-  return answer.getResponseHeader("Upload-Complete") === "?1" ? OVER : answer;
+  return answer;
 }
 
 async function append(upload) {

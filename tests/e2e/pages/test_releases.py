@@ -140,6 +140,41 @@ def test_an_upload_goes_on_after_a_reload_when_its_file_is_chosen_again(seated, 
     assert [each for each in sent if each] == [str(PART_BYTES)]
 
 
+def test_what_is_refused_is_said_once_and_not_sent_again(seated, service, files):
+    """A conflict that is none of offsets, and a refusal whose answer was lost."""
+    page, sent, first = seated, [], files[0].read_bytes()
+    begins(page, service)
+
+    def line(route):
+        body = route.request.post_data_buffer
+        if route.request.method == "PATCH":
+            sent.append(body)
+        if body == b"words":
+            route.fetch()
+            route.abort()
+        elif body == first:
+            problem = {"detail": {"error": "bad_state", "message": "It is scheduled."}}
+            route.fulfill(status=409, json=problem)
+        else:
+            route.continue_()
+
+    page.route("**/uploads/*", line)
+    for path, words in ((files[0], "It is scheduled."), (files[NO_AUDIO - 1], "no sound was found in it")):
+        page.set_input_files("#files", path)
+        expect(page.locator("#uploads > li", has_text=path.name)).to_contain_text(words)
+    assert [body or b"" for body in sent] == [first, b"words", b""]
+
+
+def test_the_zone_of_a_time_is_that_of_its_season(seated, service):
+    page = seated
+    page.context.new_cdp_session(page).send("Emulation.setTimezoneOverride", {"timezoneId": "Europe/Berlin"})
+    begins(page, service)
+    for at, zone in (("2100-07-05T09:00", "+02:00"), ("2100-01-05T09:00", "+01:00")):
+        page.get_by_label("Or at").fill(at)
+        page.get_by_label("Time zone").focus()
+        expect(page.get_by_label("Time zone")).to_have_value(zone)
+
+
 def test_files_are_dropped_and_those_that_are_there_are_left_out(seated, service, files):
     page = seated
     begins(page, service)
