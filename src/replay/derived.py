@@ -31,6 +31,7 @@ from projections.tracks.queries import tracks_with_image_urls
 from projections.tracks.table import LIVE, tracks
 from replay import exports
 from replay.adoption.fetcher import Fetcher, OthersAddresses, named
+from storage import staged_uploads
 from storage.artwork import MAX_BYTES, in_background, read_artwork, read_renditions
 from storage.derived.renditions import DerivedKind, forget, keep_renditions, made, rendition, sources_of
 from storage.derived.waveforms import (
@@ -123,8 +124,9 @@ def sweep_media(storage: Media, grace: timedelta) -> SweepReport:
 
 
 def _kept(connection: sa.Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
-    """Return what tracks and exports name, and the renditions that `forget_unused` has left."""
+    """Return what tracks, exports and uploads name, and the renditions that `forget_unused` has left."""
     known = media_references.named(connection, cids, released_after) | exports.named(connection, cids)
+    known |= staged_uploads.named(connection, cids, released_after)
     return known | sources_of(connection, set(cids) - known).keys()
 
 

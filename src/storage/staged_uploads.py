@@ -1,11 +1,12 @@
 """Uploads to releases that go on where they broke, in any process: their bytes are parts, stored as media, until the file is whole.
 
 An append stores its bytes, and then enters them in a transaction in which the offset is still theirs: of two at once the other
-finds it moved. An offset never goes down. An upload ends after a day: so long the sweep leaves bytes that nothing names.
+finds it moved. An offset never goes down. An upload ends after a day. Until then the sweep leaves its parts, also where an
+equal one of another upload has ended.
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -76,6 +77,12 @@ def uploads_of(connection: sa.Connection, did: str, *, now: datetime) -> Sequenc
 def _lasting(did: str, now: datetime) -> sa.Select[Any]:
     lasts = sa.or_(it.reason.is_not(None), it.begun_at > now - UPLOAD_TTL)
     return sa.select(release_upload).where(it.did == did, lasts)
+
+
+def named(connection: sa.Connection, cids: Collection[str], begun_after: datetime) -> set[str]:
+    """Return those of the CIDs that are parts of uploads begun after a time."""
+    lasting = sa.select(it.parts).where(it.reason.is_(None), it.begun_at > begun_after)
+    return {cid for parts in connection.scalars(lasting) for cid in parts} & set(cids)
 
 
 def append_part(media: Media, upload: Upload, offset: int, staged: Staged) -> Upload:

@@ -302,6 +302,15 @@ def test_the_sweep_leaves_parts_until_the_upload_has_ended(world, client, alice,
     assert sizes_after_sweep(world) == [len(SONG)]
 
 
+def test_the_end_of_an_upload_leaves_equal_parts_of_another_account(world, client, alice, bob, release):
+    url, other = begun(client, alice, release), begun(client, bob, draft(client, bob))
+    for person, each in ((alice, url), (bob, other)):
+        append(client, person, each, SONG[:100], 0)
+    client.delete(other, headers=bob.headers)
+    assert sizes_after_sweep(world) == [100]
+    assert append(client, alice, url, SONG[100:], 100, last=True).status_code == 200
+
+
 def sizes_after_sweep(world):
     """Have the sweep of the shortest grace time run, and the reservations of commands end; return the sizes of what is stored then."""
     with world.database.write() as connection:
