@@ -232,8 +232,10 @@ def previewed_release(_caller: Principal | None, services: Services, token: str)
 def previewed_mime(services: Services, token: str, cid: str) -> str:
     """Return the MIME type of bytes that a secret link shows; raises ReleaseNotFoundError or MediaNotFoundError."""
     with services.database.read() as connection:
-        named = find_preview(services.log, connection, token).cids
-    found = services.media.find(cid) if cid in named else None
-    if found is None:
+        release = find_preview(services.log, connection, token)
+    covers = [release.artwork, *(file.artwork for file in release.files)]
+    mimes = {file.audio.cid: file.audio.mime for file in release.files}
+    mimes |= {cover.cid: cover.mime for cover in covers if cover is not None}
+    if cid not in mimes or cid not in release.cids:
         raise MediaNotFoundError
-    return str(found.mime)
+    return mimes[cid]

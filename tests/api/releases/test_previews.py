@@ -1,0 +1,34 @@
+"""What a secret link gives to programs: bytes of their own type, none that are taken down, and nothing of it in the access log."""
+
+import logging
+
+import pytest
+
+from tests.api.releases.uploads import draft, uploaded
+from tests.api.tracks.test_takedown import decide
+from tests.api.world import upload
+from tests.media_samples import samples
+
+
+@pytest.fixture
+def link(client, alice):
+    release = draft(client, alice)
+    uploaded(client, alice, release, samples.mp3(1))
+    made = client.post(f"/releases/{release['id']}/preview", headers=alice.headers).json()
+    return made["preview_url"].removeprefix("http://127.0.0.1:8000")
+
+
+@pytest.fixture
+def track(client, bob):
+    """Another account's, with the same audio."""
+    return upload(client, bob, seed=1)
+
+
+@pytest.fixture
+def audio(link, track):
+    return f"{link}/files/{track['file_id']}"
+
+
+def test_audio_that_came_in_one_part_has_the_type_of_audio(client, audio):
+    answer = client.get(audio)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/mpeg")
