@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
@@ -323,15 +323,18 @@ class MediaRequest:
         return found + [(cover, public) for cover, owner, public in others if public or owner == did]
 
     async def send(self, cid: str, mime: str, caching: str) -> Response:
-        found = await run_in_threadpool(self.services.media.find, cid)
-        if found is None:
-            raise MediaNotFoundError
-
         def is_refused() -> bool:
             if self.caller is not None and self.caller.operator:
                 return False  # what was taken down is so for all but operators
             with self.services.database.read() as connection:
                 return bool(taken_down(connection, [cid]))
+
+        def find() -> Any:
+            return None if is_refused() else self.services.media.find(cid)
+
+        found = await run_in_threadpool(find)
+        if found is None:
+            raise MediaNotFoundError
 
         def chunks(start: int, end: int) -> Awaitable[AsyncIterator[bytes]]:
             return self.reads.stream(found.key, start, end, is_refused)

@@ -32,3 +32,9 @@ def audio(link, track):
 def test_audio_that_came_in_one_part_has_the_type_of_audio(client, audio):
     answer = client.get(audio)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/mpeg")
+
+
+def test_bytes_that_an_operator_has_taken_down_are_not_sent(client, admin, track, audio):
+    decide(client, admin, track, bytes=True)
+    assert client.get(audio).status_code == 404
+    assert client.head(audio).status_code == 404
