@@ -45,6 +45,8 @@ HEADER: Final = "X-Request-Id"
 SANE: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 UNLOGGED_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 """What monitoring asks itself is neither logged nor counted."""
+PREVIEWS: Final = "/releases/preview/"
+"""Where the page is that a secret link leads to."""
 request_id: Final[ContextVar[str]] = ContextVar("request_id", default="")
 way_in: Final[ContextVar[str]] = ContextVar("way_in", default=Via.BROWSER.value)
 """Authentication sets it; a sign-in and a sign-out are a browser's."""
@@ -159,7 +161,7 @@ class HttpLayer:
         is_monitoring = scope["path"] in UNLOGGED_PATHS
         fields = {
             "method": scope["method"],
-            "path": scope["path"],
+            "path": _logged_path(scope),
             "status": exchange.status,
             "request_id": exchange.id,
             "milliseconds": round((ended - began) * 1000, 1),
@@ -168,6 +170,12 @@ class HttpLayer:
         if self._answered is not None and not is_monitoring:
             route = getattr(scope.get("route"), "path", None)
             self._answered(scope["method"], route, exchange.status, (exchange.answered_at or ended) - began)
+
+
+def _logged_path(scope: Scope) -> str:
+    """Return the path; of one that has the token of a secret link, the template of its route."""
+    path = str(scope["path"])
+    return getattr(scope.get("route"), "path", PREVIEWS) if path.startswith(PREVIEWS) else path
 
 
 class _Exchange:

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.release import Release
 from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse, Page, cut
+from api.middleware.http_layer import PREVIEWS
 from api.openapi import IMAGE_FILE, fields_of
 from api.pipeline.command_request import Command, CommandAttempt, CommandRequest, Respond, UseCase
 from api.pipeline.pds import blob_limit
@@ -47,8 +48,6 @@ from projections.releases import page_of_releases
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
 
 router = APIRouter(prefix="/releases", tags=["releases"], route_class=StrictRoute)
-PREVIEWS: Final = "/releases/preview/"
-"""Where the page is that a secret link leads to."""
 IMAGE: Final = {"image": {**IMAGE_FILE, "description": "the cover of its tracks"}}
 LIMIT_TIMEOUT_SECONDS: Final = 2.0
 """A page waits no longer for what the PDS says of its limit."""
