@@ -6,6 +6,7 @@ So a page shows what its person may read, as a program gets it, without a rule o
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from inspect import isawaitable
 from typing import Annotated, Any, Concatenate, Final, Generic, ParamSpec, TypeVar
@@ -22,6 +23,7 @@ from starlette.types import Message, Receive, Scope
 from api.auth.authentication import SAFE, Authenticated, OperatorDep, OptionalCaller, ServicesDep
 from api.error_responses import reply_for
 from api.errors import BodyTooLargeError, UnparsableError
+from api.middleware.http_layer import FIELDS_BYTES, PREVIEWS, Most, allow
 from api.requests.parameters import DeferredRoute, number_of
 from api.services import Services
 from identity.accounts.credentials import Principal
@@ -89,7 +91,7 @@ HTML: Final = "text/html"
 ANY: Final = "*/*"
 ACCEPTS_HTML: Final = "mastertape.accepts_html"
 PUBLIC_PATHS: Final = frozenset({"/", "/docs", "/search", "/tags"})
-PUBLIC: Final = ("/@", "/tags/", "/docs/", "/embed/", "/releases/preview/")
+PUBLIC: Final = ("/@", "/tags/", "/docs/", "/embed/", PREVIEWS)
 """The pages that are shared as links, where the API has no route, are there or begin so."""
 
 
@@ -136,6 +138,8 @@ def or_at(address: str | None = None) -> Any:
 
 
 MAX_FORM_BYTES: Final = 256 * 1024
+MAX_RELEASE_FORM_BYTES: Final = 3 * FIELDS_BYTES
+"""The notes of a hundred tracks as the API takes them, where each byte may take three."""
 MAX_FIELDS: Final = 1000
 
 
@@ -146,20 +150,21 @@ class Form(ImmutableMultiDict[str, str]):
         return number_of(self.get(name, ""))
 
 
-async def form_of(request: Request) -> Form:
-    """Read an urlencoded form; raises BodyTooLargeError or UnparsableError."""
-    content = b""
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > MAX_FORM_BYTES:
-            raise BodyTooLargeError(MAX_FORM_BYTES)
-    try:
-        return Form(parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS))
-    except ValueError as error:
-        raise UnparsableError("The form cannot be read. Nothing was changed.") from error
+def form_within(most: int) -> Callable[[Request], Awaitable[Form]]:
+    async def form_of(request: Request) -> Form:
+        """Read an urlencoded form; raises BodyTooLargeError or UnparsableError."""
+        allow(request, Most(most, partial(BodyTooLargeError, most)))
+        content = await request.body()
+        try:
+            return Form(parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+        except ValueError as error:
+            raise UnparsableError("The form cannot be read. Nothing was changed.") from error
+
+    return form_of
 
 
-FormDep = Annotated[Form, Depends(form_of)]
+FormDep = Annotated[Form, Depends(form_within(MAX_FORM_BYTES))]
+ReleaseFormDep = Annotated[Form, Depends(form_within(MAX_RELEASE_FORM_BYTES))]
 
 OF_SENDER: Final = (b"cookie", b"authorization", b"origin", b"sec-fetch-site", b"sec-fetch-mode")
 OF_BODY: Final = (b"content-type", b"content-length", b"transfer-encoding")

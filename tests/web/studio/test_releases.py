@@ -10,6 +10,7 @@ from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 from tests.web.pages import assert_runs_only_our_files, assert_small
 from tests.web.studio.forms import send
+from web.ask import MAX_RELEASE_FORM_BYTES
 from web.pages.studio import releases
 
 pytestmark = ON_SQLITE
@@ -86,6 +87,16 @@ def test_what_is_refused_keeps_what_was_typed(studio, client, alice, release, he
     assert 'value="Kept"' in page.text
     assert "x" * 65 in page.text
     assert titles(client, alice, release) == ["Song 1", "Song 2"]
+
+
+def test_long_notes_of_many_tracks_are_saved(studio, client, alice, release, here):
+    notes = {f"description-{each}": "é" * 5000 for each in range(12)}  # more than other forms may have
+    one = release["files"][0]["upload_id"]
+    page = send(studio, studio.get(here), here, **notes, **{f"title-{one}": "Kept"})
+    assert "Saved." in page.text
+    assert titles(client, alice, release) == ["Kept", "Song 2"]
+    page = send(studio, page, here, notes="x" * MAX_RELEASE_FORM_BYTES)
+    assert page.status_code == 413
 
 
 def test_files_that_are_not_there_or_no_audio_are_named(studio, client, alice, release, here):

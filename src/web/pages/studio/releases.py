@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from api.requests.fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
 from api.requests.parameters import PageQuery, ReleaseId
 from api.routers.releases import list_releases, own_release, upload_limits
-from web.ask import ApiDep, Form, FormDep, OwnAsk, PageRoute, RefusedError, wanted
+from web.ask import ApiDep, Form, FormDep, OwnAsk, PageRoute, RefusedError, ReleaseFormDep, wanted
 from web.history_words import DOWNLOADS
 from web.pages.studio.subject import FLAG, Fields, Json, Problem, problem_of, text_or_none
 from web.pages.studio.track import FIELDS as OF_TRACKS
@@ -134,7 +134,7 @@ async def show(release_id: ReleaseId, page: Page, done: str = "") -> Response:
 
 
 @router.post("/{release_id}")
-async def act(release_id: ReleaseId, form: FormDep, page: Page) -> Response:
+async def act(release_id: ReleaseId, form: ReleaseFormDep, page: Page) -> Response:
     """Save what was typed, and then do what the button says."""
     do, _, upload_id = form.get("do", "save").partition(":")
     route, key = f"/releases/{release_id}", form.get("key")
