@@ -228,11 +228,17 @@ if (drop) {
     const found = await Promise.all(dropped.map(([entry, file]) => (entry ? filesIn(entry) : [file])));
     take(found.flat().filter(Boolean));
   });
-  const minutes = -new Date().getTimezoneOffset();
+  form.elements.at.addEventListener("change", setZone);
+  setZone();
+}
+
+// The zone has another offset in summer: it is that of the time which is typed.
+function setZone() {
+  const { at, zone } = form.elements;
+  const minutes = -new Date(at.value || Date.now()).getTimezoneOffset();
   const two = (number) => String(Math.floor(number)).padStart(2, "0");
-  const zone = `${minutes < 0 ? "-" : "+"}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
-  const zones = document.getElementById("zone");
-  if ([...zones.options].some((each) => each.value === zone)) zones.value = zone;
+  const offset = `${minutes < 0 ? "-" : "+"}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
+  if ([...zone.options].some((each) => each.value === offset)) zone.value = offset;
 }
 
 // What is typed is not lost by leaving.

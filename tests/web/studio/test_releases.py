@@ -113,7 +113,11 @@ def test_a_release_is_scheduled_with_its_zone_and_taken_back(studio, client, ali
     assert read(client, alice, release)["publish_at"] == "2100-12-05T08:00:00Z"
     assert "5 Dec 2100, 08:00 UTC" in page.text
     assert "Save the draft" not in page.text
+    send(studio, page, here, do="unschedule")
+    page = send(studio, studio.get(here), here, do="schedule", at="2100-12-05T09:00", zone="+05:45")
+    assert read(client, alice, release)["publish_at"] == "2100-12-05T03:15:00Z"
     page = send(studio, page, here, do="unschedule")
+    assert '<option value="+05:45">' in page.text
     assert "Save the draft" in page.text
     page = send(studio, page, here, do="schedule", at="", zone="+01:00")
     assert page.status_code == 400

@@ -21,7 +21,7 @@ HERE: Final = "/studio/releases"
 PAGE: Final = 50
 ENDS_SOON: Final = timedelta(days=7)
 OFFSETS: Final = tuple(
-    f"{sign}{hour:02}:{minute:02}" for sign in "-+" for hour in range(15) for minute in (0, 30)
+    f"{sign}{hour:02}:{minute:02}" for sign in "-+" for hour in range(15) for minute in (0, 15, 30, 45)
 )
 FIELDS: Final[Fields] = {
     "title": (text_or_none, str),
