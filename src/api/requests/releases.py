@@ -92,7 +92,10 @@ def name_in(request: Request) -> str:
     # browsers send UTF-8, which a header is not read as
     header = request.headers.get("content-disposition", "").encode("latin-1")
     given["Content-Disposition"] = header.decode(errors="replace")
-    return file_name(given.get_filename(""))
+    try:
+        return file_name(given.get_filename(""))
+    except ValueError:  # it names a charset that decodes no text
+        return file_name("")
 
 
 def file_name(given: str) -> str:

@@ -6,8 +6,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from aggregates.errors import InvalidFieldError
 from aggregates.release import Release
-from aggregates.values import ReleaseFile
+from aggregates.values import ReleaseFile, checked_list_name
 from application.authorization import require_no_duplicate
 from application.errors import LimitReachedError, UploadRefusedError
 from application.subjects import On, load_owned
@@ -53,7 +54,7 @@ def add_file(
 ) -> Release:
     """Make a file of an upload that is whole, or of what came at once; a second time is no change.
 
-    The album has the title that the tags of the first file say, unless it has one.
+    The album has the title that the tags of the first file say, unless it has one or no album may have that.
     """
     release = load_owned(unit, on)
     if not release.has_file(file.upload_id):
@@ -63,12 +64,20 @@ def add_file(
             _require_room(unit, release)
         reserved.require(file.cids, unit.now)
         require_unused(unit.connection, release, file.upload_id, file.audio.cid)
-        if file.album and not release.files and release.title is None:
-            release.edit({"title": file.album}, at=unit.now)
+        if not release.files and release.title is None and (title := _album_title(file)) is not None:
+            release.edit({"title": title}, at=unit.now)
         release.add_file(file, at=unit.now)
         unit.save(release)
         forget_uploads(unit, release.did, it.upload_id == file.upload_id)
     return release
+
+
+def _album_title(file: ReleaseFile) -> str | None:
+    """Return the album that the tags say, if an album may be called so."""
+    try:
+        return checked_list_name(file.album or "")
+    except InvalidFieldError:
+        return None
 
 
 def require_unused(connection: sa.Connection, release: Release, upload_id: str, audio_cid: str) -> None:

@@ -79,6 +79,18 @@ def test_the_tags_of_a_file_are_read(client, alice, release):
     assert [file[name] for name in names] == ["One", "Alice", "Pressings", 3, 2026, True]
 
 
+@pytest.mark.parametrize("album", ["x" * 65, "\u200b"], ids=["too long", "nothing to see"])
+def test_an_album_that_no_list_may_be_called_is_left_out(client, alice, release, album):
+    uploaded(client, alice, release, tagged(1, title="One", album=album))
+    assert read(client, alice, release)["title"] is None
+
+
+@pytest.mark.parametrize("charset", ["undefined", "idna", "x-none"])
+def test_a_name_in_a_charset_that_is_none_begins_an_upload_all_the_same(client, alice, release, charset):
+    named = {"Content-Disposition": f"attachment; filename*={charset}''file"}
+    assert begin(client, alice, release, **named).json()["name"] == "file"
+
+
 def test_files_come_in_the_order_of_their_numbers_and_those_without_at_the_end(client, alice, release):
     for seed, number in enumerate(("2", "", "1/3", "3")):
         uploaded(client, alice, release, tagged(seed, title=f"t{number}", number=number), name="x.mp3")
