@@ -1,7 +1,7 @@
 """Uploads to releases that go on where they broke, as draft-ietf-httpbis-resumable-upload describes it, with a creation that brings no bytes."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import PurePosixPath
@@ -205,7 +205,7 @@ def _require_unused(request: CommandRequest, on: On[Release], upload_id: str, au
 
 
 @asynccontextmanager
-async def _refusing(request: CommandRequest, upload: Upload) -> AsyncIterator[None]:
+async def _refusing(request: CommandRequest, upload: Upload) -> AsyncGenerator[None]:
     """Refuse an upload that can be no track, and say why."""
     try:
         yield
