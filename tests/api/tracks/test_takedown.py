@@ -92,12 +92,17 @@ def test_an_operator_reads_what_it_is_and_gets_no_bytes(client, admin, operator,
         assert refusal(fetch(client, url, operator)) == (404, "media_not_found")
 
 
-def test_others_who_have_the_same_bytes_keep_theirs(client, bob, admin, track):
+def test_others_who_have_the_same_bytes_keep_theirs_unless_the_bytes_are_taken_down_too(
+    client, bob, admin, track
+):
     other = upload(client, bob)
     assert other["file_id"] == track["file_id"]
     decide(client, admin, track)
     assert fetch(client, other["audio_url"]).status_code == 200
     assert fetch(client, track["image_url"]).status_code == 404
+    decide(client, admin, track, bytes=True)
+    assert fetch(client, other["audio_url"]).status_code == 404
+    assert client.get(f"/tracks/{other['id']}").status_code == 200
 
 
 def test_the_record_is_left_alone_and_edits_go_on_to_reach_it(world, client, alice, admin, track):

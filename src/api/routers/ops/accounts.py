@@ -120,7 +120,7 @@ class TakedownBody(HideBody):
     bytes: bool = Field(
         default=False,
         description="whether to refuse its audio and cover from now on, to all accounts and until the takedown is lifted; "
-        "tracks that have them already keep them",
+        "tracks that have them already stay, and do not play",
     )
 
 
