@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 
 from api.auth.authentication import optional_caller, session_cookie, signed_in
-from api.examples import example_of
+from api.examples import IN, example_of
 from api.openapi import ERROR_EXAMPLES, JSON, calls_of, error_schemas
 from api.pipeline.command_request import command_request
 from api.pipeline.idempotent_request import KEY, idempotent_request
@@ -113,7 +113,8 @@ def _complete(document: dict[str, Any], app: FastAPI) -> None:
                 refs = [{"$ref": f"#/components/parameters/{header}"} for header in taken]
                 operation["parameters"] = [*operation.get("parameters", ()), *refs]
             for content in operation.get("requestBody", {}).get("content", {}).values():
-                content["example"] = example_of(content["schema"], parts["schemas"], "request", name)
+                owner = name if name in IN else "request"
+                content["example"] = example_of(content["schema"], parts["schemas"], owner, name)
             for status, response in operation["responses"].items():
                 content = response.get("content", {}).get(JSON)
                 if status.startswith("2") and content is not None:

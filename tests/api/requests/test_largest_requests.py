@@ -109,7 +109,8 @@ def target_of(route, track, **values):
 
 def fields_of(route):
     contents = (route.openapi_extra or {}).get("requestBody", {}).get("content", {})
-    return list(dict.fromkeys(name for each in contents.values() for name in each["schema"]["properties"]))
+    schemas = [each["schema"] for each in contents.values()]
+    return list(dict.fromkeys(name for each in schemas for name in each.get("properties", ())))
 
 
 def parameters_of(route):

@@ -36,6 +36,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 EXAMPLES = 60 if os.environ.get("TEST_DEEP") else 2
+schemathesis.serializer.alias("application/partial-upload", "application/octet-stream")
 ANYWHERE = {414, 431}
 """What any request may get for its size; docs/http.md says so once."""
 MODES = list(GenerationMode)
