@@ -71,6 +71,12 @@ class Release(Owned, created_event_name="Created"):
         return cls._create(cls.Created, id=cls.create_id(release_id), timestamp=at, **made)
 
     @property
+    def cover(self) -> Artwork | None:
+        """Its own, or that of the first file with one."""
+        covers = [self.artwork, *(file.artwork for file in self.files)]
+        return next(filter(None, covers), None)
+
+    @property
     def cids(self) -> frozenset[str]:
         """The bytes that it names; once it is published, its tracks do."""
         if self.state == ReleaseState.PUBLISHED:

@@ -5,7 +5,6 @@ finds it moved. An offset never goes down. An upload ends after a day. Until the
 equal one of another upload has ended.
 """
 
-import secrets
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -43,13 +42,18 @@ Upload = sa.Row[Any]
 
 
 def begin_upload(
-    connection: sa.Connection, did: str, release_id: int, *, name: str, length: int | None, now: datetime
-) -> str:
-    """Enter an upload, and return its id, which cannot be guessed."""
-    upload_id = secrets.token_urlsafe(16)
+    connection: sa.Connection,
+    did: str,
+    release_id: int,
+    upload_id: str,
+    *,
+    name: str,
+    length: int | None,
+    now: datetime,
+) -> None:
+    """Enter an upload; its id cannot be guessed."""
     values = {"upload_id": upload_id, "did": did, "release_id": release_id, "name": name, "length": length}
     connection.execute(sa.insert(release_upload).values(**values, received=0, parts=[], begun_at=now))
-    return upload_id
 
 
 def find_upload(

@@ -32,8 +32,8 @@ def media(database: Database, store: MediaStore) -> Media:
 def upload(media: Media) -> Upload:
     with media.database.write() as connection:
         now = media.database.now(connection)
-        upload_id = begin_upload(connection, ALICE, RELEASE, name="song.mp3", length=None, now=now)
-        return find_upload(connection, ALICE, RELEASE, upload_id, now=now)
+        begin_upload(connection, ALICE, RELEASE, "upload", name="song.mp3", length=None, now=now)
+        return find_upload(connection, ALICE, RELEASE, "upload", now=now)
 
 
 def append(media: Media, upload: Upload, data: bytes, offset: int, folder: Path) -> Upload:

@@ -16,7 +16,7 @@ from application.releases.drafts import DRAFT_TTL
 from application.releases.publishing import state_at
 from application.subjects import On, require_owned
 from eventstore.idempotency import CommandResult
-from storage.staged_uploads import UPLOAD_TTL, Upload, uploads_of
+from storage.staged_uploads import UPLOAD_TTL, Upload, find_upload, uploads_of
 
 
 class FileBody(BaseModel):
@@ -40,22 +40,15 @@ class FileBody(BaseModel):
     has_image: bool = Field(False, description="whether its tags have a cover")
 
 
-class PreviewTrack(BaseModel):
-    title: str
-    cid: str
-    mime: str
-    duration: int | None
-
-
 class PreviewBody(BaseModel):
-    """What a secret link to a release shows; the bytes are named by their CIDs."""
+    """What a secret link to a release shows."""
 
     title: str | None
     artist: str
     description: str | None
-    cover: str | None
+    has_cover: bool
     is_out: bool
-    tracks: list[PreviewTrack]
+    files: list[FileBody]
 
 
 class ReleaseRow(BaseModel):
@@ -139,14 +132,11 @@ def upload_body(row: Upload) -> FileBody:
 
 
 def preview_body(release: Release, artist: str) -> PreviewBody:
-    images = [release.artwork, *(file.artwork for file in release.files)]
-    cover = next((each.cid for each in images if each is not None), None)
-    tracks = [
-        PreviewTrack(title=each.title, cid=each.audio.cid, mime=each.audio.mime, duration=each.audio.duration)
-        for each in release.files
-    ]
     is_out = release.state == ReleaseState.PUBLISHED
-    return body_from(PreviewBody, release, artist=artist, cover=cover, is_out=is_out, tracks=tracks)
+    files = [_file_body(each) for each in release.files]
+    return body_from(
+        PreviewBody, release, artist=artist, has_cover=release.cover is not None, is_out=is_out, files=files
+    )
 
 
 def read_release(reader: SubjectReader, release_id: int) -> Release:
@@ -171,6 +161,18 @@ def saved_file(reader: SubjectReader, subject: Subject, upload_id: str, status: 
     files = read_release(reader, subject.id).files
     file = next(each for each in files if each.upload_id == upload_id)
     return CommandResult(status, _file_body(file), offset_headers(file.audio.size, is_complete=True))
+
+
+def begun_upload(reader: SubjectReader, subject: Subject, upload_id: str) -> CommandResult:
+    row = upload_of(reader, subject.id, upload_id)
+    headers = limit_header(reader.services.max_upload_bytes)
+    headers["Location"] = f"/releases/{subject.id}/uploads/{upload_id}"
+    return CommandResult(201, upload_body(row), headers)
+
+
+def upload_of(reader: SubjectReader, release_id: int, upload_id: str) -> Upload:
+    now = reader.services.database.now(reader.connection)
+    return find_upload(reader.connection, reader.did, release_id, upload_id, now=now)
 
 
 def offset_headers(offset: int, *, is_complete: bool) -> dict[str, str]:

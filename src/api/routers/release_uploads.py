@@ -1,8 +1,7 @@
 """Uploads to releases that go on where they broke, as draft-ietf-httpbis-resumable-upload describes it, with a creation that brings no bytes."""
 
 import secrets
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Final
@@ -12,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.published import Subject
 from aggregates.release import Release
-from aggregates.values import TITLE_BYTES, Artwork, ReleaseFile, checked_title
+from aggregates.values import TITLE_BYTES, ReleaseFile, checked_title
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import UnparsableError, UnsupportedBodyError
 from api.openapi import AUDIO_FILE, FILE, multipart
@@ -23,18 +22,19 @@ from api.requests.releases import file_name, is_complete, name_in, number_in
 from api.responses.reader import SubjectReader
 from api.responses.release import (
     FileBody,
+    begun_upload,
     ended_release,
     limit_header,
     offset_headers,
     read_release,
     saved_file,
-    upload_body,
+    upload_of,
 )
+from api.services import Services
 from application.errors import DuplicateAudioError, LimitReachedError, UploadRefusedError
-from application.releases.uploads import add_file, begin, remove_upload, require_unused
+from application.releases.uploads import add_file, begin, remove_upload
 from application.subjects import On
 from eventstore.idempotency import CommandResult
-from eventstore.unit_of_work import UnitOfWork
 from storage.errors import (
     InvalidMediaError,
     MediaGoneError,
@@ -42,11 +42,15 @@ from storage.errors import (
     TakenDownError,
     TooLargeError,
 )
-from storage.staged_uploads import MAX_PARTS, Upload, find_upload, refuse_upload, require_offset
+from storage.staged_uploads import MAX_PARTS, Upload, refuse_upload, require_offset
 from storage.upload import Staged
 
 router = APIRouter(prefix="/releases/{release_id}/uploads", tags=["releases"], route_class=StrictRoute)
 FORM_FILE: Final = "file"
+REASONS: Final[dict[type[Exception], str]] = {
+    TakenDownError: "an operator of this service has taken its bytes down",
+    MediaGoneError: "bytes of it are gone",
+}
 BYTES: Final = {"requestBody": {"content": {PARTIAL_UPLOAD: {"schema": FILE}}}}
 
 
@@ -56,34 +60,21 @@ async def create(release_id: ReleaseId, request: Command) -> Response:
 
     `Content-Disposition` names the file, `Upload-Length` its size. `Location` is where its bytes go, with PATCH. It ends after 24 hours. A form with a whole `file` needs no more requests.
     """
-    on, begun = request.on(Release, release_id), list[str]()
-
-    def use_case(unit: UnitOfWork) -> Release:
-        release, upload_id = begin(unit, on, name=name_in(request.request), length=_length(request))
-        begun[:] = [upload_id]
-        return release
-
-    def respond(reader: SubjectReader, _subject: Subject) -> CommandResult:
-        row = _find(reader, release_id, *begun)
-        headers = limit_header(request.services.max_upload_bytes)
-        headers["Location"] = f"/releases/{release_id}/uploads/{row.upload_id}"
-        return CommandResult(201, upload_body(row), headers)
-
+    on, upload_id = request.on(Release, release_id), secrets.token_urlsafe(16)
     files = {FORM_FILE: request.services.max_upload_bytes}
     async with request.begin(on=on, files=files) as attempt:
         if not attempt.is_repetition:
             if FORM_FILE in attempt.body.files:
-                await _add_whole(request, attempt, on)
+                name = file_name(attempt.body.names[FORM_FILE])
+                file = await _file_of(request, upload_id, name, attempt.body.file(FORM_FILE))
+                use_case = partial(add_file, on=on, file=file, reserved=attempt.reserved, is_upload=False)
+                show = partial(saved_file, upload_id=upload_id, status=201)
             else:
-                await attempt.commit(use_case, respond)
-    return await attempt.response(waits=False)
-
-
-async def _add_whole(request: CommandRequest, attempt: CommandAttempt, on: On[Release]) -> None:
-    name = file_name(attempt.body.names[FORM_FILE])
-    file = await _file_of(request, on, (secrets.token_urlsafe(16), name), attempt.body.file(FORM_FILE))
-    use_case = partial(add_file, on=on, file=file, reserved=attempt.reserved, is_upload=False)
-    await attempt.commit(use_case, partial(saved_file, upload_id=file.upload_id, status=201))
+                name, length = name_in(request.request), _length(request)
+                use_case = partial(begin, on=on, upload_id=upload_id, name=name, length=length)
+                show = partial(begun_upload, upload_id=upload_id)
+            await attempt.commit(use_case, show)
+    return await attempt.response()
 
 
 def _length(request: CommandRequest) -> int | None:
@@ -100,15 +91,22 @@ def offset(
     principal: SignedIn, services: ServicesDep, release_id: ReleaseId, upload_id: UploadId
 ) -> Response:
     """Say in `Upload-Offset` where an upload goes on."""
-    with services.database.read() as connection:
-        reader = SubjectReader(services, principal.did, lambda: connection)
-        if read_release(reader, release_id).has_file(upload_id):
-            headers = dict(saved_file(reader, Subject(Release.TOPIC, release_id), upload_id).headers)
-        else:
-            row = _find(reader, release_id, upload_id)
-            headers = offset_headers(row.received, is_complete=row.reason is not None)
-            headers |= {} if row.length is None else {"Upload-Length": str(row.length)}
+    found = _upload_or_file(services, principal.did, release_id, upload_id)
+    if isinstance(found, CommandResult):
+        headers = found.headers
+    else:
+        headers = offset_headers(found.received, is_complete=found.reason is not None)
+        headers |= {} if found.length is None else {"Upload-Length": str(found.length)}
     return Response(status_code=204, headers=headers | limit_header(services.max_upload_bytes))
+
+
+def _upload_or_file(services: Services, did: str, release_id: int, upload_id: str) -> Upload | CommandResult:
+    """Return the upload, or where it is a file by now, what its last request was answered."""
+    with services.database.read() as connection:
+        reader = SubjectReader(services, did, lambda: connection)
+        if read_release(reader, release_id).has_file(upload_id):
+            return saved_file(reader, Subject(Release.TOPIC, release_id), upload_id)
+        return upload_of(reader, release_id, upload_id)
 
 
 @router.patch("/{upload_id}", response_model=FileBody, openapi_extra=BYTES, responses={204: {}})
@@ -123,7 +121,7 @@ async def append(release_id: ReleaseId, upload_id: UploadId, request: Command) -
             if PART not in attempt.body.files:
                 raise UnsupportedBodyError
             await _append(request, attempt, on, upload_id)
-    return await attempt.response(waits=False)
+    return await attempt.response()
 
 
 @router.delete("/{upload_id}", status_code=204, response_class=Response)
@@ -138,7 +136,9 @@ async def _append(request: CommandRequest, attempt: CommandAttempt, on: On[Relea
     if at is None:
         raise UnparsableError("The header Upload-Offset is missing. Nothing was changed.")
     staged, most = attempt.body.file(PART), request.services.max_upload_bytes
-    found = await run_in_threadpool(_upload_or_file, request, on, upload_id)
+    found = await run_in_threadpool(
+        _upload_or_file, request.services, request.principal.did, on.id, upload_id
+    )
     if isinstance(found, CommandResult):
         await attempt.finish(found)
         return
@@ -149,27 +149,23 @@ async def _append(request: CommandRequest, attempt: CommandAttempt, on: On[Relea
         raise TooLargeError(most)
     if len(found.parts) >= MAX_PARTS:
         raise LimitReachedError(MAX_PARTS, "appends to an upload")
-    async with _refusing(request, found):
+    try:
         upload = await request.intake.keep_part(found, at, staged)
         if is_last:
             await _complete(request, attempt, on, upload)
             return
-    headers = offset_headers(upload.received, is_complete=False)
-    await attempt.finish(CommandResult(204, {}, headers))
+    except (RefusedMediaError, DuplicateAudioError, UploadRefusedError, MediaGoneError) as error:
+        refused = UploadRefusedError(
+            REASONS.get(type(error)) or getattr(error, "reason", str(error)).rstrip(".")
+        )
+        await run_in_threadpool(_refuse, request.services, found, refused.reason)
+        raise refused from None
+    await attempt.finish(CommandResult(204, {}, offset_headers(upload.received, is_complete=False)))
 
 
-def _upload_or_file(request: CommandRequest, on: On[Release], upload_id: str) -> Upload | CommandResult:
-    """Return the upload, or where it is a file by now, what its last request was answered."""
-    with request.services.database.read() as connection:
-        reader = SubjectReader(request.services, request.principal.did, lambda: connection)
-        if read_release(reader, on.id).has_file(upload_id):
-            return saved_file(reader, on.subject, upload_id)
-        return _find(reader, on.id, upload_id)
-
-
-def _find(reader: SubjectReader, release_id: int, upload_id: str) -> Upload:
-    now = reader.services.database.now(reader.connection)
-    return find_upload(reader.connection, reader.did, release_id, upload_id, now=now)
+def _refuse(services: Services, upload: Upload, reason: str) -> None:
+    with services.database.write() as connection:
+        refuse_upload(connection, upload, reason, now=services.database.now(connection))
 
 
 async def _complete(
@@ -179,58 +175,21 @@ async def _complete(
     with await request.intake.whole(upload, request.services.staging) as whole:
         if upload.length not in {None, whole.size}:
             raise InvalidMediaError(f"it has {whole.size} bytes, not {upload.length} as announced")
-        file = await _file_of(request, on, (upload.upload_id, upload.name), whole)
+        file = await _file_of(request, upload.upload_id, upload.name, whole)
     use_case = partial(add_file, on=on, file=file, reserved=attempt.reserved)
     await attempt.commit(use_case, partial(saved_file, upload_id=upload.upload_id), file.cids)
 
 
-async def _file_of(
-    request: CommandRequest, on: On[Release], which: tuple[str, str], whole: Staged
-) -> ReleaseFile:
-    upload_id, name = which
-    audio = await request.intake.read_audio(whole)
-    await run_in_threadpool(_require_unused, request, on, upload_id, audio.cid)
-    said, cover = await request.intake.read_tags(whole, audio)
-    artwork = await _kept(request, cover) if cover is not None else None
-    await request.intake.keep_audio(whole, audio)
+async def _file_of(request: CommandRequest, upload_id: str, name: str, whole: Staged) -> ReleaseFile:
+    """Keep the audio, and the cover that its tags have if that is an image."""
+    intake, artwork = request.intake, None
+    audio = await intake.read_audio(whole)
+    said, cover = await intake.read_tags(whole, audio)
+    if cover is not None:
+        with suppress(RefusedMediaError):
+            image = await intake.read_artwork(request.principal.did, cover)
+            artwork = await intake.keep_artwork(image)
+    await intake.keep_audio(whole, audio)
     stem = PurePosixPath(name).stem.encode()[:TITLE_BYTES].decode(errors="ignore")
     said["title"] = said["title"] or checked_title(stem)
     return ReleaseFile(upload_id, name, audio, artwork=artwork, **said)
-
-
-def _require_unused(request: CommandRequest, on: On[Release], upload_id: str, audio_cid: str) -> None:
-    with request.services.database.read() as connection:
-        reader = SubjectReader(request.services, request.principal.did, lambda: connection)
-        require_unused(connection, read_release(reader, on.id), upload_id, audio_cid)
-
-
-@asynccontextmanager
-async def _refusing(request: CommandRequest, upload: Upload) -> AsyncGenerator[None]:
-    """Refuse an upload that can be no track, and say why."""
-    try:
-        yield
-    except (RefusedMediaError, DuplicateAudioError, UploadRefusedError, MediaGoneError) as error:
-        match error:
-            case UploadRefusedError():
-                reason = error.reason
-            case TakenDownError():
-                reason = "an operator of this service has taken its bytes down"
-            case MediaGoneError():
-                reason = "bytes of it are gone"
-            case _:
-                reason = str(error).rstrip(".")
-        await run_in_threadpool(_refuse, request, upload, reason)
-        raise UploadRefusedError(reason) from None
-
-
-def _refuse(request: CommandRequest, upload: Upload, reason: str) -> None:
-    with request.services.database.write() as connection:
-        refuse_upload(connection, upload, reason, now=request.services.database.now(connection))
-
-
-async def _kept(request: CommandRequest, cover: bytes) -> Artwork | None:
-    """Keep the cover that the tags have, if it is an image."""
-    with suppress(RefusedMediaError):
-        image = await request.intake.read_artwork(request.principal.did, cover)
-        return await request.intake.keep_artwork(image)
-    return None

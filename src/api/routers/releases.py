@@ -1,6 +1,7 @@
 """Releases: files that are uploaded and put in order before anything of them is published."""
 
-from collections.abc import Awaitable, Callable
+import secrets
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -9,11 +10,12 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.release import Release
+from aggregates.values import Artwork, Audio, ReleaseState
 from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse, Page, cut
 from api.middleware.http_layer import PREVIEWS
 from api.openapi import IMAGE_FILE, fields_of
-from api.pipeline.command_request import Command, CommandAttempt, CommandRequest, Respond, UseCase
+from api.pipeline.command_request import Command, CommandRequest, Respond
 from api.pipeline.pds import blob_limit
 from api.requests.body import Body, fields_as
 from api.requests.parameters import PageQuery, ReleaseId, StrictRoute, cursor_of, page_length
@@ -38,7 +40,7 @@ from application.releases.drafts import (
     delete_release,
     edit_release,
     find_preview,
-    make_preview,
+    set_preview,
 )
 from application.releases.publishing import schedule, unschedule
 from application.subjects import On, require_owned
@@ -46,6 +48,7 @@ from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import Principal
 from projections.releases import page_of_releases
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
+from storage.media import Reserved
 
 router = APIRouter(prefix="/releases", tags=["releases"], route_class=StrictRoute)
 IMAGE: Final = {"image": {**IMAGE_FILE, "description": "the cover of its tracks"}}
@@ -59,12 +62,7 @@ FILES: Final = {"image": IMAGE_BYTES}
 )
 async def create(request: Command) -> Response:
     """Begin a release. It is a draft, which ends 30 days after its last change."""
-
-    async def parse(attempt: CommandAttempt) -> UseCase:
-        changes = await _changes(request, attempt.body, ReleaseFields)
-        return partial(create_release, changes=changes, reserved=attempt.reserved)
-
-    return await _answer(request, None, parse, partial(saved_release, created=True))
+    return await _answer(request, None, ReleaseFields, create_release, partial(saved_release, created=True))
 
 
 @router.get("")
@@ -99,23 +97,32 @@ def own_release(principal: Principal, services: Services, release_id: int) -> Mu
 async def change(release_id: ReleaseId, request: Command) -> Response:
     """Change the given fields: an empty one is cleared, an absent one is left unchanged."""
     on = request.on(Release, release_id)
-
-    async def parse(attempt: CommandAttempt) -> UseCase:
-        changes = await _changes(request, attempt.body, EditReleaseFields)
-        return partial(edit_release, on=on, changes=changes, reserved=attempt.reserved)
-
-    return await _answer(request, on, parse)
+    return await _answer(request, on, EditReleaseFields, partial(edit_release, on=on))
 
 
-async def _changes(request: CommandRequest, body: Body, model: type[ReleaseFields]) -> dict[str, Any]:
-    """Return the fields that are given, with the cover, which is stored."""
+async def _answer(
+    request: CommandRequest,
+    on: On[Release] | None,
+    model: type[BaseModel],
+    use_case: Callable[[UnitOfWork, dict[str, Any], Reserved], Release],
+    show: Respond = saved_release,
+) -> Response:
+    """Give the use case the fields that the body has, and the cover, which is stored."""
+    async with request.begin(on=on, files=FILES) as attempt:
+        if not attempt.is_repetition:
+            given = await _given(request, attempt.body, model)
+            await attempt.commit(lambda unit: use_case(unit, given, attempt.reserved), show)
+    return await attempt.response()
+
+
+async def _given(request: CommandRequest, body: Body, model: type[BaseModel]) -> dict[str, Any]:
     fields = fields_as(model, body)
-    changes: dict[str, Any] = {name: getattr(fields, name) for name in fields.model_fields_set}
-    if changes.pop("remove_image", False) or body.fields.get("image") == "":
-        changes["artwork"] = None
+    given: dict[str, Any] = {name: getattr(fields, name) for name in fields.model_fields_set}
+    if given.pop("remove_image", False) or body.fields.get("image") == "":
+        given["artwork"] = None
     elif (artwork := await cover_of(request, body)) is not None:
-        changes["artwork"] = artwork
-    return changes
+        given["artwork"] = artwork
+    return given
 
 
 @router.delete("/{release_id}", status_code=204, response_class=Response)
@@ -132,12 +139,11 @@ async def arrange(release_id: ReleaseId, request: Command) -> Response:
     """Set the order of the files, and what each track has of its own."""
     on = request.on(Release, release_id)
 
-    async def parse(attempt: CommandAttempt) -> UseCase:
-        wanted = fields_as(ArrangementFields, attempt.body).tracks
-        tracks = [each.model_dump(exclude_unset=True) for each in wanted]
-        return lambda unit: change_release(unit, on, lambda made: made.arrange(tracks, at=unit.now))
+    def use_case(unit: UnitOfWork, given: dict[str, Any], _: Reserved) -> Release:
+        tracks = [each.model_dump(exclude_unset=True) for each in given["tracks"]]
+        return change_release(unit, on, lambda made: made.arrange(tracks, at=unit.now))
 
-    return await _answer(request, on, parse)
+    return await _answer(request, on, ArrangementFields, use_case)
 
 
 @router.post("/{release_id}/publish", response_model=MusicReleaseBody, openapi_extra=fields_of(PublishFields))
@@ -147,11 +153,9 @@ async def publish(release_id: ReleaseId, request: Command) -> Response:
     Its tracks appear in their order, with their album, all at once or not at all. A second time is no change.
     """
     on = request.on(Release, release_id)
-
-    async def parse(attempt: CommandAttempt) -> UseCase:
-        return partial(schedule, on=on, at=fields_as(PublishFields, attempt.body).at)
-
-    return await _answer(request, on, parse)
+    return await _answer(
+        request, on, PublishFields, lambda unit, given, _: schedule(unit, on, given.get("at"))
+    )
 
 
 @router.post("/{release_id}/unschedule", response_model=MusicReleaseBody)
@@ -161,36 +165,18 @@ async def take_back(release_id: ReleaseId, request: Command) -> Response:
     return await request.answer(partial(unschedule, on=on), saved_release, on=on)
 
 
-async def _answer(
-    request: CommandRequest,
-    on: On[Release] | None,
-    parse: Callable[[CommandAttempt], Awaitable[UseCase]],
-    show: Respond = saved_release,
-) -> Response:
-    async with request.begin(on=on, files=FILES) as attempt:
-        if not attempt.is_repetition:
-            await attempt.commit(await parse(attempt), show)
-    return await attempt.response(waits=False)
-
-
 @router.post("/{release_id}/preview", response_model=MusicReleaseBody)
 async def share(release_id: ReleaseId, request: Command) -> Response:
     """Make a secret link, in place of any earlier one.
 
     Who has it sees and plays the release. It is shown this once, in `preview_url`.
     """
-    on, made = request.on(Release, release_id), list[str]()
-
-    def use_case(unit: UnitOfWork) -> Release:
-        release, token = make_preview(unit, on)
-        made[:] = [token]
-        return release
-
+    on, token = request.on(Release, release_id), secrets.token_urlsafe(32)
     async with request.begin(on=on) as attempt:
         if not attempt.is_repetition:
-            await attempt.commit(use_case, saved_release)
+            await attempt.commit(partial(set_preview, on=on, token=token), saved_release)
     result = attempt.result
-    link = {"preview_url": f"{request.services.base_url}{PREVIEWS}{made[0]}"} if made else {}
+    link = {} if attempt.is_repetition else {"preview_url": f"{request.services.base_url}{PREVIEWS}{token}"}
     return AsciiJsonResponse({**result.fields, **link}, headers=result.headers)
 
 
@@ -198,11 +184,7 @@ async def share(release_id: ReleaseId, request: Command) -> Response:
 async def unshare(release_id: ReleaseId, request: Command) -> Response:
     """Withdraw the secret link."""
     on = request.on(Release, release_id)
-
-    def withdraw(unit: UnitOfWork) -> Release:
-        return change_release(unit, on, lambda made: made.set_preview(None, at=unit.now))
-
-    return await request.answer(withdraw, saved_release, on=on)
+    return await request.answer(partial(set_preview, on=on, token=None), saved_release, on=on)
 
 
 class LimitsBody(BaseModel):
@@ -228,13 +210,12 @@ def previewed_release(_caller: Principal | None, services: Services, token: str)
     return preview_body(release, account.name if account is not None else "")
 
 
-def previewed_mime(services: Services, token: str, cid: str) -> str:
-    """Return the MIME type of bytes that a secret link shows; raises ReleaseNotFoundError or MediaNotFoundError."""
+def previewed_bytes(services: Services, token: str, name: str) -> Audio | Artwork:
+    """Return what a secret link plays or shows under a name: `cover`, or the `upload_id` of a file; raises MediaNotFoundError."""
     with services.database.read() as connection:
         release = find_preview(services.log, connection, token)
-    covers = [release.artwork, *(file.artwork for file in release.files)]
-    mimes = {file.audio.cid: file.audio.mime for file in release.files}
-    mimes |= {cover.cid: cover.mime for cover in covers if cover is not None}
-    if cid not in mimes or cid not in release.cids:
+    named = {"cover": release.cover, **{each.upload_id: each.audio for each in release.files}}
+    found = named.get(name) if release.state != ReleaseState.PUBLISHED else None
+    if found is None:
         raise MediaNotFoundError
-    return mimes[cid]
+    return found

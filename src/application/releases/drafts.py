@@ -1,6 +1,5 @@
 """Commands on a release that is being made: begin, change, share, delete; and the end of drafts that were left."""
 
-import secrets
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
@@ -41,7 +40,7 @@ def create_release(unit: UnitOfWork, changes: Mapping[str, Any], reserved: Reser
 
 
 def edit_release(
-    unit: UnitOfWork, on: On[Release], changes: Mapping[str, Any], reserved: Reserved
+    unit: UnitOfWork, changes: Mapping[str, Any], reserved: Reserved, *, on: On[Release]
 ) -> Release:
     """Set these fields, checked values; a new cover is stored already."""
     reserved.require(cids_in(changes.get("artwork")), unit.now)
@@ -55,12 +54,10 @@ def change_release(unit: UnitOfWork, on: On[Release], change: Callable[[Release]
     return release
 
 
-def make_preview(unit: UnitOfWork, on: On[Release]) -> tuple[Release, str]:
-    """Return the token of a new secret link, of which only the hash is stored; an earlier link ends."""
-    token = secrets.token_urlsafe(32)
-    preview_hash = hash_of(token)
-    changed = change_release(unit, on, lambda release: release.set_preview(preview_hash, at=unit.now))
-    return changed, token
+def set_preview(unit: UnitOfWork, on: On[Release], token: str | None) -> Release:
+    """Let a secret link have this token, in place of any earlier one; without a token it is withdrawn. Only the hash is stored."""
+    preview_hash = hash_of(token) if token is not None else None
+    return change_release(unit, on, lambda release: release.set_preview(preview_hash, at=unit.now))
 
 
 def hash_of(token: str) -> str:
@@ -78,15 +75,14 @@ def find_preview(log: EventLog, connection: sa.Connection, token: str) -> Releas
 
 def delete_release(unit: UnitOfWork, on: On[Release]) -> Release:
     """End the release and its uploads: nothing brings it back."""
-    release = load_owned(unit, on)
-    end(unit, release)
-    return release
+    return _end(unit, load_owned(unit, on))
 
 
-def end(unit: UnitOfWork, release: Release) -> None:
+def _end(unit: UnitOfWork, release: Release) -> Release:
     release.delete(at=unit.now)
     unit.save(release)
     forget_uploads(unit, release.did, it.release_id == release.release_id)
+    return release
 
 
 def expire_drafts(log: EventLog) -> int:
@@ -99,7 +95,7 @@ def expire_drafts(log: EventLog) -> int:
         release = unit.load(Release, Release.create_id(release_id))
         is_left = release.deleted_at is None and release.state in DRAFTS and release.changed_at <= before
         if is_left:
-            end(unit, release)
+            _end(unit, release)
         return is_left
 
     return sum(log.transact(row.did, BY_ITSELF, partial(expire, release_id=row.release_id)) for row in left)

@@ -186,7 +186,6 @@ def _publish(unit: UnitOfWork, on: On[Release], artist: str, kinds: RecordKinds,
     ]
     album = None
     if release.title is not None:
-        covers = [release.artwork, *(file.artwork for file in release.files)]
         album = create_list(
             unit,
             CreateList(
@@ -195,7 +194,7 @@ def _publish(unit: UnitOfWork, on: On[Release], artist: str, kinds: RecordKinds,
                 kinds[TrackList.TOPIC].collection,
                 description=release.description,
                 release_date=release.release_date,
-                artwork=next(filter(None, covers), None),
+                artwork=release.cover,
                 entries=[Entry(track.track_id) for track in tracks],
             ),
             reserved,

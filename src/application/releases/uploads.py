@@ -29,8 +29,8 @@ MAX_OPEN_UPLOADS: Final = 3
 """Of one account: so what it has staged is bounded by the size of a file."""
 
 
-def begin(unit: UnitOfWork, on: On[Release], *, name: str, length: int | None) -> tuple[Release, str]:
-    """Enter an upload, and return its id; raises LimitReachedError."""
+def begin(unit: UnitOfWork, on: On[Release], upload_id: str, *, name: str, length: int | None) -> Release:
+    """Enter an upload; raises LimitReachedError."""
     release = load_owned(unit, on)
     release.require_draft()
     others = _require_room(unit, release)
@@ -38,7 +38,8 @@ def begin(unit: UnitOfWork, on: On[Release], *, name: str, length: int | None) -
         raise LimitReachedError(MAX_OPEN_UPLOADS, "uploads of an account at a time")
     did, release_id = release.did, release.release_id
     forget_uploads(unit, did, have_ended(unit.now))
-    return release, begin_upload(unit.connection, did, release_id, name=name, length=length, now=unit.now)
+    begin_upload(unit.connection, did, release_id, upload_id, name=name, length=length, now=unit.now)
+    return release
 
 
 def _require_room(unit: UnitOfWork, release: Release) -> Sequence[Upload]:
@@ -63,7 +64,10 @@ def add_file(
         else:
             _require_room(unit, release)
         reserved.require(file.cids, unit.now)
-        require_unused(unit.connection, release, file.upload_id, file.audio.cid)
+        require_no_duplicate(unit.connection, release.did, file.audio.cid)
+        for each in release.files:
+            if each.audio.cid == file.audio.cid:
+                raise UploadRefusedError(f"{each.name} of this release has exactly this audio")
         if not release.files and release.title is None and (title := _album_title(file)) is not None:
             release.edit({"title": title}, at=unit.now)
         release.add_file(file, at=unit.now)
@@ -78,14 +82,6 @@ def _album_title(file: ReleaseFile) -> str | None:
         return checked_list_name(file.album or "")
     except InvalidFieldError:
         return None
-
-
-def require_unused(connection: sa.Connection, release: Release, upload_id: str, audio_cid: str) -> None:
-    """Raise DuplicateAudioError where a track has this audio, and UploadRefusedError where another file of the release has it."""
-    require_no_duplicate(connection, release.did, audio_cid)
-    for each in release.files:
-        if each.audio.cid == audio_cid and each.upload_id != upload_id:
-            raise UploadRefusedError(f"{each.name} of this release has exactly this audio")
 
 
 def remove_upload(unit: UnitOfWork, on: On[Release], upload_id: str) -> Release:

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.authentication import ServicesDep
 from api.middleware.http_layer import PREVIEWS
 from api.pipeline.media_request import NEVER, ForMedia
-from api.routers.releases import previewed_mime, previewed_release
+from api.routers.releases import previewed_bytes, previewed_release
 from web.ask import PageRoute, PublicAsk, or_at
 from web.rendering import rendered
 
@@ -24,9 +24,9 @@ async def show(token: str, ask: PublicAsk, services: ServicesDep) -> Response:
     return page
 
 
-@router.get("/{token}/files/{cid}")
-async def read(token: str, cid: str, media: ForMedia) -> Response:
-    mime = await run_in_threadpool(previewed_mime, media.services, token, cid)
-    response = await media.send(cid, mime, NEVER)
+@router.get("/{token}/{name}")
+async def read(token: str, name: str, media: ForMedia) -> Response:
+    found = await run_in_threadpool(previewed_bytes, media.services, token, name)
+    response = await media.send(found.cid, found.mime, NEVER)
     response.headers.update(UNSEEN)
     return response

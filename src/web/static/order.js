@@ -27,7 +27,7 @@ function say(row) {
 function save(row) {
   const list = row.parentElement;
   say(row);
-  if (!list.dataset.route) return void list.dispatchEvent(new Event("input", { bubbles: true })); // its form has the order
+  if (!list.dataset.route) return void list.closest("form").setAttribute("data-typed", ""); // which has the order, and warns
   const next = uriOf(row.nextElementSibling);
   const change = JSON.stringify({ uri: uriOf(row), before: next ? { uri: next } : null });
   unsaved += 1;

@@ -1,26 +1,20 @@
 // Uploads to a release. Each goes on where it broke: after a lost connection by itself, after a reload when its file is chosen again.
 
+import { addLine, megabytes, problemOf, sendInTurn, showRefusal, takeFiles } from "./uploads.js";
+
 const PART_BYTES = 8 * 1024 * 1024;
-const AT_ONCE = 2;
 const PAUSE_MS = 1000;
 const MAX_PAUSE_MS = 15000;
 const OVER = Symbol("over");
 const form = document.getElementById("release");
 const drop = document.getElementById("release-uploads");
 const uploads = [];
-let running = 0;
-let isTyped = false;
 
-const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-
-function element(name, className, text = "") {
-  return Object.assign(document.createElement(name), { className, textContent: text });
-}
 
 // ---- What is known of earlier uploads: their addresses, by what tells their files apart. ----
 
-const key = () => `uploads:${drop.dataset.route}`;
+const key = () => `uploads:${drop.dataset.release}`;
 const known = () => JSON.parse(localStorage.getItem(key()) ?? "{}");
 const nameOf = (file) => [file.name, file.size, file.lastModified].join("/");
 
@@ -44,14 +38,10 @@ function ask(method, address, headers = {}, body = null, progressed = () => {}) 
   });
 }
 
-function problemOf(answer) {
-  try { return JSON.parse(answer.responseText).detail ?? {}; } catch { return {}; } // no answer in JSON
-}
-
 async function begin(upload) {
   const { file } = upload;
   const headers = { "Upload-Complete": "?0", "Upload-Length": file.size, "Content-Disposition": `attachment; filename*=UTF-8''${encodeURIComponent(file.name)}` };
-  const answer = await ask("POST", drop.dataset.route, headers);
+  const answer = await ask("POST", `${drop.dataset.release}/uploads`, headers);
   if (answer.status === 201) {
     Object.assign(upload, { address: answer.getResponseHeader("Location"), offset: 0 });
     remember(upload);
@@ -105,19 +95,11 @@ async function step(upload) {
 }
 
 async function run(upload) {
+  upload.isBegun = true;
   for (let wait = await step(upload); wait !== OVER; wait = await step(upload)) {
     if (wait) await pause(wait);
     show();
   }
-}
-
-function next() {
-  const waiting = uploads.find((each) => !each.isBegun);
-  if (!waiting || running >= AT_ONCE) return;
-  waiting.isBegun = true;
-  running += 1;
-  run(waiting).finally(() => { running -= 1; show(); next(); });
-  next();
 }
 
 // ---- What is shown. ----
@@ -125,44 +107,41 @@ function next() {
 function add(file) {
   const address = known()[nameOf(file)] ?? null;
   if (address && document.getElementById(`file-${address.split("/").pop()}`)) return; // it is there
-  const line = element("li", "upload card");
-  const head = element("div", "upload-line");
-  const state = element("span", "mark way", "Waiting for its turn");
-  const bar = Object.assign(element("progress", "progress"), { max: Math.max(file.size, 1), value: 0 });
-  bar.setAttribute("aria-label", `Upload of ${file.name}`);
-  head.append(element("span", "upload-title", file.name), state);
-  line.append(head, bar);
-  document.getElementById("uploads").append(line);
-  const upload = { file, line, state, bar, address, offset: null, loaded: 0, failures: 0 };
+  const upload = { file, ...addLine(file.name), address, offset: null, loaded: 0, failures: 0 };
   if (file.size > Number(drop.dataset.most)) {
-    fail(upload, `It has ${megabytes(file.size)}, and at most ${megabytes(Number(drop.dataset.most))} are taken.`);
+    showRefusal(upload, `It has ${megabytes(file.size)} MB, and at most ${megabytes(Number(drop.dataset.most))} MB are taken.`);
     return;
   }
   uploads.push(upload);
-  next();
+  sendInTurn(() => run(upload).finally(show));
   show();
 }
 
 function show() {
   const left = uploads.filter((each) => !each.isOver);
   const all = uploads.reduce((sum, { file }) => sum + file.size, 0);
-  const sent = uploads.reduce((sum, each) => sum + (each.isOver ? each.file.size : (each.offset ?? 0) + each.loaded), 0);
+  const sentOf = (each) => (each.isOver ? each.file.size : (each.offset ?? 0) + each.loaded);
+  const sent = uploads.reduce((sum, each) => sum + sentOf(each), 0);
   for (const each of left) {
-    each.bar.value = (each.offset ?? 0) + each.loaded;
-    if (each.isBegun && !each.failures) each.state.textContent = each.bar.value >= each.file.size ? "Checking" : `${megabytes(each.bar.value)} of ${megabytes(each.file.size)} sent`;
+    each.bar.value = sentOf(each) / Math.max(each.file.size, 1);
+    if (each.isBegun && !each.failures) each.state.textContent = each.bar.value >= 1 ? "Checking" : `${megabytes(sentOf(each))} of ${megabytes(each.file.size)} MB sent`;
   }
   document.getElementById("sending").hidden = uploads.length === 0;
   document.getElementById("whole").value = all ? sent / all : 0;
-  document.getElementById("whole-said").textContent = `${uploads.length - left.length} of ${uploads.length} files, ${megabytes(sent)} of ${megabytes(all)}`;
+  document.getElementById("whole-said").textContent = `${uploads.length - left.length} of ${uploads.length} files, ${megabytes(sent)} of ${megabytes(all)} MB`;
+}
+
+async function read() {
+  const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } }).catch(() => null);
+  return answer?.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
 }
 
 // A new file gets its row where the release has it; what is typed in the others stays.
 async function finish(upload) {
   upload.isOver = true;
   upload.line.remove();
-  const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } }).catch(() => null);
-  if (!answer?.ok) return;
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = await read();
+  if (!fresh) return;
   const order = document.getElementById("order");
   for (const row of fresh.querySelectorAll("#order > li")) {
     if (document.getElementById(row.id)) continue;
@@ -170,64 +149,41 @@ async function finish(upload) {
     if (before) before.after(document.importNode(row, true));
     else order.prepend(document.importNode(row, true));
   }
-  const album = form.elements.title;
-  if (!album.value) album.value = fresh.getElementById("field-title").value;
+  form.elements.title.defaultValue = fresh.getElementById("field-title").value;
   document.getElementById("no-files").hidden = order.children.length > 0;
   for (const old of document.querySelectorAll("[id^=upload-]")) if (!fresh.getElementById(old.id)) old.remove();
 }
 
 function refuse(upload, answer) {
   const { reason, message } = problemOf(answer);
-  fail(upload, reason ?? message ?? "It was not taken.");
+  upload.isOver = true;
+  showRefusal(upload, reason ?? message ?? "It was not taken.");
   if (!upload.address) return;
   ask("DELETE", upload.address); // the release goes on without it
   upload.address = null;
   remember(upload);
 }
 
-function fail(upload, message) {
-  upload.isOver = true;
-  upload.bar.remove();
-  Object.assign(upload.state, { className: "mark bad", textContent: "Not uploaded" });
-  const words = element("p", "error", message);
-  words.setAttribute("role", "alert");
-  upload.line.append(words);
-}
-
-// ---- Files and folders. ----
-
-async function filesIn(entry) {
-  if (entry.isFile) return [await new Promise((done, failed) => entry.file(done, failed))];
-  const reader = entry.createReader();
-  const found = [];
-  for (;;) {
-    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
-    if (!some.length) return found;
-    for (const each of some) found.push(...await filesIn(each));
-  }
-}
-
+// An image beside the audio is the cover, as in the folders that shops send; the one that is called so, if there are more.
 function take(files) {
-  const shown = [...files].filter((file) => !file.name.startsWith("."));
-  shown.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true })).forEach(add);
+  files.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
+  const images = files.filter((file) => file.type.startsWith("image/"));
+  const image = images.find((file) => /cover|front|folder/i.test(file.name)) ?? images[0];
+  if (image) setCover(image);
+  files.filter((file) => !images.includes(file)).forEach(add);
+}
+
+async function setCover(image) {
+  const body = new FormData();
+  body.append("image", image);
+  const answer = await ask("PATCH", drop.dataset.release, {}, body);
+  if (answer.status !== 200) return showRefusal(addLine(image.name), problemOf(answer).message ?? "It was not taken.");
+  const fresh = await read();
+  if (fresh) document.getElementById("cover").replaceWith(document.importNode(fresh.getElementById("cover"), true));
 }
 
 if (drop) {
-  drop.hidden = false;
-  document.getElementById("plain-upload").hidden = true;
-  for (const id of ["files", "folder"]) {
-    const chosen = document.getElementById(id);
-    chosen.addEventListener("change", () => { take(chosen.files); chosen.value = ""; });
-  }
-  for (const type of ["dragover", "drop"]) document.addEventListener(type, (event) => event.preventDefault());
-  drop.addEventListener("dragover", () => drop.classList.add("over"));
-  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  document.addEventListener("drop", async ({ dataTransfer }) => {
-    drop.classList.remove("over");
-    const dropped = [...dataTransfer.items].map((item) => [item.webkitGetAsEntry(), item.getAsFile()]); // none is there later
-    const found = await Promise.all(dropped.map(([entry, file]) => (entry ? filesIn(entry) : [file])));
-    take(found.flat().filter(Boolean));
-  });
+  takeFiles(drop, take);
   form.elements.at.addEventListener("change", setZone);
   setZone();
 }
@@ -240,8 +196,3 @@ function setZone() {
   const offset = `${minutes < 0 ? "-" : "+"}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
   if ([...zone.options].some((each) => each.value === offset)) zone.value = offset;
 }
-
-// What is typed is not lost by leaving.
-form.addEventListener("input", () => { isTyped = true; });
-form.addEventListener("submit", () => { isTyped = false; });
-addEventListener("beforeunload", (event) => { if (running || isTyped) event.preventDefault(); });

@@ -1,6 +1,7 @@
 // Everything here adds to pages that work without it.
 
 import { readAgain } from "./live.js";
+import { addLine, element, megabytes, problemOf, sendInTurn, showRefusal, takeFiles } from "./uploads.js";
 import { drawWaves } from "./wave.js";
 
 // ---- Counting what one types, as the API counts it: bytes of UTF-8, items between commas. ----
@@ -56,46 +57,19 @@ document.addEventListener("htmx:afterSwap", ({ target }) => {
   if (document.activeElement === document.body) target.querySelector("input, a:not([tabindex])")?.focus();
 });
 
-// ---- Uploads: several at once, each with its own line. ----
-
-const MEGABYTE = 1_000_000;
-const AT_ONCE = 2;
-let waiting = [];
-let running = 0;
-
-function element(name, className, text = "") {
-  return Object.assign(document.createElement(name), { className, textContent: text });
-}
+// ---- Uploads of tracks. ----
 
 function titleOf(file) {
   return file.name.replace(/\.[^.]+$/, "").replace(/[_\s]+/g, " ").trim() || file.name;
 }
 
 function beginUpload(file) {
-  const line = element("li", "upload card");
-  const head = element("div", "upload-line");
-  const title = element("span", "upload-title", titleOf(file));
-  const state = element("span", "mark way", "Waiting for its turn");
-  const bar = element("progress", "progress");
-  bar.setAttribute("aria-label", `Upload of ${titleOf(file)}`);
-  bar.max = 1;
-  bar.value = 0;
-  head.append(title, state);
-  line.append(head, bar);
-  document.getElementById("uploads").append(line);
-  waiting.push({ file, line, state, bar, key: crypto.randomUUID() });
-  nextUpload();
-}
-
-function nextUpload() {
-  while (running < AT_ONCE && waiting.length) {
-    running += 1;
-    send(waiting.shift()).finally(() => { running -= 1; nextUpload(); });
-  }
+  const upload = { file, ...addLine(titleOf(file)), key: crypto.randomUUID() };
+  sendInTurn(() => send(upload));
 }
 
 function send(upload) {
-  const { file, line, state, bar } = upload;
+  const { file, state, bar } = upload;
   const form = new FormData();
   form.append("title", titleOf(file));
   form.append("file", file);
@@ -106,7 +80,7 @@ function send(upload) {
     request.setRequestHeader("Idempotency-Key", upload.key);
     request.upload.addEventListener("progress", (event) => {
       bar.value = event.total ? event.loaded / event.total : 0;
-      state.textContent = `${(event.loaded / MEGABYTE).toFixed(1)} of ${(event.total / MEGABYTE).toFixed(1)} MB sent`;
+      state.textContent = `${megabytes(event.loaded)} of ${megabytes(event.total)} MB sent`;
     });
     request.upload.addEventListener("load", () => {
       bar.removeAttribute("value");
@@ -119,8 +93,7 @@ function send(upload) {
         setTimeout(() => done(send(upload)), pause * 1000);
         return;
       }
-      bar.remove();
-      if (request.status === 201) showUploaded(line, state, JSON.parse(request.responseText));
+      if (request.status === 201) showUploaded(upload, JSON.parse(request.responseText));
       else showRefused(upload, request);
       done();
     });
@@ -128,7 +101,8 @@ function send(upload) {
   });
 }
 
-function showUploaded(line, state, track) {
+function showUploaded({ line, state, bar }, track) {
+  bar.remove();
   state.className = "mark good";
   state.textContent = "Uploaded";
   const link = element("a", "button quiet", "Edit title, notes and cover");
@@ -139,14 +113,10 @@ function showUploaded(line, state, track) {
 }
 
 function showRefused(upload, request) {
-  const { line, state } = upload;
-  state.className = "mark bad";
-  state.textContent = "Not uploaded";
-  let problem = { message: "The connection was cut off. Nothing was changed; try again." };
-  try { problem = JSON.parse(request.responseText).detail; } catch { /* no answer, or none in JSON */ }
-  const words = element("p", "error", problem.error === "duplicate_audio" ? "You have a track with exactly this audio already." : problem.message);
-  words.setAttribute("role", "alert");
-  line.append(words);
+  const { line, file } = upload;
+  const problem = problemOf(request);
+  const message = problem.error === "duplicate_audio" ? "You have a track with exactly this audio already." : problem.message;
+  showRefusal(upload, message ?? "The connection was cut off. Nothing was changed; try again.");
   const actions = element("p", "actions");
   if (problem.track_id) {
     const link = element("a", "button quiet", "Open that track");
@@ -154,27 +124,10 @@ function showRefused(upload, request) {
     actions.append(link);
   } else {
     const again = element("button", "button quiet", "Try again");
-    again.addEventListener("click", () => { line.remove(); beginUpload(upload.file); });
+    again.addEventListener("click", () => { line.remove(); beginUpload(file); });
     actions.append(again);
   }
   line.append(actions);
-}
-
-function takeUploads() {
-  const drop = document.getElementById("drop");
-  if (!drop) return;
-  const chosen = document.getElementById("files");
-  drop.hidden = false;
-  document.getElementById("plain-upload").hidden = true;
-  chosen.addEventListener("change", () => { [...chosen.files].forEach(beginUpload); chosen.value = ""; });
-  for (const type of ["dragover", "drop"]) document.addEventListener(type, (event) => event.preventDefault());
-  drop.addEventListener("dragover", () => drop.classList.add("over"));
-  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  document.addEventListener("drop", (event) => {
-    drop.classList.remove("over");
-    [...event.dataTransfer.files].forEach(beginUpload);
-  });
-  addEventListener("beforeunload", (event) => { if (running) event.preventDefault(); });
 }
 
 // ---- Live: a hint of a change makes the page read its parts again. ----
@@ -239,5 +192,5 @@ if (document.querySelector("[data-live]")) {
 }
 countTyping(document);
 followSelection();
-takeUploads();
+if (document.getElementById("drop")) takeFiles(document.getElementById("drop"), (files) => files.forEach(beginUpload));
 drawWaves(document);

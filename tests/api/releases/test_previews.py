@@ -4,16 +4,21 @@ import logging
 
 import pytest
 
-from tests.api.releases.uploads import draft, uploaded
+from tests.api.releases.uploads import draft, read, uploaded
 from tests.api.tracks.test_takedown import decide
 from tests.api.world import upload
 from tests.media_samples import samples
 
 
 @pytest.fixture
-def link(client, alice):
-    release = draft(client, alice)
-    uploaded(client, alice, release, samples.mp3(1))
+def release(client, alice):
+    made = draft(client, alice)
+    uploaded(client, alice, made, samples.mp3(1))
+    return read(client, alice, made)
+
+
+@pytest.fixture
+def link(client, alice, release):
     made = client.post(f"/releases/{release['id']}/preview", headers=alice.headers).json()
     return made["preview_url"].removeprefix("http://127.0.0.1:8000")
 
@@ -25,8 +30,8 @@ def track(client, bob):
 
 
 @pytest.fixture
-def audio(link, track):
-    return f"{link}/files/{track['file_id']}"
+def audio(link, release):
+    return f"{link}/{release['files'][0]['upload_id']}"
 
 
 def test_audio_that_came_in_one_part_has_the_type_of_audio(client, audio):
@@ -42,11 +47,11 @@ def test_bytes_that_an_operator_has_taken_down_are_not_sent(client, admin, track
 
 def test_the_access_log_does_not_have_the_token(client, link, audio, caplog):
     caplog.set_level(logging.INFO, "mastertape.service")
-    for address in (link, audio, f"{link}/nowhere"):
+    for address in (link, audio, f"{link}/no/where"):
         client.get(address)
     paths = [record.path for record in caplog.records if record.msg == "request"]
     assert paths == [
         "/releases/preview/{token}",
-        "/releases/preview/{token}/files/{cid}",
+        "/releases/preview/{token}/{name}",
         "/releases/preview/",
     ]

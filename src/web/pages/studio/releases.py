@@ -13,7 +13,7 @@ from api.requests.parameters import PageQuery, ReleaseId
 from api.routers.releases import list_releases, own_release, upload_limits
 from web.ask import ApiDep, Form, FormDep, OwnAsk, PageRoute, RefusedError, ReleaseFormDep, wanted
 from web.history_words import DOWNLOADS
-from web.pages.studio.subject import FLAG, Fields, Json, Problem, problem_of, text_or_none
+from web.pages.studio.subject import FLAG, Fields, Json, problem_of, text_or_none
 from web.pages.studio.track import FIELDS as OF_TRACKS
 from web.rendering import RenderDep, utc
 
@@ -29,12 +29,16 @@ FIELDS: Final[Fields] = {
     **{name: OF_TRACKS[name] for name in ("description", "tags", "support_gate", "unlisted", "downloads")},
     "copy_audio": FLAG,
 }
-ACTIONS: Final[Mapping[str, tuple[str, str]]] = {
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "remove": ("DELETE", "/uploads/{}"),
+    "publish": ("POST", "/publish"),
+    "schedule": ("POST", "/publish"),
     "unschedule": ("POST", "/unschedule"),
+    "preview": ("POST", "/preview"),
     "withdraw": ("DELETE", "/preview"),
     "delete": ("DELETE", ""),
 }
-"""The command of a button that needs no fields."""
+"""What the buttons do; any other saves."""
 
 router = APIRouter(prefix=HERE, route_class=PageRoute, include_in_schema=False)
 
@@ -137,25 +141,19 @@ async def show(release_id: ReleaseId, page: Page, done: str = "") -> Response:
 async def act(release_id: ReleaseId, form: ReleaseFormDep, page: Page) -> Response:
     """Save what was typed, and then do what the button says."""
     do, _, upload_id = form.get("do", "save").partition(":")
-    route, key = f"/releases/{release_id}", form.get("key")
+    method, end = COMMANDS.get(do, ("", ""))
+    fields = {"at": f"{form.get('at', '')}{form.get('zone', '')}"} if do == "schedule" else {}
+    made = {}
     try:
         if do != "delete":
             await page.save(release_id, _moved(form, do, upload_id))
-        if do == "remove":
-            await page.api.send("DELETE", f"{route}/uploads/{upload_id}")
-        elif do == "publish":
-            await page.api.send("POST", f"{route}/publish", {})
-        elif do == "schedule":
-            at = f"{form.get('at', '')}{form.get('zone', '')}"
-            await page.api.send("POST", f"{route}/publish", {"at": at})
-        elif do == "preview":
-            made = (await page.api.send("POST", f"{route}/preview", key=key)).body
-            return await page.show(release_id, preview_url=made["preview_url"], done="preview")
-        elif do in ACTIONS:
-            method, end = ACTIONS[do]
-            await page.api.send(method, f"{route}{end}")
+        if method:
+            path = f"/releases/{release_id}{end.format(upload_id)}"
+            made = (await page.api.send(method, path, fields, key=form.get("key"))).body
     except RefusedError as refused:
         return await page.show(release_id, refused.status, form, problem=problem_of(refused))
+    if do == "preview":
+        return await page.show(release_id, preview_url=made["preview_url"])
     address = HERE if do == "delete" else f"{HERE}/{release_id}?done={do}"
     return RedirectResponse(address, HTTPStatus.SEE_OTHER)
 
@@ -186,6 +184,5 @@ async def _pass_on(release_id: int, page: ReleasePage, method: str, path: str) -
     try:
         await page.api.pass_on(method, path)
     except RefusedError as refused:
-        problem: Problem = problem_of(refused)
-        return await page.show(release_id, refused.status, problem=problem)
+        return await page.show(release_id, refused.status, problem=problem_of(refused))
     return RedirectResponse(f"{HERE}/{release_id}", HTTPStatus.SEE_OTHER)
