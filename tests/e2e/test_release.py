@@ -9,7 +9,7 @@ import pytest
 from demo.album import COLLECTION as LISTS
 from demo.story import COLLECTION as TRACKS
 from devpds.server import DevPds
-from tests.api.releases.uploads import append, begin, offset, read, tagged
+from tests.api.releases.uploads import Owner, append, begin, offset, read, tagged
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
@@ -21,10 +21,6 @@ PART_BYTES = 32 * 1024 * 1024
 NO_AUDIO, LARGE, CUT = 5, 9, (2, 11)
 NUMBERS = (7, 2, 12, 5, 1, 9, 3, 11, 4, 10, 6, 8)
 """Not in their order."""
-
-
-class Owner:
-    headers: dict[str, str] = {}  # noqa: RUF012 - never changed
 
 
 def song(number: int) -> bytes:

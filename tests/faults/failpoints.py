@@ -84,9 +84,18 @@ POINTS = {
     "reaction: carried, not committed": after("application.reactions:carry"),
     "reaction: carried": after("application.reactions:show_reaction"),
     "liked list: ordered, not committed": after("application.lists.liked:_follow_likes", matters=bool),
+    "upload: part entered, not answered": after("api.pipeline.media_intake:append_part"),
+    "upload: file kept, not entered": before("api.routers.release_uploads:add_file"),
+    "upload: file entered, not committed": after("api.routers.release_uploads:add_file"),
+    "publishing: before its unit": before("application.releases.publishing:Publishing._publish"),
+    "publishing: a track registered": after("application.releases.publishing:register_track"),
+    "publishing: all made, not committed": after("application.releases.publishing:_publish"),
+    "publishing: committed, job not ended": after("application.releases.publishing:Publishing._publish"),
 }
 FOLLOWING = ("references", "followers", "followed", "reaction", "liked list")
 """How the points of the jobs begin that follow a delivery or a command."""
+OF_RELEASES = ("upload", "publishing")
+"""How the points begin that only releases pass."""
 
 
 class Trigger:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from application.lists import liked, texts
+from application.releases import publishing
 from eventstore import idempotency
 from identity.sessions import session_store
 from outbox.lists import references
@@ -32,7 +33,7 @@ def shorten_pauses(seconds: int) -> None:
     references.ELSEWHERE = replace(references.ELSEWHERE, seconds=seconds)
     references.REFERENCE_SECONDS = 10.0  # a tenth of which is a job's first pause
     liked.DEBOUNCE = timedelta(seconds=1)
-    texts.FIRST_PAUSE_SECONDS = 1.0
+    texts.FIRST_PAUSE_SECONDS = publishing.FIRST_PAUSE_SECONDS = 1.0
 
 
 def supervise(trigger: Trigger, command: list[str]) -> int:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, select, update
 
+from application import account
 from application.errors import VersionMismatchError
 from application.releases import publishing
 from eventstore.coordination.threads import Threads
@@ -17,6 +18,7 @@ from eventstore.schema import stored_event
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.states import LaneState
 from storage.public.publisher import Publisher
+from tests.api.account_deletion.deletion import leave
 from tests.api.releases.uploads import append, begun, draft, read, tagged, uploaded
 from tests.api.world import refusal, upload
 from tests.storage.public.public_rig import Clock
@@ -207,6 +209,15 @@ def test_an_account_that_its_pds_has_taken_down_publishes_nothing(world, client,
             change_lane(connection, alice.did, state=state)
         world.carry()
         assert read(client, alice, release)["state"] == shown
+
+
+def test_an_account_that_is_leaving_publishes_nothing(world, client, alice, release, monkeypatch):
+    publish(client, alice, release)
+    monkeypatch.setattr(account, "delete_subjects", lambda *_: None)  # which comes later than the job here
+    leave(client, alice)
+    world.carry()
+    topics = world.scalars(select(stored_event.c.topic))
+    assert not [each for each in topics if each.startswith(("track.", "list.", "release.published"))]
 
 
 def test_releases_that_may_not_run_keep_no_other_waiting_and_are_requested_once(

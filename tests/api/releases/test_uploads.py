@@ -13,7 +13,7 @@ from replay.derived import sweep_media
 from storage import staged_uploads
 from storage.media import LONG_AGO, media
 from storage.staged_uploads import UPLOAD_TTL, release_upload
-from tests.api.releases.uploads import append, begin, begun, draft, offset, read, tagged, uploaded
+from tests.api.releases.uploads import append, bandcamp, begin, begun, draft, offset, read, tagged, uploaded
 from tests.api.tracks.test_takedown import decide
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
@@ -95,6 +95,18 @@ def test_files_come_in_the_order_of_their_numbers_and_those_without_at_the_end(c
     for seed, number in enumerate(("2", "", "1/3", "3")):
         uploaded(client, alice, release, tagged(seed, title=f"t{number}", number=number), name="x.mp3")
     assert [file["title"] for file in read(client, alice, release)["files"]] == ["t1/3", "t2", "t3", "t"]
+
+
+def test_an_album_as_bandcamp_sends_it_becomes_a_draft(client, alice, release):
+    titles = ["Overture", "Second Thoughts", "Coda"]
+    for name, data in reversed(bandcamp(titles).items()):
+        uploaded(client, alice, release, data, name=name)
+    made = read(client, alice, release)
+    assert made["title"] == "Pressings"
+    assert [(each["number"], each["title"], each["artist"], each["year"]) for each in made["files"]] == [
+        (number, title, "The Tapes", 2026) for number, title in enumerate(titles, 1)
+    ]
+    assert made["files"][1]["name"] == "The Tapes - Pressings - 02 Second Thoughts.flac"
 
 
 def test_a_cover_that_is_no_image_is_left_out(client, alice, release):

@@ -7,6 +7,12 @@ from tests.media_samples import samples
 PARTIAL = "application/partial-upload"
 
 
+class Owner:
+    """The person of a client that signs in by itself."""
+
+    headers: dict[str, str] = {}  # noqa: RUF012 - never changed
+
+
 def tagged(seed=0, *, title="", artist="", album="", number="", year="", cover=None):
     """Two seconds of MP3 whose tags say this."""
     frames = b""
@@ -18,6 +24,30 @@ def tagged(seed=0, *, title="", artist="", album="", number="", year="", cover=N
     frames += _frame("TXXX", b"\0seed\0" + str(seed).encode())
     size = bytes(len(frames) >> shift & 127 for shift in (21, 14, 7, 0))
     return b"ID3\x03\0\0" + size + frames + samples.file("bare.mp3")
+
+
+COMMENTS = slice(58, 106)
+"""Where the FLAC of the samples has its comments."""
+
+
+def tagged_flac(seed=0, **tags):
+    """Two seconds of FLAC whose comments say this."""
+    texts = [f"{name.upper()}={text}".encode() for name, text in tags.items()]
+    sized = b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+    content = bytes(4) + len(texts).to_bytes(4, "little") + sized
+    data = samples.flac(seed)
+    block = b"\x04" + len(content).to_bytes(3) + content
+    return data[: COMMENTS.start] + block + data[COMMENTS.stop :]
+
+
+def bandcamp(titles, *, artist="The Tapes", album="Pressings"):
+    """The files of an album as Bandcamp sends it, by their names; without its cover, which lies beside them."""
+    return {
+        f"{artist} - {album} - {number:02} {title}.flac": tagged_flac(
+            number, title=title, artist=artist, album=album, tracknumber=number, date="2026"
+        )
+        for number, title in enumerate(titles, 1)
+    }
 
 
 def _frame(name, content):

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from demo.album import COLLECTION as LISTS
 from demo.story import COLLECTION as TRACKS
-from tests.api.releases.uploads import tagged
+from tests.api.releases.uploads import bandcamp, tagged
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
@@ -173,6 +173,25 @@ def test_the_zone_of_a_time_is_that_of_its_season(seated, service):
         page.get_by_label("Or at").fill(at)
         page.get_by_label("Time zone").focus()
         expect(page.get_by_label("Time zone")).to_have_value(zone)
+
+
+def test_a_folder_as_bandcamp_sends_it_becomes_a_draft_with_its_cover(seated, service, tmp_path):
+    page, titles = seated, ["Overture", "Second Thoughts", "Coda"]
+    folder = tmp_path / "The Tapes - Pressings"
+    folder.mkdir()
+    files = {**bandcamp(titles), "cover.jpg": samples.jpeg(1200, 1200), "booklet.png": samples.png()}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    begins(page, service)
+    page.set_input_files("#folder", folder)
+    expect(page.locator("#order > li")).to_have_count(3, timeout=20_000)
+    assert shown(page) == titles
+    expect(page.get_by_label("Album", exact=True)).to_have_value("Pressings")
+    expect(page.locator("#cover")).to_contain_text("It has one.")
+    expect(page.locator("#uploads > li")).to_have_count(0)
+    page.get_by_role("button", name="Make a link").click()
+    page.goto(page.get_by_label("Copy it now: it is shown this once").input_value())
+    assert page.locator(".release-cover img").evaluate("image => image.naturalWidth") == 1200
 
 
 def test_files_are_dropped_and_those_that_are_there_are_left_out(seated, service, files):
