@@ -24,9 +24,7 @@ ENDING: Final = """
 
 An edit and its delivery take the CPU of a track of 10 events on one of 1,000 (ratio 1.0 on SQLite, 0.9 on PostgreSQL); an earlier version or a
 difference at 10,000 versions that at 100 (1.0 to 1.1); the statements of a poll and a claim with 50,000 due lanes at one host 0.3 ms, as with 50.
-Tests count what each reads. `python -m bench.large` fills PostgreSQL by SQL, and shows the time and the plan of each call beside 100,000 accounts; at
-10,000,000 events (11 GB), 50,000 lanes due: an edit 1.5 to 3.5 ms, an earlier version, a difference and a page of history 0.8 each, a poll 1.2, a claim of 8 lanes
-with its commits 8.4, all gauges 280 (11 of them our CPU).
+Tests count what each reads. `python -m bench.large` fills PostgreSQL by SQL, and shows the time and the plan of each call beside 100,000 accounts.
 """
 HEAD: Final = """| what | reference | goal and result: SQLite, or any | PostgreSQL | bound |
 |---|---|---|---|---|"""

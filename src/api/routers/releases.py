@@ -95,7 +95,7 @@ def own_release(principal: Principal, services: Services, release_id: int) -> Mu
     "/{release_id}", response_model=MusicReleaseBody, openapi_extra=fields_of(EditReleaseFields, **IMAGE)
 )
 async def change(release_id: ReleaseId, request: Command) -> Response:
-    """Change the given fields: an empty one is cleared, an absent one is left unchanged."""
+    """Change the given fields. An empty one is cleared, an absent one is left unchanged."""
     on = request.on(Release, release_id)
     return await _answer(request, on, EditReleaseFields, partial(edit_release, on=on))
 
