@@ -128,9 +128,7 @@ class Publishing:
         if release is None or state_at(release, now) != ReleaseState.PUBLISHING:
             return
         on = On(Release, release.release_id, frozenset({release.visible_version}))
-        with suppress(
-            LeavingError, ReleaseNotFoundError, VersionMismatchError
-        ):  # it is found again, if it is due
+        with suppress(ReleaseNotFoundError, VersionMismatchError):  # it is found again, if it is due
             try:
                 self._publish(job, release, on)
             except REFUSALS as error:
@@ -221,4 +219,6 @@ def _command(release: Release, file: ReleaseFile, artist: str, collection: str) 
 
 
 def _judge(error: Exception) -> Failure | None:
-    return Failure(str(error), counted=False) if isinstance(error, StoreUnavailableError) else None
+    """Have the job try again later, and not at once, where the store or an account that leaves keeps it from publishing."""
+    is_later = isinstance(error, StoreUnavailableError | LeavingError)
+    return Failure(str(error), counted=False) if is_later else None
