@@ -60,11 +60,11 @@ CLIENT: Final = """
 From the OpenAPI document, in Python:
 
 ```sh
-echo 'content_type_overrides: {application/x-ndjson: application/octet-stream}' >client.yaml
+echo 'content_type_overrides: {application/x-ndjson: application/octet-stream, application/partial-upload: application/octet-stream}' >client.yaml
 openapi-python-client generate --url https://tape.example.com/openapi.json --config client.yaml
 ```
 
-Lines of JSON are bytes to it; hence the override.
+Lines of JSON and parts are bytes to it; hence the override.
 """
 
 
