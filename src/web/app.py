@@ -177,14 +177,7 @@ ROUTERS: Final = (
 )
 
 
-FOR_ALL: Final = (
-    static_files.router,
-    sharing.router,
-    public.router,
-    versions.router,
-    previews.router,
-    docs.router,
-)
+FOR_ALL: Final = tuple(page.router for page in (static_files, sharing, public, versions, previews, docs))
 """What programs ask for, too: they follow links."""
 
 

@@ -32,7 +32,7 @@ from api.responses.release import (
 )
 from api.services import Services
 from application.errors import DuplicateAudioError, LimitReachedError, UploadRefusedError
-from application.releases.uploads import add_file, begin, remove_upload
+from application.releases.uploads import add_file, add_whole, begin, remove_upload
 from application.subjects import On
 from eventstore.idempotency import CommandResult
 from storage.errors import (
@@ -67,7 +67,7 @@ async def create(release_id: ReleaseId, request: Command) -> Response:
             if FORM_FILE in attempt.body.files:
                 name = file_name(attempt.body.names[FORM_FILE])
                 file = await _file_of(request, upload_id, name, attempt.body.file(FORM_FILE))
-                use_case = partial(add_file, on=on, file=file, reserved=attempt.reserved, is_upload=False)
+                use_case = partial(add_whole, on=on, file=file, reserved=attempt.reserved)
                 show = partial(saved_file, upload_id=upload_id, status=201)
             else:
                 name, length = name_in(request.request), _length(request)

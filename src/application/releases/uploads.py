@@ -1,6 +1,5 @@
 """Uploads to a release: begin one, make a file of it once it is whole, or remove it."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -15,7 +14,6 @@ from application.subjects import On, load_owned
 from eventstore.unit_of_work import UnitOfWork
 from storage.media import Reserved, end_grace_now
 from storage.staged_uploads import (
-    Upload,
     begin_upload,
     delete_uploads,
     find_upload,
@@ -29,40 +27,37 @@ MAX_OPEN_UPLOADS: Final = 3
 """Of one account: so what it has staged is bounded by the size of a file."""
 
 
-def begin(unit: UnitOfWork, on: On[Release], upload_id: str, *, name: str, length: int | None) -> Release:
+def begin(
+    unit: UnitOfWork, on: On[Release], upload_id: str, *, name: str, length: int | None = None
+) -> Release:
     """Enter an upload; raises LimitReachedError."""
     release = load_owned(unit, on)
     release.require_draft()
-    others = _require_room(unit, release)
+    did, release_id = release.did, release.release_id
+    others = uploads_of(unit.connection, did, now=unit.now)
+    if len(release.files) + sum(each.release_id == release_id for each in others) >= MAX_FILES:
+        raise LimitReachedError(MAX_FILES, "files of a release")
     if sum(each.reason is None for each in others) >= MAX_OPEN_UPLOADS:
         raise LimitReachedError(MAX_OPEN_UPLOADS, "uploads of an account at a time")
-    did, release_id = release.did, release.release_id
     forget_uploads(unit, did, have_ended(unit.now))
     begin_upload(unit.connection, did, release_id, upload_id, name=name, length=length, now=unit.now)
     return release
 
 
-def _require_room(unit: UnitOfWork, release: Release) -> Sequence[Upload]:
-    """Return the uploads of the account; raises LimitReachedError where its release has as many files as it may."""
-    others = uploads_of(unit.connection, release.did, now=unit.now)
-    if len(release.files) + sum(each.release_id == release.release_id for each in others) >= MAX_FILES:
-        raise LimitReachedError(MAX_FILES, "files of a release")
-    return others
+def add_whole(unit: UnitOfWork, on: On[Release], file: ReleaseFile, reserved: Reserved) -> Release:
+    """Make a file of what came at once."""
+    begin(unit, on, file.upload_id, name=file.name)
+    return add_file(unit, on, file, reserved)
 
 
-def add_file(
-    unit: UnitOfWork, on: On[Release], file: ReleaseFile, reserved: Reserved, *, is_upload: bool = True
-) -> Release:
-    """Make a file of an upload that is whole, or of what came at once; a second time is no change.
+def add_file(unit: UnitOfWork, on: On[Release], file: ReleaseFile, reserved: Reserved) -> Release:
+    """Make a file of an upload that is whole; a second time is no change.
 
     The album has the title that the tags of the first file say, unless it has one or no album may have that.
     """
     release = load_owned(unit, on)
     if not release.has_file(file.upload_id):
-        if is_upload:
-            find_upload(unit.connection, release.did, release.release_id, file.upload_id, now=unit.now)
-        else:
-            _require_room(unit, release)
+        find_upload(unit.connection, release.did, release.release_id, file.upload_id, now=unit.now)
         reserved.require(file.cids, unit.now)
         require_no_duplicate(unit.connection, release.did, file.audio.cid)
         for each in release.files:
