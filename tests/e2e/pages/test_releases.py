@@ -112,6 +112,8 @@ def test_an_album_is_dropped_ordered_and_published_although_the_line_breaks_twic
 
     eventually(lambda: listed() == [order])
     page.reload()
+    rows = page.locator("#order > li")
+    assert [rows.nth(each).bounding_box()["height"] < 100 for each in (0, 10)] == [True, True]
     assert_good_in_every_view(page, "release-published")
 
 
