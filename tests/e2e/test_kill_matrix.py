@@ -100,6 +100,7 @@ WAITED_FOR = Act("edits_and_waits", methodcaller("is_live"))
 UNDER_A_KEY = Act("edits_under_a_key", methodcaller("is_live"))
 EDITS_OF_SEVERAL = Act("edits_several", several_will_wait)
 LIKES = Act("likes", methodcaller("is_live"))
+RENAMES = Act("renames", methodcaller("publishes_several"))
 ANY = (CREATE, EDIT, DELETE, UNDELETE, EDITS, EDITS_OF_SEVERAL)
 ONLY = {
     "command": (EDIT, WAITED_FOR, UNDER_A_KEY, CREATE, DELETE, UNDELETE, EDITS),
@@ -109,7 +110,7 @@ ONLY = {
     "release": (Act("edits", host_fails),),
     "refresh": (Act("edits", token_expires),),
     "blob": (Act("migrates", methodcaller("publishes")),),
-    "batch": (EDITS_OF_SEVERAL, Act("loses_all_records", methodcaller("publishes_several"))),
+    "batch": (EDITS_OF_SEVERAL, Act("loses_all_records", methodcaller("publishes_several")), RENAMES),
     "references": (EDIT, EDITS),
     "followers": (EDIT, EDITS),
     "followed": (CREATE,),
@@ -153,7 +154,7 @@ class Kill:
 
 def acts_at(point: str, victim: Victim) -> list[Act]:
     acts = ONLY.get(point.partition(":")[0], ANY)
-    return [act for act in acts if act.do not in victim.CANNOT]
+    return [act for act in acts if act.do not in victim.CANNOT and hasattr(victim, act.do)]
 
 
 def dealt(points: Sequence[str], victims: Sequence[Victim]) -> list[list[str]]:

@@ -157,6 +157,25 @@ def test_a_list_whose_answer_is_lost_is_made_once(
     assert record["uri"] == lists.reads(path)["uri"]
 
 
+@pytest.mark.parametrize("tracks", [1, 5])
+@pytest.mark.parametrize("is_lost", [False, True], ids=["answered", "answer lost"])
+def test_an_album_is_renamed_in_one_commit_with_its_tracks(
+    new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy, tracks: int, *, is_lost: bool
+) -> None:
+    lists = ListMaker(new_artist(proxied_pds))
+    path = lists.creates("albums", *lists.tracks(tracks))
+    lists.agrees(path)
+    before = lists.commits()
+    if is_lost:
+        proxy.on("applyWrites", fault=cut_after, times=1, matches=of_repo(lists.did))
+    lists.does("PATCH", path, title="Other Takes")
+    assert lists.agrees(path)["name"] == "Other Takes"
+    assert {each["value"]["album"] for each in lists.pds.list_records(lists.did, COLLECTION)} == {
+        "Other Takes"
+    }
+    assert is_lost or len(lists.commits()) == len(before) + 1
+
+
 def test_a_like_without_a_login_arrives_after_the_next_sign_in(
     artist: Artist, service: Service, pds: DevPds, plc: DevPlc
 ) -> None:

@@ -10,6 +10,7 @@ from tests.e2e.lists_of_an_artist import LISTS, uris_in
 from tests.faults.failpoints import FOLLOWING
 from tests.servers.atproto import new_account
 
+ALBUM = "Takes"
 COMMENTS_AT_A_TRACK = 10
 """Half of what a person may make."""
 PLAYLISTS = 3
@@ -94,10 +95,11 @@ class FollowedVictim(Victim):
     """Its tracks are in its album and playlists and in a friend's list, and both like them: all that follows in jobs."""
 
     PASSED_BY_OTHERS: ClassVar = ()
+    CANNOT: ClassVar = frozenset({"edits_several", "loses_all_records"})
 
     @classmethod
     def passes(cls, point: str) -> bool:
-        return point.startswith(FOLLOWING)
+        return point.startswith((*FOLLOWING, "batch"))
 
     def begins(self) -> None:
         self.lists: list[str] = []
@@ -123,7 +125,7 @@ class FollowedVictim(Victim):
         self.friends_did = account.did
         names = [f"List {number}" for number in range(PLAYLISTS)]
         made = [self.asks("POST", "/playlists", json={"name": name, "tracks": []}) for name in names]
-        album = self.asks("POST", "/albums", json={"title": "Takes", "tracks": []})
+        album = self.asks("POST", "/albums", json={"title": ALBUM, "tracks": []})
         theirs = self._friend_asks("POST", "/playlists", json={"name": "Theirs", "tracks": []})
         self.friends_list = f"/playlists/{theirs['id']}"
         self.asks("PUT", "/me/likes/record")
@@ -133,6 +135,11 @@ class FollowedVictim(Victim):
         reply = self.friend.http.request(method, path, **request)
         assert reply.is_success, reply.text
         return dict(reply.json())
+
+    def renames(self) -> None:
+        """The album, and the text of its tracks, have another title, in one commit."""
+        is_renamed = self.asks("GET", self.lists[0])["title"] != ALBUM
+        self.asks("PATCH", self.lists[0], json={"title": ALBUM if is_renamed else f"{ALBUM} again"})
 
     def likes(self) -> None:
         """The friend likes the track; the artist does too, or no longer."""

@@ -46,6 +46,7 @@ class ListRecords(RecordKind):
     aggregate = TrackList
     lexicon_id = "fm.plyr.list"
     is_optional = True
+    refers_to_others = True
     own_fields = frozenset({"$type", "name", "listType", ITEMS, "createdAt", GENERATION})
     adoptable: ClassVar = {"name": ("name", _name), ITEMS: (ITEMS, _items)}
 
@@ -82,6 +83,13 @@ class ListRecords(RecordKind):
                 _merged(known.get(entry), item) for entry, item in _by_entry(desired[ITEMS]).items()
             ]
         return record
+
+    def referring(self, record: Record, cids: Mapping[str, str | None]) -> Record:
+        items = [each["subject"] for each in record[ITEMS]]
+        if cids.keys().isdisjoint(each["uri"] for each in items):
+            return record
+        renewed = [{**each, "cid": cids.get(each["uri"]) or each["cid"]} for each in items]
+        return {**record, ITEMS: [{"subject": each} for each in renewed]}
 
     def own_part(self, record: Mapping[str, Any]) -> Record:
         ours = super().own_part(record)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from aggregates.published import Subject
 from aggregates.track_list import TrackList
-from eventstore.change import Envelope, Via
+from eventstore.change import Change, Envelope, Via
 from eventstore.coordination.commit_signals import announce
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
@@ -77,7 +77,7 @@ def lists_left_behind(connection: sa.Connection, did: str, now: datetime) -> set
     return {list_id for stale, before in each for list_id in stale(connection, did, before=before)}
 
 
-def refresh_at_once(unit: UnitOfWork, did: str, subjects: Collection[Subject]) -> None:
+def refresh_at_once(unit: UnitOfWork, did: str, subjects: Collection[Subject]) -> list[Change]:
     """Refresh some of the lists that refer to these subjects, whose records have changed, and request jobs for the others."""
     stale = stale_references(unit.connection, did, subjects)
     some = [*stale][:MAX_LISTS_AT_ONCE]
@@ -87,10 +87,11 @@ def refresh_at_once(unit: UnitOfWork, did: str, subjects: Collection[Subject]) -
         if size <= MAX_ITEMS_AT_ONCE or not chosen:
             made.refresh_references(stale.pop(made.list_id), at=unit.now)
             chosen.append(made)
-    unit.save(*chosen)
+    changes = unit.save(*chosen)
     if stale:
         request_and_announce(unit.connection, REFERENCES, did, unit.now)
     tell_followers_of(unit.connection, did, unit.now, subjects=subjects)
+    return changes
 
 
 def tell_followers_of(

@@ -206,6 +206,8 @@ class RecordKind(ABC):
     """Those of them that name an address of this service."""
     is_optional: ClassVar[bool] = False
     """Whether a login may do without the kind: then its records alone wait for their owner's consent."""
+    refers_to_others: ClassVar[bool] = False
+    """Whether its records name the newest CIDs of others of the account."""
     only_key: ClassVar[str | None] = None
     """The key of its record, of a kind of which an account has one alone."""
     blob_field: ClassVar[str | None] = None
@@ -257,6 +259,10 @@ class RecordKind(ABC):
         """Add the observed fields that are not ours."""
         foreign = {name: value for name, value in (observed or {}).items() if name not in self.own_fields}
         return {**foreign, **desired}
+
+    def referring(self, record: Record, cids: Mapping[str, str | None]) -> Record:  # noqa: ARG002
+        """Return the record with references to these records by their new CIDs, by URI."""
+        return record
 
     def own_part(self, record: Mapping[str, Any]) -> Record:
         """Return our own fields, without the generation, to compare contents."""

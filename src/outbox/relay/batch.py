@@ -10,8 +10,10 @@
    other nothing is settled: the lane run goes on with the same records, one by one.
 """
 
+import asyncio
 import json
 import logging
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
@@ -46,10 +48,10 @@ from outbox.pds.verdict import (
 from outbox.record.dag_cbor import is_record_cid
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
-from outbox.relay.delivery_task import BATCH_FROM, DeliveryTask, next_targets, read_subjects, task_of
+from outbox.relay.delivery_task import DeliveryTask, is_batch, next_targets, read_subjects, task_of
 from outbox.relay.journal import record_intents
 from outbox.relay.lease_clock import Deadline
-from outbox.relay.result import Outcome, Result, verdict_of
+from outbox.relay.result import SCOPE_ERRORS, Outcome, Result, verdict_of
 from outbox.repo.pages import RECORDS_PER_PAGE, Entry
 from outbox.repo.reads import RepoReads
 from outbox.threads import in_thread
@@ -62,6 +64,8 @@ MAX_BATCH_BYTES: Final = 128 * 1024
 """@atproto/pds 0.4 takes requests of 150 KB."""
 WITHOUT_EFFECT: Final = (*PARKS, Kind.NOT_SENT)
 """Outcomes of a batch that may be made again. One over the account's limit may be over it each time."""
+READ_ALONE: Final = 3
+"""So few records of a collection are read one by one: a page of it may be of long lists."""
 MAX_READ_SECONDS: Final = 5.0
 """A slower PDS is sent its records one by one: the run needs its time for that."""
 OF_LANE: Final = (*WITHOUT_EFFECT, Kind.PACED)
@@ -93,8 +97,6 @@ def next_batch(
                 continue
             if is_replay:
                 task = task.on(None, None)
-            elif task.key.collection != first.key.collection:
-                continue
             if task.check() is not None:
                 continue
             write = write_of(task.key, body, creates=is_replay)
@@ -103,6 +105,15 @@ def next_batch(
                 break
             found.append(task)
         return found
+
+
+def refer_ahead(tasks: Sequence[DeliveryTask]) -> list[DeliveryTask]:
+    """Have records refer to what those that are sent with them will be."""
+    cids = {task.key.uri: task.request_cid for task in tasks if not task.kind.refers_to_others}
+    return [
+        task if task.desired is None else replace(task, desired=task.kind.referring(task.desired, cids))
+        for task in tasks
+    ]
 
 
 def _room(connection: sa.Connection, lane: Lane, now: datetime, *, is_replay: bool) -> int:
@@ -204,26 +215,42 @@ class BatchRun:
         tasks = [task for task in tasks if not self._is_in_old_collection(task)]
         if not _is_batch_of(first, tasks):
             return None
+        tasks = refer_ahead(tasks)
         attempt_ids = await in_thread(record_intents, self.delivery.database, self.lane, tasks)
         verdict = await self._send(tasks, swap, deadline.within(WRITE_TIMEOUT_SECONDS))
         return self._sent(tasks, attempt_ids, verdict)
 
     async def _unchanged(self, tasks: Sequence[DeliveryTask]) -> list[DeliveryTask]:
-        """Return those that the PDS shows as they were; one page of its list is read where that is not known."""
-        unread = sorted(task.key.rkey for task in tasks if task.key not in self._shown)
-        if unread:
-            collection = tasks[0].key.collection
-            left = RECORDS_PER_PAGE
-            async with aclosing(self._list(collection, after=unread[0][:-1])) as entries:
-                async for entry in entries:
-                    left -= 1
-                    if entry.rkey is not None:
-                        self._shown[RecordKey(self.lane.did, collection, entry.rkey)] = entry.cid
-                    if entry.rkey is None or entry.rkey >= unread[-1] or not left:
-                        break
+        """Return those that the PDS shows as they were; where that is not known, it is read."""
+        unread = defaultdict[str, list[RecordKey]](list)
+        for task in tasks:
+            if task.key not in self._shown:
+                unread[task.key.collection].append(task.key)
+        for collection, keys in unread.items():
+            if len(keys) <= READ_ALONE:
+                await self._read_each(keys)
+            else:
+                await self._read_page(collection, sorted(key.rkey for key in keys))
         found = [task for task in tasks if self._shown.get(task.key) == task.base]
-        self._is_given_up = len(found) < BATCH_FROM
+        self._is_given_up = not is_batch([task.kind for task in found])
         return found
+
+    async def _read_each(self, keys: Sequence[RecordKey]) -> None:
+        pds, host = self.delivery.pds, self.lane.host
+        reads = [pds.get(host, key, timeout=MAX_READ_SECONDS) for key in keys]
+        for key, remote in zip(keys, await asyncio.gather(*reads), strict=True):
+            self._shown[key] = remote.cid
+
+    async def _read_page(self, collection: str, rkeys: Sequence[str]) -> None:
+        """Read one page of a collection, from the first of these keys on."""
+        left = RECORDS_PER_PAGE
+        async with aclosing(self._list(collection, after=rkeys[0][:-1])) as entries:
+            async for entry in entries:
+                left -= 1
+                if entry.rkey is not None:
+                    self._shown[RecordKey(self.lane.did, collection, entry.rkey)] = entry.cid
+                if entry.rkey is None or entry.rkey >= rkeys[-1] or not left:
+                    break
 
     async def _read_old_places(self) -> AbstractSet[tuple[str | None, str]]:
         return {
@@ -272,8 +299,10 @@ class BatchRun:
             ]
             return SentBatch(attempt_ids, verdict, results)
         verdict = verdict_of(tasks[0], verdict)
-        is_refused = verdict.error == MirrorReason.NEEDS_CONSENT
-        if verdict.kind in OF_LANE or verdict.status is None or is_refused:
+        is_of_one_kind = len({task.kind.name for task in tasks}) == 1
+        is_of_lane = verdict.kind in OF_LANE and (is_of_one_kind or verdict.error not in SCOPE_ERRORS)
+        is_refused = is_of_one_kind and verdict.error == MirrorReason.NEEDS_CONSENT
+        if is_of_lane or verdict.status is None or is_refused:
             return SentBatch(attempt_ids, verdict, [Result(tasks[0], Outcome.FAILED, verdict)])
         logger.info("batch_refused", extra={**self.lane.log_fields, "error": verdict.error})
         # the PDS has applied none of it, if the answer is its own

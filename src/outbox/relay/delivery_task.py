@@ -42,7 +42,7 @@ from outbox.record.dag_cbor import MAX_RECORD_BYTES, Record, UnencodableError, c
 from outbox.record.kind import LexiconError, RecordKind, RecordKinds
 
 BATCH_FROM: Final = 4
-"""So many live edits of an account are sent together; fewer are sent faster one by one."""
+"""So many live edits of an account are sent together; fewer are sent faster one by one, but one with what it refers to."""
 columns = mirror_target.c
 logger = logging.getLogger("mastertape.outbox")
 
@@ -91,7 +91,7 @@ class DeliveryTask:
     trace: str | None = None
     """The W3C traceparent of the commit of the generation, where it was traced."""
     has_company: bool = False
-    """Whether it is the first of BATCH_FROM live edits that are due."""
+    """Whether it is the first of BATCH_FROM live edits that are due, or one of them refers to others."""
     fault: Exception | None = None
     """Why its row or events cannot be read: then this holds only what the row says."""
 
@@ -192,8 +192,13 @@ def next_task(
         rows = (_NEXT if lane.backfill else _NEXT_LIVE).start(connection, wanted).all()
         if not rows:
             return None
-        has_company = len(rows) == BATCH_FROM and all(map(is_live_edit, rows))
+        has_company = all(map(is_live_edit, rows)) and is_batch([kinds[row.kind] for row in rows])
         return replace(task_of(log, connection, rows[0], kinds), has_company=has_company)
+
+
+def is_batch(of: Sequence[RecordKind]) -> bool:
+    """Whether records of these kinds are worth a batch: one that is sent with what it refers to need not be written again."""
+    return len(of) >= BATCH_FROM or len({kind.refers_to_others for kind in of}) > 1
 
 
 def is_live_edit(row: Any) -> bool:

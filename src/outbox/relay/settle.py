@@ -7,8 +7,9 @@
 5. return what the answer says of the host: its row is changed in a transaction of its own, after this one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 
 from aggregates.published import WithBlob
 from aggregates.published_events import PublishedEvent
+from eventstore.change import Change
 from eventstore.coordination.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from eventstore.database import Database
 from eventstore.event_log import EventLog
@@ -109,13 +111,23 @@ def _settle(
     if listed := [result.task.subject for result, each in changed if is_listed(each)]:
         if unit is None:
             raise ListedError
-        refresh_at_once(unit, lane.did, listed)
+        for sent in _sent_ahead(delivered.results, refresh_at_once(unit, lane.did, listed)):
+            is_listed(_settle_target(unit, lane, sent))
     if delivered.results:
         report = _settle_lane(connection, lane, delivered.results[-1], now, has_no_failures=has_no_failures)
         return now, report
     note_limits(connection, lane.did, delivered.verdict.lane_limits(now))  # a refused batch costs points, too
     limits = HostReport(lane.host, lane.did, delivered.verdict)
     return now, limits if changes_host(connection, limits, now) else None
+
+
+def _sent_ahead(results: Sequence[Result], refreshed: Sequence[Change]) -> Iterator[Result]:
+    """Yield for each list that was sent with what it refers to, and refers to it as the log says by now, that there is nothing left to send."""
+    latest = {change.aggregate_id: change for change in refreshed}
+    for result in results:
+        task, change = result.task, latest.get(result.task.subject.stream_id)
+        if change is not None and task.kind.record_of(change.after, task.gen) == task.desired:
+            yield replace(result, task=replace(task, gen=change.position), attempt_id=None)
 
 
 class ListedError(Exception):

@@ -23,7 +23,7 @@ from outbox.lists.references import (
     references_kinds,
 )
 from outbox.mirror.requeue import reverify
-from outbox.mirror.tables import mirror_target
+from outbox.mirror.tables import delivery_attempt, mirror_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import record_cid
 from outbox.relay.result import Outcome
@@ -72,6 +72,18 @@ class ReferenceRig(Rig):
     def loaded(self, list_id: int = 101) -> TrackList:
         with self.log.unit_of_work(self.did, ARTIST) as unit:
             return unit.load(TrackList, TrackList.create_id(list_id))
+
+    def track(self, track_id: int = 1) -> Track:
+        with self.log.unit_of_work(self.did, ARTIST) as unit:
+            return unit.load(Track, Track.create_id(track_id))
+
+    def newest_attempt(self) -> int:
+        return max(row.id for row in self.rows(sa.select(delivery_attempt)))
+
+    async def verified_lists(self) -> Counter[Outcome]:
+        with self.database.write() as connection:
+            reverify(connection, TrackList.subjects([101]), self.database.now(connection))
+        return await self.relay_once()
 
     def jobs(self) -> Sequence[Any]:
         return self.rows(sa.select(job).where(job.c.kind == REFERENCES))
