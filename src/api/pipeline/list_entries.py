@@ -29,18 +29,19 @@ async def known_entries(
 ) -> list[Entry]:
     """Return the entries; of records that no account here has, and that the list has not yet, with the CID that their PDS says.
 
-    Raises TooManyItemsError of more than a new list may have.
+    Raises TooManyItemsError of more than the list may have.
     """
-    if list_id is None and len(entries) > MAX_ITEMS:
-        raise TooManyItemsError(MAX_ITEMS)
     services, uris = request.services, {entry.uri for entry in entries if entry.uri is not None}
-    if not uris:
+    if not uris and len(entries) <= MAX_ITEMS:
         return [*entries]
 
     def unknown() -> set[str]:
         with services.database.read() as connection:
             made = find(services.log, connection, On(TrackList, list_id)) if list_id is not None else None
-            others = uris.difference(item.uri for item in made.items) if made is not None else uris
+            items = made.items if made is not None else ()
+            if len(entries) > max(MAX_ITEMS, len(items)):
+                raise TooManyItemsError(MAX_ITEMS)
+            others = uris.difference(item.uri for item in items)
             return others.difference(tracks_at(connection, others))
 
     new = await run_in_threadpool(unknown)

@@ -193,6 +193,15 @@ def test_too_many_tracks_are_refused(client, alice):
     assert create(501).json()["detail"]["limit"] == 500
 
 
+def test_an_order_of_too_many_records_from_elsewhere_is_too_many_items(client, alice):
+    made = playlist(client, alice)
+    entries = [{"uri": f"at://{did_of('carol')}/fm.plyr.track/{each}"} for each in range(501)]
+    headers = {**alice.headers, "If-Match": f'"{made["version"]}"'}
+    answer = client.put(f"/playlists/{made['id']}/tracks", json={"tracks": entries}, headers=headers)
+    assert refusal(answer) == (400, "too_many_items")
+    assert answer.json()["detail"]["limit"] == 500
+
+
 def test_a_full_list_takes_no_other_track(client, alice, bob, monkeypatch):
     made = playlist(client, alice, upload(client, alice))
     monkeypatch.setattr("aggregates.track_list.MAX_ITEMS", 1)
