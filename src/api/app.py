@@ -13,10 +13,19 @@ from api.pipeline.concurrency import limits
 from api.pipeline.media_intake import MediaIntake
 from api.pipeline.media_request import MAX_CONCURRENT_READS_OF_ONE_CALLER
 from api.plyr import surface
-from api.responses.list import DOORS
+from api.responses.list import DOORS, LIKED
 from api.responses.mirror import TRACKS, ShownKind
 from api.responses.profile import PROFILES, ProfileBody, saved_profile
-from api.responses.reaction import COMMENTS, LIKES, CommentBody, LikeBody, saved_comment, saved_like
+from api.responses.reaction import (
+    COMMENTS,
+    LIKES,
+    CommentBody,
+    LikeBody,
+    LikedListBody,
+    saved_comment,
+    saved_like,
+    saved_liked_list,
+)
 from api.routers import (
     audit,
     auth,
@@ -40,11 +49,11 @@ from api.routers import (
     tracks,
     versions,
 )
-from api.routers.ops import accounts, deliveries, work
+from api.routers.ops import accounts, deliveries, takedowns, work
 from api.services import Services
 from eventstore.coordination.threads import Joint, Turns
 
-KINDS: Final[tuple[ShownKind[Any], ...]] = (TRACKS, LIKES, COMMENTS, PROFILES, *DOORS)
+KINDS: Final[tuple[ShownKind[Any], ...]] = (TRACKS, LIKES, COMMENTS, PROFILES, *DOORS, LIKED)
 ROUTERS: Final = (
     tracks.router,
     versions.router,
@@ -57,6 +66,7 @@ ROUTERS: Final = (
     records.restore_routes(LIKES, LikeBody, saved_like),
     records.restore_routes(COMMENTS, CommentBody, saved_comment),
     records.restore_routes(PROFILES, ProfileBody, saved_profile),
+    records.restore_routes(LIKED, LikedListBody, saved_liked_list),
     *(records.restore_routes(door, door.body, partial(lists.shown_list, door)) for door in DOORS),
     *map(mirrors.mirror_routes, KINDS),
     mirrors.router,
@@ -74,6 +84,7 @@ ROUTERS: Final = (
     profile.router,
     deliveries.router,
     accounts.router,
+    *takedowns.ROUTERS,
     work.router,
     auth.tokens,
     health.router,

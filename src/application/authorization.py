@@ -21,6 +21,7 @@ from application.errors import (
     TrackNotFoundError,
 )
 from identity.accounts.credentials import Principal
+from projections.lists import Cover
 from projections.tracks.queries import live_track_with_audio, track_by_id
 from projections.tracks.table import TrackView
 
@@ -37,21 +38,21 @@ def require_no_duplicate(
         raise DuplicateAudioError(other.track_id)
 
 
-def may_see_track(caller: Principal | None, owner: str, taken_down_at: datetime | None) -> bool:
-    """Whether the caller may know of a track: of one that was taken down, only its owner and operators may."""
+def may_see(caller: Principal | None, owner: str, taken_down_at: datetime | None) -> bool:
+    """Whether the caller may know of what this account has: of what was taken down, only its owner and operators may."""
     return taken_down_at is None or (caller is not None and (caller.did == owner or caller.operator))
 
 
 def require_shown(caller: Principal | None, view: TrackView | None) -> TrackView:
     """Return a live track that the caller may know of; raises TrackNotFoundError for any other."""
-    if view is None or view.deleted_at is not None or not may_see_track(caller, view.did, view.taken_down_at):
+    if view is None or view.deleted_at is not None or not may_see(caller, view.did, view.taken_down_at):
         raise TrackNotFoundError
     return view
 
 
-def may_have_bytes(caller: Principal | None, track: TrackView) -> bool:
-    """Whether the caller may have bytes of the track at all: those of one that was taken down are for admins only."""
-    return track.taken_down_at is None or (caller is not None and caller.admin)
+def may_have_bytes(caller: Principal | None, of: TrackView | Cover) -> bool:
+    """Whether the caller may have bytes at all: those of what was taken down are for admins only."""
+    return of.taken_down_at is None or (caller is not None and caller.admin)
 
 
 MAX_ASKED_AT_ONCE: Final = 8

@@ -189,17 +189,17 @@ def decide_takedown(
     crash may leave out.
     """
 
-    def take_down(unit: UnitOfWork) -> bool:
+    def take_down(unit: UnitOfWork) -> tuple[str, bool]:
         found = unit.load(command.aggregate, command.subject.stream_id)
         command.make(found, unit.now)
         changed = bool(unit.save(found))
         also(unit)
-        return changed
+        return found.word, changed
 
-    changed = log.transact(command.owner, operator.envelope, take_down)
+    word, changed = log.transact(command.owner, operator.envelope, take_down)
 
     def record(unit: UnitOfWork) -> None:
-        which = {"did": command.owner, f"{command.kind}_id": command.id}
+        which = {"did": command.owner, f"{word}_id": command.id}
         record_operation(unit, LIFT if command.lift else TAKEDOWN, which, operator, affected=int(changed))
 
     log.transact(operator.envelope.actor, operator.envelope, record)

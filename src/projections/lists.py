@@ -1,8 +1,9 @@
 """`track_list`: what each album and playlist is now, but for its items. A deleted list keeps its row, hidden by deleted_at."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import count, islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -41,6 +42,7 @@ track_list: Final = sa.Table(
     sa.Column("created_at", sa.Text, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.Column("deleted_at", UtcDateTime),
+    sa.Column("taken_down_at", UtcDateTime),
     sa.Column("record_missing_since", UtcDateTime),
     sa.Column("collection", sa.Text, nullable=False),
     sa.Column("rkey", sa.Text, nullable=False),
@@ -54,6 +56,7 @@ track_list: Final = sa.Table(
 )
 it: Final = track_list.c
 LIVE: Final = it.deleted_at.is_(None)
+IS_UP: Final = it.taken_down_at.is_(None)
 IS_ALBUM: Final = it.list_type == sa.literal_column(f"'{ListType.ALBUM}'")
 partial_index("uq_track_list_did_name", it.did, it.name, where=sa.and_(LIVE, IS_ALBUM), unique=True)
 sa.Index("ix_track_list_did_slug", it.did, it.slug)
@@ -110,13 +113,24 @@ def live_lists(connection: sa.Connection, did: str, *, at_most: int) -> Sequence
     return connection.scalars(sa.select(it.list_id).where(it.did == did, LIVE).limit(at_most)).all()
 
 
-def covers_named(connection: sa.Connection, cid: str) -> list[tuple[Artwork, str, bool]]:
-    """Return the covers of live lists that are, or whose thumbnail is, these bytes; each with the owner and whether it is public."""
+class Cover(NamedTuple):
+    """A picture that names some bytes, of a list or a profile of this account."""
+
+    artwork: Artwork
+    did: str
+    taken_down_at: datetime | None
+    is_public: bool = True
+
+
+def covers_named(connection: sa.Connection, cid: str) -> list[Cover]:
+    """Return the covers of live lists that are, or whose thumbnail is, these bytes."""
     names = sa.or_(it.artwork_cid == cid, it.artwork_thumbnail_cid == cid)
     columns = (it.artwork_cid, it.artwork_mime, it.artwork_size, it.artwork_thumbnail_cid)
-    is_public = it.visibility == sa.literal_column(f"'{Visibility.PUBLIC}'")
-    query = sa.select(*columns, it.did, is_public).where(LIVE, names).limit(MAX_LISTS_NAMING)
-    return [(Artwork(*row[:4]), row[4], bool(row[5])) for row in connection.execute(query)]
+    query = sa.select(*columns, it.did, it.visibility, it.taken_down_at).where(LIVE, names)
+    return [
+        Cover(Artwork(*row[:4]), row.did, row.taken_down_at, is_public=row.visibility == Visibility.PUBLIC)
+        for row in connection.execute(query.limit(MAX_LISTS_NAMING))
+    ]
 
 
 def album_titled(connection: sa.Connection, did: str, title: str) -> int | None:
@@ -135,7 +149,7 @@ _HAS_ITS_NAME: Final = sa.exists().where(
     *(_older.did == it.did, _older.list_type == it.list_type, _older.first_name == it.first_name),
     *(_older.list_id < it.list_id, sa.or_(_older.deleted_at.is_(None), _older.record_requested)),
 )
-_NAMED: Final = (it.list_id, it.did, it.name, it.first_name, it.slug, it.track_count)
+_NAMED: Final = (it.list_id, it.did, it.name, it.first_name, it.slug, it.track_count, it.taken_down_at)
 _COVER: Final = (it.artwork_cid, it.artwork_thumbnail_cid)
 
 
@@ -151,7 +165,7 @@ def playlists_named(connection: sa.Connection, part: str, *, limit: int) -> list
     public = (newest.list_type == ListType.PLAYLIST.value, newest.visibility == Visibility.PUBLIC.value)
     rows = connection.execute(
         sa.select(newest.list_id, newest.did, newest.name, newest.artwork_cid, newest.track_count)
-        .where(newest.deleted_at.is_(None), *public)
+        .where(newest.deleted_at.is_(None), newest.taken_down_at.is_(None), *public)
         .order_by(newest.list_id.desc())
     )
     return list(islice((row for row in rows if normalized(part) in normalized(row.name or "")), limit))

@@ -11,6 +11,7 @@ from eventstore.change import Change, changes_of
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
 from eventstore.schema import Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns
+from projections.lists import Cover
 
 VERSION: Final = 1
 _OF_AVATAR: Final = ("cid", "mime", "size", "thumbnail_cid")
@@ -27,6 +28,7 @@ profiles: Final = sa.Table(
     sa.Column("avatar_thumbnail_cid", sa.Text),
     sa.Column("avatar_url", sa.Text),  # of a picture that is elsewhere
     sa.Column("deleted_at", UtcDateTime),
+    sa.Column("taken_down_at", UtcDateTime),
     sa.Index("ix_profiles_did", "did"),
     sa.Index("ix_profiles_avatar_cid", "avatar_cid"),
     sa.Index("ix_profiles_avatar_thumbnail_cid", "avatar_thumbnail_cid"),
@@ -50,8 +52,10 @@ class Profiles:
 
 
 def _row(made: Profile) -> dict[str, Any]:
-    plain = {name: getattr(made, name) for name in ("profile_id", "did", "bio", "avatar_url", "deleted_at")}
-    return plain | {f"avatar_{name}": getattr(made.avatar, name, None) for name in _OF_AVATAR}
+    names = ("profile_id", "did", "bio", "avatar_url", "deleted_at", "taken_down_at")
+    return {name: getattr(made, name) for name in names} | {
+        f"avatar_{name}": getattr(made.avatar, name, None) for name in _OF_AVATAR
+    }
 
 
 def profile_of(connection: sa.Connection, did: str) -> sa.Row[Any] | None:
@@ -65,9 +69,9 @@ def profiles_of(connection: sa.Connection, dids: Collection[str]) -> dict[str, s
     return {row.did: row for row in found}
 
 
-def avatars_named(connection: sa.Connection, cid: str) -> list[tuple[Artwork, str, bool]]:
+def avatars_named(connection: sa.Connection, cid: str) -> list[Cover]:
     """Return the pictures of live profiles that are, or whose thumbnail is, these bytes, as `covers_named` does."""
     columns = (it.avatar_cid, it.avatar_mime, it.avatar_size, it.avatar_thumbnail_cid)
     names = sa.or_(it.avatar_cid == cid, it.avatar_thumbnail_cid == cid)
-    query = sa.select(*columns, it.did).where(LIVE, names).limit(MAX_PROFILES_NAMING)
-    return [(Artwork(*row[:4]), row[4], True) for row in connection.execute(query)]
+    query = sa.select(*columns, it.did, it.taken_down_at).where(LIVE, names).limit(MAX_PROFILES_NAMING)
+    return [Cover(Artwork(*row[:4]), row.did, row.taken_down_at) for row in connection.execute(query)]

@@ -13,6 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
+from api.app import KINDS as SUBJECTS
 from api.app import create_app as create_api
 from api.document import DocumentedApp
 from api.error_responses import Reply
@@ -36,7 +37,7 @@ from web.ask import (
     accepts_html,
 )
 from web.pages import comments, docs, pds, previews, public, sharing, versions
-from web.pages.ops import actions, deliveries, now, people, repairs
+from web.pages.ops import actions, deliveries, now, people, repairs, subjects
 from web.pages.studio import history, lists, my_tracks, reactions, record, releases, subject, table, track
 from web.pages.studio.waiting import KINDS, LISTS
 from web.rendering import Viewer, address_of, page_headers, rendered, viewer_in_cookie
@@ -171,6 +172,7 @@ ROUTERS: Final = (
     router,
     pds.router,
     *(page.router for page in PAGES),
+    *map(subjects.routes, SUBJECTS),
     *map(lists.routes, LISTS, DOORS),
     *(page.routes(kind) for kind in KINDS for page in (subject, history, record)),
     *(history.version_routes(kind) for kind in KINDS if kind.read_past is not None),

@@ -108,7 +108,7 @@ def moments(
         earlier = zip(rows[at:], sides[at:], strict=True)
         undid = next((each for each, of_it in earlier if before and of_it == (after, before)), None)
         if undid is not None:
-            what = sentence_of({"kind": kind.name, **undid}, kind.word)
+            what = sentence_of({"kind": kind.name, **undid}, kind.called)
             one = replace(one, sentence=f"undid version {undid['version']}, which {what}")
         is_undone = bool(before) and all(now[name] == value for name, value in before.items())
         told.append(replace(one, is_undone=is_undone, is_undoable=bool(before) and not is_undone))
@@ -138,7 +138,7 @@ def moment(
         row["version"],
         row["at"],
         _actor(row, viewer_did),
-        sentence_of({"kind": kind.name, **row}, kind.word),
+        sentence_of({"kind": kind.name, **row}, kind.called),
         told,
         [] if is_beginning else changes_of(row["changes"], titles),
         _delivery(row["delivery"], is_deletion=row["type"] == "Deleted"),

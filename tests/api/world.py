@@ -206,7 +206,7 @@ def upload(client, person, *, title="Song", seed=1, image=None, **fields):
 
 
 def upload_with_all(client, person, **fields):
-    """Upload a track that its artist likes and comments on, save a profile, and make an album, a playlist and a release without it: the answer has the ids of all."""
+    """Upload a track that its artist likes and comments on, save a profile, have a list of likes, and make an album, a playlist and a release without it: the answer has the ids of all."""
     track, bodies = (
         upload(client, person, **fields),
         {"album": {"title": "A"}, "playlist": {"name": "A"}, "release": {}},
@@ -218,6 +218,7 @@ def upload_with_all(client, person, **fields):
     said = {"text": "A", "timestamp_ms": 1}
     made["comment"] = client.post(f"/tracks/{track['id']}/comments", json=said, headers=person.headers)
     made["like"] = client.put(f"/tracks/{track['id']}/like", headers=person.headers)
+    made["liked"] = client.put("/me/likes/record", headers=person.headers)
     of_peer = client.post("/plyr/albums", json=bodies["album"], headers=person.headers).json()
     profile = client.patch("/me", json={"bio": "A"}, headers=person.headers).json()["profile"]
     ids = {f"{kind}_id": answer.json()["id"] for kind, answer in made.items()}
@@ -230,6 +231,7 @@ def ids_of(track):
     names = (
         "like_id",
         "comment_id",
+        "liked_id",
         "profile_id",
         "album_id",
         "playlist_id",

@@ -8,6 +8,7 @@ from outbox.mirror.lanes import park_lane
 from tests.api.records.test_resolve import held
 from tests.api.world import upload
 from tests.web.pages import assert_runs_only_our_files, event, seen
+from tests.web.studio.forms import send
 
 AGREE = "All three agree: the record on its PDS is as mastertape wants it, checked <time"
 
@@ -119,6 +120,39 @@ def test_a_timeline_names_the_operator_who_took_the_track_down_and_why_and_the_o
     assert "<strong>@admin.test</strong> took the track down" in told
     assert "reported as stolen" in told
     assert "@admin.test" not in sign_in(alice).get(f"/studio/tracks/{delivered['id']}").text
+
+
+@pytest.fixture(params=["album", "playlist", "profile"])
+def other(request, world, admin, alice, delivered):
+    """What alice has made of another kind, and what its page is called."""
+    word, asks = request.param, {**alice.headers, "Accept": "*/*"}
+    if word == "profile":
+        made = admin.patch("/me", json={"bio": "I cut lacquers"}, headers=asks).json()["profile"]
+    else:
+        name = {"album": "title", "playlist": "name"}[word]
+        fields = {name: "Pressings", "tracks": [{"track_id": delivered["id"]}]}
+        made = admin.post(f"/{word}s", json=fields, headers=asks).json()
+    world.deliver()
+    return {**made, "word": word, "called": "Profile" if word == "profile" else "Pressings"}
+
+
+def test_a_record_of_any_kind_is_looked_at_and_taken_down(admin, other):
+    page = finds(admin, other["uri"])
+    here = f"/ops/{other['word']}s/{other['id']}"
+    assert (page.url.path, f"<h1>{other['called']}</h1>" in page.text) == (here, True)
+    assert_runs_only_our_files(page)
+    assert "On its PDS" in main(page)
+    assert not says_your(page)
+    compared = admin.get(f"{here}/record")
+    assert AGREE in compared.text
+    assert not says_your(compared)
+    asked = send(admin, page, f"{here}/takedown")
+    assert f"Take down {other['word']} {other['id']}?" in asked.text
+    page = send(admin, asked, f"{here}/takedown", reason="reported as stolen")
+    assert (page.url.path, "taken down <time" in page.text) == (here, True)
+    assert f'href="{here}">{other["word"]} {other["id"]}</a>' in admin.get("/ops/audit").text
+    page = send(admin, send(admin, page, f"{here}/takedown"), f"{here}/takedown", reason="withdrawn")
+    assert "taken down <time" not in page.text
 
 
 def finds(admin, name):

@@ -7,6 +7,9 @@ import pytest
 from api.responses.states import DriftKind, JobState
 from identity.accounts.credentials import CredentialKind, Scope
 from outbox.mirror.lanes import park_lane
+from outbox.pds.client import RecordKey
+from replay.reconcile.drift import Drift
+from replay.reconcile.verify import Verified, Verifier
 from tests.api.exports.making import work
 from tests.api.records.test_resolve import held
 from tests.api.world import upload
@@ -54,6 +57,29 @@ def test_what_waits_for_the_artist_is_said_before_what_is_on_its_way(mine, world
     page = mine.get(HERE).text
     decide = page.index(f'href="/studio/tracks/{track["id"]}">1 track waits for your decision.</a>')
     assert decide < page.index("Changes are on their way")
+
+
+def test_a_comparison_names_records_of_all_kinds_and_leads_to_their_pages(
+    *, mine, world, client, alice, monkeypatch
+):
+    track = upload(mine, alice, title="First Take")
+    asks = {**alice.headers, "Accept": "*/*"}
+    fields = {"title": "Pressings", "tracks": [{"track_id": track["id"]}]}
+    album = client.post("/albums", json=fields, headers=asks).json()
+    liked = client.put(f"/tracks/{track['id']}/like", headers=asks).json()
+    world.deliver()
+    uris = [track["atproto_record_uri"], album["uri"], liked["uri"]]
+    drifts = [Drift(DriftKind.MISSING, RecordKey.of_uri(uri), None, None, None) for uri in uris]
+
+    async def verified(_verifier, repo):
+        return Verified(repo, len(drifts), tuple(drifts))
+
+    monkeypatch.setattr(Verifier, "verify", verified)
+    page = mine.post(f"{HERE}/verify")
+    assert "The page of each says what you can do." in page.text
+    for address, title in ((f"tracks/{track['id']}", "First Take"), (f"albums/{album['id']}", "Pressings")):
+        assert f'<a href="/studio/{address}">{title}</a>' in page.text
+    assert f'<a href="/studio/likes/{liked["id"]}">Like {liked["id"]}</a>' in page.text
 
 
 def test_several_tracks_that_wait_lead_to_the_list_of_them(mine, world, client, alice):

@@ -4,6 +4,7 @@ from html import unescape
 
 import pytest
 
+from identity.accounts.credentials import Scope
 from tests.api.lists.requests import create
 from tests.api.world import upload
 from tests.media_samples import samples
@@ -113,6 +114,26 @@ def test_a_shared_album_brings_its_title_and_cover_and_runs_nothing_that_it_says
     assert_runs_only_our_files(page)
     assert f'<meta property="og:image" content="{made["image_url"]}?size=1200">' in page.text
     assert '<meta property="og:type" content="music.album">' in page.text
+
+
+def test_an_album_that_was_taken_down_is_there_for_its_owner_alone(
+    *, world, browser, sign_in, alice, album, tracks
+):
+    here = "/@alice.test/albums/pressings"
+    admin = world.sign_in("admin", scope=Scope.ADMIN)
+    path = f"/ops/albums/{album['id']}/takedown"
+    browser.post(path, json={"reason": "a claim"}, headers={**admin.headers, **JSON})
+    for address in (here, f"{here}/feed.xml", f"/embed/albums/{album['id']}"):
+        assert browser.get(address).status_code == 404, address
+    for page in ("/@alice.test", f"/@alice.test/{tracks[0]['id']}", "/search?q=Pressings"):
+        assert "/albums/pressings" not in browser.get(page).text, page
+    page = sign_in(alice).get(here)
+    assert "taken this album down" in page.text
+    assert 'content="noindex"' in page.text
+    assert "/embed/albums" not in page.text
+    studio = sign_in(alice).get(f"/studio/albums/{album['id']}")
+    assert "taken this album down" in studio.text
+    assert "taken down" in sign_in(alice).get("/studio/albums").text
 
 
 def test_a_deleted_album_has_no_page(browser, client, alice, album):

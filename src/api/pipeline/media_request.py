@@ -320,7 +320,12 @@ class MediaRequest:
         with self.services.database.read() as connection:
             others = covers_named(connection, cid) + avatars_named(connection, cid)
         did = self.caller.did if self.caller is not None else None
-        return found + [(cover, public) for cover, owner, public in others if public or owner == did]
+        shown = [each for each in others if may_have_bytes(self.caller, each)]
+        return found + [
+            (each.artwork, each.is_public and each.taken_down_at is None)
+            for each in shown
+            if each.is_public or each.did == did
+        ]
 
     async def send(self, cid: str, mime: str, caching: str) -> Response:
         def is_refused() -> bool:

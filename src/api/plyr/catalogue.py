@@ -27,6 +27,7 @@ from api.services import Services
 from eventstore.streams.ids import peer_ids_of
 from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account, handle_in
+from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
 from projections.lists import playlists_named
 from projections.tracks.queries import (
@@ -52,8 +53,8 @@ class ArtistResponse(BaseModel):
     updated_at: datetime
 
 
-def _artist(services: Services, name: str) -> ArtistResponse:
-    return artists_as(ArtistResponse, services, [artist_of(services, name)])[0]
+def _artist(services: Services, name: str, caller: Principal | None) -> ArtistResponse:
+    return artists_as(ArtistResponse, services, [artist_of(services, name)], caller)[0]
 
 
 @router.get("/auth/me")
@@ -70,13 +71,13 @@ def read_caller(principal: SignedIn) -> Response:
 
 @router.get("/artists/me")
 def read_own_profile(principal: SignedIn, services: ServicesDep) -> ArtistResponse:
-    return _artist(services, principal.did)
+    return _artist(services, principal.did, principal)
 
 
 @router.get("/artists/by-handle/{name}")
 @router.get("/artists/{name}")
-def read_artist(name: str, _: OptionalCaller, services: ServicesDep) -> ArtistResponse:
-    return _artist(services, name)
+def read_artist(name: str, caller: OptionalCaller, services: ServicesDep) -> ArtistResponse:
+    return _artist(services, name, caller)
 
 
 NOT_HELD: Final = ("avatar_url", "show_liked_on_profile")
@@ -92,7 +93,7 @@ async def edit_profile(principal: Writer, services: ServicesDep, request: Idempo
                 if attempt.body.fields.get(field) not in (None, "", False):
                     raise InvalidFieldError(field, "must not be sent: a profile has none here")
             await save_profile(services, did, attempt)
-            await attempt.finish(result_of(await run_in_threadpool(_artist, services, did)))
+            await attempt.finish(result_of(await run_in_threadpool(_artist, services, did, principal)))
     return response_of(attempt.result)
 
 
@@ -196,6 +197,7 @@ class _Finder:
                 "relevance": self._relevance(album.title),
             }
             for album in albums
+            if (album.did, album.title) in bodies
         ]
 
     def tags(self) -> list[Result]:

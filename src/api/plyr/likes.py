@@ -17,7 +17,7 @@ from api.pipeline.command_request import Command
 from api.plyr.reading import ROUTER, PeerTrackId, Reader, says
 from api.plyr.track import People
 from api.routers.likes import answer_like
-from application.authorization import may_see_track, require_shown
+from application.authorization import may_see, require_shown
 from application.likes import like_track, unlike_track
 from eventstore.unit_of_work import UnitOfWork
 from projections.reaction_queries import count_at, like_page, reaction_page
@@ -49,7 +49,7 @@ async def list_liked(principal: SignedIn, reader: Reader) -> Response:
         ids = [row.track_id for row in like_page(connection, principal.did, None, MAX_LIKED)]
         found = tracks_of(connection, ids)
         shown = (found[each] for each in ids if each in found)
-        return [each for each in shown if may_see_track(principal, each.did, each.taken_down_at)]
+        return [each for each in shown if may_see(principal, each.did, each.taken_down_at)]
 
     return AsciiJsonResponse({"tracks": await reader.tracks(liked)})
 

@@ -36,7 +36,7 @@ _KEY: Final = (list_columns.did, list_columns.name)
 def album_bodies(
     connection: sa.Connection, titles: Collection[tuple[str, str]], urls: RecordUrls
 ) -> dict[tuple[str, str], AlbumBody]:
-    """Return the albums with these DIDs and titles; of a text that no album follows yet, what it will be."""
+    """Return the albums with these DIDs and titles that are not taken down; of a text that no album follows yet, what it will be."""
     named = [column.in_({*values}) for column, values in zip(_KEY, zip(*titles, strict=True), strict=False)]
     found = {(row.did, row.name): row for row in albums_where(connection, *named)} if titles else {}
     return {
@@ -44,6 +44,7 @@ def album_bodies(
         if (did, title) in found
         else AlbumBody(id=_id_of_name(did, title), slug=slug_of(title), title=title)
         for did, title in titles
+        if (did, title) not in found or found[did, title].taken_down_at is None
     }
 
 

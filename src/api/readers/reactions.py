@@ -13,7 +13,7 @@ from api.responses.mirror import ShownKind
 from api.responses.reaction import CommentRow, LikedBody, comment_row
 from api.responses.track import MirrorBody, TrackBody, track_bodies
 from api.services import Services
-from application.authorization import may_see_track
+from application.authorization import may_see
 from identity.accounts.accounts import accounts_of
 from identity.accounts.credentials import Principal
 from outbox.firehose.cursors import followed_hosts
@@ -90,7 +90,7 @@ def _shown_tracks(
 ) -> dict[int, TrackBody]:
     """Return the live ones of these tracks that the viewer may know of, by id."""
     live = tracks_of(connection, [each for each in track_ids if each is not None]).values()
-    views = [view for view in live if may_see_track(viewer, view.did, view.taken_down_at)]
+    views = [view for view in live if may_see(viewer, view.did, view.taken_down_at)]
     return {each.id: each for each in track_bodies(connection, views, services.urls, viewer.did)}
 
 

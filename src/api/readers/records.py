@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic import BaseModel
 
+from aggregates.published import Published, Subject
 from api.json_response import Page, body_from
-from api.requests.parameters import URI
+from api.requests.parameters import URI, subject_at
 from api.responses.mirror import ShownKind
 from api.responses.track import MirrorBody
 from api.services import Services
-from application.authorization import may_see_track
-from application.subjects import A, require_owned
+from application.authorization import may_see
+from application.subjects import A, find, require_owned, require_reader
 from identity.accounts.credentials import Principal
 from outbox.mirror.tables import target
 from outbox.mirror.targets import PUT
@@ -21,35 +23,90 @@ from projections.lists import track_list
 from projections.tracks.queries import tracks_at
 
 
-class OwnSubjectBody(BaseModel):
-    """What every kind has, of a subject for a page of it; `track_id` and `text` are those of a like or a comment."""
+class SubjectBody(BaseModel):
+    """What every kind has, of a subject for a page of it; None where its kind has no such field."""
 
     id: int
     did: str
     version: int
     deleted_at: datetime | None
+    taken_down_at: datetime | None
+    title: str | None
+    slug: str | None
     track_id: int | None
     text: str | None
     mirror: MirrorBody
 
 
-def own_subject(
-    principal: Principal, services: Services, kind: ShownKind[A], subject_id: int
-) -> OwnSubjectBody:
+def own_subject(principal: Principal, services: Services, kind: ShownKind[A], subject_id: int) -> SubjectBody:
     """Return the caller's own, a deleted one too; raises as `require_owned`."""
     with services.database.read() as connection:
         on = kind.on(subject_id)
         found = require_owned(services.log, connection, principal.did, on, deleted_too=True)
-        mirror = mirrors(connection, found.did, kind.name, [subject_id])[subject_id]
+        return _body(connection, found)
+
+
+def any_subject(operator: Principal, services: Services, kind: ShownKind[A], subject_id: int) -> SubjectBody:
+    """Return any account's for an operator, a deleted one too; raises as `require_reader`."""
+    with services.database.read() as connection:
+        found = require_reader(services.log, connection, operator, kind.on(subject_id))
+        return _body(connection, found)
+
+
+def _body(connection: sa.Connection, found: Published) -> SubjectBody:
+    kind, subject_id = Subject.of(found)
+    fields = {name: getattr(found, name, None) for name in ("slug", "track_id", "text")}
     return body_from(
-        OwnSubjectBody,
+        SubjectBody,
         found,
         id=subject_id,
         version=found.visible_version,
-        track_id=getattr(found, "track_id", None),
-        text=getattr(found, "text", None),
-        mirror=mirror,
+        title=_title(found),
+        mirror=mirrors(connection, found.did, kind, [subject_id])[subject_id],
+        **fields,
     )
+
+
+def _title(found: Published) -> str | None:
+    return getattr(found, "title", None) or getattr(found, "name", None)
+
+
+def shown_at(
+    services: Services, connection: sa.Connection, kinds: Sequence[ShownKind[Any]], uri: str
+) -> tuple[ShownKind[Any], Published] | None:
+    """Return what has this record, or had it, and of which of these kinds it is."""
+    for kind in kinds:
+        subject_id = subject_at(connection, uri, kind.aggregate)
+        found = find(services.log, connection, kind.on(subject_id)) if subject_id is not None else None
+        if found is not None:
+            return kind, found
+    return None
+
+
+class NamedBody(BaseModel):
+    """What has a record: the end of its addresses, and its title."""
+
+    route: str
+    title: str
+
+
+class NamesBody(BaseModel):
+    names: dict[str, NamedBody]
+
+
+def names_at(
+    principal: Principal, services: Services, kinds: Sequence[ShownKind[Any]], uris: Sequence[str]
+) -> NamesBody:
+    """Return of these records, by URI, what of the caller's has them."""
+    names = dict[str, NamedBody]()
+    with services.database.read() as connection:
+        for uri in uris:
+            kind, found = shown_at(services, connection, kinds, uri) or (None, None)
+            if kind is not None and found is not None and found.did == principal.did:
+                subject_id, called = found.subject_id, kind.called.capitalize()
+                title = _title(found) or f"{called} {subject_id}"
+                names[uri] = NamedBody(route=kind.route(subject_id), title=title)
+    return NamesBody(names=names)
 
 
 class WaitingRow(BaseModel):
@@ -91,6 +148,6 @@ def titles_at(caller: Principal | None, services: Services, uris: Sequence[str])
         titles={
             uri: view.title
             for uri, view in found.items()
-            if view.deleted_at is None and may_see_track(caller, view.did, view.taken_down_at)
+            if view.deleted_at is None and may_see(caller, view.did, view.taken_down_at)
         }
     )

@@ -9,7 +9,7 @@ from api.services import Services
 from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account, accounts_of, handle_in
 from identity.accounts.credentials import Principal
-from projections.lists import albums_where, it, playlists_named
+from projections.lists import IS_UP, albums_where, it, playlists_named
 from projections.tracks.queries import albums_named, artists_named, end_of_scan, tags_by_use, with_tracks
 
 MAX_FOUND: Final = 12
@@ -92,7 +92,7 @@ def _albums(connection: sa.Connection, viewer: str | None, q: str) -> list[Any]:
     if not named:
         return []
     dids, titles = zip(*named, strict=True)
-    rows = albums_where(connection, it.did.in_(set(dids)), it.name.in_(set(titles)))
+    rows = albums_where(connection, IS_UP, it.did.in_(set(dids)), it.name.in_(set(titles)))
     return [row for row in rows if (row.did, row.name) in named]
 
 

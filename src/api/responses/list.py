@@ -67,6 +67,9 @@ class AnyListBody(BaseModel):
     created_at: str
     updated_at: datetime
     deleted_at: datetime | None
+    taken_down_at: datetime | None = Field(
+        description="since when an operator hides the list from all but its owner and operators"
+    )
 
     @property
     def etag(self) -> str:
@@ -122,8 +125,12 @@ class ShownList(ShownKind[TrackList]):
         return self.list_type.value
 
     @property
+    def called(self) -> str:
+        return "list of likes" if self.list_type is ListType.LIKED else self.word
+
+    @property
     def plural(self) -> str:
-        return f"/{self.word}s"
+        return "/liked" if self.list_type is ListType.LIKED else super().plural
 
     def on(self, subject_id: int, versions: frozenset[int] | None = None) -> OnList:
         return OnList(TrackList, subject_id, versions, self.list_type)
@@ -152,9 +159,16 @@ PLAYLISTS: Final = ShownList(
     body=PlaylistBody,
     row=PlaylistRow,
 )
-
-
+LIKED: Final = ShownList(
+    TrackList,
+    *bodies_of("liked", references=(ReferencesBody, ...)),
+    list_type=ListType.LIKED,
+    body=PlaylistBody,
+    row=PlaylistRow,
+)
+"""The list of likes, which follows them: of its record, its owner decides."""
 DOORS: Final = (ALBUMS, PLAYLISTS)
+"""To lists that their owners order."""
 
 
 def list_body(

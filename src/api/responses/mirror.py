@@ -280,12 +280,24 @@ class ShownKind(Generic[A]):
 
     @property
     def word(self) -> str:
-        """What people call it."""
+        """Its name in addresses and bodies."""
         return self.name
 
     @property
+    def called(self) -> str:
+        """What people call it."""
+        return self.word
+
+    @property
+    def plural(self) -> str:
+        return f"/{self.word}s"
+
+    @property
     def path(self) -> str:
-        return f"/{self.word}s/{{{self.word}_id}}"
+        return self.route(f"{{{self.word}_id}}")
+
+    def route(self, subject_id: int | str) -> str:
+        return f"{self.plural}/{subject_id}"
 
     @property
     def in_path(self) -> Any:

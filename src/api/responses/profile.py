@@ -1,10 +1,11 @@
 """A profile as JSON: for its owner, with its record's mirror; and what others are shown of it."""
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from aggregates.profile import Profile
 from aggregates.published import Subject
@@ -13,9 +14,11 @@ from api.responses.mirror import ShownKind, bodies_of
 from api.responses.reader import SubjectReader
 from api.responses.track import MirrorBody
 from api.services import Services
+from application.authorization import may_see
 from application.subjects import On, find
 from eventstore.idempotency import CommandResult
 from identity.accounts.accounts import Account
+from identity.accounts.credentials import Principal
 from outbox.tracks.record import RecordUrls
 from outbox.views.status import Mirror, mirrors
 from projections.profiles import profiles_of
@@ -32,6 +35,9 @@ class ProfileBody(BaseModel):
     created_at: str
     uri: str
     cid: str | None
+    taken_down_at: datetime | None = Field(
+        description="since when an operator hides the profile from all but its owner and operators"
+    )
     mirror: MirrorBody
 
 
@@ -68,8 +74,9 @@ def _body(services: Services, made: Profile, mirror: Mirror) -> ProfileBody:
 
 
 def avatars_of(connection: sa.Connection, urls: RecordUrls, dids: Collection[str]) -> dict[str, str | None]:
-    """Return the addresses of the pictures of the accounts that have a profile, by DID."""
-    return {did: _avatar_url(row, urls) for did, row in profiles_of(connection, dids).items()}
+    """Return the addresses of the pictures of the accounts whose profile all may see, by DID."""
+    rows = profiles_of(connection, dids).items()
+    return {did: _avatar_url(row, urls) for did, row in rows if row.taken_down_at is None}
 
 
 def _avatar_url(row: sa.Row[Any], urls: RecordUrls) -> str | None:
@@ -79,8 +86,10 @@ def _avatar_url(row: sa.Row[Any], urls: RecordUrls) -> str | None:
 B = TypeVar("B", bound=BaseModel)
 
 
-def artists_as(body: type[B], services: Services, accounts: Collection[Account]) -> list[B]:
-    """Return accounts as artists, with what their profiles say, or before there is one the bio that was set here."""
+def artists_as(
+    body: type[B], services: Services, accounts: Collection[Account], caller: Principal | None
+) -> list[B]:
+    """Return accounts as artists, with what their profiles say to the caller, or before there is one the bio that was set here."""
     with services.database.read() as connection:
         found = profiles_of(connection, [account.did for account in accounts])
 
@@ -88,6 +97,8 @@ def artists_as(body: type[B], services: Services, accounts: Collection[Account])
         row = found.get(account.did)
         if row is None:
             return {"bio": account.bio, "avatar_url": None}
+        if not may_see(caller, account.did, row.taken_down_at):
+            return {"bio": None, "avatar_url": None}
         return {"bio": row.bio, "avatar_url": _avatar_url(row, services.urls)}
 
     return [

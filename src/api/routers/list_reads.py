@@ -25,11 +25,12 @@ from api.responses.list import (
 from api.routers.lists import read_list
 from api.routers.tracks import artist_of
 from api.services import Services
+from application.authorization import may_see
 from application.errors import ListNotFoundError
 from application.subjects import require_owned
 from eventstore.untrusted import is_storable
 from identity.accounts.credentials import Principal
-from projections.lists import IS_ALBUM, LIVE, album_at, it, track_list
+from projections.lists import IS_ALBUM, IS_UP, LIVE, album_at, it, track_list
 
 
 class OwnLists(BaseModel):
@@ -69,7 +70,8 @@ def album_titled(
     """Return the album that the text of a track names; raises ListNotFoundError."""
     query = sa.select(track_list).where(it.did == did, it.name == title, LIVE, IS_ALBUM)
     with services.database.read() as connection:
-        rows = connection.execute(query.limit(1)).all()
+        found = connection.execute(query.limit(1)).all()
+        rows = [row for row in found if may_see(caller, did, row.taken_down_at)]
         for row in list_rows(services, connection, ALBUMS, rows, caller):
             return row
     raise ListNotFoundError
@@ -129,7 +131,7 @@ def lists_of(
     """Return rows of the lists of an account that the caller may know of, newest first."""
     these = [it.did == did, ~LIVE if deleted else LIVE, it.list_type == door.list_type.value]
     if caller is None or caller.did != did:
-        these.append(it.visibility == Visibility.PUBLIC.value)
+        these += [it.visibility == Visibility.PUBLIC.value, IS_UP]
     if before is not None:
         these.append(it.list_id < before)
     query = sa.select(track_list).where(*these).order_by(it.list_id.desc()).limit(limit)

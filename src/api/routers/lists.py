@@ -42,6 +42,7 @@ from api.responses.reader import SubjectReader
 from api.routers.records import answer_repair
 from api.routers.track_writes import artwork_of, refuse_image_as_text
 from api.services import Services
+from application.authorization import may_see
 from application.errors import ListNotFoundError, VersionRequiredError
 from application.lists.commands import (
     FIELDS,
@@ -232,9 +233,15 @@ def read_list(
     viewer = None if caller is None else caller.did
     with services.database.read() as connection:
         made = find(services.log, connection, door.on(list_id))
-        if made is None or made.deleted_at is not None or not (made.is_public or made.did == viewer):
+        if made is None or made.deleted_at is not None or not _is_shown(made, caller):
             raise ListNotFoundError
         return list_body(services, connection, door, made, viewer)
+
+
+def _is_shown(made: TrackList, caller: Principal | None) -> bool:
+    is_own = caller is not None and caller.did == made.did
+    is_for_all = made.visibility == Visibility.PUBLIC
+    return (is_own or is_for_all) and may_see(caller, made.did, made.taken_down_at)
 
 
 def past_list(

@@ -28,7 +28,7 @@ from api.requests.parameters import (
 from api.responses.profile import artists_as
 from api.responses.track import TrackBody, one_track, past_track_body, track_bodies
 from api.services import Services
-from application.authorization import may_have_bytes, may_see_track
+from application.authorization import may_have_bytes, may_see
 from application.errors import TrackNotFoundError
 from application.tracks.revert import kept_audio
 from eventstore.database import count_rows
@@ -124,7 +124,7 @@ def live_track(caller: Principal | None, services: Services, track_id: int) -> T
     """Return a track as it is, for those who may know of it; raises TrackNotFoundError."""
     with services.database.read_committed() as connection:
         track = one_track(connection, track_id, services.urls, caller.did if caller else None)
-    if track.deleted_at is not None or not may_see_track(caller, track.artist_did, track.taken_down_at):
+    if track.deleted_at is not None or not may_see(caller, track.artist_did, track.taken_down_at):
         raise TrackNotFoundError
     return track
 
@@ -295,23 +295,23 @@ class Wanted(BaseModel):
 
 @artists.get("/artists")
 def list_artists(
-    _caller: OptionalCaller, services: ServicesDep, wanted: Annotated[Wanted, Query()]
+    caller: OptionalCaller, services: ServicesDep, wanted: Annotated[Wanted, Query()]
 ) -> ArtistsBody:
     """Read several artists; those who have not signed in here, or are leaving, are left out."""
     if len(wanted.did) > MAX_ARTISTS:
         raise InvalidFieldError("did", f"may be there {MAX_ARTISTS} times")
     found = services.accounts.of_dids([did for did in wanted.did if is_storable(did)])
-    return ArtistsBody(items=artists_as(ArtistBody, services, found))
+    return ArtistsBody(items=artists_as(ArtistBody, services, found, caller))
 
 
 @artists.get("/artists/{artist}")
 def read_artist(
-    _caller: OptionalCaller,
+    caller: OptionalCaller,
     services: ServicesDep,
     artist: Annotated[str, Path(description="a handle or a DID")],
 ) -> ArtistBody:
     """Read an artist who has signed in here."""
-    return artists_as(ArtistBody, services, [artist_of(services, artist)])[0]
+    return artists_as(ArtistBody, services, [artist_of(services, artist)], caller)[0]
 
 
 def artist_of(services: Services, name: str) -> Account:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import RedirectResponse
 
+from api.readers.records import names_at
 from api.responses.states import AudioCopyState, MirrorState
 from api.routers.auth import list_tokens
 from api.routers.exports import read_exports
@@ -17,7 +18,7 @@ from api.routers.records import read_adoption, read_migration
 from api.routers.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import CredentialKind, Principal
 from web.ask import Answer, ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError
-from web.pages.studio.waiting import tasks_of
+from web.pages.studio.waiting import KINDS, tasks_of
 from web.rendering import Render, RenderDep
 from web.state_words import BY_REASON, REST_WORKS, WORKS, Mark, lane_words
 from web.whereabouts import NEEDS_CONSENT, count_by_mark, where_is, why_refused
@@ -25,7 +26,7 @@ from web.whereabouts import NEEDS_CONSENT, count_by_mark, where_is, why_refused
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 HERE: Final = "/studio/pds"
-MOST_TITLES: Final = 100
+MOST_NAMED: Final = 100
 
 
 ACTIONS: Final[Mapping[str, tuple[str, str, str]]] = {
@@ -53,11 +54,9 @@ async def verify(api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
         answer = await api.send("POST", "/me/verify")
     except RefusedError as refused:
         return await _page(ask, render, refused)
-    titles = {each["track_id"]: None for each in answer.body["drifts"] if each["track_id"]}
-    if wanted := list(titles)[:MOST_TITLES]:
-        page = await ask(list_my_tracks, MyListing(id=wanted, limit=MOST_TITLES))
-        titles |= {track["id"]: track["title"] for track in page["items"]}
-    return render("pds/verified.html", found=answer.body, titles=titles)
+    uris = [each["uri"] for each in answer.body["drifts"]][:MOST_NAMED]
+    named = await ask(names_at, [kind.shown for kind in KINDS], uris)
+    return render("pds/verified.html", found=answer.body, named=named["names"])
 
 
 @router.post(f"{HERE}/tokens")

@@ -86,12 +86,18 @@ ROUTES = {
     "GET /comments/{comment_id}/history": TRACK,
     "PUT /me/avatar": Row(Who.OWN, {"files": {"image": samples.png()}}),
     "DELETE /me/avatar": THING,
-    "POST /profiles/{profile_id}/restore-record": TRACK,
-    "GET /profiles/{profile_id}/mirror": TRACK,
-    "GET /profiles/{profile_id}/mirror/compare": TRACK,
-    "POST /profiles/{profile_id}/mirror/retry": TRACK,
-    "POST /profiles/{profile_id}/mirror/resolve": Row(Who.TRACK, {"json": {"keep": "ours"}}),
-    "GET /profiles/{profile_id}/history": TRACK,
+    **{
+        f"{method} /{one}{end}": row
+        for one in ("profiles/{profile_id}", "liked/{liked_id}")
+        for method, end, row in (
+            ("POST", "/restore-record", TRACK),
+            ("GET", "/mirror", TRACK),
+            ("GET", "/mirror/compare", TRACK),
+            ("POST", "/mirror/retry", TRACK),
+            ("POST", "/mirror/resolve", Row(Who.TRACK, {"json": {"keep": "ours"}})),
+            ("GET", "/history", TRACK),
+        )
+    },
     "POST /albums": Row(Who.OWN, {"json": {"title": "x"}}),
     "GET /albums/{album_id}": OPEN,
     "PATCH /albums/{album_id}": Row(Who.TRACK, {"json": {"title": "x"}}),
@@ -189,8 +195,10 @@ ROUTES = {
     "GET /ops/repairs/{repair_id}": OPERATOR,
     "POST /ops/repairs": Row(Who.ADMIN, {"json": {"did": OPERATION["json"]["did"], "reason": "r"}}),
     "POST /ops/repairs/{repair_id}": Row(Who.ADMIN, {"json": {"action": "cancel", "reason": "r"}}),
-    "POST /ops/comments/{comment_id}/takedown": Row(Who.ADMIN, {"json": {"reason": "r"}}),
-    "POST /ops/tracks/{track_id}/takedown": Row(Who.ADMIN, {"json": {"reason": "r"}}),
+    **{
+        f"POST /ops/{word}s/{{{word}_id}}/takedown": Row(Who.ADMIN, {"json": {"reason": "r"}})
+        for word in ("comment", "track", "album", "playlist", "profile")
+    },
     "GET /auth/tokens": OWN,
     "POST /auth/tokens": Row(Who.OWN, {"json": {"name": "t"}}),
     "DELETE /auth/tokens": OWN,

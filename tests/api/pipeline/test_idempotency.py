@@ -262,8 +262,10 @@ OTHER_BODIES = {
             "/ops/lanes",
             "/ops/hosts",
             "/ops/failures",
-            "/ops/tracks/{track_id}/takedown",
-            "/ops/comments/{comment_id}/takedown",
+            *(
+                f"/ops/{word}s/{{{word}_id}}/takedown"
+                for word in ("track", "comment", "album", "playlist", "profile")
+            ),
             "/ops/accounts/{did}/tokens/end",
             "/ops/repairs",
             "/ops/repairs/{repair_id}",

@@ -19,7 +19,7 @@ from service.process.http_connections import STALLED_RESPONSE_TIMEOUT_SECONDS
 from service.wiring.bootstrap import build
 
 KIB: Final = 1024
-OF_A_KIND: Final = re.compile(r"/(\w+)/\{\w+_id\}(.*)")
+OF_A_KIND: Final = re.compile(r"(/ops|)/(\w+)/\{\w+_id\}(.*)")
 HEAD: Final = """\
 # HTTP
 
@@ -93,8 +93,8 @@ def route_rows(document: dict[str, Any]) -> Iterator[str]:
 def in_short(paths: Sequence[str]) -> str:
     """Name as one the paths that differ only in the kind of thing that has the id."""
     found = [each for each in map(OF_A_KIND.fullmatch, paths) if each is not None]
-    if len(paths) == len(found) > 1 == len({each[2] for each in found}):
-        return f"/{{{','.join(each[1] for each in found)}}}/{{id}}{found[0][2]}"
+    if len(paths) == len(found) > 1 == len({each[3] for each in found}):
+        return f"{found[0][1]}/{{{','.join(each[2] for each in found)}}}/{{id}}{found[0][3]}"
     return ", ".join(paths)
 
 

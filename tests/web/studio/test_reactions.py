@@ -3,7 +3,7 @@
 import pytest
 
 from tests.api.comments.test_comments import change, say, turn
-from tests.api.likes.test_like import like
+from tests.api.likes.test_like import like, make_due
 from tests.api.world import upload
 from tests.servers.databases import ON_SQLITE
 from tests.web.pages import HOSTILE, assert_leads_to_sign_in, assert_safe
@@ -72,6 +72,32 @@ def test_another_program_s_edit_is_decided_as_that_of_a_track(
     assert "All three agree" in page
     assert "of another program" not in page
     assert kind == "profile" or "First Take (…" in page
+
+
+@pytest.mark.parametrize(("side", "name"), [("ours", "Liked Tracks"), ("theirs", "Loved")])
+def test_another_program_s_edit_of_the_list_of_likes_is_decided_as_that_of_a_list(
+    *, world, client, alice, studio, track, side, name
+):
+    made = client.put("/me/likes/record", headers={**alice.headers, **JSON}).json()
+    world.deliver()
+    edited_elsewhere(world, made, name="Loved")
+    like(client, alice, track)
+    make_due(world)
+    world.carry()
+    make_due(world)
+    world.carry()
+    world.deliver()
+    here = f"/studio/liked/{made['id']}"
+    task = f'href="{here}">1 list of likes waits for your decision.</a>'
+    assert task in studio.get("/studio").text
+    assert f'href="{here}/pds">See both, and decide' in studio.get(here).text
+    page = studio.get(f"{here}/pds")
+    page = send(studio, page, f"{here}/decide", **{"side.name": side})
+    assert "Decided." in page.text
+    world.deliver()
+    record = world.pds.records[made["uri"]]
+    assert (record["name"], len(record["items"])) == (name, 1)
+    assert "waits for your decision" not in studio.get("/studio").text
 
 
 @pytest.mark.parametrize("kind", ["like", "comment"])

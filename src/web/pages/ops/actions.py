@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse
 from api.auth.authentication import admin
 from api.error_responses import error_response
 from api.errors import UnparsableError
-from api.requests.parameters import CommentId, TrackId, number_of
+from api.requests.parameters import number_of
 from api.responses.states import Action
 from api.routers.ops.accounts import AccountDid, read_tokens_of
 from api.routers.ops.deliveries import ProgressQuery, read_progress
@@ -66,8 +66,8 @@ async def act(form: FormDep, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> Re
     done, refused = await _perform(form, api, action, targets) if "expected" in form else (None, {})
     if done is not None and not refused:
         if any(target.kind == JOB for target in targets):
-            return RedirectResponse(_back(form), HTTPStatus.SEE_OTHER)
-        asked = {"action": action, "on": [target.text for target in targets], **done, "back": _back(form)}
+            return RedirectResponse(back_of(form), HTTPStatus.SEE_OTHER)
+        asked = {"action": action, "on": [target.text for target in targets], **done, "back": back_of(form)}
         return RedirectResponse(
             f"/ops/progress?{urlencode(asked, doseq=True, safe=':/=')}", HTTPStatus.SEE_OTHER
         )
@@ -78,7 +78,7 @@ async def act(form: FormDep, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> Re
         rows=rows,
         affected=sum(row["affected"] for row in rows),
         done=done,
-        back=_back(form),
+        back=back_of(form),
     )
 
 
@@ -149,7 +149,7 @@ async def show_progress(
         left=left,
         total=max(affected, sent_at_once, left),
         failures=failures.get(one.kind, "/ops/records").format(quote(one.name)),
-        back=_back(asked),
+        back=back_of(asked),
     )
 
 
@@ -174,55 +174,7 @@ async def end_tokens(
     return render("ops/end_tokens.html", tokens=tokens, fields=fields, back=here, changed=changed)
 
 
-class TakedownForm:
-    """Asks for the reason to take something down, or to lift that; sent with it, does so."""
-
-    def __init__(self, form: FormDep, api: ApiDep, render: RenderDep) -> None:
-        self.form: Final = form
-        self._api: Final = api
-        self._render: Final = render
-
-    async def answer(
-        self, what: str, route: str, effect: str, back: str, check: tuple[str, str] | None = None
-    ) -> Response:
-        """Answer it; `check` is a field that goes with a takedown, and what it does."""
-        form, lift = self.form, self.form.get("lift") == "true"
-        check = None if lift else check
-        if "reason" not in form:
-            return self._render(
-                "ops/ask.html",
-                title=f"{'Lift the takedown of' if lift else 'Take down'} {what}?",
-                lead="It is public again." if lift else effect,
-                fields={"lift": "true" if lift else "false", "back": back},
-                check=check,
-                button="Lift it" if lift else "Take it down",
-                is_danger=not lift,
-                back=back,
-            )
-        fields = {"lift": lift, "reason": form["reason"]} | ({check[0]: check[0] in form} if check else {})
-        await self._api.send("POST", f"{route}/takedown", fields, key=form.get("key"))
-        return RedirectResponse(back, HTTPStatus.SEE_OTHER)
-
-
-TakedownFormDep = Annotated[TakedownForm, Depends()]
-
-
-@router.post("/ops/tracks/{track_id}/takedown")
-async def take_down(track_id: TrackId, asked: TakedownFormDep) -> Response:
-    effect = "Only its owner and admins see it, only admins hear it. Its record stays on the artist's PDS."
-    check = ("bytes", "Refuse its audio and cover from now on, to every account")
-    here = f"/ops/tracks/{track_id}"
-    return await asked.answer(f"track {track_id}", here, effect, here, check)
-
-
-@router.post("/ops/comments/{comment_id}/takedown")
-async def take_comment_down(comment_id: CommentId, asked: TakedownFormDep) -> Response:
-    effect = "Only its author and operators see it. Its record stays on the author's PDS."
-    here, back = f"/ops/comments/{comment_id}", _back(asked.form)
-    return await asked.answer(f"comment {comment_id}", here, effect, back)
-
-
-def _back(form: Mapping[str, str]) -> str:
+def back_of(form: Mapping[str, str]) -> str:
     """Return the screen to go back to: one of the console's, whatever the form says."""
     back = form.get("back", "")
     return back if back.startswith("/ops") and "//" not in back and "\\" not in back else "/ops"

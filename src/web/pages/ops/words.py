@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, Response
 
+from api.app import KINDS
 from api.readers.console import read_trouble
 from api.responses.states import (
     OUR_ERRORS,
@@ -206,7 +207,10 @@ def about_host(host: Mapping[str, Any]) -> str:
 
 
 OPERATOR_ACTED: Final = "OperatorActed"
-SUBJECTS: Final = ("track_id", "comment_id", "repair", "job", "cause", "error", "record", "did", "host")
+SUBJECTS: Final = (
+    *(f"{kind.word}_id" for kind in KINDS),
+    *("repair", "job", "cause", "error", "record", "did", "host"),
+)
 """What an operator acts on, as the filter of its event names it."""
 _REASONS: Final = frozenset({"reason", "takedown_reason"})
 _THE_SERVICE: Final = frozenset({"relay", "job"})

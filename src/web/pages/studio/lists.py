@@ -38,6 +38,7 @@ def _about(body: Mapping[str, Any]) -> str:
         f"{count} track{'' if count == 1 else 's'}",
         f"released {day(released)}" if released else "",
         "private" if body.get("visibility") == "private" else "",
+        "taken down" if body["taken_down_at"] else "",
     )
     return " · ".join(filter(None, parts))
 

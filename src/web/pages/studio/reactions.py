@@ -1,4 +1,4 @@
-"""Likes, comments and the profile in the studio: lists of them, and a page of each with its record, as tracks have."""
+"""Likes, their list, comments and the profile in the studio: lists of them, and a page of each with its record, as tracks have."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse
 from api.readers.reactions import list_my_comments, list_my_liked_tracks
 from api.readers.records import own_subject
 from api.requests.parameters import CommentId, PageQuery
+from api.responses.list import LIKED as LIKED_LIST
 from api.responses.mirror import ShownKind
 from api.responses.profile import PROFILES
 from api.responses.reaction import COMMENTS, LIKES
@@ -41,6 +42,14 @@ async def _profile(ask: Ask[Principal], subject_id: int) -> Mapping[str, Any]:
     return {**await ask(own_subject, PROFILES, subject_id), "title": "Profile", "public": public}
 
 
+async def _liked(ask: Ask[Principal], subject_id: int) -> Mapping[str, Any]:
+    return {
+        **await ask(own_subject, LIKED_LIST, subject_id),
+        "title": "List of likes",
+        "public": "/studio/likes",
+    }
+
+
 def _text(made: Mapping[str, Any]) -> str:
     return str(made["text"] or "")
 
@@ -55,6 +64,7 @@ LIKE: Final = _kind(LIKES, "/studio/likes", "Likes", partial(_reaction, LIKES, "
 COMMENT: Final = _kind(
     COMMENTS, "/studio/comments?mine=true", "Comments", partial(_reaction, COMMENTS, "Comment on {}")
 )
+LIKED: Final = _kind(LIKED_LIST, "/studio/likes", "Likes", _liked)
 PROFILE: Final = _kind(PROFILES, "/studio/pds", "My PDS", _profile)
 
 

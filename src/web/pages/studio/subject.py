@@ -88,11 +88,8 @@ class StudioKind:
     def path(self) -> str:
         return f"/studio{self.shown.path}"
 
-    def route(self, subject_id: int) -> str:
-        return f"/{self.shown.word}s/{subject_id}"
-
     def address(self, subject_id: int) -> str:
-        return f"/studio{self.route(subject_id)}"
+        return f"/studio{self.shown.route(subject_id)}"
 
     def named(self, body: Json) -> dict[str, Any]:
         """Add to a body what each page shows of it."""
@@ -101,7 +98,7 @@ class StudioKind:
             **body,
             "title": title,
             "about": self.about(body),
-            "word": self.shown.word,
+            "word": self.shown.called,
             "here": self.address(body["id"]),
             "home": self.home,
             "home_label": self.home_label,
@@ -214,12 +211,12 @@ class SubjectPage:
     ) -> Answer:
         """Send a command, a method and the end of the route; raises RefusedError."""
         method, end = command
-        path = f"{kind.route(subject_id)}{end or kind.query}"
+        path = f"{kind.shown.route(subject_id)}{end or kind.query}"
         return await self._api.send(method, path, fields, **conditions)
 
     async def pass_on(self, kind: StudioKind, subject_id: int, command: tuple[str, str], key: str) -> Answer:
         method, end = command
-        path = f"{kind.route(subject_id)}{end}"
+        path = f"{kind.shown.route(subject_id)}{end}"
         return await self._api.pass_on(method, path, key=key)
 
     async def after(

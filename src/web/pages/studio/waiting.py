@@ -11,7 +11,7 @@ from web.state_words import Mark
 from web.whereabouts import states_of
 
 LISTS: Final = (lists.ALBUM, lists.PLAYLIST)
-KINDS: Final = (track.TRACK, *LISTS, reactions.LIKE, reactions.COMMENT, reactions.PROFILE)
+KINDS: Final = (track.TRACK, *LISTS, reactions.LIKED, reactions.LIKE, reactions.COMMENT, reactions.PROFILE)
 TASKS: Final = {
     Mark.HELD: ("1 {1} waits for your decision.", "{0} {1}s wait for your decision."),
     Mark.REFUSED: ("Your PDS refuses 1 {1}.", "Your PDS refuses {0} {1}s."),
@@ -43,5 +43,5 @@ def _task(mark: Mark, kind: StudioKind, count: int, only: int | None = None) -> 
     address = f"{kind.home}?mark={mark}" if kind is track.TRACK else kind.home
     if count == 1 and only is not None:
         address = kind.address(only)
-    sentence = (one if count == 1 else several).format(count, kind.shown.word)
+    sentence = (one if count == 1 else several).format(count, kind.shown.called)
     return {"mark": mark, "tone": mark.tone, "sentence": sentence, "address": address}
