@@ -16,7 +16,7 @@ from api.responses.mirror import ShownKind, bodies_of
 from api.responses.track import MirrorBody
 from api.services import Services
 from application.lists.albums import unseen_counts
-from application.lists.commands import KEPT_BECAUSE, OnList
+from application.lists.commands import KEPT_BECAUSE, Known, OnList
 from identity.accounts.accounts import accounts_of, handle_in
 from identity.accounts.credentials import Principal
 from outbox.lists.newest import status_of
@@ -179,9 +179,10 @@ def list_body(
     viewer: str | None,
     *,
     mirror: Mirror | None = None,
+    known: Known | None = None,
 ) -> AlbumBody | PlaylistBody:
-    """Return a list as the viewer sees it; its mirror is read where it is not known."""
-    entries = _entries(connection, made, viewer)
+    """Return a list as the viewer sees it; its mirror and its tracks are read where they are not known."""
+    entries = _entries(connection, made, viewer, known or {})
     mirror = mirror or mirrors(connection, made.did, made.TOPIC, [made.list_id])[made.list_id]
     row = SimpleNamespace(**row_of(made))
     shown = _shown(services, row, mirror, handle_in(accounts_of(connection, [made.did]), made.did))
@@ -235,9 +236,9 @@ def _shown(services: Services, made: Any, mirror: Any, handle: str) -> dict[str,
     }
 
 
-def _entries(connection: sa.Connection, made: TrackList, viewer: str | None) -> list[EntryBody]:
+def _entries(connection: sa.Connection, made: TrackList, viewer: str | None, known: Known) -> list[EntryBody]:
     """Return the entries; a track that its owner has deleted is in none of their lists, and gone in those of others."""
-    found = tracks_at(connection, [item.uri for item in made.items])
+    found = known | tracks_at(connection, [item.uri for item in made.items if item.uri not in known])
     return [
         _entry(item.uri, view, viewer)
         for item in made.items

@@ -50,6 +50,7 @@ from application.lists.commands import (
     ChangeItems,
     CreateList,
     EditList,
+    Known,
     MoveItem,
     OnList,
     RemoveItem,
@@ -212,15 +213,22 @@ def item_routes(door: ShownList) -> APIRouter:
     return router
 
 
-def list_of(door: ShownList, reader: SubjectReader, subject: Subject) -> AlbumBody | PlaylistBody:
+def list_of(
+    door: ShownList, reader: SubjectReader, subject: Subject, known: Known | None = None
+) -> AlbumBody | PlaylistBody:
     made, mirror = reader.state(TrackList, subject)
-    return list_body(reader.services, reader.connection, door, made, made.did, mirror=mirror)
+    return list_body(reader.services, reader.connection, door, made, made.did, mirror=mirror, known=known)
 
 
 def shown_list(
-    door: ShownList, reader: SubjectReader, subject: Subject, *, created: bool = False
+    door: ShownList,
+    reader: SubjectReader,
+    subject: Subject,
+    *,
+    created: bool = False,
+    known: Known | None = None,
 ) -> CommandResult:
-    body = list_of(door, reader, subject)
+    body = list_of(door, reader, subject, known)
     if created:
         return result_of(body, 201, ETag=body.etag, Location=f"{door.plural}/{subject.id}")
     return result_of(body, ETag=body.etag)
@@ -283,7 +291,7 @@ async def answer_list(
     **how: Any,
 ) -> Response:
     """Make the change that `parse` reads from the body, and answer with the list, or what `show` reads; `how` the request begins."""
-    on = door.on(subject_id, request.versions)
+    on, known = door.on(subject_id, request.versions), Known()
     async with request.begin(on=on, **how) as attempt:
         if not attempt.is_repetition:
             of = {**vars(on), "collection": request.services.collection_of(TrackList.TOPIC)}
@@ -293,9 +301,10 @@ async def answer_list(
             def change(unit: UnitOfWork) -> TrackList:
                 if isinstance(command, EditList | RevertList):
                     return edit_list(unit, command, attempt.reserved)
-                return change_items(unit, command)
+                return change_items(unit, command, known)
 
-            await attempt.commit(change, show or partial(shown_list, door), named, is_long=True)
+            shows = show or partial(shown_list, door, known=None if request.preferred_wait_seconds else known)
+            await attempt.commit(change, shows, named, is_long=True)
     return await attempt.response()
 
 

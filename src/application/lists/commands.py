@@ -209,8 +209,12 @@ class Rearrange(ChangeList):
 ChangeItems = AddItem | RemoveItem | MoveItem | Reorder | Rearrange
 
 
-def change_items(unit: UnitOfWork, command: ChangeItems) -> TrackList:
-    """Change which items the list has, and where. Raises what the list and `_items` raise."""
+Known = dict[str, ListedTrack | None]
+"""Tracks that were read already, by URI; None where no track here has it."""
+
+
+def change_items(unit: UnitOfWork, command: ChangeItems, known: Known) -> TrackList:
+    """Change which items the list has, and where, and add to what is `known`. Raises what the list and `_items` raise."""
     made = load_owned(unit, command)
     before = made.items
     match command:
@@ -223,6 +227,7 @@ def change_items(unit: UnitOfWork, command: ChangeItems) -> TrackList:
             made.move(_named(unit, entry), before=behind, at=unit.now)
         case Reorder(entries=entries):
             tracks = tracks_of(unit, before)
+            known |= {item.uri: tracks.get(item.uri) for item in before}
             wanted = _items(unit, made, entries, tracks)
             made.reorder(with_unseen(before, wanted, _deleted(made, tracks)), at=unit.now)
         case Rearrange(entries=entries):

@@ -126,7 +126,7 @@ class Account:
         return self._changes(Reorder(TrackList, list_id, versions, collection=LISTS, entries=entries))
 
     def _changes(self, command: Any) -> TrackList:
-        made: TrackList = self.does(lambda unit: change_items(unit, command))
+        made: TrackList = self.does(lambda unit: change_items(unit, command, {}))
         return made
 
     def deletes(self, list_id: int) -> TrackList:
