@@ -1,5 +1,6 @@
 """Pages run our own files alone; programs never get a page."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from outbox.tracks.record import RecordUrls
 from tests.api.world import upload
 from tests.web.pages import assert_runs_only_our_files, policy_of
 from web import rendering
+from web.static_files import static_files
 
+MAX_FONT_BYTES = 60_000
 PUBLIC = ("/", "/auth/login", "/auth/login?handle=x", "/nowhere", "/tracks/99")
 
 
@@ -56,6 +59,18 @@ def test_styles_and_scripts_are_cached_for_ever_and_count_as_no_request(browser)
         assert "ratelimit-limit" not in answer.headers
     assert browser.get("/static/000000000000/site.css").headers["cache-control"] == "no-cache"
     assert browser.get("/static/000000000000/../app.py").status_code == 404
+
+
+def test_the_fonts_that_styles_name_are_small_together_and_cached_for_ever(browser):
+    here = static_files()
+    named = re.findall(r'url\("([^"]+)"\)', here.files["site.css"].content.decode())
+    assert sorted(named) == [name for name in here.files if name.endswith(".woff2")]
+    answers = [browser.get(here.address(name), headers={"Accept-Encoding": "gzip"}) for name in named]
+    for answer in answers:
+        assert answer.headers["content-type"] == "font/woff2"
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert "content-encoding" not in answer.headers, "it is compressed as it is"
+    assert sum(len(answer.content) for answer in answers) < MAX_FONT_BYTES
 
 
 def test_a_person_with_too_many_requests_reads_when_to_try_again(world):
@@ -114,7 +129,15 @@ def test_a_screen_of_the_console_authenticates_its_operator_once(admin, alice, c
 
 
 VENDOR = Path(rendering.__file__).parent / "static" / "vendor"
+FONT = "@fontsource-variable/{name}/files/{name}-{part}-wght-normal.woff2"
+FONTS = ("funnel-display", "funnel-sans")
 FILES = {
+    **{f"{name}.LICENSE": f"@fontsource-variable/{name}/LICENSE" for name in FONTS},
+    **{
+        f"{name}-{part}-wght-normal.woff2": FONT.format(name=name, part=part)
+        for name in FONTS
+        for part in ("latin", "latin-ext")
+    },
     "htmx.min.js": "htmx.org/dist/htmx.min.js",
     "htmx.LICENSE": "htmx.org/LICENSE",
 }
