@@ -48,10 +48,10 @@ function skip(reason, options) {
   if (queue.at + 1 < queue.ids.length) load(queue.at + 1, options);
 }
 
-function play(ids) {
+function play(ids, seconds = 0) {
   queue.ids = ids;
   say("");
-  load(0);
+  load(0, { seconds });
 }
 
 function add(ids) {
@@ -166,10 +166,19 @@ function begin(root) {
   drawWaves(root);
 }
 
-const idsOf = (button) => button.closest(".play-controls").dataset.tracks.split(",").map(Number);
+const idsOf = (controls) => controls.dataset.tracks.split(",").map(Number);
 document.addEventListener("click", (event) => {
   const button = event.target.closest(".play-controls button");
-  if (button) (button.dataset.does === "play" ? play : add)(idsOf(button));
+  if (button) (button.dataset.does === "play" ? play : add)(idsOf(button.closest(".play-controls")));
+});
+document.addEventListener("hear", (event) => {
+  const controls = event.target.nextElementSibling;
+  if (!controls?.matches(".play-controls")) return;
+  event.preventDefault();
+  const ids = idsOf(controls);
+  if (current?.id !== ids[0]) return play(ids, event.detail);
+  audio.currentTime = event.detail;
+  audio.play();
 });
 
 const HEAD = 'link[rel="canonical"], link[rel="alternate"], meta[property], meta[name="robots"], meta[name="description"]';

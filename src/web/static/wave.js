@@ -1,4 +1,4 @@
-// Waveforms of what plays, as bars that also seek, with comments at their places; the browser's own controls stay.
+// Waveforms of what plays, as bars that also seek, with comments at their places.
 
 const SVG = "http://www.w3.org/2000/svg";
 const MOST_BARS = 160;
@@ -61,7 +61,7 @@ export async function drawWave(place, tries = 3) {
   );
   wave.addEventListener("click", ({ clientX }) => {
     const { left, width } = wave.getBoundingClientRect();
-    seek(place, (audio) => ((clientX - left) / width) * audio.duration);
+    seek(place, ((clientX - left) / width) * body.duration);
   });
   (place.querySelector(".seek") ?? place).prepend(wave);
   drawn.set(place, { played, bars, said });
@@ -69,14 +69,12 @@ export async function drawWave(place, tries = 3) {
   place.dispatchEvent(new Event("wave", { bubbles: true }));
 }
 
-// What plays already goes on from there.
-function seek(place, secondsOf) {
-  const own = place.querySelector("audio");
-  const audio = [...document.querySelectorAll("audio")].find((each) => each.src === own.src && !each.paused) ?? own;
-  const go = () => { audio.currentTime = secondsOf(audio); audio.play(); };
-  if (audio.readyState) return go();
-  audio.addEventListener("loadedmetadata", go, { once: true });
-  audio.load();
+// The player of a page plays it from there; where there is none, the place does.
+function seek(place, seconds) {
+  if (!place.dispatchEvent(new CustomEvent("hear", { bubbles: true, cancelable: true, detail: seconds }))) return;
+  const audio = place.querySelector("audio");
+  audio.currentTime = seconds;
+  audio.play();
 }
 
 // The place of a comment leads to the audio, which the player of the page plays from there.
@@ -85,7 +83,7 @@ document.addEventListener("click", (event) => {
   const place = document.querySelector("main [data-waveform]");
   if (!link || !place) return;
   event.preventDefault();
-  seek(place, () => Number(link.hash.replace("#t=", "")));
+  seek(place, Number(link.hash.replace("#t=", "")));
 });
 
 document.addEventListener("timeupdate", ({ target }) => {

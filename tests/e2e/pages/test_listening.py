@@ -153,7 +153,7 @@ def test_comments_stand_on_the_waveform_and_are_written_at_its_place(heard):
     wave = page.locator(".deck svg.wave")
     expect(wave.locator(".wave-comment title")).to_have_text(re.compile("^@.*: Here it begins$"))
     page.get_by_role("link", name="0:12").click()
-    eventually(lambda: 12 <= seconds(page, "main audio") < 20)
+    eventually(lambda: 12 <= seconds(page, "#player audio") < 20)
     expect(page.locator("[data-said]")).to_contain_text("Here it begins")
     expect(page.get_by_role("textbox", name="At").first).to_have_value(re.compile("0:1[2-9]"))
     assert_good_in_every_view(page, "listen-track")
