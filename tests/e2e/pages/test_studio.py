@@ -174,8 +174,8 @@ def replaces_the_cover_and_the_audio(page):
 
 
 def compares(page, earlier, later):
-    page.get_by_label("Earlier version").fill(earlier)
-    page.get_by_label("Later version").fill(later)
+    for version in (earlier, later):
+        page.get_by_label(f"Compare version {version}", exact=True).check()
     assert_good_in_every_view(page, "studio-versions-chosen")
     page.get_by_role("button", name="Compare").click()
 

@@ -55,7 +55,7 @@ def test_the_timeline_tells_each_change_by_whom_and_that_it_arrived(studio, here
     assert "On your PDS" in told
     assert "commit" not in told
     assert "uploaded the track" in event(page, 1)
-    assert event(studio.get(here), 2) == told
+    assert seen(event(studio.get(here), 2), "Title") == seen(told, "Title")
 
 
 def test_who_signed_in_with_an_app_password_is_the_person_and_a_named_program_is_not(
@@ -194,6 +194,17 @@ def test_a_long_text_is_folded_and_its_changes_are_told_word_by_word(edit, studi
     compared = studio.get(f"{here}/compare?from=3&to=4").text
     assert "<del> at home,</del>" in compared.split('data-label="Version 3"')[1].split("</td>")[0]
     assert "<ins> in the barn,</ins>" in compared.split('data-label="Version 4"')[1].split("</td>")[0]
+
+
+def test_two_versions_that_are_ticked_are_compared_and_one_alone_with_today(edit, studio, here):
+    for title in ("Third", "Fourth"):
+        edit(title=title)
+    assert studio.get(f"{here}/history").text.count('form="pair"') == 4
+    headings = [
+        re.search("<h1>([^<]+)", studio.get(f"{here}/compare?{ticked}").text)[1]
+        for ticked in ("version=3&version=1", "version=1")
+    ]
+    assert headings == [f"Version 1 and version {later} of Fourth" for later in (3, 4)]
 
 
 def covers(page):

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 
 from api.pipeline.media_request import ForMedia, MediaRequest
 from api.pipeline.past import AsOf
-from api.requests.parameters import Id
+from api.requests.parameters import Id, number_of
 from api.responses.mirror import TRACKS
 from api.routers.history import DiffQuery, HistoryQuery, history_page, read_diff
 from identity.accounts.credentials import Principal
@@ -133,8 +133,13 @@ def version_routes(kind: StudioKind) -> APIRouter:
     async def compare(
         request: Request, subject_id: Annotated[Id, in_path], ask: OwnAsk, render: RenderDep
     ) -> Response:
+        """Two versions, named by `from` and `to` or ticked in the history; one alone with the newest."""
         subject, query = await kind.of(ask, subject_id), request.query_params
-        found = await _difference(kind, ask, subject_id, query.get("from") or "0", query.get("to"))
+        ticked = sorted(query.getlist("version"), key=lambda each: number_of(each) or 0)
+        before = ticked[0] if ticked else query.get("from") or "0"
+        found = await _difference(
+            kind, ask, subject_id, before, ticked[-1] if ticked[1:] else query.get("to")
+        )
         changes = changes_of(found["changes"], await titled(ask, found["changes"]))
         return render("studio/compare.html", subject=subject, found=found, changes=changes)
 
