@@ -235,6 +235,11 @@ def recording(title: str) -> Json:
     return {"@type": "MusicRecording", "name": title}
 
 
+def initial(title: str) -> str:
+    """Return what stands on a blank cover: the first letter, since file names begin with numbers."""
+    return next(filter(str.isalpha, title), title[:1])
+
+
 def sentence(phrase: str) -> str:
     """Return a phrase as a sentence: a capital, and a full stop."""
     return f"{phrase[:1].upper()}{phrase[1:]}."
@@ -248,6 +253,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
             host,
             with_code,
             with_links,
+            initial,
             sentence,
             xml,
             iso_duration,

@@ -9,11 +9,12 @@ def both(browser, alice, bob):
     return browser
 
 
-def test_the_menu_leads_to_the_pds_and_to_leaving(both):
+def test_the_menu_leads_to_the_pds_and_that_to_leaving(both):
     menu = both.get("/").text.split('class="menu-body"')[1].split("</details>")[0]
-    for address in ("/studio/pds", "/studio/pds/leave"):
-        assert f'href="{address}"' in menu
-        assert both.get(address).status_code == 200
+    assert 'href="/studio/pds"' in menu
+    assert "leave" not in menu, "nothing so final stands beside signing out"
+    assert 'href="/studio/pds/leave"' in both.get("/studio/pds").text
+    assert both.get("/studio/pds/leave").status_code == 200
 
 
 def test_a_person_switches_to_another_account(both, bob):

@@ -106,7 +106,17 @@ def test_an_operator_sees_every_screen_and_can_do_none_of_what_admins_do(world, 
     assert world.state() == before
 
 
-@pytest.mark.parametrize("wanted", ["{id}", "#{id}", "First", "alice.test", "{atproto_record_uri}"])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "{id}",
+        "#{id}",
+        "First",
+        "alice.test",
+        "{atproto_record_uri}",
+        "http://127.0.0.1:8000/@alice.test/{id}",
+    ],
+)
 def test_a_track_is_found_by_whatever_names_it(admin, alice, wanted):
     track = upload(admin, alice, title="First Take")
     page = admin.get("/ops/find", params={"q": wanted.format(**track)})

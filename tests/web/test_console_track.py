@@ -161,7 +161,17 @@ def finds(admin, name):
     return page
 
 
-@pytest.mark.parametrize("name", ["alice.test", "@Alice.test", "at://alice.test", "{did}", "at://{did}"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "alice.test",
+        "@Alice.test",
+        "at://alice.test",
+        "{did}",
+        "at://{did}",
+        "http://127.0.0.1:8000/@alice.test/",
+    ],
+)
 def test_an_account_without_tracks_is_found_by_handle_and_did(admin, alice, name):
     page = finds(admin, name.format(did=alice.did))
     assert page.url.path == f"/ops/accounts/{alice.did}"

@@ -85,3 +85,10 @@ def test_pages_link_in_liner_notes_and_bios(browser, client, alice):
     client.patch("/me", json={"bio": text}, headers=alice.headers)
     for page in (f"/@alice.test/{track['id']}", "/@alice.test"):
         assert '<a href="https://example.com/tape" rel="nofollow ugc noopener">' in browser.get(page).text
+
+
+@pytest.mark.parametrize(
+    ("title", "shown_first"), [("01 Harbour", "H"), ("1984", "1"), ("«Élan»", "É"), ("", "")]
+)
+def test_a_blank_cover_shows_the_first_letter_of_a_title_that_has_one(title, shown_first):
+    assert templates().from_string("{{ title | initial }}").render(title=title) == shown_first

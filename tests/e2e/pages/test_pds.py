@@ -44,8 +44,7 @@ def test_an_artist_takes_over_compares_copies_and_leaves(*, page, service, pds, 
         page.get_by_role("link", name="Done").click()
         assert_good_in_every_view(page, "pds-full")
 
-        page.locator(".menu summary").click()
-        page.get_by_role("link", name="Leave mastertape…").click()
+        page.get_by_role("link", name="Leave…").click()
         assert_good_in_every_view(page, "pds-leave")
         page.get_by_label("Type your handle").fill(pds_account.handle)
         pds.stop()
