@@ -21,7 +21,7 @@ ATOM = "{http://www.w3.org/2005/Atom}"
 ITUNES = "{http://www.itunes.com/dtds/podcast-1.0.dtd}"
 ROBOTS = {
     "Slack": {"User-Agent": "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)", "Accept": "*/*", "Range": "bytes=0-32768"},
-    "Facebook": {"User-Agent": "facebookexternalhit/1.1", "Accept": "*/*", "Accept-Encoding": "deflate, gzip"},
+    "Facebook": {"User-Agent": "facebookexternalhit/1.1", "Accept": "*/*", "Accept-Encoding": "deflate, gzip", "Range": "bytes=0-524288"},
     "Discord": {"User-Agent": "Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)", "Accept": "*/*"},
     "Bluesky's cards": {"User-Agent": "Bluesky Cardyb/1.1; +mailto:support@bsky.app", "Accept": "*/*"},
     "a podcast client": {"User-Agent": "AntennaPod/3.4.0", "Accept": ""},
@@ -65,12 +65,33 @@ def feed(client, address):
 
 
 @pytest.mark.parametrize("headers", ROBOTS.values(), ids=ROBOTS)
-def test_a_robot_that_makes_previews_reads_a_page_with_its_card(client, track, headers):
+def test_a_robot_that_makes_previews_reads_a_page_with_its_card_and_fetches_what_that_names(
+    client, track, headers
+):
     answer = client.get(page_of(track), headers=headers)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
-    for card in ("og:title", "og:image", "og:audio", "twitter:card"):
-        assert f'"{card}" content="' in answer.text
+    card = dict(re.findall(r'"((?:og|twitter):\w+)" content="([^"]+)"', answer.text))
+    assert {"og:title", "og:description", "og:url", "twitter:card"} < set(card)
+    for name in ("image", "audio"):
+        fetched = client.get(unescape(card[f"og:{name}"]).removeprefix(BASE), headers=headers)
+        assert fetched.is_success
+        assert fetched.headers["content-type"].startswith(f"{name}/")
+
+
+def test_a_podcast_client_follows_a_feed_to_its_audio_and_reads_that_in_parts(client, tracks):
+    asked = ROBOTS["a podcast client"]
+    feeds_of_page = re.findall(
+        r'type="application/rss[+]xml" href="([^"]+)"', client.get("/@alice.test", headers=asked).text
+    )
+    channel = parsed(client.get(feeds_of_page[0].removeprefix(BASE), headers=asked)).find("channel")
+    enclosure = channel.find("item").find("enclosure")
+    address = enclosure.get("url").removeprefix(BASE)
+    assert client.head(address, headers=asked).headers["content-length"] == enclosure.get("length")
+    part = client.get(address, headers={**asked, "Range": "bytes=10-19"})
+    assert part.status_code == 206
+    assert part.headers["content-range"] == f"bytes 10-19/{enclosure.get('length')}"
+    assert enclosure.get("url") == tracks[-1]["audio_url"]
 
 
 @pytest.mark.parametrize(

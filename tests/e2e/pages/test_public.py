@@ -12,6 +12,7 @@ from demo.media import cover, tone
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
+from tests.e2e.pages.keyboard import tabs_to
 from tests.media_samples import samples
 from web.rendering import page_headers
 
@@ -103,3 +104,31 @@ def with_public_copies(service, route):
     policy = {name.lower(): value for name, value in page_headers(services_of(service, COPIES)).items()}
     page = answer.text().replace(f"{service.url}/audio/", f"{COPIES}/")
     route.fulfill(response=answer, headers=answer.headers | policy, body=page)
+
+
+def test_a_link_is_copied_with_the_keyboard_alone_on_a_phone(page, service, track):
+    here = f"{service.url}/@{track['artist_handle']}/{track['id']}"
+    page.set_viewport_size({"width": 390, "height": 700})
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    with silent_console(page):
+        page.goto(here)
+        tabs_to(page, page.locator(".share > summary"))
+        page.keyboard.press("Enter")
+        tabs_to(page, page.locator(".share .copy").first)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name="Copied")).to_be_focused()
+        assert page.evaluate("navigator.clipboard.readText()") == here
+        assert_good_in_every_view(page, "track-shared")
+
+
+def test_without_scripts_a_visitor_searches_and_sees_the_link_to_share(page, service, track):
+    bare = page.context.browser.new_context(java_script_enabled=False).new_page()
+    bare.goto(service.url)
+    bare.get_by_role("searchbox", name="Search").fill(track["artist_handle"])
+    bare.get_by_role("searchbox", name="Search").press("Enter")
+    bare.get_by_role("heading", name="Artists").locator("..").get_by_role("link").first.click()
+    bare.get_by_role("link", name="First Take").click()
+    bare.locator(".share > summary").click()
+    link = f"{service.url}/@{track['artist_handle']}/{track['id']}"
+    expect(bare.get_by_label("Link", exact=True)).to_have_text(link)
+    bare.context.close()
