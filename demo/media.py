@@ -12,13 +12,13 @@ SAMPLE_RATE_HZ: Final = 22_050
 
 
 def tone(hertz: float, seconds: float = 2.0) -> bytes:
-    """Return a WAV file with a fading tone."""
+    """Return a WAV file with a tone that is struck each second and fades."""
     frames = b"".join(
         struct.pack(
             "<h",
             int(
                 12_000
-                * math.exp(-2 * n / SAMPLE_RATE_HZ)
+                * math.exp(-2 * (n % SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ)
                 * math.sin(2 * math.pi * hertz * n / SAMPLE_RATE_HZ)
             ),
         )

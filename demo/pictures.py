@@ -3,6 +3,7 @@
 import secrets
 import tempfile
 import time
+from base64 import b64decode
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from tests.servers.browser import launched
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "images"
 WIDTH: Final = 1280
+QUALITY_PERCENT: Final = 85
 ARTIST: Final = "ada.test"
 GUESTS: Final = ("bea.test", "carol.test", "dan.test", "erin.test", "frank.test", "grace.test")
 TIMEOUT_SECONDS: Final = 60.0
@@ -57,11 +59,14 @@ class Studio:
             page.wait_for_url(f"{self.service.url}/**")
         return page
 
-    def picture(self, page: Page, path: str, name: str, height: int = 760) -> None:
+    def picture(self, page: Page, path: str, name: str, height: int = 760, *, shows: str = "main") -> None:
         page.set_viewport_size(ViewportSize(width=WIDTH, height=height))
         page.goto(f"{self.service.url}{path}", wait_until="load")
+        page.locator(shows).wait_for()
         page.evaluate("document.fonts.ready")
-        page.screenshot(path=FOLDER / f"{name}.png")
+        asked = {"format": "webp", "quality": QUALITY_PERCENT}
+        taken = page.context.new_cdp_session(page).send("Page.captureScreenshot", asked)
+        (FOLDER / f"{name}.webp").write_bytes(b64decode(taken["data"]))
 
 
 def main() -> None:
@@ -97,7 +102,8 @@ def of_artist(studio: Studio) -> None:
     client = studio.client(artist)
     track = publish(client, friend.did)
     wait_for_delivery(Stage(client, studio.pds, artist.did, friend.did, track_id=track))
-    studio.picture(studio.page(), f"/@{ARTIST}/{track}", "track")
+    wait_for(lambda: client.http.get(f"/tracks/{track}/waveform").is_success)
+    studio.picture(studio.page(), f"/@{ARTIST}/{track}", "track", shows="svg.wave")
     make_catalogue(client, guest, studio.pds, artist.did)
     wait_for(lambda: "pending" not in client.http.get("/me/mirror").json()["waiting"])
     studio.picture(studio.page(artist), "/studio", "studio")
