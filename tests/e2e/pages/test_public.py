@@ -46,6 +46,7 @@ def test_the_public_pages_are_good_in_every_view(page, service, track, gated, ne
             "artist": here,
             "track": f"{here}/{track['id']}",
             "gated": f"{here}/{gated['id']}",
+            "embed": f"{service.url}/embed/tracks/{track['id']}",
             "tag": f"{service.url}/tags/late%20night",
             "tag-empty": f"{service.url}/tags/none",
             "artist-empty": f"{service.url}/@{newcomer.did}",
