@@ -1,6 +1,6 @@
 """`releases`: the releases of each account. What each is made of, its stream says; a deleted one keeps its row."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from eventstore.change import Change, changes_of
 from eventstore.jobs.table import job
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
 from eventstore.schema import Position, UtcDateTime, metadata, partial_index
-from eventstore.streams.buckets import account_columns, in_part
+from eventstore.streams.buckets import account_columns
 
 VERSION: Final = 1
 
@@ -77,15 +77,15 @@ def previewed(connection: sa.Connection, preview_hash: str) -> sa.Row[str, int] 
 
 
 def due_releases(
-    connection: sa.Connection, parts: Iterable[range], now: datetime, kind: str, *, at_most: int
+    connection: sa.Connection, now: datetime, kind: str, *, at_most: int
 ) -> Sequence[sa.Row[str, int]]:
-    """Return the account and the id of live releases of these parts whose time has come, without a job of this kind."""
+    """Return the account and the id of live releases whose time has come, without a job of this kind."""
     subject = sa.cast(it.release_id, sa.Text)
-    known = sa.exists().where(job.c.kind == kind, job.c.account == it.did, job.c.subject == subject)
+    this = (job.c.account == it.did, job.c.bucket == it.bucket, job.c.subject == subject)
+    known = sa.exists().where(job.c.kind == kind, *this)
     these = (it.state == ReleaseState.SCHEDULED.value, it.publish_at <= now, LIVE, ~known)
     due = sa.select(it.did, it.release_id).where(*these).order_by(it.publish_at).limit(at_most)
-    of_parts = (due.where(in_part(it.bucket, part)) for part in parts)
-    return [row for some in of_parts for row in connection.execute(some)]
+    return connection.execute(due).all()
 
 
 def left_since(connection: sa.Connection, before: datetime, *, at_most: int) -> Sequence[sa.Row[str, int]]:

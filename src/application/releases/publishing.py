@@ -6,7 +6,7 @@
 Whatever ends on the way, the job runs again, and 2 happens once or not at all.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,7 +38,6 @@ from eventstore.event_log import EventLog
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
 from eventstore.restore_detection import is_restored
-from eventstore.streams.buckets import EVERY
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import Accounts
 from outbox.mirror.states import LaneState
@@ -74,20 +73,22 @@ def schedule(unit: UnitOfWork, on: On[Release], at: datetime | None) -> Release:
         )
     release.schedule(max(at or unit.now, unit.now), at=unit.now)
     unit.save(release)
+    if state_at(release, unit.now) == ReleaseState.PUBLISHING:
+        queue.request(unit.connection, [_wanted(release.did, release.release_id)], unit.now)
     return release
 
 
-def request_due(database: Database, parts: Iterable[range] = (EVERY,)) -> None:
-    """Request a job for each release of these parts whose time has come."""
+def request_due(database: Database) -> None:
+    """Request a job for each release whose time has come."""
     with database.read_committed() as connection:  # an idle worker writes nothing
-        due = due_releases(connection, parts, database.now(connection), PUBLISH, at_most=MAX_REQUESTED)
+        due = due_releases(connection, database.recent_now(connection), PUBLISH, at_most=MAX_REQUESTED)
     if due:
-        wanted = [
-            Wanted(PUBLISH, str(release_id), did, envelope=Envelope(did, Via.JOB, ""))
-            for did, release_id in due
-        ]
         with database.write() as connection:
-            queue.request(connection, wanted, database.now(connection))
+            queue.request(connection, [_wanted(*each) for each in due], database.now(connection))
+
+
+def _wanted(did: str, release_id: int) -> Wanted:
+    return Wanted(PUBLISH, str(release_id), did, envelope=Envelope(did, Via.JOB, ""))
 
 
 def unschedule(unit: UnitOfWork, on: On[Release]) -> Release:
@@ -114,7 +115,7 @@ class Publishing:
             max_pause_seconds=MAX_PAUSE_SECONDS,
             condition=lambda job: sa.and_(~is_restored(), ~_is_taken_down(job.c.account)),
             ends_when_cancelled=False,
-            find=request_due,
+            find_everywhere=request_due,
         )
 
     async def work(self, job: Job) -> Outcome:

@@ -99,7 +99,7 @@ class Kind:
     find: Callable[[Database, Sequence[range]], object] | None = None
     """Requests what is due in these parts, before each look for due jobs."""
     find_everywhere: Callable[[Database], object] | None = None
-    """Does so once for all parts: for what belongs to no account."""
+    """Does so once a round for all parts, where the look is cheap or what is found belongs to no account."""
     leaves_work: bool = True
     """Whether other work may be due as one ends; False where it wakes for that itself."""
     on_failed: Callable[[sa.Connection, Job, str, datetime], None] = lambda *_: None

@@ -253,6 +253,7 @@ OTHER_BODIES = {
     "/auth/tokens": {"name": "other"},
     "/albums": {"title": "other"},
     "/playlists": {"name": "other"},
+    "/releases": {"title": "other"},
     "/me/migrate-to-pds": {"retry_failed": True},
     "PATCH /me": {"bio": "other"},
     "/tracks/{track_id}/comments": {"text": "other", "timestamp_ms": 1},

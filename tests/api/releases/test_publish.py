@@ -237,6 +237,12 @@ def test_releases_that_may_not_run_keep_no_other_waiting_and_are_requested_once(
     publishing.request_due(world.database)
 
 
+def test_a_release_that_is_published_now_has_its_job_in_the_same_transaction(client, world, alice, release):
+    publish(client, alice, release)
+    with world.database.read() as connection:
+        assert queue.job_of(connection, publishing.PUBLISH, str(release["id"]), alice.did) is not None
+
+
 def test_a_time_without_a_zone_is_refused_and_one_in_the_past_is_now(client, alice, release):
     assert refusal(publish(client, alice, release, at="2026-12-05T09:00:00")) == (400, "invalid_field")
     answer = publish(client, alice, release, at="2020-12-05T09:00:00Z").json()
