@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
@@ -46,7 +46,8 @@ async def find(ask: OperatorAsk, render: RenderDep, q: str = "") -> Response:
     """Find a track by its number, the address of its page, the URI of its record or its title; an account by handle, DID or page."""
     q = q.strip()
     if q.startswith(f"{ask.services.base_url}/"):
-        q = unquote(urlsplit(q).path.rstrip("/").rpartition("/")[2])
+        path = q.partition("?")[0].partition("#")[0]
+        q = unquote(path.rstrip("/").rpartition("/")[2])
     if (number := number_of(q.removeprefix("#"))) is not None:
         return RedirectResponse(f"/ops/tracks/{number}", HTTPStatus.SEE_OTHER)
     name, _, record = q.removeprefix(AT).partition("/") if q.startswith(AT) else (q, "", "")
