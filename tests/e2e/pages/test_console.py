@@ -210,6 +210,7 @@ def test_a_track_is_taken_down_and_shown_again_with_the_keyboard_alone(page, con
         page.wait_for_url(f"{console.url}/ops/tracks/{track['id']}")
 
         presses(page, "Take down…")
+        expect(page.get_by_label("Why")).to_be_visible()
         assert_good_in_every_view(page, "ops-takedown")
         tabs_to(page, page.get_by_label("Why"))
         page.keyboard.type("reported as stolen")
