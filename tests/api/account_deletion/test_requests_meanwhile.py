@@ -27,6 +27,7 @@ ALLOWED = {
     "POST /albums/{album_id}/mirror/retry",
     "DELETE /playlists/{playlist_id}",
     "POST /playlists/{playlist_id}/mirror/retry",
+    "POST /liked/{liked_id}/mirror/retry",
 }
 """What follows the deletion, ends sessions, or brings it further."""
 REFUSED = [name for name in of(Who.OWN, Who.TRACK) if not name.startswith("GET ") and name not in ALLOWED]

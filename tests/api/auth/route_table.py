@@ -227,6 +227,7 @@ THINGS = {
     "profile_id": 99,
     "album_id": 99,
     "playlist_id": 99,
+    "liked_id": 99,
     "release_id": 99,
     "upload_id": "nowhere",
     "token_id": "0" * 16,
