@@ -14,8 +14,6 @@ from eventstore.streams.buckets import BUCKET
 from service.schema.tables import metadata
 
 OF_ACCOUNTS: Final = frozenset(name for name, table in metadata.tables.items() if BUCKET in table.c)
-EVERYWHERE: Final = frozenset({"pds_host", "log_incarnation"})
-"""Tables that each part of a cluster would have a copy of."""
 DIVIDED: Final = "TEST_PARTS" in os.environ
 CLOCK: Final = "the clock of the machine that has the rows"
 _CLOCK: Final = re.compile(r"\b(clock_timestamp|now)\(|current_timestamp", re.IGNORECASE)
