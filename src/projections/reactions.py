@@ -243,8 +243,8 @@ def waiting_at(connection: sa.Connection, did: str, track_id: int) -> list[Wante
     for kind, (table, subject_id, _) in SHOWN.items():
         is_of_track = (of.did == did, of.track_id == track_id, of.kind == kind)
         waits = (table.c.track_cid.is_(None), table.c.deleted_at.is_(None))
-        these = sa.select(subject_id, table.c.did).join(reaction, of.subject_id == subject_id)
-        rows = connection.execute(these.where(*is_of_track, *waits))
+        these = subject_id.in_(sa.select(of.subject_id).where(*is_of_track))
+        rows = connection.execute(sa.select(subject_id, table.c.did).where(these, *waits))
         wanted += [Wanted(REACTION, f"{kind}/{number}/{track_id}", author) for number, author in rows]
     return wanted
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from aggregates.track import Track
 from eventstore.coordination.threads import Threads
-from eventstore.database import Database
+from eventstore.database import Database, pages
 from eventstore.errors import ThreadsBusyError
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
@@ -90,12 +90,19 @@ def _request(database: Database, *which: sa.ColumnElement[bool]) -> int:
     found: list[Wanted] = []
     with database.read_committed() as connection:
         for kind, source, can_have_one, made_of in LACKING:
-            is_known = sa.or_(
-                sa.select(made_of).where(made_of == source).exists(),
-                sa.select(job.c.id).where(job.c.kind == kind, job.c.subject == source).exists(),
-            )
-            lacking = sa.select(source, sa.func.min(track.did)).where(LIVE, can_have_one, ~is_known, *which)
-            for subject, did in connection.execute(lacking.group_by(source).limit(MAX_REQUESTED_AT_ONCE)):
+            lacking = list[tuple[str, str]]()
+            named = sa.select(source, sa.func.min(track.did)).where(LIVE, can_have_one, *which)
+            named = named.group_by(source).order_by(source).limit(SOURCES_PER_PAGE)
+            page = connection.execute(named).all()
+            while page and len(lacking) < MAX_REQUESTED_AT_ONCE:
+                sources = [subject for subject, _ in page]
+                of_jobs = sa.select(job.c.subject).where(job.c.kind == kind, job.c.subject.in_(sources))
+                # apart from the tracks: what was made is not where their rows are
+                known = {*connection.scalars(sa.select(made_of).where(made_of.in_(sources)).union(of_jobs))}
+                lacking += [(subject, did) for subject, did in page if subject not in known]
+                is_last = len(page) < SOURCES_PER_PAGE
+                page = [] if is_last else connection.execute(named.where(source > sources[-1])).all()
+            for subject, did in lacking[:MAX_REQUESTED_AT_ONCE]:
                 host = _host_of(subject) if kind is DerivedKind.COVER else ""
                 found.append(Wanted(kind, subject, did, host))
     if found:
@@ -112,7 +119,13 @@ def _host_of(url: str) -> str:
 
 
 SOURCES_PER_PAGE: Final = 500
-_ADDRESSES: Final = sa.select(tracks.c.image_url).where(LIVE, HAS_URL_ALONE)
+_SUBJECTS: Final[sa.BindParameter[Any]] = sa.bindparam("subjects", expanding=True)
+_WANTED: Final = (
+    sa.select(media.c.cid)
+    .where(media.c.cid.in_(_SUBJECTS), IS_LIVE)
+    .union(sa.select(tracks.c.image_url).where(LIVE, HAS_URL_ALONE, tracks.c.image_url.in_(_SUBJECTS)))
+)
+"""Sources of which something may still be made."""
 
 
 def sweep_media(storage: Media, grace: timedelta) -> SweepReport:
@@ -146,10 +159,15 @@ def forget_unused(database: Database, before: datetime) -> None:
         lost = sa.select(made.source).where(~_is_live(made.cid))
         connection.execute(sa.delete(rendition).where(made.source.in_(lost)))
         connection.execute(sa.delete(waveform).where(~_is_live(waveform.c.cid)))
-        of_bytes = (job.c.kind.in_([DerivedKind.RENDITIONS, DerivedKind.WAVEFORM]), ~_is_live(job.c.subject))
-        of_address = (job.c.kind == DerivedKind.COVER, job.c.subject.not_in(_ADDRESSES))
-        for unused in (of_bytes, of_address):
-            connection.execute(sa.delete(job).where(job.c.state == JobState.FAILED, *unused))
+        failed = sa.select(job.c.id, job.c.account, job.c.kind, job.c.subject).where(
+            job.c.state == JobState.FAILED, job.c.kind.in_(list(DerivedKind))
+        )
+        for some in pages(connection.execute(failed).all()):
+            # apart from the jobs: bytes and tracks are not where their rows are
+            wanted = {*connection.scalars(_WANTED, {"subjects": [each.subject for each in some]})}
+            for each in some:
+                if each.subject not in wanted:
+                    connection.execute(sa.delete(job).where(*queue.is_job(each)))
 
 
 def _used(connection: sa.Connection, sources: Collection[str], before: datetime) -> set[str]:

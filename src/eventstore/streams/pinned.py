@@ -24,8 +24,8 @@ def _name_buckets(select: Any, compiler: Any, **options: Any) -> Any:
         outer = _pins(entry["selectable"], _without(outer, entry["asfrom_froms"]))
     outer = _without(outer, _sources(select, compiler, options))
     if outer:
-        own = _pins(select, {})
-        more = _pins(select, outer).items() - {*outer.items(), *own.items()}
+        said = {(table, pin) for table, pin in _equal_buckets(select) if not _is_bucket(pin)}
+        more = _pins(select, outer).items() - {*outer.items(), *said}
         select = select.where(*(table.c[BUCKET] == pin for table, pin in more))
     return compiler.visit_select(select, **options)
 
@@ -48,18 +48,18 @@ def _without(pins: Pins, tables: Collection[Any]) -> Pins:
 def _pins(statement: Any, outer: Pins) -> Pins:
     """Return the pins of the statement's tables, and those that hold around it."""
     pins, pairs = dict(outer), list[tuple[Any, Any]]()
-    for left, right in _equal_buckets(statement):
-        if _is_bucket(right):
-            pairs += [(left.table, right.table), (right.table, left.table)]
+    for table, other in _equal_buckets(statement):
+        if _is_bucket(other):
+            pairs += [(table, other.table), (other.table, table)]
         else:
-            pins[left.table] = right
+            pins[table] = other
     while found := {table: pins[other] for table, other in pairs if other in pins and table not in pins}:
         pins.update(found)
     return pins
 
 
 def _equal_buckets(statement: Any) -> Iterator[tuple[Any, Any]]:
-    """Find what must hold of buckets: of what is beside OR or NOT, nothing."""
+    """Find what the bucket of a table must be equal to: what is beside OR or NOT need not hold."""
     conditions = [getattr(statement, "whereclause", None)]
     sources = list(statement.get_final_froms()) if isinstance(statement, sa.Select) else []
     while sources:
@@ -75,11 +75,10 @@ def _equal_buckets(statement: Any) -> Iterator[tuple[Any, Any]]:
         elif isinstance(condition, BooleanClauseList) and condition.operator is operators.and_:
             conditions += condition.clauses
         elif isinstance(condition, sa.BinaryExpression) and condition.operator is operators.eq:
-            sides = (condition.left, condition.right)
-            if _is_bucket(sides[0]):
-                yield sides
-            elif _is_bucket(sides[1]):
-                yield sides[::-1]
+            if _is_bucket(condition.left):
+                yield condition.left.table, condition.right
+            elif _is_bucket(condition.right):
+                yield condition.right.table, condition.left
 
 
 def _is_bucket(side: Any) -> bool:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
 
 from aggregates.published import Subject
 from aggregates.track import Track
@@ -27,7 +28,8 @@ References = Mapping[str, ListItem]
 
 _item: Final = list_item.c
 _follower: Final = list_follower.c
-_named: Final = mirror_target.alias("named").c
+_NAMED: Final = mirror_target.alias("named")
+_named: Final = _NAMED.c
 """The record that a list names, which may be in a collection that its subject has left."""
 
 
@@ -89,8 +91,43 @@ _EXISTS: Final = (
     "exists (select 1 from mirror_target named where {} and ("
     "exists (select 1 from list_item where {}) or exists (select 1 from list_follower where {})))"
 )
-IS_STALE: Final = sa.literal_column(_EXISTS.format(*_TEXTS), sa.Boolean).label("is_stale")
-"""Whether lists refer to a record otherwise. As text: of what SQLite returns, SQLAlchemy leaves out the tables."""
+
+
+def _referring(table: sa.Table, how: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    found: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(table).where(how)
+    return found.correlate(_NAMED, mirror_target).exists()
+
+
+_REFERRED_OTHERWISE: Final = sa.or_(
+    _referring(list_item, _REFERS_OTHERWISE), _referring(list_follower, _FOLLOWS_ANOTHER)
+)
+_STALE: Final = (
+    sa.select(sa.literal_column("1"))
+    .select_from(_NAMED)
+    .where(_IS_NEWEST, _REFERRED_OTHERWISE)
+    .correlate(mirror_target)
+    .exists()
+)
+
+
+class _IsStale(sa.ColumnElement[bool]):
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+@compiles(_IsStale, "postgresql")
+def _as_query(_: _IsStale, compiler: Any, **options: Any) -> Any:
+    return compiler.process(_STALE, **options)
+
+
+@compiles(_IsStale, "sqlite")
+def _as_text(*_: Any, **__: Any) -> str:
+    """Return it as text: of what SQLite returns, SQLAlchemy leaves out the tables."""
+    return _EXISTS.format(*_TEXTS)
+
+
+IS_STALE: Final = _IsStale().label("is_stale")
+"""Whether lists refer to a record otherwise."""
 
 
 def newest_of(connection: sa.Connection, did: str, uris: Iterable[str]) -> dict[str, ListItem]:

@@ -185,13 +185,17 @@ def _is_due(scanned_at: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:
 
 _IS_DUE: Final = sa.and_(IS_SCANNED, _is_due(repo_scan.c.scanned_at), HAS_RECORDS)
 OF_SCANS: Final = mirror_lane.outerjoin(repo_scan, repo_scan.c.did == lane.did)
-_DUE_HOSTS: Final = (
-    sa.select(lane.host)
+_SCANS: Final = (
+    sa.select(lane.host, _SCANNED_AT.label("scanned_at"), sa.case((_IS_DUE, 1)).label("due"))
     .select_from(OF_SCANS.join(pds_host, pds_host.c.host == lane.host))
     .where(is_open_for_backfill(sa.bindparam("now", type_=UtcDateTime)))
-    .group_by(lane.host)
-    .having(sa.func.count(sa.case((_IS_DUE, 1))) > 0)
-    .order_by(sa.func.max(_SCANNED_AT), lane.host)
+    .subquery()
+)
+_DUE_HOSTS: Final = (
+    sa.select(_SCANS.c.host)
+    .group_by(_SCANS.c.host)
+    .having(sa.func.count(_SCANS.c.due) > 0)
+    .order_by(sa.func.max(_SCANS.c.scanned_at), _SCANS.c.host)
 )
 """The host whose latest scan is the oldest goes first, however many accounts of another are due."""
 _DUE_REPOS: Final = (
