@@ -4,12 +4,15 @@ Until `mastertape recovered` was run, nothing is sent to a PDS. A restore is det
 
 1. on PostgreSQL by every new connection: a point-in-time recovery or a promotion starts a new timeline, another cluster has
    another identifier, and a loaded dump has tables with other ids;
-2. on SQLite by comparison with the newest position ever seen, which is kept outside of the file.
+2. on Citus of each worker as well, and once more each second in which a relay claims: one may be put back alone;
+3. on SQLite by comparison with the newest position ever seen, which is kept outside of the file.
 """
 
 import logging
+import time
 from contextlib import closing
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -39,15 +42,23 @@ POSITIONS_SKIPPED: Final = 1_000_000_000
 TRACK_IDS_SKIPPED: Final = 1_000_000
 """Numbers of the sequence, each of which makes one id."""
 JOB_IDS_SKIPPED: Final = 1_000_000
+COMPARE_SECONDS: Final = 1.0
 UNKNOWN: Final = "-"
 UNDEFINED_COLUMN: Final = "42703"
 PARTS: Final = ("cluster", "timeline", "database", "table of events")
 _WHERE: Final = """
     (select oid from pg_database where datname = current_database()) || ' ' || 'stored_event'::regclass::oid"""
+_HAS_CITUS: Final = "to_regclass('pg_dist_node') is not null"
 _IDENTITY: Final = f"""
     select (select system_identifier from pg_control_system()) || ' ' ||
-        substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || ' ' || {_WHERE}"""  # noqa: S608
-_IDENTITY_AS_FAR_AS_ALLOWED: Final = f"select '{UNKNOWN} {UNKNOWN} ' || {_WHERE}"
+        substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || ' ' || {_WHERE}, {_HAS_CITUS}"""  # noqa: S608
+_WORKERS: Final = """
+    select coalesce(string_agg(concat(' ', nodeid, ':', case when success then result else '-' end), '' order by nodeid), '')
+    from run_command_on_workers($$
+        select (select system_identifier from pg_control_system()) || ':' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
+    $$) join pg_dist_node using (nodename, nodeport)"""
+"""Where one does not answer, or has no rights, it is skipped."""
+_IDENTITY_AS_FAR_AS_ALLOWED: Final = f"select '{UNKNOWN} {UNKNOWN} ' || {_WHERE}, {_HAS_CITUS}"
 
 logger: Final = logging.getLogger("mastertape.eventstore")
 row: Final = log_incarnation.c
@@ -59,23 +70,45 @@ def detect_on_connect(database: Database) -> None:
         return
 
     def compare(driver: "psycopg.Connection[Any]", record: Any) -> None:
-        identity, known = _read(driver)
-        if identity is not None:
-            record.info[IS_SAME_SERVER] = partial(_is_server, identity)
-        if identity is not None and (known is None or _differences(known, identity)):
-            try:
-                _record_identity(database.url, identity)
-            except ProgrammingError as error:
-                if getattr(error.orig, "sqlstate", None) != UNDEFINED_COLUMN:
-                    raise
-                # an older schema: the next connection after `mastertape migrate` compares again
+        if (identity := _compare(database.url, driver)) is not None:
+            record.info[IS_SAME_SERVER] = partial(_is_server, identity.split()[: len(PARTS)])
 
     event.listen(database.engine, "connect", compare)
 
 
-def _is_server(identity: str, connection: sa.Connection) -> bool:
-    query = _IDENTITY_AS_FAR_AS_ALLOWED if UNKNOWN in identity.split() else _IDENTITY
-    return bool(connection.scalar(sa.text(query)) == identity)
+class Workers:
+    """Compares the workers of Citus as a new connection does, once in COMPARE_SECONDS at most."""
+
+    def __init__(self, database: Database) -> None:
+        self._database: Final = database
+        self._compared_at = -inf
+        self.are_any = not database.is_sqlite
+
+    def compare(self) -> None:
+        """Mark the database as restored where a worker was put back."""
+        if not self.are_any or time.monotonic() < self._compared_at + COMPARE_SECONDS:
+            return
+        self._compared_at = time.monotonic()
+        with self._database.read_committed() as connection:
+            identity = _compare(self._database.url, connection.connection.driver_connection)
+        self.are_any = identity is not None and len(identity.split()) > len(PARTS)
+
+
+def _compare(url: str, driver: Any) -> str | None:
+    identity, known = _read(driver)
+    if identity is not None and (known is None or _merged(known, identity) != known):
+        try:
+            _record_identity(url, identity)
+        except ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) != UNDEFINED_COLUMN:
+                raise
+            # an older schema: the next connection after `mastertape migrate` compares again
+    return identity
+
+
+def _is_server(identity: list[str], connection: sa.Connection) -> bool:
+    query = _IDENTITY_AS_FAR_AS_ALLOWED if UNKNOWN in identity else _IDENTITY
+    return bool(connection.scalar(sa.text(query)) == " ".join(identity))
 
 
 def compare_with_seen(database: Database, seen: int) -> None:
@@ -137,22 +170,39 @@ def _read(driver: "psycopg.Connection[Any]") -> tuple[str | None, str | None]:
             with driver.transaction():
                 identity = driver.execute(query).fetchone()
                 known = driver.execute("select identity from log_incarnation").fetchone()
+                workers = driver.execute(_WORKERS).fetchone() if identity and identity[1] else None
         except psycopg.Error as error:
             if isinstance(error, psycopg.errors.UndefinedTable):
                 break
         else:
-            return (identity[0] if identity else None), (known[0] if known else None)
+            found = identity[0] + (workers[0] if workers else "") if identity else None
+            return found, (known[0] if known else None)
     return None, None
+
+
+def _parts(identity: str) -> dict[str, str]:
+    """Return the parts of an identity by their names."""
+    words = identity.split()
+    workers = (word.partition(":") for word in words[len(PARTS) :])
+    return dict(zip(PARTS, words, strict=False)) | {f"worker {number}": found for number, _, found in workers}
 
 
 def _differences(known: str, identity: str) -> list[str]:
     """Describe the parts of the identity that differ; a part that is unknown on either side is skipped."""
-    pairs = zip(PARTS, known.split(), identity.split(), strict=True)
+    before = _parts(known)
     return [
-        f"the {part} is {now}, and was {before}"
-        for part, before, now in pairs
-        if before != now and UNKNOWN not in {before, now}
+        f"the {part} is {now}, and was {before[part]}"
+        for part, now in _parts(identity).items()
+        if part in before and before[part] != now and UNKNOWN not in {before[part], now}
     ]
+
+
+def _merged(known: str, identity: str) -> str:
+    """Return the identity, with what is known of parts that it does not know."""
+    before = _parts(known)
+    parts = {part: before.get(part, now) if now == UNKNOWN else now for part, now in _parts(identity).items()}
+    words = [now if part in PARTS else f"{part.split()[1]}:{now}" for part, now in parts.items()]
+    return " ".join(words)
 
 
 def _record_identity(url: str, identity: str) -> None:
@@ -160,10 +210,10 @@ def _record_identity(url: str, identity: str) -> None:
     with closing(Database(url, pool_size=1)) as database, database.write() as connection:
         known = _known(connection, identity)
         differences = _differences(known.identity, identity)
-        if not differences:
-            return
-        connection.execute(sa.update(log_incarnation).values(identity=identity))
-        if newest_issued(connection):  # else there was nothing to lose
+        merged = _merged(known.identity, identity)
+        if merged != known.identity:
+            connection.execute(sa.update(log_incarnation).values(identity=merged))
+        if differences and newest_issued(connection):  # else there was nothing to lose
             _mark_restored(connection, database, "; ".join(differences))
 
 

@@ -13,8 +13,10 @@ from eventstore.database import Database
 from eventstore.errors import LogBusyError
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import (
+    COMPARE_SECONDS,
     POSITIONS_SKIPPED,
     TRACK_IDS_SKIPPED,
+    Workers,
     compare_with_seen,
     detect_on_connect,
     log_incarnation,
@@ -194,3 +196,60 @@ def test_a_log_that_ends_before_what_was_seen_is_noticed_and_no_other(migrated_u
         compare_with_seen(database, row.issued_up_to)  # what it has been moved on to is no loss
         with database.read() as connection:
             assert connection.execute(select(log_incarnation)).all() == [row]
+
+
+@pytest.fixture
+def workers(migrated_postgres: str) -> Callable[..., None]:
+    """Stand in for Citus: what it says of its nodes. Returns what gives each worker an identity, or none while it is away."""
+    conninfo = make_url(migrated_postgres).set(drivername="postgresql").render_as_string()
+    say(
+        conninfo,
+        "create table pg_dist_node (nodeid int, nodename text, nodeport int)",
+        "create table worker (nodename text, nodeport int, success boolean, result text)",
+        "create function run_command_on_workers(text) returns setof worker language sql as 'select * from worker'",
+    )
+
+    def become(**identities: str | None) -> None:
+        say(conninfo, "truncate pg_dist_node, worker")
+        for number, (name, identity) in enumerate(identities.items(), 1):
+            say(
+                conninfo,
+                f"insert into pg_dist_node values ({number}, '{name}', 5432)",  # noqa: S608
+                f"insert into worker values ('{name}', 5432, {identity is not None}, '{identity}')",  # noqa: S608
+            )
+
+    return become
+
+
+@pytest.mark.postgres
+def test_a_worker_that_was_put_back_alone_is_noticed_and_one_that_is_away_or_new_is_not(
+    migrated_postgres: str, workers: Callable[..., None]
+) -> None:
+    workers(one="77:00000001")
+    record_an_event(migrated_postgres)
+    for others in ({"one": "77:00000001", "two": "88:00000001"}, {"one": None, "two": "88:00000001"}):
+        workers(**others)
+        assert because(migrated_postgres) is None
+    workers(one="77:00000002", two="88:00000001")
+    assert because(migrated_postgres) == "the worker 1 is 77:00000002, and was 77:00000001"
+
+
+@pytest.mark.postgres
+def test_a_relay_whose_connections_live_on_notices_a_worker_within_a_second(
+    migrated_postgres: str, workers: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers(one="77:00000001")
+    record_an_event(migrated_postgres)
+    now = 100.0
+    monkeypatch.setattr(restore_detection.time, "monotonic", lambda: now)
+    with closing(looked_at(migrated_postgres)) as database:
+        relay = Workers(database)
+        relay.compare()
+        workers(one="77:00000002")
+        relay.compare()
+        with database.read() as connection:
+            assert restored_because(connection) is None
+        now += COMPARE_SECONDS
+        relay.compare()
+        with database.read() as connection:
+            assert "worker 1" in str(restored_because(connection))
