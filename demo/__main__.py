@@ -30,7 +30,8 @@ SMALL_BLOBS: Final = {"PDS_BLOB_UPLOAD_LIMIT": str(5 * 1024 * 1024)}
 
 @click.command()
 @click.option("--once", is_flag=True, help="End after the story; exit 0 only if every step agreed.")
-def main(*, once: bool) -> None:
+@click.option("--database", help="Play on this empty database instead of an SQLite file.")
+def main(*, once: bool, database: str | None) -> None:
     """Walk one track and one album through everything that can happen to them, on a real PDS."""
     console = Console()
     for number in (signal.SIGTERM, signal.SIGINT):  # a shell makes its background processes ignore SIGINT
@@ -42,7 +43,10 @@ def main(*, once: bool) -> None:
             pds = stack.enter_context(DevPds(plc, folder / "pds", env=SMALL_BLOBS))
             password = secrets.token_urlsafe(9)
             did, friend, admin = (pds.create_account(handle, password) for handle in (ARTIST, FRIEND, ADMIN))
-            service = Service(folder / "mastertape", pds, env={"MASTERTAPE_ADMIN_DIDS": admin})
+            env = {"MASTERTAPE_ADMIN_DIDS": admin}
+            if database is not None:
+                env["MASTERTAPE_DATABASE_URL"] = database
+            service = Service(folder / "mastertape", pds, env=env)
             stack.callback(service.stop)
             service.start()
             client = Client(service.url, ARTIST, pds.create_app_password(did))

@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.servers.databases",
     "tests.servers.atproto",
     "tests.servers.browser",
+    "tests.servers.citus",
     "tests.servers.proxied",
     "tests.servers.s3",
     "tests.servers.statements",

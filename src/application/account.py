@@ -159,7 +159,7 @@ def deletion_kind(log: EventLog, disconnect: Disconnect, threads: Threads) -> Ki
         max_per_host=MAX_CONCURRENT_DELETIONS_OF_A_HOST,
         first_pause_seconds=LOOK_AGAIN_AFTER.total_seconds(),
         max_pause_seconds=MAX_PAUSE_SECONDS,
-        condition=lambda _job: ~is_restored(),
+        condition=lambda *_: ~is_restored(),
     )
 
 

@@ -12,6 +12,7 @@ from tests.e2e.accounts_at_a_failing_pds import Cast
 from tests.e2e.artist import Artist
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import new_account
+from tests.servers.citus import CITUS, migrated_cluster_database
 from tests.servers.databases import KINDS, temporary_database
 from tests.servers.preloaded import Service
 
@@ -40,10 +41,12 @@ def environment(request: pytest.FixtureRequest, data: Path, *pdses: DevPds) -> I
         if request.param == "postgres":
             server, template = map(request.getfixturevalue, ("postgres_url", "postgres_template"))
             found["MASTERTAPE_DATABASE_URL"] = stack.enter_context(temporary_database(server, template))
+        if request.param == "citus":
+            found["MASTERTAPE_DATABASE_URL"] = stack.enter_context(migrated_cluster_database())
         yield found
 
 
-@pytest.fixture(scope="session", params=KINDS)
+@pytest.fixture(scope="session", params=[*KINDS, CITUS])
 def settings(
     request: pytest.FixtureRequest, pds: DevPds, proxied_pds: DevPds, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:

@@ -16,6 +16,7 @@ from tests.e2e.conftest import DEEP
 from tests.e2e.foreground import foreground
 from tests.e2e.oauth_visitor import HTML, Visitor
 from tests.servers.atproto import CHEAP, PdsAccount
+from tests.servers.citus import CITUS
 
 pytestmark = pytest.mark.pds
 
@@ -27,9 +28,11 @@ PAGE = re.compile(r"(http://\S+/tracks/(\d+)): ")
 
 
 @pytest.mark.timeout(900)  # three servers start, and one of them again: two minutes on a slow machine
-def test_the_demo_agrees_and_fits_a_terminal() -> None:
+@pytest.mark.parametrize("kind", ["sqlite", CITUS])
+def test_the_demo_agrees_and_fits_a_terminal(kind: str, request: pytest.FixtureRequest) -> None:
+    other = [] if kind == "sqlite" else ["--database", request.getfixturevalue(f"migrated_{kind}")]
     done = subprocess.run(
-        [sys.executable, "-m", "demo", "--once"],
+        [sys.executable, "-m", "demo", "--once", *other],
         env=os.environ | CHEAP | {"COLUMNS": str(WIDTH)},
         capture_output=True,
         text=True,

@@ -61,7 +61,10 @@ TABLE = {
         "mastertape recovered --nothing": "needs a promoted standby; tests/e2e/test_failover.py",
     },
     "docs/plyr.md": {"PLYR_API_URL=": RUN},
-    "docs/scaling.md": {"mastertape partition": "needs PostgreSQL; tests/service/schema/test_partitions.py"},
+    "docs/scaling.md": {
+        "mastertape partition": "needs PostgreSQL; tests/service/schema/test_partitions.py",
+        "mastertape distribute": "needs Citus; tests/service/schema/test_distribution.py",
+    },
     "docs/upgrading.md": {"mastertape migrate": RUN},
 }  # fmt: skip
 ANSWERS = b"y\n" * 3

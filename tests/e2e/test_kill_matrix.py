@@ -25,6 +25,7 @@ from tests.faults.failpoints import FOLLOWING, OF_RELEASES, POINTS
 from tests.faults.faults import answer, then_call
 from tests.faults.proxy import FaultProxy, of_repo
 from tests.servers.atproto import new_account
+from tests.servers.citus import ON_CITUS, migrated_cluster_database
 from tests.servers.databases import temporary_database
 from tests.servers.firehose import Write, writes_of
 
@@ -47,6 +48,7 @@ MATRIX = [
     pytest.param("sqlite", TRACKS, id="sqlite, tracks"),
     pytest.param("postgres", TRACKS, id="postgres, tracks", marks=pytest.mark.postgres),
     pytest.param("sqlite", OTHERS, id="sqlite, others"),
+    pytest.param("citus", TRACKS, id="citus, tracks", marks=ON_CITUS),
 ]
 if DEEP:
     MATRIX.append(pytest.param("postgres", OTHERS, id="postgres, others", marks=pytest.mark.postgres))
@@ -203,6 +205,9 @@ def environments(kind: str, request: pytest.FixtureRequest) -> Iterator[list[dic
             server, template = map(request.getfixturevalue, ("postgres_url", "postgres_template"))
             for each in found:
                 each["MASTERTAPE_DATABASE_URL"] = stack.enter_context(temporary_database(server, template))
+        if kind == "citus":
+            for each in found:
+                each["MASTERTAPE_DATABASE_URL"] = stack.enter_context(migrated_cluster_database())
         yield found
 
 

@@ -113,7 +113,7 @@ class Publishing:
             max_concurrent=MAX_CONCURRENT,
             first_pause_seconds=FIRST_PAUSE_SECONDS,
             max_pause_seconds=MAX_PAUSE_SECONDS,
-            condition=lambda job: sa.and_(~is_restored(), ~_is_taken_down(job.c.account)),
+            condition=lambda job, _part: sa.and_(~is_restored(), ~_is_taken_down(job.c.account)),
             ends_when_cancelled=False,
             find_everywhere=request_due,
         )

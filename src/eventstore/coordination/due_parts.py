@@ -1,13 +1,14 @@
 """When a process looks for due work in each part of the accounts: at once where a commit has made some due, else at intervals."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from typing import Any, Final
 
+from eventstore.cluster import is_divided, shards_of
 from eventstore.database import Database
 from eventstore.jobs.table import job
-from eventstore.streams.buckets import BUCKETS, EVERY, PARTS, divided
+from eventstore.streams.buckets import EVERY, PARTS, Part, divided
 
 IDLE_SECONDS: Final = 14.0
 """The longest time between two looks into a part, so that work starts within 15 s whose commit signal was lost."""
@@ -18,7 +19,7 @@ class DueParts:
 
     def __init__(self, database: Database) -> None:
         self._database: Final = database
-        self._next: dict[range, float] = {}
+        self._next: dict[Part, float] = {}
         self._began_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self.woken: Final = asyncio.Event()
@@ -40,7 +41,7 @@ class DueParts:
         if seconds <= 0:
             self.woken.set()
 
-    async def take(self, in_thread: Callable[..., Awaitable[Any]]) -> list[range]:
+    async def take(self, in_thread: Callable[..., Awaitable[Any]]) -> list[Part]:
         """Return the parts to look into now. What is made due from here on is looked into once more."""
         self._loop = asyncio.get_running_loop()
         was_woken = self.woken.is_set()
@@ -49,13 +50,13 @@ class DueParts:
             self._next = dict.fromkeys(await in_thread(parts_of, self._database), -inf)
             self._began_at = _now()
         now = _now()
-        due = [part for part, at in self._next.items() if at <= now]
+        due = [(number, part) for number, (part, at) in enumerate(self._next.items()) if at <= now]
         # parts have their times within the interval, and each process its own: looks are spread over it
-        for part in due:
-            turn = self._began_at + part.start / BUCKETS * IDLE_SECONDS
+        for number, part in due:
+            turn = self._began_at + number / len(self._next) * IDLE_SECONDS
             self._next[part] = now + IDLE_SECONDS - (now - turn) % IDLE_SECONDS
-        self.begins_round = was_woken or any(part.start == 0 for part in due)
-        return due
+        self.begins_round = was_woken or any(number == 0 for number, _ in due)
+        return [part for _, part in due]
 
     def seconds(self) -> float:
         """Return how long to wait until a part is due."""
@@ -63,10 +64,12 @@ class DueParts:
         return max(0.0, min(self._next.values(), default=now + IDLE_SECONDS) - now)
 
 
-def parts_of(database: Database) -> list[range]:
+def parts_of(database: Database) -> Sequence[Part]:
     if database.is_sqlite:
         return [EVERY]
     with database.read_committed() as connection:
+        if is_divided(connection, job.name):
+            return shards_of(connection, job.name)
         return divided(connection.scalar(PARTS, {"table": job.name}) or 1)
 
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from eventstore.change import Envelope, Via
 from eventstore.database import Database
+from eventstore.streams.buckets import Part
 
 PERIODIC: Final = "periodic"
 """The kind of periodic jobs; a subject is a job's name."""
@@ -88,7 +89,7 @@ class Kind:
     max_per_host: int | None = None
     keeps_done: bool = False
     """Whether a finished job stays, as done."""
-    condition: Callable[[sa.FromClause], sa.ColumnElement[bool]] | None = None
+    condition: Callable[[sa.FromClause, Part], sa.ColumnElement[bool]] | None = None
     """Whether a row of `job`, under the alias that is given, may be claimed now."""
     rank: Callable[[sa.ColumnElement[str]], sa.ColumnElement[int]] | None = None
     """Of an account: the lower ones go first, before it counts when each was served."""
@@ -96,7 +97,7 @@ class Kind:
     """False for work in a thread, which goes on when its task is cancelled: its lease is left to expire."""
     drains: bool = False
     """Whether a worker that stops gives it STOP_TIMEOUT_SECONDS to end: it is expensive to begin again."""
-    find: Callable[[Database, Sequence[range]], object] | None = None
+    find: Callable[[Database, Sequence[Part]], object] | None = None
     """Requests what is due in these parts, before each look for due jobs."""
     find_everywhere: Callable[[Database], object] | None = None
     """Does so once a round for all parts, where the look is cheap or what is found belongs to no account."""

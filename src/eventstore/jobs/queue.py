@@ -20,7 +20,7 @@ from eventstore.errors import LeaseLostError
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import CONDITIONS, IS_LEASED, IS_WAITING, PAST, JobState, job, job_turn
 from eventstore.schema import UtcDateTime
-from eventstore.streams.buckets import EVERY, bucket_of, in_part
+from eventstore.streams.buckets import EVERY, Part, bucket_of, in_part, in_reach
 
 REMEMBERED: Final = 512
 """Statements of kinds and of their sets, for each part: what a kind refers to is not kept for ever."""
@@ -87,17 +87,17 @@ def cancel(connection: sa.Connection, kind: str, subject: str, account: str | No
 
 
 def due_kinds(
-    connection: sa.Connection, kinds: Sequence[Kind], parts: Sequence[range], *, now: datetime, owner: str
-) -> dict[str, list[range]]:
+    connection: sa.Connection, kinds: Sequence[Kind], parts: Sequence[Part], *, now: datetime, owner: str
+) -> dict[str, list[Part]]:
     """Return the kinds that have a job to claim, each with its parts, the one of the account that is next first.
 
     Most looks find nothing, and need no write transaction.
     """
-    found: list[tuple[sa.Row[Any], range]] = []
+    found: list[tuple[sa.Row[Any], Part]] = []
     for part in parts if kinds else ():
         statement = _due_kinds(tuple(kinds), part)
         found += [(each, part) for each in connection.execute(statement, {"now": now, "owner": owner})]
-    due = defaultdict[str, list[range]](list)
+    due = defaultdict[str, list[Part]](list)
     for each, part in sorted(found, key=lambda one: tuple(one[0])):
         due[each.kind].append(part)
     return due
@@ -111,7 +111,7 @@ def claim(
     lease: timedelta,
     subject: str | None = None,
     account: str | None = None,
-    part: range = EVERY,
+    part: Part = EVERY,
 ) -> Job | None:
     """Claim the next due job of the kind in the part, or that of this subject even before it is due; None where there is none.
 
@@ -322,12 +322,12 @@ def _change(connection: sa.Connection, claimed: Job, **values: Any) -> bool:
 
 
 @lru_cache(REMEMBERED)  # building it costs more than executing it (CONTRIBUTING.md)
-def _due_kinds(kinds: tuple[Kind, ...], part: range) -> Any:
+def _due_kinds(kinds: tuple[Kind, ...], part: Part) -> Any:
     return sa.union_all(*(sa.select(_next_of(kind, part).subquery()) for kind in kinds))
 
 
 @lru_cache(REMEMBERED)
-def _next_of(kind: Kind, part: range) -> sa.Select[Any]:
+def _next_of(kind: Kind, part: Part) -> sa.Select[Any]:
     """Select the due job of the account that was served the longest ago, of those of the part that are within the limits."""
     turn, running = job_turn.c, job.alias("running")
     now = sa.bindparam("now", type_=UtcDateTime)
@@ -341,10 +341,12 @@ def _next_of(kind: Kind, part: range) -> sa.Select[Any]:
     waits = [first.c.kind == kind.name, first.c.account == turn.account, first.c.state == _WAITING]
     waits += [first.c.due <= now, first.c.lease_until <= now]
     if kind.condition is not None:
-        waits.append(kind.condition(first))
+        waits.append(kind.condition(first, part))
     if kind.max_per_host is not None:
         of_owner = running.c.lease_owner == sa.bindparam("owner")
-        of_host = _count(running, leased, of_owner, running.c.host == first.c.host)
+        of_host = _count(
+            running, leased, of_owner, running.c.host == first.c.host, in_reach(running.c.bucket, part)
+        )
         waits.append(sa.or_(first.c.host == "", of_host < kind.max_per_host))
     of_turn = sa.select(first.c.id).where(*waits).order_by(first.c.due, first.c.id).limit(1)
     ranks = [] if kind.rank is None else [kind.rank(turn.account).label("rank")]

@@ -19,7 +19,7 @@ from eventstore.database import Database
 from eventstore.errors import LeaseLostError
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
-from eventstore.streams.buckets import EVERY, bucket_of
+from eventstore.streams.buckets import EVERY, Part, bucket_of
 
 DEBOUNCE_SECONDS: Final = 0.5
 """One look for all that was committed meanwhile: every edit wakes the worker, and hardly any is work for it."""
@@ -139,7 +139,7 @@ class Worker:
                 has_started = True
         return has_started
 
-    def _due(self, parts: Sequence[range]) -> dict[str, list[range]]:
+    def _due(self, parts: Sequence[Part]) -> dict[str, list[Part]]:
         begins_round = self.parts.begins_round
         if not parts or (begins_round and not self._may_work()):
             return {}
@@ -167,7 +167,7 @@ class Worker:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("job_not_settled", exc_info=error)  # its lease expires, and it is tried again
 
-    async def _claim(self, kind: Kind, subject: str | None = None, part: range = EVERY) -> Job | None:
+    async def _claim(self, kind: Kind, subject: str | None = None, part: Part = EVERY) -> Job | None:
         """Claim a job in a thread. A thread cannot be cancelled: a cancellation waits for it, and releases the job."""
         claim = partial(queue.claim, self._database, kind, owner=self._owner, lease=self._lease)
         claiming = asyncio.create_task(self._threads.run(claim, subject=subject, part=part))

@@ -4,7 +4,7 @@ Parts of the accounts can then be placed apart, and a reader of an id or token k
 account has a column `bucket`, and every statement about an account names its bucket: a statement that compares a column of
 `account_columns` with a DID compares the bucket as well, and one that inserts a DID inserts it. Beside an id that names a row, a
 statement compares the bucket alone: with the DID, SQLite would rather read all rows of the account.
-A part is a range of buckets: that of a partition, where the tables are divided.
+A part is the buckets of a partition, or of a shard, where the tables are divided.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,8 @@ from sqlalchemy.types import TypeDecorator
 
 BUCKETS: Final = 4096
 EVERY: Final = range(BUCKETS)
+Part = range | tuple[int, ...]
+"""Buckets whose rows lie together: a range where the tables are divided by ranges, any where by hashes."""
 REMEMBERED: Final = 16_384
 
 
@@ -83,12 +85,20 @@ def divided(parts: int) -> list[range]:
     return [range(first, end) for first, end in pairwise(bounds)]
 
 
-def in_part(bucket: sa.ColumnElement[int], part: range) -> sa.ColumnElement[bool]:
-    """Whether a row is in the part: in constants, so that PostgreSQL plans for that partition alone."""
+def in_part(bucket: sa.ColumnElement[int], part: Part) -> sa.ColumnElement[bool]:
+    """Whether a row is in the part: in constants, so that PostgreSQL plans for that partition, or Citus for that shard, alone."""
     if part == EVERY:
         return bucket.is_not(None)  # which costs nothing
+    if isinstance(part, tuple):
+        listed: sa.ColumnElement[Any] = sa.literal_column(f"'{{{','.join(map(str, part))}}}'::smallint[]")
+        return bucket == sa.any_(listed)
     first, last = (sa.literal_column(str(each), sa.SmallInteger) for each in (part[0], part[-1]))
     return bucket.between(first, last)
+
+
+def in_reach(bucket: sa.ColumnElement[int], part: Part) -> sa.ColumnElement[bool]:
+    """Whether a statement about the part can read the row as well: any row, unless parts lie on several machines."""
+    return in_part(bucket, part if isinstance(part, tuple) else EVERY)
 
 
 PARTS: Final = sa.text("select count(*) from pg_inherits where inhparent = cast(:table as regclass)")

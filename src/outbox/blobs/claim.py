@@ -16,7 +16,7 @@ from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job, job_turn
 from eventstore.schema import UtcDateTime
-from eventstore.streams.buckets import EVERY, for_account, in_part
+from eventstore.streams.buckets import EVERY, Part, for_account, in_part, in_reach
 from outbox.mirror.due import host_open_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState
@@ -59,7 +59,7 @@ def upload_kind(work: Callable[[Job], Awaitable[Outcome]]) -> Kind:
     )
 
 
-def request_due(database: Database, parts: Iterable[range] = (EVERY,)) -> None:
+def request_due(database: Database, parts: Iterable[Part] = (EVERY,)) -> None:
     """Request a job for each account of these parts that has an upload to make now, and none yet."""
     with database.read_committed() as connection:  # an idle worker writes nothing
         now = database.recent_now(connection)
@@ -83,7 +83,7 @@ def next_upload(database: Database, claimed: Job) -> Upload | None:
     return Upload(claimed.subject, host, Subject(kind, subject_id), audio_cid, attempts, claimed)
 
 
-def _has_room(of: sa.FromClause) -> sa.ColumnElement[bool]:
+def _has_room(of: sa.FromClause, part: Part) -> sa.ColumnElement[bool]:
     """Whether this job's account may upload now, and its host has room for one more.
 
     A deactivated account accepts uploads, but no record that names them.
@@ -93,7 +93,7 @@ def _has_room(of: sa.FromClause) -> sa.ColumnElement[bool]:
         sa.select(sa.func.count())
         .select_from(running.join(other, other.c.did == running.c.account))
         .where(running.c.kind == UPLOAD, running.c.lease_owner.is_not(None), running.c.lease_until > _NOW)
-        .where(other.c.host == pds_host.c.host)
+        .where(other.c.host == pds_host.c.host, in_reach(running.c.bucket, part))
         .correlate(pds_host)
         .scalar_subquery()
     )
@@ -125,7 +125,7 @@ _HAS_TURN: Final = sa.exists().where(
 
 
 @cache
-def _accounts(part: range) -> sa.Select[str]:
+def _accounts(part: Part) -> sa.Select[str]:
     return (
         sa.select(upload.did)
         .where(

@@ -13,7 +13,7 @@ from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job
-from eventstore.streams.buckets import EVERY, in_part
+from eventstore.streams.buckets import EVERY, Part, in_part
 from outbox.mirror.hosts import PacedPds
 from outbox.mirror.lanes import (
     NO_LIMITS,
@@ -47,7 +47,7 @@ FOUND_FAILING: Final = {
 """The error of a lane that a probe finds unable to deliver."""
 
 
-def request_due(database: Database, parts: Iterable[range] = (EVERY,)) -> None:
+def request_due(database: Database, parts: Iterable[Part] = (EVERY,)) -> None:
     """Request a job for each lane of these parts whose probe is due.
 
     A host that may not be sent requests now stops none: directories say where its accounts are.

@@ -19,10 +19,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from eventstore.cluster import is_divided, shards_of
 from eventstore.database import Database, now_column
 from eventstore.prepared import Prepared, Result, pipelined
 from eventstore.schema import UtcDateTime
-from eventstore.streams.buckets import EVERY, in_part
+from eventstore.streams.buckets import EVERY, Part, in_part
 from outbox.mirror.due import host_open_at, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.hosts import failed_last, lanes_at_once
 from outbox.mirror.lanes import Lane, host_key
@@ -45,7 +46,7 @@ MAX_CLAIM_ATTEMPTS: Final = 4
 
 def claim(
     database: Database,
-    parts: Sequence[range] = (EVERY,),
+    parts: Sequence[Part] = (EVERY,),
     *,
     owner: str,
     limit: int,
@@ -88,18 +89,18 @@ def claim(
     return []
 
 
-_Found = Sequence[tuple[Any, range]]
+_Found = Sequence[tuple[Any, Part]]
 """What is due of a host in each part, the longest due first."""
 
 
-def _due_hosts(database: Database, parts: Iterable[range]) -> Mapping[str, _Found]:
+def _due_hosts(database: Database, parts: Iterable[Part]) -> Mapping[str, _Found]:
     """Return the hosts with due lanes; those with live work come first."""
     with database.read_committed() as connection:  # an idle relay writes nothing
         now = database.recent_now(connection)
         with pipelined(connection):
             started = [(_hosts_due(part).start(connection, {"now": now}), part) for part in parts]
     found = [(row, part) for result, part in started for row in result.all()]
-    hosts = defaultdict[str, list[tuple[Any, range]]](list)
+    hosts = defaultdict[str, list[tuple[Any, Part]]](list)
     for row, part in sorted(found, key=lambda each: (each[0].live_at or NEVER, each[0].backfill_at or NEVER)):
         hosts[row.host].append((row, part))
     return hosts
@@ -174,7 +175,7 @@ def _claim_of_host(
 def _next_lanes(
     connection: sa.Connection,
     wanted: Mapping[str, Any],
-    parts: list[range],
+    parts: list[Part],
     room: int,
     *,
     backfill: bool = False,
@@ -200,7 +201,7 @@ _LIVE: Final = (HAS_LIVE_WORK, lane_due_at() <= _NOW, *_IS_DUE)
 _BACKFILL: Final = (HAS_BACKFILL, lane_backfill_at() <= _NOW, lane_due_at() > _NOW, *_IS_DUE)
 
 
-def _hosts_with(work: sa.ColumnElement[bool], part: range) -> sa.Select[Any]:
+def _hosts_with(work: sa.ColumnElement[bool], part: Part) -> sa.Select[Any]:
     """Select the hosts that have lanes with this work, one step in the index for each."""
     these = sa.select(lane.host).where(in_part(lane.bucket, part), work).order_by(lane.host).limit(_ONE)
     found = sa.select(these.scalar_subquery().label("host")).cte(recursive=True)
@@ -209,13 +210,13 @@ def _hosts_with(work: sa.ColumnElement[bool], part: range) -> sa.Select[Any]:
     return sa.select(found.c.host).where(found.c.host.is_not(None))
 
 
-def _hosts(part: range) -> sa.Join:
+def _hosts(part: Part) -> sa.Join:
     at_work = sa.union(_hosts_with(HAS_LIVE_WORK, part), _hosts_with(HAS_BACKFILL, part))
     return pds_host.join(at_work.subquery("at_work"), sa.literal_column("at_work.host") == _host.host)
 
 
 def _first(
-    part: range, at: sa.ColumnElement[datetime], *which: sa.ColumnElement[bool]
+    part: Part, at: sa.ColumnElement[datetime], *which: sa.ColumnElement[bool]
 ) -> sa.ColumnElement[Any]:
     """The first of these times among a host's lanes: a step in the index, and one for each lane that is leased."""
     of_host = sa.select(at).where(in_part(lane.bucket, part), lane.host == _host.host, *which)
@@ -225,16 +226,15 @@ def _first(
 _AT_ONCE: Final = sa.case(
     (_host.breaker == BreakerState.OPEN, 1), else_=sa.func.coalesce(_host.ramp, _host.max_lanes)
 )
-_UNDER_WAY: Final = (
-    sa.select(sa.func.count())
-    .where(lane.host == _host.host, lane.lease_until > _NOW, WAS_LEASED)
-    .correlate(pds_host)
-    .scalar_subquery()
-)
+
+
+def _under_way(part: Part) -> sa.ColumnElement[int]:
+    leased = (in_part(lane.bucket, part), lane.host == _host.host, lane.lease_until > _NOW, WAS_LEASED)
+    return sa.select(sa.func.count()).where(*leased).correlate(pds_host).scalar_subquery()
 
 
 @cache
-def _hosts_due(part: range) -> Prepared:
+def _hosts_due(part: Part) -> Prepared:
     backfill_at = _first(part, lane_backfill_at(), *_BACKFILL)
     found = (
         sa.select(
@@ -246,7 +246,7 @@ def _hosts_due(part: range) -> Prepared:
         )
         .select_from(_hosts(part))
         # otherwise lanes that wait for a hanging host cost every claim a write
-        .where(~_host.paused, host_open_at() <= _NOW, _AT_ONCE > _UNDER_WAY)
+        .where(~_host.paused, host_open_at() <= _NOW, _under_way(part) < _AT_ONCE)
         .subquery()
     )
     has_work = sa.or_(found.c.live_at.is_not(None), found.c.backfill_at.is_not(None))
@@ -271,7 +271,7 @@ _BUSY: Final = Prepared(
 
 
 @cache
-def _next(part: range, *, backfill: bool) -> Prepared:
+def _next(part: Part, *, backfill: bool) -> Prepared:
     at, which = (lane_backfill_at(), _BACKFILL) if backfill else (lane_due_at(), _LIVE)
     return Prepared(
         lambda _: (
@@ -323,7 +323,7 @@ _LOCK_HOST: Final = Prepared(
 def _lease_alone(dialect: str) -> Any:
     is_locked = () if dialect == "sqlite" else (sa.func.current_setting(_LOCKED, sa.true()) == _host.host,)
     is_well = (~_host.paused, host_open_at() <= _NOW, _host.failures == _ZERO, _host.ramp.is_(None))
-    has_room = sa.exists().where(_host.host == lane.host, *is_locked, *is_well, _AT_ONCE > _UNDER_WAY)
+    has_room = sa.exists().where(_host.host == lane.host, *is_locked, *is_well, _under_way(EVERY) < _AT_ONCE)
     return _NEW_LEASE.where(_THIS, *_LIVE, has_room).returning(lane.host, lane.lease_epoch)
 
 
@@ -331,7 +331,7 @@ _ZERO: Final = sa.literal_column("0", sa.Integer)
 _LEASE_ALONE: Final = Prepared(_lease_alone, _LEASE_COLUMNS)
 
 
-def seconds_until_due(database: Database, parts: Iterable[range] = (EVERY,)) -> dict[range, float]:
+def seconds_until_due(database: Database, parts: Iterable[Part] = (EVERY,)) -> dict[Part, float]:
     """Compute the seconds until a lane of each part may be claimed: 0 or less if one is due, although another relay may hold it."""
     with database.read_committed() as connection:
         now = database.recent_now(connection)
@@ -345,7 +345,7 @@ def seconds_until_due(database: Database, parts: Iterable[range] = (EVERY,)) -> 
 _IS_FREE: Final = (~WAS_LEASED, ~is_observed())
 
 
-def _free_lanes(part: range) -> sa.Subquery:
+def _free_lanes(part: Part) -> sa.Subquery:
     live_at = sa.func.coalesce(_first(part, lane_due_at(), HAS_LIVE_WORK, *_IS_FREE), NEVER_LITERAL)
     waiting_at = sa.func.coalesce(_first(part, lane_backfill_at(), HAS_BACKFILL, *_IS_FREE), NEVER_LITERAL)
     return (
@@ -359,12 +359,15 @@ def _free_lanes(part: range) -> sa.Subquery:
     )
 
 
-LONGEST_DUE: Final = sa.select(_free_lanes(EVERY).c.live)
-"""When the first lane that no relay has leased may be claimed for live work, or might have been."""
+def longest_due(connection: sa.Connection) -> datetime | None:
+    """Return when the first lane that no relay has leased may be claimed for live work, or might have been."""
+    parts = shards_of(connection, mirror_lane.name) if is_divided(connection, mirror_lane.name) else [EVERY]
+    found = [connection.scalar(sa.select(_free_lanes(part).c.live)) for part in parts]
+    return min((at for at in found if at is not None), default=None)
 
 
 @cache
-def _due(part: range) -> Prepared:
+def _due(part: Part) -> Prepared:
     leased_until = sa.select(sa.func.min(lane.lease_until)).where(
         in_part(lane.bucket, part), WAS_LEASED, HAS_WORK
     )

@@ -33,7 +33,8 @@ from eventstore.coordination.process_names import has_ended
 from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.prepared import Result as Started
-from eventstore.streams.buckets import bucket_of
+from eventstore.restore_detection import Workers
+from eventstore.streams.buckets import Part, bucket_of
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.hosts import HostReport
@@ -133,11 +134,13 @@ class Relay:
     _log_outdated_at: float = field(init=False, default=0.0)
     _early_release_at: float = field(init=False, default=-inf)
     _parts: DueParts = field(init=False)
-    _held: set[range] = field(init=False, default_factory=set)
+    _workers: Workers = field(init=False)
+    _held: set[Part] = field(init=False, default_factory=set)
     """Parts with due work that another relay has, or whose hosts are at their limits."""
 
     def __post_init__(self) -> None:
         self._parts = DueParts(self.log.database)
+        self._workers = Workers(self.log.database)
 
     def wake(self, *buckets: int) -> None:
         """Look into the parts of these buckets, or all, as soon after the last poll as polls may follow; may be called from any thread."""
@@ -208,7 +211,9 @@ class Relay:
         did, loop = unit.did, self._loop
         if did is None or loop is None or self._stop is None or self._stop.is_set():
             return
-        if len(self._runs) >= self.limits.lanes:
+        if (
+            len(self._runs) >= self.limits.lanes or self._workers.are_any
+        ):  # all of them know the host's leases
             return
         clock = LeaseClock(self.limits.lease)
         started: list[tuple[Started, datetime]] = []
@@ -234,12 +239,13 @@ class Relay:
         unit.before_commit(begin)
 
     def _poll(
-        self, parts: Sequence[range], running: Sequence[Lane], *, releases: bool
-    ) -> tuple[dict[range, float], list[Lane]]:
+        self, parts: Sequence[Part], running: Sequence[Lane], *, releases: bool
+    ) -> tuple[dict[Part, float], list[Lane]]:
         """Ask in how many seconds each part has something due, and claim lanes.
 
         It claims none while the read models are another release's, in which nothing could be settled.
         """
+        self._workers.compare()
         if releases:
             release_of_ended(self.log.database, self.has_ended)
         if (free := self.limits.lanes - len(running)) <= 0:

@@ -70,6 +70,7 @@ def _of_database(settings: Settings) -> Checks:
             return
         away: set[str] = set()  # the PDSes that do not answer now
         for name, examination in (
+            ("cluster", lambda: database.cluster(log)),
             ("subscribers", lambda: database.subscribers(log)),
             ("restore", lambda: database.restores(log, settings)),
             ("keys", lambda: database.keys(log, settings)),

@@ -28,6 +28,8 @@ from service.cli.output import (
 from service.config.secret_keys import known_secret_keys
 from service.config.settings import load
 from service.observability.subscribers import PROJECTIONS
+from service.schema.distribution import distribute as place_tables
+from service.schema.distribution import misplaced
 from service.schema.migrate import newest, require_schema, revision_of, upgrade_database
 from service.schema.partitions import partition as divide
 from service.schema.partitions import parts_of
@@ -77,6 +79,22 @@ def partition(*, parts: int, agreed: bool, as_json: bool) -> None:
             if divided
             else f"all have {parts} parts already"
         )
+
+
+def distribute(*, shards: int, agreed: bool, as_json: bool) -> None:
+    with configured_log() as log:
+        with log.database.read() as connection:
+            wanted = misplaced(connection)
+        if wanted:
+            said = "; ".join(f"{', '.join(tables)}: {place}" for place, tables in wanted.items())
+            confirm(f"This moves {said}", agreed=agreed)
+        place_tables(log.database, shards)
+    if as_json:
+        print_json({"placed": wanted})
+    else:
+        for place, tables in wanted.items():
+            click.echo(f"{place}: {', '.join(tables)}")
+        click.echo("all tables are where they should be")
 
 
 def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:

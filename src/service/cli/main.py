@@ -142,6 +142,21 @@ RUN: Final = (
         ],
     ),
     command(
+        "log:distribute",
+        "Place the tables of a database that has Citus on its nodes: the rows of accounts by bucket. No other process may use the "
+        "database meanwhile. Run it again after `migrate`, or when a worker was added.",
+        [
+            option(
+                "--shards",
+                type=click.IntRange(1, 4096),
+                default=32,
+                show_default=True,
+                help="How many shards a table has that is divided.",
+            ),
+            *(agreed, as_json),
+        ],
+    ),
+    command(
         "doctor:doctor",
         "Check everything that the service depends on, and say what to do. Exit code 1 when something does not work.",
         [as_json],

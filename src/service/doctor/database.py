@@ -7,9 +7,11 @@ from typing import Final
 import sqlalchemy as sa
 
 from api.responses.ops.work import oldest_pending
+from eventstore.cluster import is_divided
 from eventstore.errors import PooledConnectionError
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import newest_issued, restored_because
+from eventstore.schema import stored_event
 from identity.sessions.encryption import MIN_KEY_LENGTH, Cipher
 from identity.sessions.session_store import reencrypt_logins
 from outbox.mirror.observe_only import observed_accounts
@@ -28,6 +30,7 @@ from service.config.settings import Settings
 from service.doctor.checks import Checks, CheckState, check, utc
 from service.observability.subscribers import SubscriberKind, subscriber_rows
 from service.schema import buckets
+from service.schema.distribution import problems
 from service.schema.high_water_mark import seen_position
 from service.schema.migrate import newest, revision_of
 from service.wiring.log import media_store, record_kinds, record_urls
@@ -68,6 +71,16 @@ def schema(log: EventLog) -> Checks:
     stale = ", ".join(each.name for each in log.outdated())
     found = f"made by another version: {stale}" if stale else "made by this version"
     yield check("read models", found, (FAIL, stale, "run `mastertape rebuild`"))
+
+
+def cluster(log: EventLog) -> Checks:
+    with log.database.read_committed() as connection:
+        if not is_divided(connection, stored_event.name):
+            return
+    for problem in problems(log.database):
+        yield check("cluster", problem, (FAIL, True, "docs/scaling.md"))
+        return
+    yield check("cluster", "the workers agree with the coordinator")
 
 
 def subscribers(log: EventLog) -> Checks:

@@ -21,6 +21,7 @@ from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import reencrypt_logins
 from service.config.secret_keys import secret_keys
 from service.config.settings import Settings, SettingsError
+from service.schema.distribution import ClusterError, require_placed
 from service.schema.migrate import OutdatedSchemaError, require_schema
 from storage import errors
 from storage.errors import StorageError, free_bytes
@@ -109,8 +110,9 @@ TRIED_LOGINS: Final = 20
 
 
 def require_ready(log: EventLog) -> None:
-    """Raise OutdatedSchemaError or OutdatedProjectionError; both messages name the command that helps."""
+    """Raise OutdatedSchemaError, ClusterError or OutdatedProjectionError; their messages name the command that helps."""
     require_schema(log.database)
+    require_placed(log.database)
     for projection in log.outdated():
         raise OutdatedProjectionError(projection.name)
 
@@ -132,7 +134,7 @@ def why_not_ready(log: EventLog, store: MediaHealth | None = None) -> str | None
         require_ready(log)
         if store is not None:
             return store.health().lost
-    except (OutdatedSchemaError, EventStoreError) as error:
+    except (OutdatedSchemaError, ClusterError, EventStoreError) as error:
         return str(error)
     except (DBAPIError, PoolTimeoutError):
         return "the database does not answer"

@@ -22,7 +22,7 @@ from eventstore.streams.snapshots import Snapshots
 from outbox.lists.items import ListItems
 from outbox.mirror.tables import UPLOAD
 from outbox.mirror.targets import MirrorTargets
-from outbox.relay.claim import LONGEST_DUE
+from outbox.relay.claim import longest_due
 from service.schema.tables import READ_MODELS
 from storage.public.copies import Action
 from storage.public.projection import PublicAudio
@@ -66,7 +66,7 @@ def woken_by_commits(wakes: Mapping[str, Wake], *, elsewhere: bool = False) -> W
 
 def lanes_stalled_since(connection: sa.Connection, now: datetime) -> datetime | None:
     """Return since when some account could be sent its changes, and no relay has begun: no pause, limit or failure holds it back."""
-    since: datetime | None = connection.scalar(LONGEST_DUE)
+    since = longest_due(connection)
     return since if since is not None and since <= now else None
 
 

@@ -105,7 +105,7 @@ def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:
         max_concurrent=len(jobs),
         first_pause_seconds=FIRST_PAUSE_SECONDS,
         max_pause_seconds=MAX_PAUSE_SECONDS,
-        condition=lambda _job: ~is_restored(),
+        condition=lambda *_: ~is_restored(),
         ends_when_cancelled=False,
         leaves_work=False,
     )

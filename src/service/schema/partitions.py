@@ -39,7 +39,7 @@ TABLES: Final = (
 LEAVE_SECONDS: Final = 2
 _OTHERS: Final = sa.text(
     "select count(*) from pg_stat_activity where datname = current_database()"
-    " and pid <> pg_backend_pid() and backend_type = 'client backend'"
+    " and pid <> pg_backend_pid() and backend_type = 'client backend' and application_name not like 'citus%'"
 )
 _SEQUENCE: Final = sa.text("select pg_get_serial_sequence(:table, :column)")
 
@@ -83,21 +83,21 @@ def partition(database: Database, parts: int) -> list[str]:
     whole = [table for table, there in found.items() if there == 0]
     for table in whole:
         with database.write() as connection:
-            if others := _others(connection):
-                raise DatabaseInUseError(others)
+            require_alone(connection)
             lock_log(connection)
             divide_table(connection, table, parts)
     return whole
 
 
-def _others(connection: sa.Connection) -> int:
-    """Count the other connections; those of processes that have just ended take a moment to go."""
+def require_alone(connection: sa.Connection) -> None:
+    """Raise DatabaseInUseError where there are other connections; those of processes that have just ended take a moment to go."""
     for _ in range(LEAVE_SECONDS * 10):
         if not connection.scalar(_OTHERS):
-            return 0
+            return
         time.sleep(0.1)
         connection.execute(sa.select(sa.func.pg_stat_clear_snapshot()))  # it stays the same in a transaction
-    return connection.scalar(_OTHERS) or 0
+    if others := connection.scalar(_OTHERS):
+        raise DatabaseInUseError(others)
 
 
 def divide_table(connection: sa.Connection, table: str, parts: int) -> None:

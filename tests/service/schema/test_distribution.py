@@ -1,0 +1,116 @@
+"""`mastertape distribute`: the tables of a database with Citus, each where it belongs."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import text
+
+from aggregates.track import Track
+from eventstore.change import Envelope
+from eventstore.coordination import due_parts
+from eventstore.database import Database
+from eventstore.event_log import EventLog
+from eventstore.streams.buckets import BUCKET, EVERY
+from outbox.mirror.targets import MirrorTargets
+from service.cli.main import main
+from service.observability.readiness import why_not_ready
+from service.schema import distribution
+from service.schema.distribution import COPIED, Place, place_of
+from service.schema.tables import READ_MODELS, metadata
+from tests.buckets.watch import DOCUMENT
+from tests.dsl import a_track, some_time
+from tests.servers.citus import ON_CITUS, SHARDS
+from tests.servers.databases import migrate
+from tests.service.command_line import environment
+
+ENVELOPE = Envelope("artist", "test", "r")
+PEOPLE = [f"did:plc:person{number}" for number in range(20)]
+
+Distribute = Callable[..., Result]
+
+
+def command(url: str, folder: Any) -> Distribute:
+    settings = environment({"DATABASE_URL": url, "DATA": folder / "data"})
+    return lambda *words: CliRunner().invoke(main, ["distribute", *words], env=settings)
+
+
+@pytest.fixture
+def log(fresh_citus: str) -> Iterator[EventLog]:
+    """Accounts with a track each, on the coordinator; nobody is connected."""
+    migrate(fresh_citus)
+    with closing(Database(fresh_citus)) as database:
+        log = EventLog(database, projections=(*READ_MODELS, MirrorTargets()))
+        for number, did in enumerate(PEOPLE, 1):
+            with log.unit_of_work(did, ENVELOPE) as unit:
+                unit.save(a_track(number, did=did))
+        database.engine.dispose()
+        yield log
+
+
+@pytest.fixture
+def distribute(fresh_citus: str, tmp_path: Any) -> Distribute:
+    return command(fresh_citus, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_a_database_without_citus_is_left_as_it_is(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Any
+) -> None:
+    refused = command(request.getfixturevalue(f"migrated_{kind}"), tmp_path)("--yes")
+    assert (refused.exit_code, "The database has no Citus" in refused.stderr) == (1, True)
+
+
+def test_the_document_says_which_tables_each_node_has_a_copy_of() -> None:
+    section = DOCUMENT.read_text().partition("## Tables without a bucket")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:-1] for line in section.splitlines() if line.startswith("|")]
+    said = {name for names, _, place in rows for name in re.findall(r"\w+", names) if "each node" in place}
+    assert said == COPIED
+    assert {name for name, table in metadata.tables.items() if place_of(table) is Place.BY_BUCKET} == {
+        name for name, table in metadata.tables.items() if BUCKET in table.c
+    }
+
+
+@ON_CITUS
+def test_it_says_what_it_moves_and_asks_first(log: EventLog, distribute: Distribute) -> None:
+    unasked = distribute()
+    assert (unasked.exit_code, "Nothing was done; say --yes" in unasked.stderr) == (2, True)
+    with log.database.read():
+        refused = distribute("--yes")
+    assert (refused.exit_code, "1 other connections use the database" in refused.stderr) == (1, True)
+
+
+@ON_CITUS
+def test_the_service_goes_on_with_its_tables_on_several_nodes(log: EventLog, distribute: Distribute) -> None:
+    newest = log.stable_position()
+    log.database.engine.dispose()
+    done = distribute("--shards", str(SHARDS), "--yes", "--json")
+    assert {*json.loads(done.stdout)["placed"]} == {Place.BY_BUCKET, Place.COPIED}
+    assert json.loads(distribute("--json").stdout) == {"placed": {}}
+
+    parts = due_parts.parts_of(log.database)
+    assert (len(parts), sorted(bucket for part in parts for bucket in part)) == (SHARDS, [*EVERY])
+    with log.unit_of_work(PEOPLE[0], ENVELOPE) as unit:
+        track = unit.load(Track, Track.create_id(1))
+        track.update_metadata({"title": "On its node"}, at=some_time(60))
+        unit.save(track)
+    assert log.stable_position() == newest + 1
+    assert why_not_ready(log) is None
+
+
+@ON_CITUS
+def test_a_worker_without_the_lock_timeout_makes_the_service_unready(
+    log: EventLog, distribute: Distribute
+) -> None:
+    distribute("--shards", str(SHARDS), "--yes")
+    with log.database.write() as connection:
+        name = connection.scalar(text("select current_database()"))
+        connection.execute(text(f"alter database {name} reset lock_timeout"))
+    assert "lock_timeout is 0 on" in str(why_not_ready(log))
+    log.database.engine.dispose()
+    distribute("--yes")
+    assert distribution.problems(log.database) == []
