@@ -1,4 +1,4 @@
-"""Places the tables of a database that has Citus: rows of accounts by bucket, so that those of a bucket lie on one node (ADR 56)."""
+"""Places the tables of a database that has Citus: rows of accounts by bucket, so that those of a bucket lie on one node (ADR 55)."""
 
 import json
 from collections.abc import Mapping
