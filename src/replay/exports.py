@@ -35,7 +35,7 @@ from eventstore.streams.buckets import account_columns
 from eventstore.untrusted import file_name
 from identity.accounts.accounts import Accounts
 from outbox.pds.client import RecordKey
-from projections.lists import live_lists
+from projections.lists import live_lists, track_list
 from projections.tracks.table import LIVE, TrackView, tracks
 from replay.dump import account_lines
 from replay.errors import ExportNotFoundError, ExportTakenDownError, ExportUnderWayError
@@ -152,10 +152,12 @@ def finished_export(connection: sa.Connection, did: str, export_id: int) -> Expo
         raise ExportNotFoundError
     if found.state in UNFINISHED:
         raise ExportUnderWayError
-    is_since = tracks.c.taken_down_at >= found.job.requested_at
-    is_hidden = sa.select(sa.exists().where(tracks.c.did == did, is_since))
+    since = found.job.requested_at
+    hidden = [sa.exists().where(of.did == did, of.taken_down_at >= since) for of in (tracks.c, track_list.c)]
     cids = [each.cid for each in found.files if each.missing is None]
-    if connection.scalar(is_hidden) or any(taken_down(connection, page) for page in pages(cids)):
+    if connection.scalar(sa.select(sa.or_(*hidden))) or any(
+        taken_down(connection, page) for page in pages(cids)
+    ):
         raise ExportTakenDownError
     return found
 
@@ -185,6 +187,10 @@ def _row(did: str, number: int, name: str, **known: Any) -> Row:
     return {"did": did, "number": number, "name": name, **file, **known}
 
 
+def _missing(taken_down_at: datetime | None) -> Row:
+    return {"missing": TAKEN_DOWN} if taken_down_at is not None else {}
+
+
 class _Listing:
     """The audio and covers of an account, in folders of its albums; no two names are the same, in any case."""
 
@@ -201,13 +207,14 @@ class _Listing:
         if made.list_type == ListType.ALBUM:
             self._places.update({item.uri: place for place, item in enumerate(made.items, 1)})
         if made.artwork is not None:
-            self._add_cover([made.name or made.word, "cover"], made.artwork, made.name, {})
+            path = [made.name or made.word, "cover"]
+            self._add_cover(path, made.artwork, made.name, _missing(made.taken_down_at))
 
     def add_track(self, track: TrackView) -> None:
         """Add its audio and its cover; a cover of several tracks of an album only once."""
         place = self._places.get(RecordKey(self._did, track.collection, track.rkey).uri)
         path = [*filter(None, [track.album]), f"{place:02} {track.title}" if place else track.title]
-        missing = {} if track.taken_down_at is None else {"missing": TAKEN_DOWN}
+        missing = _missing(track.taken_down_at)
         audio, cover = track.audio, track.artwork
         self._add(path, audio.file_type, cid=audio.cid, size=audio.size, **missing)
         if cover is not None:
@@ -217,7 +224,8 @@ class _Listing:
 
     def _add_cover(self, path: list[str], cover: Artwork, of: object, missing: Row) -> None:
         if (of, cover.cid) not in self._covers:
-            self._covers.add((of, cover.cid))
+            if not missing:
+                self._covers.add((of, cover.cid))
             self._add(path, cover.mime.rpartition("/")[2], cid=cover.cid, size=cover.size, **missing)
 
     def _add(self, path: list[str], kind: str, **known: Any) -> None:

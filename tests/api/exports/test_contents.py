@@ -112,6 +112,25 @@ def test_what_is_taken_down_afterwards_ends_it(*, world, client, alice, bob, adm
     assert "Alice/Song 2.mp3" not in contents(world, client, alice)
 
 
+def test_the_cover_of_an_album_that_is_taken_down_is_left_out_and_ends_what_has_it(
+    world, client, alice, admin
+):
+    for seed in (1, 2):
+        upload(client, alice, title=f"Song {seed}", seed=seed, album="LP", image=COVER)
+    (album,) = client.get("/artists/alice.test/albums").json()["items"]
+    image = {"image": ("cover.png", COVER, "image/png")}
+    client.patch(f"/albums/{album['id']}", files=image, headers=alice.headers)
+    export = made(world, client, alice)
+    takedown = {"reason": "a claim"}
+    client.post(f"/ops/albums/{album['id']}/takedown", json=takedown, headers=admin.headers)
+    assert refusal(fetch(client, alice, export)) == (409, "taken_down")
+    export = made(world, client, alice)
+    assert [each["name"] for each in export["missing"]] == ["Alice/LP/cover.png"]
+    # their own covers, which are the same bytes, are not down
+    names = opened(fetch(client, alice, export)).namelist()
+    assert [name for name in names if name.endswith(".png")] == ["Alice/LP/01 Song 1.png"]
+
+
 def test_an_account_without_tracks_has_its_log(world, client, alice):
     assert list(contents(world, client, alice)) == [CHECKSUMS, LOG]
 
