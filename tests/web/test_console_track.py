@@ -155,6 +155,15 @@ def test_a_record_of_any_kind_is_looked_at_and_taken_down(admin, other):
     assert "taken down <time" not in page.text
 
 
+def test_what_has_a_page_is_found_by_its_address_though_it_was_taken_down(admin, other):
+    page = finds(admin, other["uri"])
+    here = page.url.path
+    send(admin, send(admin, page, f"{here}/takedown"), f"{here}/takedown", reason="reported as stolen")
+    [address] = re.findall(r'href="(/@[^"]+)">Its public page', page.text)
+    found = finds(admin, f"http://127.0.0.1:8000{address}").url.path
+    assert found == (here if other["word"] != "profile" else f"/ops/accounts/{address[2:]}")
+
+
 def finds(admin, name):
     page = admin.get("/ops/find", params={"q": name})
     assert page.status_code == 200

@@ -1,7 +1,7 @@
 """Finds what accounts have made, and accounts, shows one of these, and the audit."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -16,9 +16,10 @@ from api.readers.records import shown_at
 from api.requests.parameters import PageQuery, TrackId, number_of
 from api.routers.audit import TYPES, AuditQuery, audit_entries
 from api.routers.comments import list_comments
+from api.routers.list_reads import read_album
 from api.routers.ops.accounts import read_tokens_of
 from api.routers.ops.deliveries import FailuresQuery, read_failures
-from api.routers.tracks import Listing, list_tracks, live_track
+from api.routers.tracks import Listing, list_tracks, live_track, read_artist
 from api.services import Services
 from web.ask import OperatorAsk, PageRoute, wanted
 from web.pages.ops.words import (
@@ -43,11 +44,14 @@ MOST: Final = 100
 
 @router.get("/ops/find")
 async def find(ask: OperatorAsk, render: RenderDep, q: str = "") -> Response:
-    """Find a track by its number, the address of its page, the URI of its record or its title; an account by handle, DID or page."""
+    """Find anything by the address of its page or the URI of its record; a track by its number or title, an account by handle or DID."""
     q = q.strip()
     if q.startswith(f"{ask.services.base_url}/"):
-        path = q.partition("?")[0].partition("#")[0]
-        q = unquote(path.rstrip("/").rpartition("/")[2])
+        path = q.removeprefix(ask.services.base_url).partition("?")[0].partition("#")[0]
+        parts = [unquote(part) for part in path.strip("/").split("/")]
+        if (address := await _address_of_list(ask, parts)) is not None:
+            return RedirectResponse(address, HTTPStatus.SEE_OTHER)
+        q = parts[-1]
     if (number := number_of(q.removeprefix("#"))) is not None:
         return RedirectResponse(f"/ops/tracks/{number}", HTTPStatus.SEE_OTHER)
     name, _, record = q.removeprefix(AT).partition("/") if q.startswith(AT) else (q, "", "")
@@ -109,6 +113,17 @@ async def show_audit(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Respon
         wanted={name: value for name, value in in_utc.items() if value},
         types=TYPES,
     )
+
+
+async def _address_of_list(ask: OperatorAsk, parts: Sequence[str]) -> str | None:
+    """Return the screen of the album or playlist whose page has this path."""
+    match parts:
+        case [_, "playlists", number] if number_of(number) is not None:
+            return f"/ops/playlists/{number}"
+        case [artist, "albums", slug] if (found := await ask.find(read_artist, artist[1:])) is not None:
+            album = await ask.find(read_album, found["did"], slug)
+            return f"/ops/albums/{album['id']}" if album is not None else None
+    return None
 
 
 def _address_of(services: Services, uri: str) -> str | None:
