@@ -226,14 +226,17 @@ class BatchRun:
         for task in tasks:
             if task.key not in self._shown:
                 unread[task.key.collection].append(task.key)
-        for collection, keys in unread.items():
-            if len(keys) <= READ_ALONE:
-                await self._read_each(keys)
-            else:
-                await self._read_page(collection, sorted(key.rkey for key in keys))
+        # at once: one after another, those of several kinds may take the time that the write needs
+        await asyncio.gather(*(self._read(collection, keys) for collection, keys in unread.items()))
         found = [task for task in tasks if self._shown.get(task.key) == task.base]
         self._is_given_up = not is_batch([task.kind for task in found])
         return found
+
+    async def _read(self, collection: str, keys: Sequence[RecordKey]) -> None:
+        if len(keys) <= READ_ALONE:
+            await self._read_each(keys)
+        else:
+            await self._read_page(collection, sorted(key.rkey for key in keys))
 
     async def _read_each(self, keys: Sequence[RecordKey]) -> None:
         pds, host = self.delivery.pds, self.lane.host

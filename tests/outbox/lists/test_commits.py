@@ -1,15 +1,19 @@
 """A list goes with the tracks that were changed with it: one commit, in which it refers to what they become."""
 
+import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from aggregates.track_list import TrackList
 from outbox.mirror.tables import delivery_attempt
+from outbox.pds.client import GET_RECORD, LIST_RECORDS
+from outbox.pds.verdict import Verdict
 from outbox.relay.delivery_task import BATCH_FROM
 from tests.outbox.lists.test_references import ReferenceRig, both, rig, uri_of  # noqa: F401 - fixtures
 from tests.outbox.rigs.foreign_writes import sent
-from tests.outbox.rigs.relay_rig import Fault, answer_lost, answered, meanwhile, refused
+from tests.outbox.rigs.relay_rig import LONG, Fault, answer_lost, answered, meanwhile, refused
 from tests.outbox.rigs.replays import settle_all
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +53,24 @@ async def test_a_list_and_its_tracks_are_one_commit(both: ReferenceRig, tracks: 
     assert await both.relay_once() == {}
     assert (await both.verified_lists())["rebased"] == 0
     assert sent(both) == ["applyWrites"]
+
+
+async def test_records_of_several_kinds_are_read_at_once(
+    rig: ReferenceRig,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await renamed(rig, SEVERAL)
+    both_begun, read = asyncio.Barrier(2), rig.delivery.pds.read
+
+    async def together(host: str, nsid: str, *about: Any) -> Verdict:
+        if nsid in {GET_RECORD, LIST_RECORDS}:
+            async with asyncio.timeout(LONG):
+                await both_begun.wait()
+        return await read(host, nsid, *about)
+
+    monkeypatch.setattr(rig.delivery.pds, "read", together)
+    await rig.relay_once()
+    assert sent(rig) == ["applyWrites"]
 
 
 async def test_several_lists_go_with_what_they_refer_to(rig: ReferenceRig) -> None:  # noqa: F811
