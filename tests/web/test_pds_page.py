@@ -216,6 +216,19 @@ def test_the_picture_of_the_profile_is_set_shown_and_removed(mine, alice):
     assert "portrait" not in page.text + mine.get("/@alice.test").text
 
 
+def test_a_profile_that_was_taken_down_says_so_in_place_of_its_picture(mine, world):
+    page = send(
+        mine, mine.get(HERE), f"{HERE}/picture", files={"image": ("me.png", samples.png(), "image/png")}
+    )
+    admin = world.sign_in("admin", scope=Scope.ADMIN)
+    profile_id = re.findall("/studio/profiles/([0-9]+)", page.text)[0]
+    path, headers = f"/ops/profiles/{profile_id}/takedown", {**admin.headers, "Accept": "*/*"}
+    assert mine.post(path, json={"reason": "a claim"}, headers=headers).status_code == 200
+    page = mine.get(HERE).text
+    assert "An operator has taken your profile down." in page
+    assert "portrait" not in page
+
+
 def test_a_picture_that_lies_elsewhere_is_named_and_not_loaded(mine, world, alice):
     elsewhere = "https://pictures.test/artwork/a.png"
     world.pds.records[f"at://{alice.did}/fm.plyr.actor.profile/self"] = {
