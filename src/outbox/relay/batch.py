@@ -296,8 +296,14 @@ class BatchRun:
     def _sent(self, tasks: Sequence[DeliveryTask], attempt_ids: Sequence[int], verdict: Verdict) -> SentBatch:
         if verdict.kind is Kind.DONE and (made := _made(verdict, len(tasks))) is not None:
             self._newest_commit, cids = made
+            commit = verdict.body["commit"]
             results = [
-                Result(task, Outcome.DELIVERED, replace(verdict, body={"cid": cid}), attempt_id)
+                Result(
+                    task,
+                    Outcome.DELIVERED,
+                    replace(verdict, body={"commit": commit, "cid": cid}),
+                    attempt_id,
+                )
                 for task, attempt_id, cid in zip(tasks, attempt_ids, cids, strict=True)
             ]
             return SentBatch(attempt_ids, verdict, results)

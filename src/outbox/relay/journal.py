@@ -123,10 +123,16 @@ def write_intent(connection: sa.Connection, lane: Lane, task: DeliveryTask, now:
 
 
 def record_unsent(
-    connection: sa.Connection, lane: Lane, task: DeliveryTask, now: datetime, outcome: str
+    connection: sa.Connection,
+    lane: Lane,
+    task: DeliveryTask,
+    now: datetime,
+    outcome: str,
+    *,
+    rev: str | None = None,
 ) -> None:
-    """Record a generation for which nothing had to be sent."""
-    row = {**_row(lane, task, now), "ended_at": now, "outcome": outcome}
+    """Record a generation for which nothing had to be sent; `rev` names the commit that has it, if one of ours is known to."""
+    row = {**_row(lane, task, now), "ended_at": now, "outcome": outcome, "rev": rev}
     connection.execute(sa.insert(delivery_attempt), row)
 
 

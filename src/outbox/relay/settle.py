@@ -155,7 +155,8 @@ def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> Started | No
             return _acknowledge_in(unit, result)
         case Outcome.DELIVERED:
             if result.attempt_id is None:
-                record_unsent(unit.connection, lane, result.task, unit.now, Kind.DONE.value)
+                rev = result.verdict.rev  # of the batch that a list was sent ahead with
+                record_unsent(unit.connection, lane, result.task, unit.now, Kind.DONE.value, rev=rev)
             return _acknowledge_in(unit, result)
         case Outcome.MISSING:
             return record_missing_on_pds(unit, result.task)
