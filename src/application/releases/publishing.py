@@ -1,6 +1,6 @@
 """Publishes releases: a job of any process, once the time has come that the owner has set.
 
-1. Make public copies, and reserve all bytes.
+1. Reserve all bytes, and make public copies.
 2. One unit of work, if the release is still as it was: its tracks in their order, their album, and that it is published.
 
 Whatever ends on the way, the job runs again, and 2 happens once or not at all.
@@ -142,6 +142,7 @@ class Publishing:
     def _publish(self, job: Job, release: Release, on: On[Release]) -> None:
         account, reserved = self.accounts.get(job.account), Reserved(self.media)
         artist = artist_name(account.name if account is not None else "")
+        reserved.reserve(release.cids)  # what is gone or taken down gets no public copy
         with ExitStack() as ending:
             copies: list[Reservation] = []
             checks: list[Callable[[sa.Connection], None]] = []
@@ -159,7 +160,7 @@ class Publishing:
                 for check in checks:
                     check(unit.connection)
 
-            reserved.reserve(release.cids)
+            reserved.reserve(release.cids)  # again: the copies may have taken long
             reserved.run(lambda: self._run(job, publish))
 
 

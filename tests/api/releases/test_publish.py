@@ -20,6 +20,7 @@ from outbox.mirror.states import LaneState
 from storage.public.publisher import Publisher
 from tests.api.account_deletion.deletion import leave
 from tests.api.releases.uploads import append, begun, draft, read, tagged, uploaded
+from tests.api.tracks.test_takedown import decide
 from tests.api.world import refusal, upload
 from tests.storage.public.public_rig import Clock
 
@@ -314,13 +315,35 @@ def test_a_release_is_published_though_its_public_copies_take_long(
         def publish(self, *_copy):
             clock.ahead += timedelta(seconds=200)
 
+    publish(client, alice, release)
+    carry_with(world, SlowCopies())
+    assert read(client, alice, release)["state"] == "published"
+
+
+def test_bytes_that_an_operator_takes_down_before_the_time_get_no_public_copy(
+    world, client, alice, admin, release
+):
+    made = []
+
+    class Copies:
+        def publish(self, *copy):
+            made.append(copy)
+
+    publish(client, alice, release)
+    files = {"file": ("x.mp3", tagged(2, title="Song 2", number="2"))}
+    track = client.post("/tracks", data={"title": "x"}, files=files, headers=alice.headers).json()
+    decide(client, admin, track, bytes=True)
+    carry_with(world, Copies())
+    assert (read(client, alice, release)["state"], made) == ("failed", [])
+
+
+def carry_with(world, copies):
+    """Run what is due where the store has public copies."""
     made = world.made
-    publisher = Publisher(made.media, SlowCopies(), owner="test")
+    publisher = Publisher(made.media, copies, owner="test")
     parts = (world.log, made.accounts, made.kinds, made.media, publisher, Threads("publishing", 1))
     kind = publishing.Publishing(*parts).kind()
-    publish(client, alice, release)
     asyncio.run(Worker(world.database, [kind], owner="test", lease=timedelta(hours=1)).run_once())
-    assert read(client, alice, release)["state"] == "published"
 
 
 def test_an_upload_to_a_release_that_is_scheduled_is_refused_when_it_is_whole(client, alice, release):
