@@ -19,7 +19,7 @@ from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
 from projections.releases import left_since, live_releases, previewed
 from storage.media import Reserved
-from storage.staged_uploads import it
+from storage.staged_uploads import it, uploads_of
 
 MAX_RELEASES: Final = 50
 DRAFT_TTL: Final = timedelta(days=30)
@@ -86,7 +86,7 @@ def _end(unit: UnitOfWork, release: Release) -> Release:
 
 
 def expire_drafts(log: EventLog) -> int:
-    """End drafts without a change for DRAFT_TTL; returns how many."""
+    """End drafts without a change for DRAFT_TTL, and without an upload under way; returns how many."""
     with log.database.read() as connection:
         before = log.database.now(connection) - DRAFT_TTL
         left = left_since(connection, before, at_most=DRAFTS_AT_ONCE)
@@ -94,6 +94,8 @@ def expire_drafts(log: EventLog) -> int:
     def expire(unit: UnitOfWork, release_id: int) -> bool:
         release = unit.load(Release, Release.create_id(release_id))
         is_left = release.deleted_at is None and release.state in DRAFTS and release.changed_at <= before
+        uploads = uploads_of(unit.connection, release.did, now=unit.now)
+        is_left &= all(each.release_id != release_id or each.reason is not None for each in uploads)
         if is_left:
             _end(unit, release)
         return is_left

@@ -20,6 +20,7 @@ from tests.api.world import refusal
 from tests.media_samples import samples
 from tests.service.process.periodic import continue_account_deletions
 
+SONG = samples.mp3(1)
 FIELDS = {
     "title": "Pressings",
     "description": "Words",
@@ -126,7 +127,7 @@ def test_a_deleted_release_is_gone_with_its_uploads(world, client, alice, releas
 
 
 def test_a_draft_without_a_change_for_thirty_days_ends(world, client, alice, release, monkeypatch):
-    begun(client, alice, release)
+    uploaded(client, alice, release, SONG)
     assert expire_drafts(world.log) == 0
     with world.database.write() as connection:
         then = world.database.now(connection) - timedelta(days=31)
@@ -136,6 +137,16 @@ def test_a_draft_without_a_change_for_thirty_days_ends(world, client, alice, rel
     assert expire_drafts(world.log) == 1
     assert refusal(client.get(f"/releases/{release['id']}", headers=alice.headers)) == (404, "not_found")
     assert rows(world, release_upload, alice.did) == []
+
+
+def test_a_draft_with_an_upload_under_way_does_not_end(world, client, alice, release, monkeypatch):
+    url = begun(client, alice, release)
+    append(client, alice, url, SONG[:100], 0)
+    monkeypatch.setattr(drafts, "DRAFT_TTL", timedelta(0))
+    assert expire_drafts(world.log) == 0
+    assert append(client, alice, url, SONG[100:], 100, last=True).status_code == 200
+    append(client, alice, begun(client, alice, release), b"no audio", 0, last=True)
+    assert expire_drafts(world.log) == 1
 
 
 def test_the_audit_says_what_became_of_a_release_and_its_read_model_is_rebuilt(world, client, alice, release):
