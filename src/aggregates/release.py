@@ -1,5 +1,6 @@
 """A release that is being made: uploaded files in their order, and what their tracks have in common. Nothing of it is public."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import inf
@@ -96,11 +97,10 @@ class Release(Owned, created_event_name="Created"):
         return any(each.upload_id == upload_id for each in self.files)
 
     def add_file(self, file: ReleaseFile, *, at: datetime) -> None:
-        """Put a file before those whose tags have a higher number."""
+        """Put a file before those whose tags have a higher number, or with none a name that comes later: uploads end in any order."""
         self.require_draft()
-        numbers = [each.number or inf for each in self.files]
-        behind = (place for place, number in enumerate(numbers) if number > (file.number or inf))
-        place = next(behind, len(numbers))
+        behind = (place for place, each in enumerate(self.files) if _order(each) > _order(file))
+        place = next(behind, len(self.files))
         self.trigger_event(Release.FileAdded, place=place, file=file, timestamp=at)
 
     def remove_file(self, upload_id: str, *, at: datetime) -> None:
@@ -151,6 +151,14 @@ class Release(Owned, created_event_name="Created"):
         self.require_live()
         if self.state not in DRAFTS:
             raise NotADraftError(self.state)
+
+
+def _order(file: ReleaseFile) -> tuple[float, list[tuple[int, str]]]:
+    """Return where a file stands among others: those without a number last, by the numbers and words of their names."""
+    if file.number:
+        return file.number, []
+    parts = re.split("([0-9]+)", file.name.casefold())
+    return inf, [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
 
 
 def _as_stored(changes: Mapping[str, Any]) -> dict[str, Any]:

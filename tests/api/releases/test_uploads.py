@@ -97,6 +97,16 @@ def test_files_come_in_the_order_of_their_numbers_and_those_without_at_the_end(c
     assert [file["title"] for file in read(client, alice, release)["files"]] == ["t1/3", "t2", "t3", "t"]
 
 
+def test_files_without_numbers_come_in_the_order_of_their_names_whichever_is_whole_first(
+    client, alice, release
+):
+    for name in ("10 Coda.mp3", "2 Song.mp3", "1 Overture.mp3"):
+        uploaded(client, alice, release, tagged(name), name=name)
+    uploaded(client, alice, release, tagged(number="3"), name="with a number.mp3")
+    names = ["with a number.mp3", "1 Overture.mp3", "2 Song.mp3", "10 Coda.mp3"]
+    assert [file["name"] for file in read(client, alice, release)["files"]] == names
+
+
 def test_an_album_as_bandcamp_sends_it_becomes_a_draft(client, alice, release):
     titles = ["Overture", "Second Thoughts", "Coda"]
     for name, data in reversed(bandcamp(titles).items()):
