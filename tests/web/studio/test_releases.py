@@ -89,6 +89,15 @@ def test_what_is_refused_keeps_what_was_typed(studio, client, alice, release, he
     assert titles(client, alice, release) == ["Song 1", "Song 2"]
 
 
+def test_what_is_refused_keeps_the_order_that_was_chosen(studio, client, alice, release, here):
+    one, two = (each["upload_id"] for each in release["files"])
+    moved = {"upload_id": two, "ticked": [("upload_id", one)]}
+    page = send(studio, studio.get(here), here, title="x" * 65, **moved)
+    assert page.text.index(f'id="file-{two}"') < page.text.index(f'id="file-{one}"')
+    send(studio, page, here, title="Pressings")
+    assert titles(client, alice, release) == ["Song 2", "Song 1"]
+
+
 def test_long_notes_of_many_tracks_are_saved(studio, client, alice, release, here):
     notes = {f"description-{each}": "é" * 5000 for each in range(12)}  # more than other forms may have
     one = release["files"][0]["upload_id"]

@@ -74,9 +74,11 @@ class ReleasePage:
         return dict(await self._ask(own_release, release_id))
 
     async def show(
-        self, release_id: int, status: int = HTTPStatus.OK, typed: Json | None = None, **told: Any
+        self, release_id: int, status: int = HTTPStatus.OK, typed: Form | None = None, **told: Any
     ) -> Response:
         release = await self.of(release_id)
+        order = typed.getlist("upload_id") if typed is not None else []
+        place = {each: number for number, each in enumerate(order)}
         texts = {name: text(release[name]) for name, (text, _) in FIELDS.items()}
         values = texts if typed is None else {name: typed.get(name, "") for name in FIELDS}
         return self._render(
@@ -86,7 +88,10 @@ class ReleasePage:
             here=f"{HERE}/{release_id}",
             is_draft=release["expires_at"] is not None,
             ends_soon=ends_soon(release),
-            files=[each for each in release["files"] if each["state"] == "complete"],
+            files=sorted(
+                (each for each in release["files"] if each["state"] == "complete"),
+                key=lambda each: place.get(each["upload_id"], len(place)),
+            ),
             uploads=[each for each in release["files"] if each["state"] != "complete"],
             limits=await self._ask(upload_limits),
             most={"bytes": TEXT_BYTES, "items": MOST_ITEMS, "characters": ITEM_CHARACTERS},
