@@ -84,7 +84,7 @@ async function step(upload) {
     return 0;
   }
   const later = Number(answer.getResponseHeader("Retry-After"));
-  if (answer.status === 0 || answer.status >= 500 || later) {
+  if ([0, 408].includes(answer.status) || answer.status >= 500 || later) {
     upload.offset = null; // some of it may have come
     upload.failures += 1;
     upload.state.textContent = answer.status ? "Waiting to go on" : "The connection was cut off: it goes on by itself";
@@ -158,7 +158,7 @@ function refuse(upload, answer) {
   const { reason, message } = problemOf(answer);
   upload.isOver = true;
   showRefusal(upload, reason ?? message ?? "It was not taken.");
-  if (!upload.address) return;
+  if (!upload.address || answer.status === 401) return; // who signs in again goes on
   ask("DELETE", upload.address); // the release goes on without it
   upload.address = null;
   remember(upload);

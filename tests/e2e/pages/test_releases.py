@@ -142,6 +142,26 @@ def test_an_upload_goes_on_after_a_reload_when_its_file_is_chosen_again(seated, 
     assert [each for each in sent if each] == [str(PART_BYTES)]
 
 
+def test_an_upload_outlasts_a_silence_and_the_end_of_a_session(seated, service, files):
+    page, answers, removed = seated, [401, 408], []
+    begins(page, service)
+
+    def line(route):
+        if route.request.method == "PATCH" and answers:
+            route.fulfill(status=answers.pop(), json={"detail": {"error": "other", "message": "Not now."}})
+            return
+        if route.request.method == "DELETE":
+            removed.append(route.request.url)
+        route.continue_()
+
+    page.route("**/uploads/*", line)
+    page.set_input_files("#files", files[0])
+    expect(page.locator("#uploads > li")).to_contain_text("Not now.")
+    page.set_input_files("#files", files[0])
+    expect(page.locator("#order > li")).to_have_count(1)
+    assert removed == []
+
+
 def test_what_is_refused_is_said_once_and_not_sent_again(seated, service, files):
     """A conflict that is none of offsets, and a refusal whose answer was lost."""
     page, sent, first = seated, [], files[0].read_bytes()
