@@ -131,16 +131,20 @@ function show() {
   document.getElementById("whole-said").textContent = `${uploads.length - left.length} of ${uploads.length} files, ${megabytes(sent)} of ${megabytes(all)} MB`;
 }
 
-async function read() {
-  const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } }).catch(() => null);
-  return answer?.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+// The page as it is now; that of a refused form may stand at another address.
+async function read(ms = PAUSE_MS) {
+  const answer = await fetch(form.action, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (answer?.ok) return new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (answer && answer.status < 500 && answer.status !== 429) return null;
+  await pause(Number(answer?.headers.get("Retry-After")) * 1000 || ms);
+  return read(Math.min(ms * 2, MAX_PAUSE_MS));
 }
 
 // A new file gets its row where the release has it; what is typed in the others stays.
 async function finish(upload) {
   upload.isOver = true;
-  upload.line.remove();
   const fresh = await read();
+  upload.line.remove();
   if (!fresh) return;
   const order = document.getElementById("order");
   for (const row of fresh.querySelectorAll("#order > li")) {

@@ -162,6 +162,25 @@ def test_an_upload_outlasts_a_silence_and_the_end_of_a_session(seated, service, 
     assert removed == []
 
 
+def test_a_file_gets_its_row_although_a_form_was_refused_and_the_service_is_busy(seated, service, files):
+    page, busy = seated, [503, 429]
+    begins(page, service)
+    page.set_input_files("#cover [type=file]", files[NO_AUDIO - 1])
+    page.get_by_role("button", name="Set the cover").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+
+    def answer(route):
+        if route.request.resource_type == "fetch" and busy:
+            route.fulfill(status=busy.pop(), headers={"Retry-After": "1"})
+        else:
+            route.continue_()
+
+    page.route("**/studio/releases/*", answer)
+    page.set_input_files("#files", files[0])
+    expect(page.locator("#order > li")).to_have_count(1, timeout=20_000)
+    expect(page.get_by_label("Album", exact=True)).to_have_value("Pressings")
+
+
 def test_what_is_refused_is_said_once_and_not_sent_again(seated, service, files):
     """A conflict that is none of offsets, and a refusal whose answer was lost."""
     page, sent, first = seated, [], files[0].read_bytes()
