@@ -188,8 +188,10 @@ async function setCover(image) {
 
 if (drop) {
   takeFiles(drop, take);
-  form.elements.at.addEventListener("change", setZone);
-  setZone();
+  const { at, zone } = form.elements;
+  zone.addEventListener("change", () => at.removeEventListener("change", setZone)); // one that is chosen stays
+  at.addEventListener("change", setZone);
+  if (!at.defaultValue) setZone();
 }
 
 // The zone has another offset in summer: it is that of the time which is typed.

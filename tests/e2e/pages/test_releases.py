@@ -216,6 +216,17 @@ def test_the_zone_of_a_time_is_that_of_its_season(seated, service):
         expect(page.get_by_label("Time zone")).to_have_value(zone)
 
 
+def test_a_zone_that_is_chosen_stays(seated, service):
+    page = seated
+    page.context.new_cdp_session(page).send("Emulation.setTimezoneOverride", {"timezoneId": "Europe/Berlin"})
+    begins(page, service)
+    page.get_by_label("Time zone").select_option("-05:00")
+    page.get_by_label("Or at").fill("2100-07-05T09:00")
+    page.get_by_role("button", name="Schedule it").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_label("Time zone")).to_have_value("-05:00")
+
+
 def test_a_folder_as_bandcamp_sends_it_becomes_a_draft_with_its_cover(seated, service, tmp_path):
     page, titles = seated, ["Overture", "Second Thoughts", "Coda"]
     folder = tmp_path / "The Tapes - Pressings"
