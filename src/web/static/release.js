@@ -128,7 +128,10 @@ function show() {
   }
   document.getElementById("sending").hidden = uploads.length === 0;
   document.getElementById("whole").value = all ? sent / all : 0;
-  document.getElementById("whole-said").textContent = `${uploads.length - left.length} of ${uploads.length} files, ${megabytes(sent)} of ${megabytes(all)} MB`;
+  const said = document.getElementById("whole-said"); // it is read aloud
+  const files = `${uploads.length - left.length} of ${uploads.length} files`;
+  if (said.textContent !== files) said.textContent = files;
+  document.getElementById("whole-sent").textContent = `, ${megabytes(sent)} of ${megabytes(all)} MB`;
 }
 
 // The page as it is now; that of a refused form may stand at another address.

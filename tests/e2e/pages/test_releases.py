@@ -23,6 +23,11 @@ DRAGGED = """files => {
   for (const [name, content] of files) dragged.items.add(new File([Uint8Array.from(atob(content), each => each.charCodeAt(0))], name, {lastModified: 1}));
   return dragged;
 }"""
+LISTENS = """() => {
+  const place = document.getElementById("whole-said");
+  window.said = [];
+  new MutationObserver(() => said.push(place.textContent)).observe(place, {childList: true});
+}"""
 
 
 @pytest.fixture
@@ -80,8 +85,10 @@ def test_an_album_is_dropped_ordered_and_published_although_the_line_breaks_twic
         route.continue_()
 
     page.route("**/uploads/*", line)
+    page.evaluate(LISTENS)
     page.set_input_files("#files", files)
     expect(page.locator("#order > li")).to_have_count(11, timeout=60_000)
+    assert len(page.evaluate("() => window.said")) <= 2 * len(files), "each byte is read aloud"
     assert len(offsets) == 3, "the rest of a file is sent again, and not all of it"
     assert shown(page) == titles
     expect(page.locator("#uploads > li")).to_contain_text("05.txt")
