@@ -25,6 +25,7 @@ from application.errors import (
     NotReadyToPublishError,
     ReleaseNotFoundError,
     TitleTakenError,
+    UploadRefusedError,
     VersionMismatchError,
 )
 from application.lists.commands import CreateList, Entry, create_list
@@ -56,7 +57,7 @@ MAX_CONCURRENT: Final = 4
 MAX_REQUESTED: Final = 100
 FIRST_PAUSE_SECONDS: Final = 5.0
 MAX_PAUSE_SECONDS: Final = 600.0
-REFUSALS: Final = (DuplicateAudioError, TitleTakenError, RefusedMediaError, MediaGoneError)
+REFUSALS: Final = (UploadRefusedError, TitleTakenError, RefusedMediaError, MediaGoneError)
 """What another attempt does not change, before its owner changes the release."""
 
 
@@ -181,9 +182,13 @@ def _fail(unit: UnitOfWork, on: On[Release], reason: str) -> None:
 def _publish(unit: UnitOfWork, on: On[Release], artist: str, kinds: RecordKinds, reserved: Reserved) -> None:
     release = load_owned(unit, on)
     collection = kinds[Track.TOPIC].collection
-    tracks = [
-        register_track(unit, _command(release, file, artist, collection), reserved) for file in release.files
-    ]
+    tracks: list[Track] = []
+    for file in release.files:
+        try:
+            tracks.append(register_track(unit, _command(release, file, artist, collection), reserved))
+        except DuplicateAudioError as error:
+            same = f"{file.name} has exactly the audio of track {error.track_id}"
+            raise UploadRefusedError(same) from None
     album = None
     if release.title is not None:
         album = create_list(

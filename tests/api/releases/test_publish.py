@@ -276,7 +276,7 @@ def test_a_release_that_cannot_be_published_says_why_and_can_be_mended(world, cl
     world.carry()
     made = read(client, alice, release)
     assert (made["state"], made["track_ids"]) == ("failed", [])
-    assert f"Track {answer.json()['id']} of this artist has exactly this audio" in made["reasons"][0]
+    assert f"{file['name']} has exactly the audio of track {answer.json()['id']}" in made["reasons"][0]
     assert {each["id"] for each in client.get("/tracks").json()["items"]} == {
         track["id"],
         answer.json()["id"],
