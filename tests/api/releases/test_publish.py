@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, select, update
 
-from application import account
+from application import account, subjects
 from application.errors import VersionMismatchError
 from application.releases import publishing
 from eventstore.coordination.threads import Threads
@@ -67,6 +67,18 @@ def test_tracks_and_album_are_made_in_order_in_one_unit(world, client, alice, re
     event = stored_event.c
     times = world.scalars(select(event.recorded_at).distinct().where(event.position > before))
     assert len(times) == 2  # scheduled, and all the rest
+
+
+def test_each_track_of_a_long_release_finds_its_key_at_once(world, client, alice, release, monkeypatch):
+    asked, is_taken = [], subjects.is_taken
+
+    def counted(connection, key):
+        asked.append(key)
+        return is_taken(connection, key)
+
+    monkeypatch.setattr(subjects, "is_taken", counted)
+    made, _ = published(world, client, alice, release)
+    assert len(asked) == len(made["track_ids"]) + 1  # and the album
 
 
 def test_the_pds_has_each_record_once_and_a_list_in_order(world, client, alice, release):
