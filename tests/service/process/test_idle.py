@@ -12,6 +12,7 @@ from eventstore.streams.buckets import divided
 from service.config.settings import Settings
 from service.process.jobs import JOBS, MINUTE, periodic_kind, request_periodic
 from service.wiring.bootstrap import Container, build
+from tests.servers.databases import IN_ONE_PART
 from tests.statements import recorded_statements
 
 pytestmark = pytest.mark.anyio
@@ -21,6 +22,7 @@ QUESTIONS = 4
 EVERY_MINUTE = [each.name for each in JOBS if each.interval == MINUTE]
 
 
+@IN_ONE_PART
 async def test_each_further_part_costs_an_idle_process_four_statements_a_round(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
