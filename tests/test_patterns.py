@@ -160,6 +160,7 @@ READERS = {
         "outbox.record.kind": "a file of ours",
         "replay.dump": "an operator's dump",
         "replay.repair.plan": "what we stored",
+        "service.schema.distribution": "what our database answers",
         "service.wiring.adapters": "a `UntrustedReply`",
         "storage.derived.waveforms": "a child process of ours",
         "web.ask": "the API in this process",

@@ -12,6 +12,7 @@ from aggregates.published import Owned
 from aggregates.published_events import as_stored
 from aggregates.values import Artwork, Downloads, ReleaseFile, ReleaseState, SupportGate
 
+_NUMBER: Final = re.compile("([0-9]+)")
 DRAFTS: Final = frozenset({ReleaseState.DRAFT, ReleaseState.FAILED})
 """What its owner may change, and what ends when it is left."""
 
@@ -157,7 +158,7 @@ def _order(file: ReleaseFile) -> tuple[float, list[tuple[int, str]]]:
     """Return where a file stands among others: those without a number last, by the numbers and words of their names."""
     if file.number:
         return file.number, []
-    parts = re.split("([0-9]+)", file.name.casefold())
+    parts = _NUMBER.split(file.name.casefold())
     return inf, [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
 
 
