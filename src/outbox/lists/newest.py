@@ -83,16 +83,6 @@ def _newest(which: Which, *more: sa.ColumnElement[Any]) -> sa.CompoundSelect[Any
     return sa.union_all(*(query.add_columns(*more).where(*which(of)) for query, of in each))
 
 
-_TEXTS: Final = [
-    str(each.compile(compile_kwargs={"literal_binds": True}))
-    for each in (_IS_NEWEST, _REFERS_OTHERWISE, _FOLLOWS_ANOTHER)
-]
-_EXISTS: Final = (
-    "exists (select 1 from mirror_target named where {} and ("
-    "exists (select 1 from list_item where {}) or exists (select 1 from list_follower where {})))"
-)
-
-
 def _referring(table: sa.Table, how: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
     found: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(table).where(how)
     return found.correlate(_NAMED, mirror_target).exists()
@@ -115,15 +105,10 @@ class _IsStale(sa.ColumnElement[bool]):
     inherit_cache = True
 
 
-@compiles(_IsStale, "postgresql")
-def _as_query(_: _IsStale, compiler: Any, **options: Any) -> Any:
-    return compiler.process(_STALE, **options)
-
-
-@compiles(_IsStale, "sqlite")
-def _as_text(*_: Any, **__: Any) -> str:
-    """Return it as text: of what SQLite returns, SQLAlchemy leaves out the tables."""
-    return _EXISTS.format(*_TEXTS)
+@compiles(_IsStale)
+def _with_tables(_: _IsStale, compiler: Any, **options: Any) -> Any:
+    """Name the tables of its columns: SQLAlchemy leaves them out of what SQLite returns."""
+    return compiler.process(_STALE, **{**options, "include_table": True})
 
 
 IS_STALE: Final = _IsStale().label("is_stale")
