@@ -7,53 +7,41 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 
 from aggregates.release import Release
-from aggregates.values import Artwork, Audio, ReleaseState
 from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse, Page, cut
 from api.middleware.http_layer import PREVIEWS
 from api.openapi import IMAGE_FILE, fields_of
 from api.pipeline.command_request import Command, CommandRequest, Respond
-from api.pipeline.pds import blob_limit
+from api.readers.releases import own_release
 from api.requests.body import Body, fields_as
 from api.requests.parameters import PageQuery, ReleaseId, StrictRoute, cursor_of, page_length
 from api.requests.releases import ArrangementFields, EditReleaseFields, PublishFields, ReleaseFields
 from api.responses.release import (
     MusicReleaseBody,
-    PreviewBody,
     ReleaseRow,
     ended_release,
-    preview_body,
-    release_body,
     release_row,
     saved_release,
 )
 from api.routers.lists import cover_of
-from api.services import Services
-from application.errors import MediaNotFoundError
-from application.records import AUDIO_BLOB_BYTES
 from application.releases.drafts import (
     change_release,
     create_release,
     delete_release,
     edit_release,
-    find_preview,
     set_preview,
 )
 from application.releases.publishing import schedule, unschedule
-from application.subjects import On, require_owned
+from application.subjects import On
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.credentials import Principal
 from projections.releases import page_of_releases
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
 from storage.media import Reserved
 
 router = APIRouter(prefix="/releases", tags=["releases"], route_class=StrictRoute)
 IMAGE: Final = {"image": {**IMAGE_FILE, "description": "the cover of its tracks"}}
-LIMIT_TIMEOUT_SECONDS: Final = 2.0
-"""A page waits no longer for what the PDS says of its limit."""
 FILES: Final = {"image": IMAGE_BYTES}
 
 
@@ -83,12 +71,6 @@ def read(principal: SignedIn, services: ServicesDep, release_id: ReleaseId) -> R
     """Read a release of yours; its ETag is its version."""
     body = own_release(principal, services, release_id)
     return AsciiJsonResponse(body, headers={"ETag": body.etag})
-
-
-def own_release(principal: Principal, services: Services, release_id: int) -> MusicReleaseBody:
-    with services.database.read() as connection:
-        release = require_owned(services.log, connection, principal.did, On(Release, release_id))
-        return release_body(connection, release, services.database.now(connection))
 
 
 @router.patch(
@@ -185,37 +167,3 @@ async def unshare(release_id: ReleaseId, request: Command) -> Response:
     """Withdraw the secret link."""
     on = request.on(Release, release_id)
     return await request.answer(partial(set_preview, on=on, token=None), saved_release, on=on)
-
-
-class LimitsBody(BaseModel):
-    """How large a file may be that is uploaded, and for its copy on the PDS."""
-
-    upload_bytes: int
-    pds_bytes: int
-
-
-async def upload_limits(principal: Principal, services: Services) -> LimitsBody:
-    account = await run_in_threadpool(services.accounts.get, principal.did)
-    host = account.pds_url if account is not None else None
-    taken = await blob_limit(services, principal.did, host, LIMIT_TIMEOUT_SECONDS)
-    pds_bytes = min(AUDIO_BLOB_BYTES, taken or AUDIO_BLOB_BYTES)
-    return LimitsBody(upload_bytes=services.max_upload_bytes, pds_bytes=pds_bytes)
-
-
-def previewed_release(_caller: Principal | None, services: Services, token: str) -> PreviewBody:
-    """Return what a secret link shows; raises ReleaseNotFoundError."""
-    with services.database.read() as connection:
-        release = find_preview(services.log, connection, token)
-    account = services.accounts.get(release.did)
-    return preview_body(release, account.name if account is not None else "")
-
-
-def previewed_bytes(services: Services, token: str, name: str) -> Audio | Artwork:
-    """Return what a secret link plays or shows under a name: `cover`, or the `upload_id` of a file; raises MediaNotFoundError."""
-    with services.database.read() as connection:
-        release = find_preview(services.log, connection, token)
-    named = {"cover": release.cover, **{each.upload_id: each.audio for each in release.files}}
-    found = named.get(name) if release.state != ReleaseState.PUBLISHED else None
-    if found is None:
-        raise MediaNotFoundError
-    return found

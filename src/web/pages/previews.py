@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.authentication import ServicesDep
 from api.middleware.http_layer import PREVIEWS
 from api.pipeline.media_request import NEVER, ForMedia
-from api.routers.releases import previewed_bytes, previewed_release
+from api.readers.releases import previewed_bytes, previewed_release
 from web.ask import PageRoute, PublicAsk, or_at
 from web.rendering import rendered
 

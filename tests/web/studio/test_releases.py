@@ -22,7 +22,7 @@ def _pds_says_no_limit(monkeypatch):
     async def unknown(*_arguments):
         return None
 
-    monkeypatch.setattr("api.routers.releases.blob_limit", unknown)
+    monkeypatch.setattr("api.readers.releases.blob_limit", unknown)
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
+from api.readers.releases import own_release, upload_limits
 from api.requests.fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
 from api.requests.parameters import PageQuery, ReleaseId
-from api.routers.releases import list_releases, own_release, upload_limits
+from api.routers.releases import list_releases
 from web.ask import ApiDep, Form, FormDep, OwnAsk, PageRoute, RefusedError, ReleaseFormDep, wanted
 from web.history_words import DOWNLOADS
 from web.pages.studio.subject import FLAG, Fields, Json, problem_of, text_or_none
