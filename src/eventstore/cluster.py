@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from eventstore.streams.buckets import BUCKETS, Part
 
 _HAS_CITUS: Final = sa.text("select exists (select from pg_extension where extname = 'citus')")
-_IS_DIVIDED: Final = sa.text("""
+_IS_DISTRIBUTED: Final = sa.text("""
     select exists (select from pg_dist_partition where logicalrelid = cast(:table as regclass) and partmethod = 'h')
 """)
 _SHARDS: Final = sa.text(f"""
@@ -33,13 +33,13 @@ def has_citus(connection: sa.Connection) -> bool:
     return connection.dialect.name == "postgresql" and bool(connection.scalar(_HAS_CITUS))
 
 
-def is_divided(connection: sa.Connection, table: str) -> bool:
+def is_distributed(connection: sa.Connection, table: str) -> bool:
     """Whether the rows of the table are on several nodes."""
-    return has_citus(connection) and bool(connection.scalar(_IS_DIVIDED, {"table": table}))
+    return has_citus(connection) and bool(connection.scalar(_IS_DISTRIBUTED, {"table": table}))
 
 
 def shards_of(connection: sa.Connection, table: str) -> Sequence[Part]:
-    """Return the buckets of each shard of a table that is divided."""
+    """Return the buckets of each shard of a table that is distributed."""
     return [tuple(buckets) for buckets in connection.scalars(_SHARDS, {"table": table})]
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from eventstore.errors import BrokenUnitError, UnpreparedQueryError
-from eventstore.streams import pinned  # noqa: F401
+from eventstore.streams import pinned  # noqa: F401 - tells the compiler to name buckets
 from eventstore.streams.buckets import Bucket
 
 Process = Callable[[Any], Any]

@@ -114,7 +114,7 @@ class Publishing:
             max_concurrent=MAX_CONCURRENT,
             first_pause_seconds=FIRST_PAUSE_SECONDS,
             max_pause_seconds=MAX_PAUSE_SECONDS,
-            condition=lambda job, _part: sa.and_(~is_restored(), ~_is_taken_down(job.c.account)),
+            condition=lambda job, _part: sa.and_(~is_restored(), ~_is_inactive(job.c.account)),
             ends_when_cancelled=False,
             find_everywhere=request_due,
         )
@@ -157,7 +157,7 @@ class Publishing:
 
             def publish(unit: UnitOfWork) -> None:
                 require_staying(unit)
-                _publish(unit, on, artist, self.kinds, reserved)
+                _make_tracks(unit, on, artist, self.kinds, reserved)
                 for check in checks:
                     check(unit.connection)
 
@@ -165,7 +165,7 @@ class Publishing:
             reserved.run(lambda: self._run(job, publish))
 
 
-def _is_taken_down(account: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+def _is_inactive(account: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     return sa.exists().where(lane.did == account, lane.state == LaneState.INACTIVE)
 
 
@@ -179,7 +179,9 @@ def _fail(unit: UnitOfWork, on: On[Release], reason: str) -> None:
     change_release(unit, on, lambda release: release.fail([reason], at=unit.now))
 
 
-def _publish(unit: UnitOfWork, on: On[Release], artist: str, kinds: RecordKinds, reserved: Reserved) -> None:
+def _make_tracks(
+    unit: UnitOfWork, on: On[Release], artist: str, kinds: RecordKinds, reserved: Reserved
+) -> None:
     release = load_owned(unit, on)
     collection = kinds[Track.TOPIC].collection
     tracks: list[Track] = []

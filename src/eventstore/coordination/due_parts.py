@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from typing import Any, Final
 
-from eventstore.cluster import is_divided, shards_of
+from eventstore.cluster import is_distributed, shards_of
 from eventstore.database import Database
 from eventstore.jobs.table import job
 from eventstore.streams.buckets import EVERY, PARTS, Part, divided
@@ -68,7 +68,7 @@ def parts_of(database: Database) -> Sequence[Part]:
     if database.is_sqlite:
         return [EVERY]
     with database.read_committed() as connection:
-        if is_divided(connection, job.name):
+        if is_distributed(connection, job.name):
             return shards_of(connection, job.name)
         return divided(connection.scalar(PARTS, {"table": job.name}) or 1)
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.cluster import is_divided, shards_of
+from eventstore.cluster import is_distributed, shards_of
 from eventstore.database import Database, now_column
 from eventstore.prepared import Prepared, Result, pipelined
 from eventstore.schema import UtcDateTime
@@ -361,7 +361,9 @@ def _free_lanes(part: Part) -> sa.Subquery:
 
 def longest_due(connection: sa.Connection) -> datetime | None:
     """Return when the first lane that no relay has leased may be claimed for live work, or might have been."""
-    parts = shards_of(connection, mirror_lane.name) if is_divided(connection, mirror_lane.name) else [EVERY]
+    parts = (
+        shards_of(connection, mirror_lane.name) if is_distributed(connection, mirror_lane.name) else [EVERY]
+    )
     found = [connection.scalar(sa.select(_free_lanes(part).c.live)) for part in parts]
     return min((at for at in found if at is not None), default=None)
 

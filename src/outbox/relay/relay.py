@@ -211,9 +211,8 @@ class Relay:
         did, loop = unit.did, self._loop
         if did is None or loop is None or self._stop is None or self._stop.is_set():
             return
-        if (
-            len(self._runs) >= self.limits.lanes or self._workers.are_any
-        ):  # all of them know the host's leases
+        # each worker of a cluster has some of the host's leases
+        if self._workers.are_any or len(self._runs) >= self.limits.lanes:
             return
         clock = LeaseClock(self.limits.lease)
         started: list[tuple[Started, datetime]] = []

@@ -7,7 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from api.responses.ops.work import oldest_pending
-from eventstore.cluster import is_divided
+from eventstore.cluster import is_distributed
 from eventstore.errors import PooledConnectionError
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import newest_issued, restored_because
@@ -75,7 +75,7 @@ def schema(log: EventLog) -> Checks:
 
 def cluster(log: EventLog) -> Checks:
     with log.database.read_committed() as connection:
-        if not is_divided(connection, stored_event.name):
+        if not is_distributed(connection, stored_event.name):
             return
     for problem in problems(log.database):
         yield check("cluster", problem, (FAIL, True, "docs/scaling.md"))

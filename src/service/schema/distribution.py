@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from aggregates.errors import ServiceError
 from eventstore.append import lock_log
-from eventstore.cluster import has_citus, is_divided, on_workers
+from eventstore.cluster import has_citus, is_distributed, on_workers
 from eventstore.database import MAX_CLOCK_LAG, POSTGRES_SETTINGS, Database
 from eventstore.schema import metadata, stored_event
 from eventstore.streams.buckets import BUCKET, PARTS
@@ -23,7 +23,7 @@ from service.schema.tables import MODULES  # noqa: F401 - completes the metadata
 class Place(StrEnum):
     """Where the rows of a table lie."""
 
-    BY_BUCKET = "divided among the workers by bucket"
+    BY_BUCKET = "distributed among the workers by bucket"
     COPIED = "copied to every node"
     COORDINATOR = "on the coordinator"
 
@@ -32,13 +32,13 @@ COPIED: Final = frozenset({"pds_host", "log_incarnation", "projection_state"})
 """Tables without a bucket that statements about one account read."""
 LOCK_TIMEOUT: Final = POSTGRES_SETTINGS["lock_timeout"]
 _PLACES: Final = sa.text("""
-    select cast(logicalrelid as text) as name, partmethod = 'h' as is_divided from pg_dist_partition
+    select cast(logicalrelid as text) as name, partmethod = 'h' as is_distributed from pg_dist_partition
     where partmethod = 'h' or repmodel = 't'
 """)
-_DIVIDE: Final = (
+_DISTRIBUTE: Final = (
     "select create_distributed_table(:table, :bucket, colocate_with => :beside, shard_count => :shards)"
 )
-_DIVIDE_BESIDE: Final = "select create_distributed_table(:table, :bucket, colocate_with => :beside)"
+_DISTRIBUTE_BESIDE: Final = "select create_distributed_table(:table, :bucket, colocate_with => :beside)"
 _COPY: Final = "select create_reference_table(:table)"
 _FORGET_LOCAL_ROWS: Final = "select truncate_local_data_after_distributing_table(:table)"
 _WORKERS: Final = sa.text("select count(*) from pg_dist_node where isactive and groupid <> 0")
@@ -93,7 +93,7 @@ def misplaced(connection: sa.Connection) -> dict[Place, list[str]]:
 
 
 def require_placed(database: Database) -> None:
-    """Raise ClusterError where tables are divided, and others do not lie where they should, or a worker that answers is set up otherwise."""
+    """Raise ClusterError where tables are distributed, and others do not lie where they should, or a worker that answers is set up otherwise."""
     for problem in problems(database, of_silent=False):
         raise ClusterError(problem)
 
@@ -101,7 +101,7 @@ def require_placed(database: Database) -> None:
 def problems(database: Database, *, of_silent: bool = True) -> list[str]:
     """Say what is wrong with a cluster, and what to do; `of_silent` workers, too."""
     with database.read_committed() as connection:
-        if not is_divided(connection, stored_event.name):
+        if not is_distributed(connection, stored_event.name):
             return []
         found = [
             f"{', '.join(tables)} should be {place}: {AGAIN}"
@@ -143,8 +143,8 @@ def distribute(database: Database, shards: int) -> dict[Place, list[str]]:
             if connection.scalar(PARTS, {"table": table}):
                 raise HasPartsError(table)
     # the first is what all others lie beside
-    divided = sorted(wrong.get(Place.BY_BUCKET, ()), key=lambda name: name != stored_event.name)
-    for table in (*wrong.get(Place.COPIED, ()), *divided):
+    distributed = sorted(wrong.get(Place.BY_BUCKET, ()), key=lambda name: name != stored_event.name)
+    for table in (*wrong.get(Place.COPIED, ()), *distributed):
         with database.write() as connection:
             require_alone(connection)
             lock_log(connection)
@@ -160,16 +160,14 @@ def _place(connection: sa.Connection, table: sa.Table, shards: int) -> None:
     if place_of(table) is Place.COPIED:
         run(_COPY)
     elif table is stored_event:
-        run(_DIVIDE, bucket=BUCKET, beside="none", shards=shards)
+        run(_DISTRIBUTE, bucket=BUCKET, beside="none", shards=shards)
     else:
-        run(_DIVIDE_BESIDE, bucket=BUCKET, beside=stored_event.name)
+        run(_DISTRIBUTE_BESIDE, bucket=BUCKET, beside=stored_event.name)
     run(_FORGET_LOCAL_ROWS)
 
 
 def _set_timeouts(database: Database) -> None:
-    """Let a statement wait on a worker for a lock as long as on the coordinator: options of a session end there."""
+    """Let a statement wait on any node for a lock as long as on the coordinator, at which the options of a session end."""
     with database.write() as connection:
         name = connection.scalar(sa.text("select quote_ident(current_database())"))
-        connection.exec_driver_sql(
-            f"alter database {name} set lock_timeout = '{LOCK_TIMEOUT}'"
-        )  # on all nodes
+        connection.exec_driver_sql(f"alter database {name} set lock_timeout = '{LOCK_TIMEOUT}'")

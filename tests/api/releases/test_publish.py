@@ -134,7 +134,7 @@ def test_a_second_publish_answers_as_the_first(world, client, alice, release):
     assert read(client, alice, release) == made
 
 
-KILLS = ("register_track", "create_list", "_publish", "after the unit")
+KILLS = ("register_track", "create_list", "_make_tracks", "after the unit")
 
 
 @pytest.mark.parametrize("point", KILLS)
