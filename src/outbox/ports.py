@@ -1,6 +1,7 @@
 """Ports of the outbox, which service/wiring/bootstrap.py connects to their implementations: logins, directories, audio, metrics."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -8,6 +9,7 @@ import httpx
 
 if TYPE_CHECKING:
     from outbox.pds.verdict import Verdict
+    from outbox.relay.delivery_task import DeliveryTask
     from outbox.relay.result import Result
 
 BodyFactory = Callable[[], AsyncIterator[bytes]]
@@ -76,6 +78,14 @@ class RelayMetrics:
 
 
 NO_METRICS: Final = RelayMetrics()
+
+
+class Tracing:
+    """Traces nothing."""
+
+    def delivery(self, task: "DeliveryTask") -> AbstractContextManager[Callable[["Result"], None]]:  # noqa: ARG002
+        """Trace a delivery during the block, which reports its result."""
+        return nullcontext(lambda _result: None)
 
 
 trace_parent: Final[ContextVar[str | None]] = ContextVar("trace_parent", default=None)

@@ -15,7 +15,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -41,6 +41,7 @@ from outbox.mirror.hosts import HostReport
 from outbox.mirror.lanes import Lane, lock_lane, release, release_after_error, write_release
 from outbox.mirror.targets import MIN_LANE_INTERVAL
 from outbox.pds.verdict import verdict_of_fault
+from outbox.ports import Tracing
 from outbox.record.kind import RecordKinds
 from outbox.relay.batch import BatchRun, SentBatch
 from outbox.relay.claim import claim, seconds_until_due, start_claim
@@ -69,14 +70,6 @@ MAX_BACKFILL_RECORDS_PER_RUN: Final = 5
 """Fewer, so that a host's only lane is soon free for live work."""
 MAX_RUN_SECONDS: Final = 10.0
 """No delivery begins later in a run."""
-
-
-class Tracing:
-    """Traces nothing."""
-
-    def delivery(self, task: DeliveryTask) -> AbstractContextManager[Callable[[Result], None]]:  # noqa: ARG002
-        """Trace a delivery during the block, which reports its result."""
-        return nullcontext(lambda _result: None)
 
 
 @dataclass

@@ -26,9 +26,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import Attributes
 from sqlalchemy import event
 
-from outbox.ports import trace_parent
+from outbox.ports import Tracing, trace_parent
 from outbox.relay.delivery_task import DeliveryTask
-from outbox.relay.relay import Tracing
 from outbox.relay.result import Outcome, Result
 
 NAME: Final = "mastertape"

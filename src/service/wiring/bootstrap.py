@@ -21,8 +21,9 @@ from identity.resolution.address_policy import MAX_CONNECTIONS, AddressPolicy, p
 from identity.resolution.resolver import FeaturedArtists, turns_of_lookups
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.pds.client import Pds
+from outbox.ports import Tracing
 from outbox.relay.delivery import Delivery
-from outbox.relay.relay import Relay, RelayLimits, Tracing
+from outbox.relay.relay import Relay, RelayLimits
 from outbox.repo.reads import RecordReads, RepoReads
 from outbox.views.waits import MirrorWaits
 from replay.reconcile.verify import Verifier
