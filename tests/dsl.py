@@ -12,19 +12,15 @@ from aggregates.comment import Comment
 from aggregates.like import Like
 from aggregates.profile import Profile
 from aggregates.release import Release
-from aggregates.release_events import ReleaseEvent
 from aggregates.track import Track
 from aggregates.track_list import TrackList
 from aggregates.values import (
     Artwork,
     Audio,
     BlobRef,
-    Downloads,
     Feature,
     ListItem,
     ReleaseFile,
-    SupportGate,
-    Visibility,
     tid_of,
 )
 
@@ -258,61 +254,6 @@ def event_classes() -> dict[str, type[published_events.PublishedEvent]]:
     return {each.__name__: each for each in published.event_classes(Track)}
 
 
-def every_event() -> list[published_events.PublishedEvent | ReleaseEvent]:
-    """One event of each class of each kind of subject, in the order in which the golden events are recorded."""
-    of_reactions = [*events_of_reactions(a_like), *events_of_reactions(a_comment)]
-    return [
-        *events_of_a_track().values(),
-        *of_reactions,
-        *events_of_lists(),
-        *events_of_a_profile(),
-        *events_of_a_release(),
-    ]
-
-
-def events_of_reactions(make: Callable[..., Like | Comment]) -> list[published_events.PublishedEvent]:
-    """One event of each class, of the lives of two of a kind, which have the ids of their places among the golden events."""
-    first, now = 3 if make is a_like else 6, some_time(60)
-    made = make(first, track_cid=None)
-    made.record_subject("bafytrack", at=now)
-    made.record_missing(observed_at=now)
-    made.record_foreign_edit_withdrawn("bafyours", observed_at=now)
-    made.record_foreign_edit("bafyforeign", observed_at=now)
-    made.adopt_foreign_edit("bafyforeign", {}, at=now)
-    made.restore_record(at=now)
-    made.migrate_namespace(f"fm.plyr.other.{made.TOPIC}", at=now)
-    made.delete(at=now)
-    made.undelete(track_cid="bafyother", at=now)
-    made.take_down("a claim", at=now)
-    made.lift_takedown("the claim was withdrawn", at=now)
-    if isinstance(made, Comment):
-        made.edit({"text": "new", "timestamp_ms": 2000}, at=now)
-    adopted = make(first + 1, kind="adopt", cid="bafyrecord")
-    events = [*made.collect_events(), *adopted.collect_events()]
-    return [each for each in events if isinstance(each, published_events.PublishedEvent)]
-
-
-def events_of_a_profile() -> list[published_events.PublishedEvent]:
-    """One event of each class, of the lives of two profiles, which are the last of the golden events."""
-    now, made = some_time(60), a_profile(8)
-    made.edit({"bio": "new"}, at=now)
-    made.set_avatar(some_artwork(), at=now)
-    made.set_avatar(None, at=now)
-    made.record_missing(observed_at=now)
-    made.record_foreign_edit_withdrawn("bafyours", observed_at=now)
-    made.record_foreign_edit("bafyforeign", observed_at=now)
-    made.adopt_foreign_edit("bafyforeign", {"bio": "theirs"}, at=now)
-    made.restore_record(at=now)
-    made.migrate_namespace("fm.plyr.other.profile", at=now)
-    made.take_down("a claim", at=now)
-    made.lift_takedown("the claim was withdrawn", at=now)
-    made.delete(at=now)
-    made.undelete(at=now)
-    adopted = a_profile(9, kind="adopt", cid="bafyrecord", bio="theirs", avatar_url="https://pictures.test/a")
-    events = [*made.collect_events(), *adopted.collect_events()]
-    return [each for each in events if isinstance(each, published_events.PublishedEvent)]
-
-
 def a_release(release_id: int = 1, *, at: datetime = START, **changes: Any) -> Release:
     return Release.create(did=ALICE, release_id=release_id, changes=changes, at=at)
 
@@ -321,97 +262,3 @@ def some_file(which: int = 1, **fields: Any) -> ReleaseFile:
     """A file of a release whose upload and audio contain its number."""
     file = ReleaseFile(f"upload{which}", f"{which}.mp3", some_audio(which), f"Track {which}")
     return replace(file, **fields)
-
-
-def events_of_a_release() -> list[ReleaseEvent]:
-    """One event of each class, of the life of a release, which is the last of the golden events."""
-    now, made = some_time(60), a_release(11, title="Pressings", tags=("a",), downloads=Downloads.ASK)
-    made.edit({"artwork": some_artwork(), "support_gate": SupportGate("any"), "tags": ()}, at=now)
-    made.add_file(some_file(1, artist="A", album="B", number=2, year=2026, artwork=some_artwork()), at=now)
-    made.arrange([{"upload_id": "upload1", "title": "New", "tags": ("b",)}], at=now)
-    made.schedule(some_time(90), at=now)
-    made.unschedule(at=now)
-    made.set_preview("9" * 64, at=now)
-    made.fail(["Track 7 has this audio"], at=now)
-    made.publish([1, 2], 3, at=now)
-    made.delete(at=now)
-    return [each for each in made.collect_events() if isinstance(each, ReleaseEvent)]
-
-
-def events_of_lists() -> list[published_events.PublishedEvent]:
-    """One event of each class, of the lives of two lists."""
-    now, references = some_time(60), {some_item("b").uri: some_item("B")}
-    made = a_list(items=(some_item("A"), some_item("b")), record_requested=False)
-    made.edit({"name": "new", "release_date": "2026-11-30"}, at=now)
-    made.request_record(LISTS, at=now)
-    made.replace_artwork(some_artwork(), at=now)
-    made.remove_artwork(at=now)
-    made.add(some_item("C"), before=some_item("b").uri, at=now)
-    made.move(some_item("C").uri, before=None, at=now)
-    made.refresh_references(references, at=now)
-    made.reorder([some_item("C"), some_item("D"), some_item("A"), some_item("B")], at=now)
-    made.remove(some_item("D").uri, at=now)
-    theirs = [some_item("C"), some_item("E"), some_item("A")]
-    made.take_over("bafytheirs", base=[item.uri for item in made.items], theirs=theirs, observed_at=now)
-    made.set_visibility(Visibility.PRIVATE, at=now)
-    made.record_missing(observed_at=now)
-    made.restore_record(at=now)
-    made.delete(at=now)
-    made.undelete(at=now)
-    made.record_foreign_edit("bafyforeign", observed_at=now)
-    made.record_foreign_edit_withdrawn("bafyforeign", observed_at=now)
-    made.adopt_foreign_edit("bafyforeign", {"name": "theirs", "items": (some_item("A"),)}, at=now)
-    made.migrate_namespace("new.collection", at=now)
-    made.take_down("a claim", at=now)
-    made.lift_takedown("the claim was withdrawn", at=now)
-    record = {"collection": LISTS, "rkey": "3kfound", "created_at": "2019-05-04T12:03:07Z"}
-    made.adopt_record("bafyfound", [some_item("F"), some_item("B")], **record, at=now)
-    adopted = TrackList.adopt(at=START, **list_fields(2, cid="bafyrecord"))
-    events = [*made.collect_events(), *adopted.collect_events()]
-    return [each for each in events if isinstance(each, published_events.PublishedEvent)]
-
-
-def events_of_a_track() -> dict[str, published_events.PublishedEvent]:
-    """One event of each class, of the lives of two tracks: one that was uploaded, one that was taken over."""
-    now = some_time(60)
-    steps: tuple[Step, ...] = (
-        lambda t: t.update_metadata({"title": "new", "album": None, "tags": ("b",)}, at=now),
-        lambda t: t.replace_artwork(some_artwork(2), at=now),
-        lambda t: t.remove_artwork(at=now),
-        lambda t: t.set_unlisted(True, at=now),
-        lambda t: t.replace_audio(some_audio(2), at=now),
-        lambda t: t.request_blob_migration(at=now),
-        lambda t: t.record_blob_failure("BlobTooLarge", final=False, at=now),
-        lambda t: t.record_blob(some_blob(some_audio(2)), at=now),
-        lambda t: t.record_missing(observed_at=now),
-        lambda t: t.restore_record(at=now),
-        lambda t: t.set_support_gate(SupportGate("any"), at=now),
-        lambda t: t.set_support_gate(None, at=now),
-        lambda t: t.delete(at=now),
-        lambda t: t.undelete(at=now),
-        lambda t: t.record_foreign_edit("bafyforeign", observed_at=now),
-        lambda t: t.adopt_foreign_edit("bafyforeign", {"title": "theirs", "features": ()}, at=now),
-    )
-    track = a_track(
-        album="old", features=(some_feature(),), tags=("a",), description="text", artwork=some_artwork()
-    )
-    for step in steps:
-        step(track)
-    adopted = an_adopted_track(blob=some_blob(some_audio(2)), image_url="https://elsewhere.test/cover")
-    adopted.migrate_namespace(COLLECTION, at=now)
-    adopted.take_down("a claim", at=now)
-    adopted.refuse_bytes(at=now)
-    adopted.lift_takedown("the claim was withdrawn", at=now)
-    adopted.record_blob_lost("too_large", at=now)
-    adopted.record_foreign_edit("bafyforeign", observed_at=now)
-    adopted.record_foreign_edit_withdrawn("bafyforeign", observed_at=now)
-    adopted.set_downloads(Downloads.OFF, at=now)
-    adopted.set_comments(True, at=now)
-    adopted.hide_comment(6, hidden=True, at=now)
-    adopted.hide_comment(6, hidden=False, at=now)
-    adopted.name_audio("new master", at=now)
-    adopted.set_listening_key("a-key-that-nobody-can-guess", at=now)
-    events = [*track.collect_events(), *adopted.collect_events()]
-    return {
-        type(event).__name__: event for event in events if isinstance(event, published_events.PublishedEvent)
-    }

@@ -10,11 +10,11 @@ from tests.dsl import (
     a_track,
     an_adopted_track,
     event_classes,
-    events_of_a_track,
     some_artwork,
     some_audio,
     some_blob,
 )
+from tests.every_event import events_of_a_track
 
 BY_A_PERSON: dict[str, Step] = {
     **{name: step for name, step in COMMANDS.items() if name != "remove_artwork"},

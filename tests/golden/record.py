@@ -5,7 +5,7 @@ from typing import Any
 
 from eventstore.change import copied
 from projections.history import changes_between
-from tests.dsl import every_event
+from tests.every_event import every_event
 from tests.golden import accounts
 from tests.golden.tape import BEGINNINGS, CHANGES, CODEC, EVENTS, TOPICS, decoded, golden_changes, topics
 

@@ -16,7 +16,7 @@ from eventstore.streams.codec import json_transcoder
 from outbox.tracks.record import RecordUrls
 from service.config.settings import Settings
 from service.wiring.log import record_kinds
-from tests.dsl import every_event
+from tests.every_event import every_event
 from tests.golden import accounts
 from tests.golden.record import changes_of
 from tests.golden.tape import CODEC, EVENTS, decoded, golden_changes, kind_of, place, stored, topics
@@ -36,7 +36,7 @@ def test_every_event_class_of_every_kind_has_a_golden_event() -> None:
     kinds = [*(each.aggregate for each in of_records), Release]
     classes = {get_topic(each) for kind in kinds for each in event_classes(kind)}
     assert classes <= set(topics()), RECORD
-    assert classes == set(CURRENT), "tests.dsl.every_event must make one event of each class"
+    assert classes == set(CURRENT), "tests.every_event must make one event of each class"
 
 
 def test_every_stored_topic_has_its_golden_event_and_every_golden_event_its_topic() -> None:
