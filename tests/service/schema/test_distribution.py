@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -11,24 +10,21 @@ from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 from aggregates.track import Track
-from eventstore.change import Envelope
 from eventstore.coordination import due_parts
-from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.streams.buckets import BUCKET, EVERY
-from outbox.mirror.targets import MirrorTargets
 from service.cli.main import main
 from service.observability.readiness import why_not_ready
 from service.schema import distribution
 from service.schema.distribution import COPIED, Place, place_of
-from service.schema.tables import READ_MODELS, metadata
+from service.schema.tables import metadata
 from tests.buckets.watch import DOCUMENT
-from tests.dsl import a_track, some_time
+from tests.dsl import some_time
 from tests.servers.citus import ON_CITUS, SHARDS
 from tests.servers.databases import migrate
 from tests.service.command_line import environment
+from tests.service.schema.people import ENVELOPE, log_of
 
-ENVELOPE = Envelope("artist", "test", "r")
 PEOPLE = [f"did:plc:person{number}" for number in range(20)]
 
 Distribute = Callable[..., Result]
@@ -43,12 +39,7 @@ def command(url: str, folder: Any) -> Distribute:
 def log(fresh_citus: str) -> Iterator[EventLog]:
     """Accounts with a track each, on the coordinator; nobody is connected."""
     migrate(fresh_citus)
-    with closing(Database(fresh_citus)) as database:
-        log = EventLog(database, projections=(*READ_MODELS, MirrorTargets()))
-        for number, did in enumerate(PEOPLE, 1):
-            with log.unit_of_work(did, ENVELOPE) as unit:
-                unit.save(a_track(number, did=did))
-        database.engine.dispose()
+    with log_of(PEOPLE, fresh_citus) as log:
         yield log
 
 

@@ -1,7 +1,6 @@
 """`mastertape partition`: large tables of PostgreSQL in parts by bucket."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -9,20 +8,16 @@ from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 from aggregates.track import Track
-from eventstore.change import Envelope
 from eventstore.coordination import due_parts
-from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.streams.buckets import BUCKETS, bucket_of, divided
-from outbox.mirror.targets import MirrorTargets
 from projections.rebuild.rebuild import differences
 from service.cli.main import main
 from service.schema import partitions
-from service.schema.tables import READ_MODELS
-from tests.dsl import a_track, some_time
+from tests.dsl import some_time
 from tests.service.command_line import environment
+from tests.service.schema.people import ENVELOPE, log_of
 
-ENVELOPE = Envelope("artist", "test", "r")
 PARTS = 16
 PEOPLE = [f"did:plc:person{number}" for number in range(40)]
 
@@ -32,12 +27,7 @@ Divide = Callable[..., Result]
 @pytest.fixture
 def log(migrated_postgres: str) -> Iterator[EventLog]:
     """Many accounts with a track each; nobody is connected."""
-    with closing(Database(migrated_postgres)) as database:
-        log = EventLog(database, projections=(*READ_MODELS, MirrorTargets()))
-        for number, did in enumerate(PEOPLE, 1):
-            with log.unit_of_work(did, ENVELOPE) as unit:
-                unit.save(a_track(number, did=did))
-        database.engine.dispose()
+    with log_of(PEOPLE, migrated_postgres) as log:
         yield log
 
 
