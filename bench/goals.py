@@ -237,7 +237,7 @@ GOALS: Final = (
         bounded_by=bounds.START,
     ),
     *(
-        Goal(f"CPU of `{command}`", CLICK_AND_RICH, reach, "start", command)
+        Goal(f"CPU of {command}", CLICK_AND_RICH, reach, "start", command)
         for command, reach in (("mastertape --help", 1.2), ("mastertape rebuild --help", 3.0))
     ),
     *_on_both(
