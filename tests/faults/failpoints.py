@@ -89,7 +89,7 @@ POINTS = {
     "upload: file entered, not committed": after("api.routers.release_uploads:add_file"),
     "publishing: before its unit": before("application.releases.publishing:Publishing._publish"),
     "publishing: a track registered": after("application.releases.publishing:register_track"),
-    "publishing: all made, not committed": after("application.releases.publishing:_publish"),
+    "publishing: all made, not committed": after("application.releases.publishing:_make_tracks"),
     "publishing: committed, job not ended": after("application.releases.publishing:Publishing._publish"),
 }
 FOLLOWING = ("references", "followers", "followed", "reaction", "liked list")
