@@ -96,6 +96,13 @@ class Result:
         return self.verdict.cid if self.task.op == PUT else None
 
     @property
+    def observed(self) -> tuple[str | None, bytes | None]:
+        """The CID and the encoded body of what the PDS has now: what was read there, else what it was sent."""
+        if self.remote is not None and self.remote.body is not None:
+            return self.remote.cid, encode(self.remote.body)
+        return self.confirmed_cid or self.task.request_cid, self.task.encoded
+
+    @property
     def is_mismatch(self) -> bool:
         """Whether the PDS stored another record than it was sent."""
         delivered = self.outcome is Outcome.DELIVERED

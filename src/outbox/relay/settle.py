@@ -189,13 +189,14 @@ def _acknowledge(connection: sa.Connection, result: Result, now: datetime) -> St
     """Acknowledge the generation that was sent; a newer one stays open."""
     task = result.task
     body = task.body
+    observed_cid, observed_body = result.observed
     settled = set_target(
         connection,
         task,
         acked_gen=task.gen,
         acked_at=now,
-        observed_cid=result.confirmed_cid or task.request_cid,
-        observed_body=task.encoded,
+        observed_cid=observed_cid,
+        observed_body=observed_body,
         ever_sent=result.outcome is not Outcome.CANCELLED,
         **verification_columns(task, result.verify_at),
         **CLEAN,

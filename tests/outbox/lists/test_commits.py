@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from aggregates.track_list import TrackList
@@ -81,6 +83,26 @@ async def test_several_lists_go_with_what_they_refer_to(rig: ReferenceRig) -> No
     await settle_all(rig)
     assert sent(rig)[0] == "applyWrites"
     assert all(is_current(rig, made) for made in lists)
+
+
+async def unreadable(send: Callable[[], Any]) -> httpx.Response:
+    """The PDS applies it; what it answers says nothing."""
+    await send()
+    return httpx.Response(200, json={})
+
+
+async def test_a_list_that_went_ahead_is_not_written_again_as_it_was(rig: ReferenceRig) -> None:  # noqa: F811
+    await rig.with_lists(tracks=SEVERAL)
+    rig.command(101, lambda it: it.edit({"name": "Renamed"}, at=rig.clock()), of=TrackList)
+    for number in range(1, SEVERAL + 1):
+        rig.edit(number, album="Renamed")
+    rig.wire.faults += [unreadable]
+    await settle_all(rig)
+    made = rig.loaded()
+    assert is_current(rig, made)
+    puts = [put for name, put in rig.wire.sent if name == "putRecord" and put["rkey"] == made.rkey]
+    generations = [put["record"]["mastertapeGen"] for put in puts]
+    assert generations == sorted(set(generations))
 
 
 @pytest.mark.parametrize(
