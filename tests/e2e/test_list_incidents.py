@@ -1,7 +1,9 @@
 """What goes wrong with lists and likes where they are written inside requests, at a real PDS: here it ends well (docs/incidents.md)."""
 
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -12,7 +14,7 @@ from tests.e2e.artist import Artist
 from tests.e2e.conftest import ONE_DATABASE, NewArtist
 from tests.e2e.eventually import eventually
 from tests.e2e.lists_of_an_artist import LIKES, LISTS, ListMaker, uris, uris_in
-from tests.faults.faults import answer, cut_after, until
+from tests.faults.faults import answer, cut_after, first_call, until
 from tests.faults.proxy import FaultProxy, of_repo
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
@@ -174,6 +176,32 @@ def test_an_album_is_renamed_in_one_commit_with_its_tracks(
         "Other Takes"
     }
     assert is_lost or len(lists.commits()) == len(before) + 1
+
+
+@pytest.mark.parametrize("how", ["as it is", "answer lost", "another client in between"])
+def test_an_edited_track_takes_up_to_three_lists_along_in_one_commit(
+    new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy, how: str
+) -> None:
+    lists = ListMaker(new_artist(proxied_pds))
+    first, second = lists.tracks(2)
+    paths = [lists.creates(door, first, second) for door in ("albums", *["playlists"] * 3)]
+    records = [lists.agrees(path) for path in paths]
+    before = writes_of(lists.pds, [lists.did])[lists.did]
+    theirs = {**records[1], "items": records[1]["items"][:1], MOOD: "blue"}
+    if how == "answer lost":
+        proxy.on("applyWrites", fault=cut_after, times=1, matches=of_repo(lists.did))
+    elif how == "another client in between":
+        act = partial(lists.overwrites, paths[1], theirs)
+        proxy.on("applyWrites", fault=first_call(act), times=1, matches=of_repo(lists.did))
+    lists.does("PATCH", f"/tracks/{first['id']}", title="Another Take")
+    after = [lists.agrees(path) for path in paths]
+    expected = [uris([first, second])] * 4
+    if how == "another client in between":
+        expected[1] = uris([first])
+        assert after[1][MOOD] == "blue"
+    assert [uris_in(each) for each in after] == expected
+    revs = [write.rev for write in writes_of(lists.pds, [lists.did])[lists.did][len(before) :]]
+    assert how != "as it is" or [*Counter(revs).values()] == [4, 1]
 
 
 def test_a_like_without_a_login_arrives_after_the_next_sign_in(

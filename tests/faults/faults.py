@@ -72,6 +72,16 @@ def then_call(call: Callable[[], None], *, applied: bool) -> Fault:
     return interrupted
 
 
+def first_call(call: Callable[[], object]) -> Fault:
+    """Something happens before the request reaches the PDS."""
+
+    async def preceded(exchange: Exchange) -> None:
+        await asyncio.to_thread(call)
+        await exchange.pass_on()
+
+    return preceded
+
+
 def until(opened: threading.Event) -> Fault:
     """The request is on its way until the test lets it through."""
 

@@ -16,6 +16,8 @@ MOST_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Write:
+    rev: str
+    """Of its commit."""
     path: str
     action: str
     cid: str | None
@@ -36,7 +38,7 @@ def writes_of(pds: DevPds, dids: Iterable[str]) -> dict[str, list[Write]]:
             for op in body["ops"]:
                 cid = op["cid"]
                 written = (cid_text(cid), blocks[cid]) if cid else (None, None)
-                found[did].append(Write(op["path"], op["action"], *written))
+                found[did].append(Write(body["rev"], op["path"], op["action"], *written))
             if body["rev"] == ends[did]:
                 del ends[did]
     return found

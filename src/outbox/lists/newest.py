@@ -17,6 +17,7 @@ from aggregates.track import Track
 from aggregates.track_list import TrackList
 from aggregates.values import ListItem
 from eventstore.database import MAX_ITEMS_PER_QUERY
+from eventstore.prepared import Prepared, among
 from eventstore.record_uris import Which, rows_by_uri, uri_column
 from outbox.lists.items import list_follower, list_item
 from outbox.mirror.states import UnsentOutcome
@@ -70,7 +71,7 @@ _FOUND_CID: Final = (
 _HAS_CHANGED: Final = target.observed_cid.is_distinct_from(_FOUND_CID)
 """Whether a record has changed since it was adopted, if it was: what refers to an earlier one was found so."""
 _CHANGED: Final = sa.select(uri_column(target), target.acked_at).where(_IS_TRACK, _HAS_CHANGED)
-_SHOWN: Final = (uri_column(target).label("newest"), _CID.label("cid"), target.acked_at)
+_SHOWN: Final = (uri_column(target).label("newest"), _CID.label("cid"))
 _BY_NAME, _BY_FORMER_NAME = (
     sa.select(uri_column(of).label("uri"), of.did, of.former, *_SHOWN).where(is_newest)
     for of, is_newest in ((target, _IS_TRACK), (_named, sa.and_(_named.former, _IS_NEWEST)))
@@ -114,6 +115,33 @@ def _with_tables(_: _IsStale, compiler: Any, **options: Any) -> Any:
 IS_STALE: Final = _IsStale().label("is_stale")
 """Whether lists refer to a record otherwise."""
 
+_FOLLOWS: Final = (_item.did == target.did, _item.uri == uri_column(target), _item.written)
+IS_LISTED: Final = sa.and_(_IS_TRACK, _referring(list_item, sa.and_(*_FOLLOWS))).label("is_listed")
+"""Whether lists of its account have a record, whichever of its CIDs they refer to."""
+
+
+def _lists_of(dialect: str) -> sa.Select[Any]:
+    did = sa.bindparam("did")
+    which = (_item.did == did, among(_item.uri, "uris", dialect), _item.written)
+    return (
+        sa.select(mirror_target, sa.false().label("is_open"))
+        .where(
+            target.did == did,
+            target.kind == sa.literal_column(f"'{TrackList.TOPIC}'"),
+            target.subject_id.in_(sa.select(_item.list_id).where(*which)),
+            target.acked_gen >= target.desired_gen,
+            target.desired_op != DELETE,
+            target.observed_body.is_not(None),
+            ~sa.or_(target.former, target.detached, target.backfill, target.conflict_cid.is_not(None)),
+        )
+        .order_by(target.subject_id)
+        .limit(sa.bindparam("at_most", type_=sa.Integer))
+    )
+
+
+LISTS_OF: Final = Prepared(_lists_of)
+"""Selects the first lists of an account that have any of these records, as their PDS has been given them."""
+
 
 def newest_of(connection: sa.Connection, did: str, uris: Iterable[str]) -> dict[str, ListItem]:
     """Return what lists of an account are to refer to, of these records those that an account here has."""
@@ -123,7 +151,7 @@ def newest_of(connection: sa.Connection, did: str, uris: Iterable[str]) -> dict[
     rows += rows_by_uri(connection, lambda which: _BY_FORMER_NAME.where(*which(_named)), others)
     return {
         uri: ListItem(newest, cid)
-        for uri, of, has_moved, newest, cid, _ in rows
+        for uri, of, has_moved, newest, cid in rows
         if cid is not None or (of == did and not has_moved)
     }
 
@@ -182,7 +210,7 @@ def _newest_named_by(
         these = [of.subject_id.in_(ids)] if ids is not None else []
         return [of.did == did, *these, first.is_not(None)]
 
-    found = _newest(which, _HAS_CHANGED.label("has_changed")).cte("newest")
+    found = _newest(which, _HAS_CHANGED.label("has_changed"), target.acked_at).cte("newest")
     return found.prefix_with("MATERIALIZED", dialect="postgresql").c
 
 

@@ -1,6 +1,7 @@
 """Lists follow the records that they refer to.
 
-1. a delivery that gives a record another CID, or none, refreshes up to MAX_LISTS_AT_ONCE lists of its account in the unit that settles it.
+1. a delivery that gives a record another CID takes up to MAX_LISTS_AT_ONCE lists of its account along where all fit one batch (relay/batch.py);
+   else, or where the record has none any more, they follow it at once: the unit that settles it refreshes them.
 2. a job refreshes the others behind live work: the first time at once, then each at most once in REFERENCE_SECONDS.
 3. a job at the record's account tells the accounts whose lists follow it.
 4. a job at each of these refreshes such a list, all its stale references together, at most once in FOREIGN_REFERENCE_SECONDS.
@@ -77,14 +78,16 @@ def lists_left_behind(connection: sa.Connection, did: str, now: datetime) -> set
     return {list_id for stale, before in each for list_id in stale(connection, did, before=before)}
 
 
-def refresh_at_once(unit: UnitOfWork, did: str, subjects: Collection[Subject]) -> list[Change]:
-    """Refresh some of the lists that refer to these subjects, whose records have changed, and request jobs for the others."""
+def refresh_at_once(
+    unit: UnitOfWork, did: str, subjects: Collection[Subject], sent: Collection[int] = ()
+) -> list[Change]:
+    """Refresh some lists of these subjects, whose records have changed, first those that were sent with them; request jobs for the others."""
     stale = stale_references(unit.connection, did, subjects)
-    some = [*stale][:MAX_LISTS_AT_ONCE]
+    some = sorted(stale, key=lambda list_id: list_id not in sent)[:MAX_LISTS_AT_ONCE]
     chosen, size = list[TrackList](), 0
     for made in unit.load_all(TrackList, [TrackList.create_id(each) for each in some]):
         size += len(made.written)
-        if size <= MAX_ITEMS_AT_ONCE or not chosen:
+        if size <= MAX_ITEMS_AT_ONCE or not chosen or made.list_id in sent:
             made.refresh_references(stale.pop(made.list_id), at=unit.now)
             chosen.append(made)
     changes = unit.save(*chosen)

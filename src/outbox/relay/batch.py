@@ -1,7 +1,8 @@
 """Sends an account's creates of a replay, or its live edits, together: fenced by the repo's newest commit, so that any other write there refuses them all.
 
-1. read the lane's next records of which this generation was never sent, and the repo's newest commit, unless the run's batch
-   before has just made it. What a batch has tried once is never in another: its records are delivered one by one.
+1. read the lane's next records of which this generation was never sent, some lists that have them, and the repo's newest
+   commit, unless the run's batch before has just made it. What a batch has tried once is never in another: its records are
+   delivered one by one.
 2. read what the PDS shows, after the commit: edits go only on the CID that they were made on, and nothing is created beside
    a record of the old collection. What has changed is delivered alone.
 3. commit the intents of all of them.
@@ -19,15 +20,18 @@ from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from aggregates.track_list import TrackList
 from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared
 from eventstore.streams.buckets import for_account
+from outbox.lists.newest import LISTS_OF
+from outbox.lists.references import MAX_LISTS_AT_ONCE
 from outbox.mirror.due import BACKFILL, CLASS, LIVE
 from outbox.mirror.hosts import HostReport
 from outbox.mirror.lanes import Lane
@@ -88,31 +92,48 @@ def next_batch(
             for row in _NEXT_OF_CLASS.start(connection, wanted).all()
             if row.desired_op == PUT and (row.observed_body is None) is is_replay and not row.was_tried
         ]
+        if not is_replay:
+            rows += _lists_of(connection, lane.did, rows, room - len(rows))
         read = read_subjects(log, connection, rows)
         found: list[DeliveryTask] = []
         size = 0
         for row in rows:
             task = task_of(log, connection, row, kinds, read)
-            if not task.is_batchable or (body := task.body) is None:
+            if not (task.is_batchable or task.may_refer_ahead) or (body := task.body) is None:
                 continue
             if is_replay:
                 task = task.on(None, None)
             if task.check() is not None:
                 continue
             write = write_of(task.key, body, creates=is_replay)
-            size += len(json.dumps(write, ensure_ascii=False).encode())
-            if size > MAX_BATCH_BYTES:
-                break
+            more = len(json.dumps(write, ensure_ascii=False).encode())
+            if size + more > MAX_BATCH_BYTES:
+                if task.is_open:
+                    break
+                continue  # a shorter list may fit
+            size += more
             found.append(task)
         return found
 
 
+def _lists_of(connection: sa.Connection, did: str, rows: Sequence[Any], room: int) -> Sequence[Any]:
+    """Return some lists that refer to these records, and are to refer to what they become."""
+    uris = [RecordKey(did, row.collection, row.rkey).uri for row in rows if row.is_listed]
+    at_most = min(room, MAX_LISTS_AT_ONCE - sum(row.kind == TrackList.TOPIC for row in rows))
+    if not uris or at_most <= 0:
+        return ()
+    return LISTS_OF.start(connection, {"did": did, "uris": uris, "at_most": at_most}).all()
+
+
 def refer_ahead(tasks: Sequence[DeliveryTask]) -> list[DeliveryTask]:
-    """Have records refer to what those that are sent with them will be."""
+    """Have records refer to what those that are sent with them will be; leave out what stays as its PDS has it."""
     cids = {task.key.uri: task.request_cid for task in tasks if not task.kind.refers_to_others}
-    return [
+    ahead = [
         task if task.desired is None else replace(task, desired=task.kind.referring(task.desired, cids))
         for task in tasks
+    ]
+    return [
+        now for task, now in zip(tasks, ahead, strict=True) if task.is_open or now.desired != task.desired
     ]
 
 
@@ -171,7 +192,7 @@ class BatchRun:
     _old_places: AbstractSet[tuple[str | None, str]] = frozenset()
     """What the old collection holds at the commit that the next batch of a replay swaps on."""
     _shown: dict[RecordKey, str | None] = field(default_factory=dict)
-    """The CIDs of records at the commit that the next batch of edits swaps on, but for those that the run has written."""
+    """The CIDs of records at the commit that the next batch of edits swaps on."""
     _is_given_up: bool = False
     """Whether the PDS did not say what a batch has to know, or a batch is not worth its reads."""
 
@@ -212,10 +233,9 @@ class BatchRun:
             tasks = await self._unchanged(tasks)
         elif is_new:
             self._old_places = await self._read_old_places()
-        tasks = [task for task in tasks if not self._is_in_old_collection(task)]
+        tasks = refer_ahead([task for task in tasks if not self._is_in_old_collection(task)])
         if not _is_batch_of(first, tasks):
             return None
-        tasks = refer_ahead(tasks)
         attempt_ids = await in_thread(record_intents, self.delivery.database, self.lane, tasks)
         verdict = await self._send(tasks, swap, deadline.within(WRITE_TIMEOUT_SECONDS))
         return self._sent(tasks, attempt_ids, verdict)
@@ -297,6 +317,7 @@ class BatchRun:
         if verdict.kind is Kind.DONE and (made := _made(verdict, len(tasks))) is not None:
             self._newest_commit, cids = made
             commit = verdict.body["commit"]
+            self._shown.update(zip((task.key for task in tasks), cids, strict=True))
             results = [
                 Result(
                     task,

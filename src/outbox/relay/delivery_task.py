@@ -20,6 +20,7 @@ from eventstore.change import RecordedEvent, StreamState, of_class
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
+from outbox.lists.newest import IS_LISTED
 from outbox.mirror.due import (
     BACKFILL,
     CLASS,
@@ -91,7 +92,7 @@ class DeliveryTask:
     trace: str | None = None
     """The W3C traceparent of the commit of the generation, where it was traced."""
     has_company: bool = False
-    """Whether it is the first of BATCH_FROM live edits that are due, or one of them refers to others."""
+    """Whether it is the first of BATCH_FROM live edits that are due, or one of them refers to others, or lists have it."""
     fault: Exception | None = None
     """Why its row or events cannot be read: then this holds only what the row says."""
 
@@ -106,8 +107,16 @@ class DeliveryTask:
             return False
         if self.is_backfill:  # one that has moved was acknowledged elsewhere
             return self.ever_sent and self.acked_gen > 0 and self.recreates and self.observed is None
-        is_shown = self.base is not None and self.observed is not None
-        return is_shown and not self.unread and self.request_cid != self.base
+        return self.is_shown and self.request_cid != self.base
+
+    @property
+    def may_refer_ahead(self) -> bool:
+        """Whether it is as its PDS has it, and may be written for what it refers to alone."""
+        return self.kind.refers_to_others and not self.is_open and self.is_shown
+
+    @property
+    def is_shown(self) -> bool:
+        return self.base is not None and self.observed is not None and not self.unread
 
     @property
     def begins_batch(self) -> bool:
@@ -192,7 +201,10 @@ def next_task(
         rows = (_NEXT if lane.backfill else _NEXT_LIVE).start(connection, wanted).all()
         if not rows:
             return None
-        has_company = all(map(is_live_edit, rows)) and is_batch([kinds[row.kind] for row in rows])
+        has_company = is_live_edit(rows[0]) and (
+            rows[0].is_listed
+            or (all(map(is_live_edit, rows)) and is_batch([kinds[row.kind] for row in rows]))
+        )
         return replace(task_of(log, connection, rows[0], kinds), has_company=has_company)
 
 
@@ -295,7 +307,7 @@ def next_targets(
 ) -> sa.Select[Any]:
     """Select the account's due targets of these classes that the run has not delivered, in the order of an index."""
     return (
-        sa.select(mirror_target, is_open().label("is_open"), *more)
+        sa.select(mirror_target, is_open().label("is_open"), IS_LISTED, *more)
         .where(
             columns.did == sa.bindparam("did"),
             COMES_DUE,

@@ -43,6 +43,7 @@ from outbox.relay.journal import (
     first_of_same_errors,
     is_fault_of_record_alone,
     record_unsent,
+    renumber_attempt,
 )
 from outbox.relay.result import (
     CLEAN,
@@ -111,7 +112,10 @@ def _settle(
     if listed := [result.task.subject for result, each in changed if is_listed(each)]:
         if unit is None:
             raise ListedError
-        for sent in _sent_ahead(delivered.results, refresh_at_once(unit, lane.did, listed)):
+        lists = {each.task.subject_id for each in delivered.results if each.task.kind.refers_to_others}
+        for sent in _sent_ahead(delivered.results, refresh_at_once(unit, lane.did, listed, lists)):
+            if sent.attempt_id is not None:
+                renumber_attempt(connection, lane.did, sent.attempt_id, sent.task.gen)
             is_listed(_settle_target(unit, lane, sent))
     if delivered.results:
         report = _settle_lane(connection, lane, delivered.results[-1], now, has_no_failures=has_no_failures)
@@ -127,7 +131,8 @@ def _sent_ahead(results: Sequence[Result], refreshed: Sequence[Change]) -> Itera
     for result in results:
         task, change = result.task, latest.get(result.task.subject.stream_id)
         if change is not None and task.kind.record_of(change.after, task.gen) == task.desired:
-            yield replace(result, task=replace(task, gen=change.position), attempt_id=None)
+            attempt_id = None if task.is_open else result.attempt_id  # that of what it was sent for
+            yield replace(result, task=replace(task, gen=change.position), attempt_id=attempt_id)
 
 
 class ListedError(Exception):

@@ -2,20 +2,24 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
 from aggregates.track_list import TrackList
+from aggregates.values import Visibility
+from outbox.lists.references import MAX_LISTS_AT_ONCE
 from outbox.mirror.tables import delivery_attempt
 from outbox.pds.client import GET_RECORD, LIST_RECORDS
 from outbox.pds.verdict import Verdict
+from outbox.relay.batch import MAX_BATCH_BYTES
 from outbox.relay.delivery_task import BATCH_FROM
 from tests.outbox.lists.test_references import ReferenceRig, both, rig, uri_of  # noqa: F401 - fixtures
 from tests.outbox.rigs.foreign_writes import sent
-from tests.outbox.rigs.relay_rig import LONG, Fault, answer_lost, answered, meanwhile, refused
+from tests.outbox.rigs.relay_rig import LONG, Fault, answer_lost, answered, as_it_is, meanwhile, refused
 from tests.outbox.rigs.replays import settle_all
 
 pytestmark = pytest.mark.anyio
@@ -33,13 +37,28 @@ async def renamed(of: ReferenceRig, tracks: int, lists: int = 1) -> list[TrackLi
     return [of.loaded(101 + number) for number in range(lists)]
 
 
+async def edited(of: ReferenceRig, tracks: int = 1) -> list[TrackList]:
+    """A track of two lists is edited."""
+    made = await of.with_lists(lists=2, tracks=tracks)
+    of.edit(title="Edited")
+    return made
+
+
 def is_current(of: ReferenceRig, made: TrackList) -> bool:
-    """Whether the list has its name, and refers to its tracks as they are."""
-    record = of.remote(made) or {}
-    cids = {each["uri"]: each["cid"] for each in of.written(made)}
-    tracks = [of.pds.get_record(of.did, *uri.split("/")[3:]) or {} for uri in cids]
-    is_renamed = record["name"] == made.name and {track["value"]["album"] for track in tracks} == {"Renamed"}
-    return is_renamed and [*cids.values()] == [track["cid"] for track in tracks]
+    """Whether the list has its name, and refers to its tracks as they are, which their PDS has as they are here."""
+    now = of.loaded(made.list_id)
+    written = [each["cid"] for each in of.written(made)]
+    tracks = [of.track(number + 1) for number in range(len(now.items))]
+    are_here = all(
+        (of.remote(track) or {})["title"] == track.title
+        and (of.remote(track) or {}).get("album") == track.album
+        for track in tracks
+    )
+    return (
+        are_here
+        and (of.remote(made) or {})["name"] == now.name
+        and written == [of.cid(each) for each in tracks]
+    )
 
 
 @pytest.mark.parametrize("tracks", [FEW, SEVERAL])
@@ -56,6 +75,47 @@ async def test_a_list_and_its_tracks_are_one_commit(both: ReferenceRig, tracks: 
     assert await both.relay_once() == {}
     assert (await both.verified_lists())["rebased"] == 0
     assert sent(both) == ["applyWrites"]
+
+
+async def test_up_to_three_lists_of_an_edited_track_go_with_it(both: ReferenceRig) -> None:  # noqa: F811
+    lists = await both.with_lists(lists=MAX_LISTS_AT_ONCE + 1)
+    begun = both.newest_attempt()
+    both.edit(title="Edited")
+    await both.relay_once()
+    assert sent(both) == ["applyWrites"]
+    assert all(is_current(both, each) for each in lists[:-1])
+    rows = [row for row in both.rows(delivery_attempt.select()) if row.id > begun]
+    assert len(rows) == 1 + MAX_LISTS_AT_ONCE
+    assert len({row.rev for row in rows}) == 1
+    made, refreshed = (row for row in both.rows(delivery_attempt.select()) if row.rkey == lists[0].rkey)
+    assert (made.gen, made.rev) < (refreshed.gen, refreshed.rev), "its history stays"
+    assert {both.mirror(each.list_id, of=TrackList).state for each in lists} == {"delivered"}
+    await both.work()
+    await both.relay_once()
+    assert sent(both) == ["applyWrites", "putRecord"]
+    assert all(is_current(both, each) for each in lists)
+    assert await both.relay_once() == {}
+
+
+async def test_a_list_goes_along_again_with_what_is_edited_meanwhile(rig: ReferenceRig) -> None:  # noqa: F811
+    lists = await edited(rig, tracks=2)
+    rig.wire.faults += [meanwhile(lambda: rig.edit(2, title="Edited too"))]
+    await rig.relay_once()
+    assert sent(rig) == ["applyWrites", "applyWrites"]
+    assert all(is_current(rig, each) for each in lists)
+
+
+async def test_a_list_too_large_for_the_commit_follows_it(rig: ReferenceRig) -> None:  # noqa: F811
+    large, small = await rig.with_lists(lists=2)
+    mood = "blue" * (MAX_BATCH_BYTES // 4)
+    rig.pds.put_record(rig.did, large.collection, large.rkey, {**(rig.remote(large) or {}), "mood": mood})
+    await rig.verified_lists()
+    rig.edit(title="Edited")
+    await rig.relay_once()
+    assert sent(rig) == ["applyWrites", "putRecord"]
+    assert is_current(rig, large)
+    assert is_current(rig, small)
+    assert (rig.remote(large) or {})["mood"] == mood
 
 
 async def test_records_of_several_kinds_are_read_at_once(
@@ -117,17 +177,84 @@ async def test_a_list_that_went_ahead_is_not_written_again_as_it_was(rig: Refere
     ],
     ids=["answer lost", "refused", "500", "413", "scope", "unreadable"],
 )
-@pytest.mark.parametrize("tracks", [FEW, SEVERAL])
+@pytest.mark.parametrize(
+    "begin",
+    [partial(renamed, tracks=FEW), partial(renamed, tracks=SEVERAL), edited],
+    ids=["one track renamed", "several renamed", "edited"],
+)
 async def test_whatever_becomes_of_the_commit_all_of_it_arrives(
     rig: ReferenceRig,  # noqa: F811
     fault: Fault,
-    tracks: int,
+    begin: Callable[[ReferenceRig], Awaitable[Sequence[TrackList]]],
 ) -> None:
-    [made] = await renamed(rig, tracks)
+    lists = await begin(rig)
     rig.wire.faults += [fault]
     await settle_all(rig)
-    assert is_current(rig, made)
-    assert rig.mirror(101, of=TrackList).state == "delivered"
+    assert all(is_current(rig, each) for each in lists)
+    assert {rig.mirror(each.list_id, of=TrackList).state for each in lists} == {"delivered"}
+
+
+async def test_a_refused_edit_leaves_the_lists_as_they_were(rig: ReferenceRig) -> None:  # noqa: F811
+    lists = await edited(rig)
+    before = [rig.remote(each) for each in lists]
+    rig.wire.faults += [answered(400, "InvalidRequest")] * 2
+    await settle_all(rig)
+    assert rig.mirror().state == "rejected"
+    assert [rig.remote(each) for each in lists] == before
+    assert {rig.loaded(each.list_id).version for each in lists} == {1}
+
+
+def reorders(of: ReferenceRig) -> None:
+    of.command(101, lambda it: it.reorder(it.items[::-1], at=of.clock()), of=TrackList)
+
+
+def deletes(of: ReferenceRig) -> None:
+    of.command(101, lambda it: it.delete(at=of.clock()), of=TrackList)
+
+
+def undeletes(of: ReferenceRig) -> None:
+    deletes(of)
+    of.command(101, lambda it: it.undelete(at=of.clock()), of=TrackList)
+
+
+def hides(of: ReferenceRig) -> None:
+    of.command(101, lambda it: it.set_visibility(Visibility.PRIVATE, at=of.clock()), of=TrackList)
+
+
+def edits_again(of: ReferenceRig) -> None:
+    of.edit(title="Again")
+
+
+def deletes_track(of: ReferenceRig) -> None:
+    of.command(1, lambda it: it.delete(at=of.clock()))
+
+
+def undeletes_track(of: ReferenceRig) -> None:
+    deletes_track(of)
+    of.command(1, lambda it: it.undelete(at=of.clock()))
+
+
+@pytest.mark.parametrize("then", [as_it_is, answer_lost, refused], ids=["it lands", "answer lost", "refused"])
+@pytest.mark.parametrize(
+    "act", [reorders, deletes, undeletes, hides, edits_again, deletes_track, undeletes_track]
+)
+async def test_what_happens_while_the_commit_is_on_its_way_counts(
+    rig: ReferenceRig,  # noqa: F811
+    act: Callable[[ReferenceRig], None],
+    then: Fault,
+) -> None:
+    await edited(rig, tracks=2)
+    rig.wire.faults += [meanwhile(lambda: act(rig), then)]
+    await settle_all(rig)
+    await rig.work()
+    await settle_all(rig)
+    for made in map(rig.loaded, (101, 102)):
+        tracks = {uri_of(each): rig.cid(each) for each in map(rig.track, (1, 2))}
+        wanted = [{"uri": each.uri, "cid": cid} for each in made.items if (cid := tracks[each.uri])]
+        assert (rig.remote(made) and rig.written(made)) == (wanted if made.wants_record else None)
+        assert rig.mirror(made.list_id, of=TrackList).state == "delivered"
+    track = rig.track()
+    assert ((rig.remote(track) or {}).get("title")) == (None if track.deleted_at else track.title)
 
 
 async def test_a_track_that_the_pds_refuses_leaves_no_reference_to_what_it_does_not_have(
@@ -152,10 +279,29 @@ async def test_a_login_without_lists_keeps_no_track_waiting(rig: ReferenceRig) -
     assert rig.mirror(101, of=TrackList).reason == "needs_consent"
 
 
-async def test_another_clients_write_in_between_refuses_the_commit(rig: ReferenceRig) -> None:  # noqa: F811
-    [made] = await renamed(rig, SEVERAL)
+@pytest.mark.parametrize("lists", [1, 3])
+async def test_another_clients_write_in_between_refuses_the_commit(rig: ReferenceRig, lists: int) -> None:  # noqa: F811
+    made = (await renamed(rig, SEVERAL, lists))[-1]
     record = {**(rig.remote(made) or {}), "mood": "blue"}
     rig.wire.faults += [meanwhile(lambda: rig.pds.put_record(rig.did, made.collection, made.rkey, record))]
     await settle_all(rig)
     assert is_current(rig, made)
     assert (rig.remote(made) or {})["mood"] == "blue"
+
+
+@pytest.mark.parametrize("is_read", [False, True], ids=["before it is read", "after it was read"])
+async def test_another_clients_edit_of_a_list_that_goes_along_stays(
+    rig: ReferenceRig,  # noqa: F811
+    is_read: bool,
+) -> None:
+    first, second = await edited(rig)
+    theirs = {**(rig.remote(second) or {}), "name": "Theirs", "mood": "blue"}
+    act = partial(rig.pds.put_record, rig.did, second.collection, second.rkey, theirs)
+    if is_read:
+        rig.wire.faults += [meanwhile(act)]
+    else:
+        act()
+    await settle_all(rig)
+    assert is_current(rig, first)
+    assert rig.remote(second) == theirs
+    assert (rig.mirror().state, rig.mirror(102, of=TrackList).state) == ("delivered", "held")
