@@ -6,7 +6,7 @@ An open track is for all to play; a gated one is for its owner and the artist's 
 import asyncio
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 
@@ -50,7 +50,7 @@ def require_shown(caller: Principal | None, view: TrackView | None) -> TrackView
     return view
 
 
-def may_have_bytes(caller: Principal | None, of: TrackView | Cover) -> bool:
+def may_have_bytes(caller: Principal | None, of: TrackView | Cover | sa.Row[Any]) -> bool:
     """Whether the caller may have bytes at all: those of what was taken down are for admins only."""
     return of.taken_down_at is None or (caller is not None and caller.admin)
 

@@ -226,7 +226,7 @@ def test_a_profile_that_was_taken_down_says_so_in_place_of_its_picture(mine, wor
     assert mine.post(path, json={"reason": "a claim"}, headers=headers).status_code == 200
     page = mine.get(HERE).text
     assert "An operator has taken your profile down." in page
-    assert "portrait" not in page
+    assert "portrait" not in page + mine.get("/@alice.test").text
 
 
 def test_a_picture_that_lies_elsewhere_is_named_and_not_loaded(mine, world, alice):

@@ -14,7 +14,7 @@ from api.responses.mirror import ShownKind, bodies_of
 from api.responses.reader import SubjectReader
 from api.responses.track import MirrorBody
 from api.services import Services
-from application.authorization import may_see
+from application.authorization import may_have_bytes, may_see
 from application.subjects import On, find
 from eventstore.idempotency import CommandResult
 from identity.accounts.accounts import Account
@@ -99,7 +99,8 @@ def artists_as(
             return {"bio": account.bio, "avatar_url": None}
         if not may_see(caller, account.did, row.taken_down_at):
             return {"bio": None, "avatar_url": None}
-        return {"bio": row.bio, "avatar_url": _avatar_url(row, services.urls)}
+        has_picture = may_have_bytes(caller, row)
+        return {"bio": row.bio, "avatar_url": _avatar_url(row, services.urls) if has_picture else None}
 
     return [
         body.model_validate({**vars(each), "display_name": each.name, **said_by(each)}) for each in accounts
