@@ -1,6 +1,5 @@
 """Orders of a list's items. An entry is named by URI and occurrence: other clients may enter a record twice."""
 
-from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
@@ -13,11 +12,11 @@ class Entry(NamedTuple):
 
 
 def numbered(uris: Iterable[str]) -> list[Entry]:
-    seen: Counter[str] = Counter()
-    entries = []
+    seen, entries = dict[str, int](), list[Entry]()
     for uri in uris:
-        entries.append(Entry(uri, seen[uri]))
-        seen[uri] += 1
+        occurrence = seen.get(uri, 0)
+        entries.append(Entry(uri, occurrence))
+        seen[uri] = occurrence + 1
     return entries
 
 

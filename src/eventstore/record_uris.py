@@ -34,7 +34,8 @@ def _are_at(
     connection: sa.Connection, places: Sequence[set[str]], of: Any
 ) -> tuple[sa.ColumnElement[bool], ...]:
     dids, collections, rkeys = places
-    has_key = of.rkey.in_(rkeys)
+    # `in_` of a list would look at each of its values
+    has_key = of.rkey.in_(sa.bindparam(None, [*rkeys], expanding=True))
     if connection.dialect.name != "sqlite":  # PostgreSQL takes long to parse hundreds of parameters
         has_key = of.rkey == sa.any_(sa.bindparam(None, [*rkeys], type_=ARRAY(sa.Text)))
     return of.did.in_(dids), of.collection.in_(collections), has_key

@@ -236,8 +236,13 @@ def _shown(services: Services, made: Any, mirror: Any, handle: str) -> dict[str,
     }
 
 
-def _entries(connection: sa.Connection, made: TrackList, viewer: str | None, known: Known) -> list[EntryBody]:
-    """Return the entries; a track that its owner has deleted is in none of their lists, and gone in those of others."""
+def _entries(
+    connection: sa.Connection, made: TrackList, viewer: str | None, known: Known
+) -> list[dict[str, Any]]:
+    """Return the entries, to be validated together: one by one, hundreds take long.
+
+    A track that its owner has deleted is in none of their lists, and gone in those of others.
+    """
     found = known | tracks_at(connection, [item.uri for item in made.items if item.uri not in known])
     return [
         _entry(item.uri, view, viewer)
@@ -252,9 +257,9 @@ def _is_entry(view: ListedTrack, owner: str, viewer: str | None) -> bool:
     return not view.unlisted or viewer in {view.did, owner}
 
 
-def _entry(uri: str, view: ListedTrack | None, viewer: str | None) -> EntryBody:
+def _entry(uri: str, view: ListedTrack | None, viewer: str | None) -> dict[str, Any]:
     if view is None:
-        return EntryBody(track_id=None, uri=uri, title=None, artist=None, gone=False)
+        return {"track_id": None, "uri": uri, "title": None, "artist": None, "gone": False}
     is_gone = view.deleted_at is not None or (view.taken_down_at is not None and view.did != viewer)
     title, artist = (None, None) if is_gone else (view.title, view.artist)
-    return EntryBody(track_id=view.track_id, uri=uri, title=title, artist=artist, gone=is_gone)
+    return {"track_id": view.track_id, "uri": uri, "title": title, "artist": artist, "gone": is_gone}
