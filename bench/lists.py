@@ -149,6 +149,9 @@ class _Artist:
         self.uri = str(tracks[0]["atproto_record_uri"])
         self.did = self.uri.split("/")[2]
         self.until_quiet()
+        # what is made of uploads in the background takes long, and is not measured here
+        last = f"/tracks/{tracks[-1]['id']}/waveform"
+        self._until(lambda: self.client.http.get(last).is_success)
 
     def edits(self, operations: int) -> Seconds:
         """Edit a track in lists that were just made: each follows it at once then, and later at most once in ten minutes."""
