@@ -34,6 +34,7 @@ SENTENCE: Final = (
 LISTS: Final = COLLECTION.replace("track", "list")
 MAX_RATIO: Final = 2.0
 POLL_SECONDS: Final = 0.01
+WAVEFORMS_TIMEOUT_SECONDS: Final = 600.0
 WAIT: Final = {"Prefer": "wait=10"}
 
 _numbers: Final = count(1)
@@ -151,7 +152,7 @@ class _Artist:
         self.until_quiet()
         # what is made of uploads in the background takes long, and is not measured here
         last = f"/tracks/{tracks[-1]['id']}/waveform"
-        self._until(lambda: self.client.http.get(last).is_success)
+        self._until(lambda: self.client.http.get(last).is_success, WAVEFORMS_TIMEOUT_SECONDS)
 
     def edits(self, operations: int) -> Seconds:
         """Edit a track in lists that were just made: each follows it at once then, and later at most once in ten minutes."""
@@ -248,11 +249,11 @@ class _Artist:
         return bool(self._record(rkey)["items"][0]["subject"]["cid"] == cid)
 
     @staticmethod
-    def _until(is_so: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + DRAIN_TIMEOUT_SECONDS
+    def _until(is_so: Callable[[], bool], seconds: float = DRAIN_TIMEOUT_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
         while not is_so():
             if time.monotonic() > deadline:
-                raise TimeoutError("the relay did not catch up")
+                raise TimeoutError("the service did not catch up")
             time.sleep(POLL_SECONDS)
 
 
