@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
+from aggregates.states import State
 
 TITLE_BYTES: Final = 256
 ARTIST_BYTES: Final = 256
@@ -111,21 +112,19 @@ class Visibility(StrEnum):
     PRIVATE = "private"
 
 
-class ReleaseState(StrEnum):
-    """How far a release is."""
+class ReleaseState(State):
+    """States of a release; `publishing` is shown, and never stored."""
 
-    DRAFT = "draft"
-    SCHEDULED = "scheduled"
-    PUBLISHING = "publishing"
-    """Shown of one that is scheduled, once its time has come; never stored."""
-    PUBLISHED = "published"
-    FAILED = "failed"
-    """It could not be published, and nothing of it was; an edit makes it a draft again."""
+    DRAFT = "draft", "its owner fills it; nothing of it is public"
+    SCHEDULED = "scheduled", "is published at the time that its owner has set"
+    PUBLISHING = "publishing", "that time has come, and the worker publishes it"
+    PUBLISHED = "published", "its tracks were made, and their album where it has a title"
+    FAILED = "failed", "nothing of it could be published; its owner changes it, or publishes it again"
 
 
 @dataclass(frozen=True)
 class ReleaseFile:
-    """An uploaded file that is to be a track of a release; artist, album, number and year are what its tags say."""
+    """An uploaded file that is to be a track of a release; artist, album, disc, number and year are what its tags say."""
 
     upload_id: str
     name: str

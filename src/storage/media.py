@@ -12,9 +12,9 @@ from typing import BinaryIO, Final, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from aggregates.states import State
 from eventstore.database import Database, pages
 from eventstore.schema import UtcDateTime, metadata, partial_index
-from eventstore.states import State
 from storage.cid import new_key
 from storage.errors import MediaGoneError, NotReservedError, StoreUnavailableError
 from storage.store import MediaStore

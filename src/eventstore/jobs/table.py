@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from aggregates.states import State
 from eventstore.schema import Json, Position, UtcDateTime, metadata
-from eventstore.states import State
 from eventstore.streams.buckets import account_columns
 
 PAST: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from aggregates.states import State
 from eventstore.append import key_of, upsert
 from eventstore.database import Database
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime, metadata
-from eventstore.states import State
 from eventstore.streams.buckets import account_columns
 from identity.errors import INVALID_HANDLE
 

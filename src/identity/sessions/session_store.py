@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from aggregates.errors import SignInRequiredError
+from aggregates.states import State
 from eventstore.append import key_of, upsert
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime, metadata
-from eventstore.states import State
 from eventstore.streams.buckets import account_columns, for_account
 from eventstore.untrusted import clean
 from identity.errors import DecryptionError

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import libipld
 
-from eventstore.states import State
+from aggregates.states import State
 from eventstore.untrusted import clean
 from outbox.record.dag_cbor import cid_text, require_few_values
 

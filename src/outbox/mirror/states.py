@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from eventstore.states import State
+from aggregates.states import State
 
 
 class TargetState(State):

@@ -10,9 +10,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.published import Published, Subject
+from aggregates.states import State
 from eventstore.prepared import Prepared
 from eventstore.prepared import Result as Started
-from eventstore.states import State
 from eventstore.unit_of_work import UnitOfWork
 from outbox.lists.newest import IS_STALE
 from outbox.lists.references import REFERENCES, request_and_announce

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.states import State
+from aggregates.states import State
 from eventstore.streams.buckets import bucket_param, for_account
 from outbox.mirror.states import MirrorState, UnsentOutcome
 from outbox.mirror.tables import IS_ATTEMPT_OF_TARGET, attempt, delivery_attempt, mirror_target, target

@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
+from aggregates.states import State
 from aggregates.values import tag_as_stored
 from eventstore.database import count_rows
 from eventstore.prepared import Prepared, among
 from eventstore.record_uris import rows_by_uri, uri_column
-from eventstore.states import State
 from eventstore.streams.buckets import bucket_param
 from eventstore.streams.ids import found_by_id
 from eventstore.untrusted import is_storable

@@ -9,7 +9,7 @@ from pathlib import Path
 from pkgutil import walk_packages
 from typing import Final
 
-from eventstore.states import State
+from aggregates.states import State
 
 PACKAGES: Final = (
     "aggregates",

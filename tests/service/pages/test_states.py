@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from aggregates.errors import wording
+from aggregates.states import State
 from api.error_responses import REPLIES
 from application.errors import AlreadyHasRecordError, BlobTooLargeError, MigrationNeededError
-from eventstore.states import State
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from service.cli.main import main
 from tests.api.auth.route_table import ROUTES

@@ -7,6 +7,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from pydantic import BaseModel, Field
 
+from aggregates.states import State
 from api.json_response import body_from
 from api.responses.ops.deliveries import BEGAN_WITH
 from api.services import Services
@@ -15,7 +16,6 @@ from eventstore.jobs.table import JobState
 from eventstore.jobs.views import count_jobs
 from eventstore.projection import outdated
 from eventstore.schema import stored_event
-from eventstore.states import State
 from outbox.firehose.cursors import streams
 from outbox.mirror.due import is_open
 from outbox.mirror.states import LaneState, MirrorState, TargetState
