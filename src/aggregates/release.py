@@ -98,7 +98,7 @@ class Release(Owned, created_event_name="Created"):
         return any(each.upload_id == upload_id for each in self.files)
 
     def add_file(self, file: ReleaseFile, *, at: datetime) -> None:
-        """Put a file before those whose tags have a higher number, or with none a name that comes later: uploads end in any order."""
+        """Put a file before those whose tags have a later disc or number, or with none a name that comes later: uploads end in any order."""
         self.require_draft()
         behind = (place for place, each in enumerate(self.files) if _order(each) > _order(file))
         place = next(behind, len(self.files))
@@ -154,12 +154,12 @@ class Release(Owned, created_event_name="Created"):
             raise NotADraftError(self.state)
 
 
-def _order(file: ReleaseFile) -> tuple[float, list[tuple[int, str]]]:
+def _order(file: ReleaseFile) -> tuple[float, float, list[tuple[int, str]]]:
     """Return where a file stands among others: those without a number last, by the numbers and words of their names."""
     if file.number:
-        return file.number, []
+        return file.disc or 1, file.number, []
     parts = _NUMBER.split(file.name.casefold())
-    return inf, [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
+    return inf, inf, [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
 
 
 def _as_stored(changes: Mapping[str, Any]) -> dict[str, Any]:

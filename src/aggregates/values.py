@@ -138,6 +138,7 @@ class ReleaseFile:
     description: str | None = None
     tags: tuple[str, ...] | None = None
     """None has those of the release."""
+    disc: int | None = None
 
     @property
     def cids(self) -> tuple[str, ...]:

@@ -89,13 +89,18 @@ def read_tags(staged: Staged, kind: str) -> tuple[dict[str, Any], bytes | None]:
             found = TinyTag.get(filename=f"sound.{kind}", file_obj=reader, duration=False, image=True)
         except Exception:  # noqa: BLE001 - a hostile file may make a parser raise anything
             found = TinyTag()
-    number, year, cover = found.track, _YEAR.match(found.year or ""), found.images.any
+    year, cover = _YEAR.match(found.year or ""), found.images.any
     said = {
         **{name: _tag_text(getattr(found, name)) for name in ("title", "artist", "album")},
-        "number": number if number and 0 < number <= MAX_TRACK_NUMBER else None,
+        "disc": _number(found.disc),
+        "number": _number(found.track),
         "year": int(year[0]) if year else None,
     }
     return said, cover.data if cover is not None else None
+
+
+def _number(said: int | None) -> int | None:
+    return said if said and 0 < said <= MAX_TRACK_NUMBER else None
 
 
 def _tag_text(text: str | None) -> str | None:

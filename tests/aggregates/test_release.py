@@ -26,6 +26,15 @@ def test_a_file_comes_before_those_with_a_higher_number() -> None:
     assert [each.number for each in release.files] == [1, 2, 3, None, None]
 
 
+def test_the_files_of_each_disc_come_in_their_order_and_those_that_name_no_disc_are_of_the_first() -> None:
+    release = a_release()
+    for place in ((2, 2), (1, 2), (None, 1), (2, 1), (None, None), (1, 3)):
+        disc, number = place
+        release.add_file(some_file(len(release.files) + 1, disc=disc, number=number), at=NOW)
+    found = [(each.disc, each.number) for each in release.files]
+    assert found == [(None, 1), (1, 2), (1, 3), (2, 1), (2, 2), (None, None)]
+
+
 def test_a_file_that_is_not_there_is_not_removed() -> None:
     release = a_release()
     release.add_file(some_file(), at=NOW)

@@ -33,6 +33,7 @@ class FileBody(BaseModel):
     album: str | None = Field(None, description="what its tags say")
     number: int | None = Field(None, description="what its tags say")
     year: int | None = Field(None, description="what its tags say")
+    disc: int | None = Field(None, description="what its tags say")
     description: str | None = None
     tags: list[str] | None = Field(None, description="null has those of the release")
     duration: int | None = None

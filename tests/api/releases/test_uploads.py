@@ -41,7 +41,7 @@ def test_an_upload_in_one_request_is_a_file_of_the_release(client, alice, releas
     answer = append(client, alice, url, SONG, 0, last=True)
     assert (answer.status_code, answer.headers["Upload-Complete"]) == (200, "?1")
     assert answer.json() | {"name": "", "title": ""} == {
-        **dict.fromkeys(("reason", "artist", "album", "number", "year", "description", "tags")),
+        **dict.fromkeys(("reason", "artist", "album", "disc", "number", "year", "description", "tags")),
         "upload_id": url.rpartition("/")[2],
         "name": "",
         "title": "",
@@ -71,12 +71,11 @@ def test_an_upload_in_parts_is_the_same_file(world, client, alice, release):
 
 
 def test_the_tags_of_a_file_are_read(client, alice, release):
-    data = tagged(
-        1, title="One", artist="Alice", album="Pressings", number="3/12", year="2026", cover=samples.png()
-    )
+    said = {"title": "One", "artist": "Alice", "album": "Pressings", "disc": "2/2", "number": "3/12"}
+    data = tagged(1, **said, year="2026", cover=samples.png())
     file = uploaded(client, alice, release, data, name="03.mp3")
-    names = ("title", "artist", "album", "number", "year", "has_image")
-    assert [file[name] for name in names] == ["One", "Alice", "Pressings", 3, 2026, True]
+    names = (*said, "year", "has_image")
+    assert [file[name] for name in names] == ["One", "Alice", "Pressings", 2, 3, 2026, True]
 
 
 @pytest.mark.parametrize("album", ["x" * 65, "\u200b"], ids=["too long", "nothing to see"])

@@ -13,10 +13,11 @@ class Owner:
     headers: dict[str, str] = {}  # noqa: RUF012 - never changed
 
 
-def tagged(seed=0, *, title="", artist="", album="", number="", year="", cover=None):
+def tagged(seed=0, *, title="", artist="", album="", disc="", number="", year="", cover=None):
     """Two seconds of MP3 whose tags say this."""
     frames = b""
-    for name, text in {"TIT2": title, "TPE1": artist, "TALB": album, "TRCK": number, "TYER": year}.items():
+    texts = {"TIT2": title, "TPE1": artist, "TALB": album, "TPOS": disc, "TRCK": number, "TYER": year}
+    for name, text in texts.items():
         if text:
             frames += _frame(name, b"\x03" + text.encode())
     if cover is not None:
