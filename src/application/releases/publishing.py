@@ -57,6 +57,8 @@ MAX_CONCURRENT: Final = 4
 MAX_REQUESTED: Final = 100
 FIRST_PAUSE_SECONDS: Final = 5.0
 MAX_PAUSE_SECONDS: Final = 600.0
+MAX_ATTEMPTS: Final = 8
+GIVEN_UP: Final = "this service has failed at it several times; publish it again later, and tell who runs the service if that fails too"
 REFUSALS: Final = (UploadRefusedError, TitleTakenError, RefusedMediaError, MediaGoneError)
 """What another attempt does not change, before its owner changes the release."""
 
@@ -131,11 +133,19 @@ class Publishing:
             return
         on = On(Release, release.release_id, frozenset({release.visible_version}))
         with suppress(ReleaseNotFoundError, VersionMismatchError):  # it is found again, if it is due
+            if job.attempts > MAX_ATTEMPTS:
+                self._fail(job, on, GIVEN_UP)
+                return
             try:
                 self._publish(job, release, on)
             except REFUSALS as error:
-                reason = str(error)
-                self._run(job, lambda unit: _fail(unit, on, reason))
+                self._fail(job, on, str(error))
+
+    def _fail(self, job: Job, on: On[Release], reason: str) -> None:
+        self._run(
+            job,
+            lambda unit: change_release(unit, on, lambda release: release.fail([reason], at=unit.now)),
+        )
 
     def _run(self, job: Job, work: Callable[[UnitOfWork], object]) -> None:
         self.log.transact(job.account, job.envelope, work)
@@ -173,10 +183,6 @@ def state_at(release: Any, now: datetime) -> str:
     """Return the state that is shown: a scheduled release is being published once its time has come."""
     is_due = release.state == ReleaseState.SCHEDULED and release.publish_at <= now
     return str(ReleaseState.PUBLISHING if is_due else release.state)
-
-
-def _fail(unit: UnitOfWork, on: On[Release], reason: str) -> None:
-    change_release(unit, on, lambda release: release.fail([reason], at=unit.now))
 
 
 def _make_tracks(

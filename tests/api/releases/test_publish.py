@@ -186,6 +186,22 @@ def test_a_release_that_changes_while_it_is_published_is_published_as_it_is_then
     assert (len(read(client, alice, release)["track_ids"]), len(refused)) == (2, 1)
 
 
+def test_a_release_that_fails_at_each_attempt_says_so_and_can_be_published_again(
+    world, client, alice, release, monkeypatch
+):
+    publish(client, alice, release)
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "_make_tracks", dies)
+        for attempt in range(publishing.MAX_ATTEMPTS + 1):
+            assert read(client, alice, release)["state"] == "publishing", attempt
+            with world.database.write() as connection:
+                connection.execute(update(job).values(due=world.database.now(connection)))
+            world.carry()
+    made = read(client, alice, release)
+    assert (made["state"], made["reasons"]) == ("failed", [publishing.GIVEN_UP])
+    assert published(world, client, alice, release)[0]["state"] == "published"
+
+
 def dies(*_arguments, **_named):
     raise RuntimeError("killed")
 
