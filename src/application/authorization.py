@@ -22,7 +22,7 @@ from application.errors import (
 )
 from identity.accounts.credentials import Principal
 from projections.lists import Cover
-from projections.tracks.queries import live_track_with_audio, track_by_id
+from projections.tracks.queries import live_tracks_with_audio, track_by_id
 from projections.tracks.table import TrackView
 
 
@@ -33,9 +33,9 @@ def require_no_duplicate(
     view = track_by_id(connection, but) if but is not None else None
     if view is not None and view.adopted:
         return
-    other = live_track_with_audio(connection, did, audio_cid)
-    if other is not None and other.track_id != but:
-        raise DuplicateAudioError(other.track_id)
+    other = live_tracks_with_audio(connection, did, [audio_cid]).get(audio_cid)
+    if other is not None and other != but:
+        raise DuplicateAudioError(other)
 
 
 def may_see(caller: Principal | None, owner: str, taken_down_at: datetime | None) -> bool:

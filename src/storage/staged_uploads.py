@@ -1,7 +1,7 @@
 """Uploads to releases that go on where they broke, in any process: their bytes are parts, stored as media, until the file is whole.
 
 An append stores its bytes, and then enters them in a transaction in which the offset is still theirs: of two at once the other
-finds it moved. An offset never goes down. An upload ends after a day. Until then the sweep leaves its parts, also where an
+finds it moved. An offset never goes down. An upload ends after a day, and keeps its row until its owner removes it. Until then the sweep leaves its parts, also where an
 equal one of another upload has ended.
 """
 
@@ -18,6 +18,7 @@ from storage.media import Media, end_grace_period
 from storage.upload import Staged
 
 UPLOAD_TTL: Final = timedelta(hours=24)
+ENDED: Final = "it was not finished within 24 hours"
 MAX_PARTS: Final = 1000
 PART_MIME: Final = "application/octet-stream"
 
@@ -36,6 +37,7 @@ release_upload: Final = sa.Table(
     sa.Index("ix_release_upload_did_release_id", "did", "release_id"),
 )
 it: Final = release_upload.c
+_BUT_REASON: Final = tuple(each for each in it if each is not it.reason)
 
 Upload = sa.Row[Any]
 """A row of `release_upload`; once it is a file of its release, there is none."""
@@ -66,21 +68,22 @@ def find_upload(
     locks: bool = False,
 ) -> Upload:
     """Return an upload of the account to this release; raises UploadNotFoundError."""
-    this = _lasting(did, now).where(it.upload_id == upload_id, it.release_id == release_id)
+    these = (it.did == did, it.upload_id == upload_id, it.release_id == release_id, ~has_ended(now))
+    this = sa.select(release_upload).where(*these)
     row = connection.execute(this.with_for_update() if locks else this).one_or_none()
     if row is None:
         raise UploadNotFoundError
     return row
 
 
-def uploads_of(connection: sa.Connection, did: str, *, now: datetime) -> Sequence[Upload]:
-    """Return the uploads of the account that are no files yet."""
-    return connection.execute(_lasting(did, now).order_by(it.begun_at, it.upload_id)).all()
-
-
-def _lasting(did: str, now: datetime) -> sa.Select[Any]:
-    lasts = sa.or_(it.reason.is_not(None), it.begun_at > now - UPLOAD_TTL)
-    return sa.select(release_upload).where(it.did == did, lasts)
+def uploads_of(
+    connection: sa.Connection, did: str, release_id: int | None = None, *, now: datetime
+) -> Sequence[Any]:
+    """Return the uploads of the account, to one release if it is named, that are no files yet; one that has ended says so for a reason."""
+    reason = sa.case((has_ended(now), ENDED), else_=it.reason).label("reason")
+    these = [it.did == did, *([it.release_id == release_id] if release_id is not None else [])]
+    query = sa.select(*_BUT_REASON, reason).where(*these)
+    return connection.execute(query.order_by(it.begun_at, it.upload_id)).all()
 
 
 def named(connection: sa.Connection, cids: Collection[str], begun_after: datetime) -> set[str]:
@@ -130,7 +133,7 @@ def delete_uploads(connection: sa.Connection, did: str, *these: sa.ColumnElement
     return [cid for each in parts for cid in each]
 
 
-def have_ended(now: datetime) -> sa.ColumnElement[bool]:
+def has_ended(now: datetime) -> sa.ColumnElement[bool]:
     """Whether the time of an upload is over."""
     return sa.and_(it.reason.is_(None), it.begun_at <= now - UPLOAD_TTL)
 

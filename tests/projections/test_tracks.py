@@ -10,8 +10,8 @@ from eventstore.event_log import EventLog
 from projections.tracks import queries
 from projections.tracks.queries import (
     TrackFilter,
-    live_track_with_audio,
     live_tracks_naming,
+    live_tracks_with_audio,
     track_page,
 )
 from projections.tracks.table import TrackView, tracks
@@ -36,7 +36,7 @@ def test_a_deleted_track_keeps_its_row_and_leaves_every_list(log: EventLog) -> N
     track = change(log, 1, lambda t: t.delete(at=some_time(5)))
     with log.database.read() as connection:
         assert TrackView.from_row(connection.execute(select(tracks)).one()) == TrackView.of(track)
-        assert live_track_with_audio(connection, ALICE, some_audio(1).cid) is None
+        assert live_tracks_with_audio(connection, ALICE, [some_audio(1).cid]) == {}
         assert live_tracks_naming(connection, some_audio(1).cid) == ()
     assert found(log, TrackFilter()) == found(log, TrackFilter(tags=("a",))) == []
 
@@ -61,9 +61,8 @@ def test_audio_may_pass_from_one_track_to_the_next_in_one_unit(log: EventLog) ->
         first.replace_audio(some_audio(9), at=some_time(5))
         unit.save(first, a_track(2, audio=some_audio(1)))
     with log.database.read() as connection:
-        track = live_track_with_audio(connection, ALICE, some_audio(1).cid)
-    assert track is not None
-    assert track.track_id == 2
+        found = live_tracks_with_audio(connection, ALICE, [some_audio(1).cid, some_audio(9).cid])
+    assert found == {some_audio(1).cid: 2, some_audio(9).cid: 1}
 
 
 def test_a_record_key_is_given_once_even_when_its_track_is_deleted(log: EventLog) -> None:

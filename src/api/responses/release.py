@@ -16,6 +16,8 @@ from application.releases.drafts import DRAFT_TTL
 from application.releases.publishing import state_at
 from application.subjects import On, require_owned
 from eventstore.idempotency import CommandResult
+from projections.lists import album_titled
+from projections.tracks.queries import live_tracks_with_audio
 from storage.staged_uploads import UPLOAD_TTL, Upload, find_upload, uploads_of
 
 
@@ -25,15 +27,15 @@ class FileBody(BaseModel):
     upload_id: str
     name: str
     state: str = Field(description="open, complete or refused")
-    reason: str | None = Field(None, description="why it is refused")
+    reason: str | None = Field(None, description="why it is refused, or cannot be published as it is")
     offset: int = Field(description="how many bytes are here")
     length: int | None = Field(description="how many bytes it has, where the client has said so")
     title: str | None = None
     artist: str | None = Field(None, description="what its tags say; the tracks have the account's artist")
     album: str | None = Field(None, description="what its tags say")
+    disc: int | None = Field(None, description="what its tags say")
     number: int | None = Field(None, description="what its tags say")
     year: int | None = Field(None, description="what its tags say")
-    disc: int | None = Field(None, description="what its tags say")
     description: str | None = None
     tags: list[str] | None = Field(None, description="null has those of the release")
     duration: int | None = None
@@ -78,6 +80,9 @@ class MusicReleaseBody(ReleaseRow):
     copy_audio: bool
     has_image: bool
     reasons: list[str] = Field(description="why it could not be published")
+    title_taken_by: int | None = Field(
+        description="your album with its title, which keeps it from being published"
+    )
     track_ids: list[int] = Field(description="the tracks that it became")
     album_id: int | None = Field(description="the album that it became")
     files: list[FileBody]
@@ -104,7 +109,10 @@ def _shown(release: Any, now: datetime) -> dict[str, Any]:
 
 
 def release_body(connection: sa.Connection, release: Release, now: datetime) -> MusicReleaseBody:
-    uploads = uploads_of(connection, release.did, now=now)
+    uploads = uploads_of(connection, release.did, release.release_id, now=now)
+    is_out, cids = release.state == ReleaseState.PUBLISHED, {file.audio.cid for file in release.files}
+    doubles = {} if is_out else live_tracks_with_audio(connection, release.did, cids)
+    taken_by = None if is_out else album_titled(connection, release.did, release.title or "")
     return body_from(
         MusicReleaseBody,
         release,
@@ -112,17 +120,19 @@ def release_body(connection: sa.Connection, release: Release, now: datetime) -> 
         has_image=release.artwork is not None,
         file_count=len(release.files),
         preview_url=None,
+        title_taken_by=taken_by,
         files=[
-            *map(_file_body, release.files),
-            *(upload_body(row) for row in uploads if row.release_id == release.release_id),
+            *(_file_body(each, doubles.get(each.audio.cid)) for each in release.files),
+            *map(upload_body, uploads),
         ],
     )
 
 
-def _file_body(file: ReleaseFile) -> FileBody:
+def _file_body(file: ReleaseFile, double: int | None = None) -> FileBody:
+    reason = f"your track {double} has exactly this audio" if double is not None else None
     size, has_image = file.audio.size, file.artwork is not None
     of_audio = {"duration": file.audio.duration, "file_type": file.audio.file_type}
-    complete = {"state": "complete", "reason": None, "offset": size, "length": size, "has_image": has_image}
+    complete = {"state": "complete", "reason": reason, "offset": size, "length": size, "has_image": has_image}
     return body_from(FileBody, file, **complete, **of_audio)
 
 

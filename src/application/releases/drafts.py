@@ -94,8 +94,8 @@ def expire_drafts(log: EventLog) -> int:
     def expire(unit: UnitOfWork, release_id: int) -> bool:
         release = unit.load(Release, Release.create_id(release_id))
         is_left = release.deleted_at is None and release.state in DRAFTS and release.changed_at <= before
-        uploads = uploads_of(unit.connection, release.did, now=unit.now)
-        is_left &= all(each.release_id != release_id or each.reason is not None for each in uploads)
+        uploads = uploads_of(unit.connection, release.did, release_id, now=unit.now)
+        is_left &= all(each.reason is not None for each in uploads)
         if is_left:
             _end(unit, release)
         return is_left

@@ -68,8 +68,7 @@ def schedule(unit: UnitOfWork, on: On[Release], at: datetime | None) -> Release:
     release = load_owned(unit, on)
     if release.state not in DRAFTS:
         return release
-    uploads = uploads_of(unit.connection, release.did, now=unit.now)
-    missing = [each for each in uploads if each.release_id == release.release_id]
+    missing = uploads_of(unit.connection, release.did, release.release_id, now=unit.now)
     if missing or not release.files:
         raise NotReadyToPublishError(
             [{"upload_id": each.upload_id, "name": each.name, "reason": each.reason} for each in missing]

@@ -12,12 +12,13 @@ from application.authorization import require_no_duplicate
 from application.errors import LimitReachedError, UploadRefusedError
 from application.subjects import On, load_owned
 from eventstore.unit_of_work import UnitOfWork
+from storage.errors import UploadNotFoundError
 from storage.media import Reserved, end_grace_now
 from storage.staged_uploads import (
     begin_upload,
     delete_uploads,
     find_upload,
-    have_ended,
+    has_ended,
     it,
     uploads_of,
 )
@@ -30,7 +31,7 @@ MAX_OPEN_UPLOADS: Final = 3
 def begin(
     unit: UnitOfWork, on: On[Release], upload_id: str, *, name: str, length: int | None = None
 ) -> Release:
-    """Enter an upload; raises LimitReachedError."""
+    """Enter an upload, in place of one of this file that has ended; raises LimitReachedError."""
     release = load_owned(unit, on)
     release.require_draft()
     did, release_id = release.did, release.release_id
@@ -39,7 +40,8 @@ def begin(
         raise LimitReachedError(MAX_FILES, "files of a release")
     if sum(each.reason is None for each in others) >= MAX_OPEN_UPLOADS:
         raise LimitReachedError(MAX_OPEN_UPLOADS, "uploads of an account at a time")
-    forget_uploads(unit, did, have_ended(unit.now))
+    is_this = (it.name == name, it.length.is_not_distinct_from(length))
+    forget_uploads(unit, did, has_ended(unit.now), it.release_id == release_id, *is_this)
     begin_upload(unit.connection, did, release_id, upload_id, name=name, length=length, now=unit.now)
     return release
 
@@ -85,9 +87,11 @@ def remove_upload(unit: UnitOfWork, on: On[Release], upload_id: str) -> Release:
     if release.has_file(upload_id):
         release.remove_file(upload_id, at=unit.now)
         unit.save(release)
-    else:
-        find_upload(unit.connection, release.did, release.release_id, upload_id, now=unit.now)
-        forget_uploads(unit, release.did, it.upload_id == upload_id)
+        return release
+    uploads = uploads_of(unit.connection, release.did, release.release_id, now=unit.now)
+    if all(each.upload_id != upload_id for each in uploads):
+        raise UploadNotFoundError
+    forget_uploads(unit, release.did, it.upload_id == upload_id)
     return release
 
 

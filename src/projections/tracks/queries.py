@@ -1,6 +1,6 @@
 """Queries of tracks. A list is newest first; its cursor is the last track_id of the page before."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -103,11 +103,14 @@ def titles_of(connection: sa.Connection, track_ids: Collection[int]) -> dict[int
     return {row.track_id: row.title for row in connection.execute(found)}
 
 
-def live_track_with_audio(connection: sa.Connection, did: str, audio_cid: str) -> TrackView | None:
-    """Find the artist's live track with exactly these bytes; the first one, since adopted records may share them."""
-    of_artist = sa.select(tracks).where(LIVE, tracks.c.did == did, tracks.c.audio_cid == audio_cid)
-    row = connection.execute(of_artist.order_by(tracks.c.track_id).limit(1)).one_or_none()
-    return TrackView.from_row(row) if row is not None else None
+def live_tracks_with_audio(
+    connection: sa.Connection, did: str, audio_cids: Collection[str]
+) -> Mapping[str, int]:
+    """Find the artist's live tracks with exactly these bytes; the first one of each, since adopted records may share them."""
+    cid, first = tracks.c.audio_cid, sa.func.min(tracks.c.track_id)
+    these = (LIVE, tracks.c.did == did, cid.in_(audio_cids))
+    rows = connection.execute(sa.select(cid, first).where(*these).group_by(cid))
+    return {row[0]: row[1] for row in rows}
 
 
 def count_in_collection(connection: sa.Connection, did: str, collection: str) -> int:

@@ -18,8 +18,9 @@ from eventstore.schema import stored_event
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.states import LaneState
 from storage.public.publisher import Publisher
+from storage.staged_uploads import ENDED, UPLOAD_TTL, release_upload
 from tests.api.account_deletion.deletion import leave
-from tests.api.releases.uploads import append, begun, draft, read, tagged, uploaded
+from tests.api.releases.uploads import age, append, begun, draft, read, tagged, uploaded
 from tests.api.tracks.test_takedown import decide
 from tests.api.world import refusal, upload
 from tests.storage.public.public_rig import Clock
@@ -37,6 +38,11 @@ def release(client, alice):
 
 def publish(client, person, release, **fields):
     return client.post(f"/releases/{release['id']}/publish", json=fields, headers=person.headers)
+
+
+def as_track(client, person, data):
+    files = {"file": ("x.mp3", data)}
+    return client.post("/tracks", data={"title": "x"}, files=files, headers=person.headers).json()
 
 
 def published(world, client, person, release):
@@ -162,6 +168,22 @@ def test_what_ends_on_the_way_leaves_nothing_twice_and_nothing_lost(world, clien
     assert len(client.get("/artists/alice.test/albums").json()["items"]) == 1
 
 
+def test_a_release_that_fails_at_each_attempt_says_so_and_can_be_published_again(
+    world, client, alice, release, monkeypatch
+):
+    publish(client, alice, release)
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "_make_tracks", dies)
+        for attempt in range(publishing.MAX_ATTEMPTS + 1):
+            assert read(client, alice, release)["state"] == "publishing", attempt
+            with world.database.write() as connection:
+                connection.execute(update(job).values(due=world.database.now(connection)))
+            world.carry()
+    made = read(client, alice, release)
+    assert (made["state"], made["reasons"]) == ("failed", [publishing.GIVEN_UP])
+    assert published(world, client, alice, release)[0]["state"] == "published"
+
+
 def test_a_release_that_changes_while_it_is_published_is_published_as_it_is_then(
     world, client, alice, release, monkeypatch
 ):
@@ -184,22 +206,6 @@ def test_a_release_that_changes_while_it_is_published_is_published_as_it_is_then
     monkeypatch.setattr(publishing.Publishing, "_publish", overtaken)
     world.carry()
     assert (len(read(client, alice, release)["track_ids"]), len(refused)) == (2, 1)
-
-
-def test_a_release_that_fails_at_each_attempt_says_so_and_can_be_published_again(
-    world, client, alice, release, monkeypatch
-):
-    publish(client, alice, release)
-    with monkeypatch.context() as patch:
-        patch.setattr(publishing, "_make_tracks", dies)
-        for attempt in range(publishing.MAX_ATTEMPTS + 1):
-            assert read(client, alice, release)["state"] == "publishing", attempt
-            with world.database.write() as connection:
-                connection.execute(update(job).values(due=world.database.now(connection)))
-            world.carry()
-    made = read(client, alice, release)
-    assert (made["state"], made["reasons"]) == ("failed", [publishing.GIVEN_UP])
-    assert published(world, client, alice, release)[0]["state"] == "published"
 
 
 def dies(*_arguments, **_named):
@@ -291,23 +297,52 @@ def test_what_is_not_whole_or_is_refused_is_named_before_anything_is_published(c
     assert refusal(publish(client, alice, draft(client, alice))) == (409, "not_ready_to_publish")
 
 
+def test_an_upload_that_has_ended_is_named_until_its_file_comes_again_or_is_removed(
+    world, client, alice, release
+):
+    ended = {"name": "open.mp3", "reason": ENDED}
+    begun(client, alice, release, name="open.mp3")
+    url = begun(client, alice, release, name="open.mp3", length=5)
+    for each in world.scalars(select(release_upload.c.upload_id)):
+        age(world, each, UPLOAD_TTL)
+    (*_, first, second) = read(client, alice, release)["files"]
+    assert (second["state"], second["reason"]) == ("refused", ENDED)
+    answer = publish(client, alice, release)
+    assert refusal(answer) == (409, "not_ready_to_publish")
+    files = answer.json()["detail"]["files"]
+    assert [{name: file[name] for name in ended} for file in files] == [ended] * 2
+    assert client.delete(url, headers=alice.headers).status_code == 204
+    again = begun(client, alice, release, name="open.mp3")
+    assert again.rpartition("/")[2] not in (first["upload_id"], second["upload_id"])
+    append(client, alice, again, tagged(9, title="Song 4", number="4"), 0, last=True)
+    assert publish(client, alice, release).status_code == 200
+
+
+def test_what_would_keep_a_release_from_being_published_is_said_before(client, alice, release):
+    made = read(client, alice, release)
+    assert (made["title_taken_by"], {file["reason"] for file in made["files"]}) == (None, {None})
+    album = client.post("/albums", json={"title": "Pressings"}, headers=alice.headers).json()
+    track = as_track(client, alice, tagged(1, title="Song 1", number="1"))
+    made = read(client, alice, release)
+    assert made["title_taken_by"] == album["id"]
+    said = [f"your track {track['id']} has exactly this audio", None, None]
+    assert [file["reason"] for file in made["files"]] == said
+    changed = client.patch(f"/releases/{release['id']}", json={"title": "Other"}, headers=alice.headers)
+    assert changed.json()["title_taken_by"] is None
+
+
 def test_a_release_that_cannot_be_published_says_why_and_can_be_mended(world, client, alice, release):
     publish(client, alice, release)
     track = upload(client, alice, seed=99)
     file = read(client, alice, release)["files"][0]
-    answer = client.post(
-        "/tracks",
-        data={"title": "x"},
-        files={"file": ("x.mp3", tagged(1, title="Song 1", number="1"))},
-        headers=alice.headers,
-    )
+    double = as_track(client, alice, tagged(1, title="Song 1", number="1"))
     world.carry()
     made = read(client, alice, release)
     assert (made["state"], made["track_ids"]) == ("failed", [])
-    assert f"{file['name']} has exactly the audio of track {answer.json()['id']}" in made["reasons"][0]
+    assert f"{file['name']} has exactly the audio of track {double['id']}" in made["reasons"][0]
     assert {each["id"] for each in client.get("/tracks").json()["items"]} == {
         track["id"],
-        answer.json()["id"],
+        double["id"],
     }
     url = f"/releases/{release['id']}/uploads/{file['upload_id']}"
     assert client.delete(url, headers=alice.headers).status_code == 204

@@ -13,7 +13,18 @@ from replay.derived import sweep_media
 from storage import staged_uploads
 from storage.media import LONG_AGO, media
 from storage.staged_uploads import UPLOAD_TTL, release_upload
-from tests.api.releases.uploads import append, bandcamp, begin, begun, draft, offset, read, tagged, uploaded
+from tests.api.releases.uploads import (
+    age,
+    append,
+    bandcamp,
+    begin,
+    begun,
+    draft,
+    offset,
+    read,
+    tagged,
+    uploaded,
+)
 from tests.api.tracks.test_takedown import decide
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
@@ -351,10 +362,3 @@ def sizes_after_sweep(world):
     sweep_media(world.made.media, timedelta(days=1))
     store = world.made.media.store
     return sorted(store.size(each.key) for each in store.stored())
-
-
-def age(world, url, by):
-    with world.database.write() as connection:
-        this = release_upload.c.upload_id == url.rpartition("/")[2]
-        then = world.database.now(connection) - by
-        connection.execute(update(release_upload).where(this).values(begun_at=then))

@@ -2,6 +2,9 @@
 
 from urllib.parse import quote
 
+from sqlalchemy import update
+
+from storage.staged_uploads import release_upload
 from tests.media_samples import samples
 
 PARTIAL = "application/partial-upload"
@@ -95,3 +98,10 @@ def offset(client, person, url):
     answer = client.head(url, headers=person.headers)
     assert (answer.status_code, answer.headers["Cache-Control"]) == (204, "no-store")
     return int(answer.headers["Upload-Offset"]), answer.headers["Upload-Complete"]
+
+
+def age(world, url, by):
+    with world.database.write() as connection:
+        this = release_upload.c.upload_id == url.rpartition("/")[2]
+        then = world.database.now(connection) - by
+        connection.execute(update(release_upload).where(this).values(begun_at=then))
