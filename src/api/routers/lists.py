@@ -36,6 +36,7 @@ from api.responses.list import (
     AlbumBody,
     PlaylistBody,
     ShownList,
+    is_kept_from_others,
     list_body,
 )
 from api.responses.reader import SubjectReader
@@ -243,7 +244,10 @@ def read_list(
         made = find(services.log, connection, door.on(list_id))
         if made is None or made.deleted_at is not None or not _is_shown(made, caller):
             raise ListNotFoundError
-        return list_body(services, connection, door, made, viewer)
+        body = list_body(services, connection, door, made, viewer)
+    if viewer != made.did and is_kept_from_others(door, len(made.items), len(body.tracks)):
+        raise ListNotFoundError
+    return body
 
 
 def _is_shown(made: TrackList, caller: Principal | None) -> bool:

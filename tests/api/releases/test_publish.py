@@ -130,6 +130,24 @@ def test_without_a_title_the_tracks_are_in_no_album(world, client, alice):
     assert (track["support_gate"], track["unlisted"]) == ({"type": "any"}, True)
 
 
+def test_the_album_of_an_unlisted_release_is_shown_to_its_artist_alone_until_a_track_is_listed(
+    world, client, alice, release
+):
+    client.patch(f"/releases/{release['id']}", json={"unlisted": True}, headers=alice.headers)
+    made, tracks = published(world, client, alice, release)
+    album = f"/albums/{made['album_id']}"
+    slug = client.get(album, headers=alice.headers).json()["slug"]
+    ways = (album, f"/@alice.test/albums/{slug}/feed.xml", f"/plyr/albums/alice.test/{slug}")
+
+    def shown_to(**headers):
+        items = client.get("/artists/alice.test/albums", headers=headers).json()["items"]
+        return len(items), *(client.get(way, headers=headers).status_code for way in ways)
+
+    assert (shown_to(**alice.headers), shown_to()) == ((1, 200, 404, 200), (0, 404, 404, 404))
+    client.patch(f"/tracks/{tracks[1]['id']}", json={"unlisted": False}, headers=alice.headers)
+    assert shown_to() == (1, 200, 200, 200)
+
+
 def test_a_second_publish_answers_as_the_first(world, client, alice, release):
     first = publish(client, alice, release).json()
     assert publish(client, alice, release, at="2030-01-01T00:00:00Z").json() == first
