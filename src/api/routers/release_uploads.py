@@ -86,6 +86,13 @@ def _length(request: CommandRequest) -> int | None:
     return length
 
 
+@router.options("", status_code=204, response_class=Response, include_in_schema=False)
+@router.options("/{upload_id}", status_code=204, response_class=Response, include_in_schema=False)
+def limits(services: ServicesDep) -> Response:
+    """Say that uploads go on here, and how large they may be."""
+    return Response(status_code=204, headers=limit_header(services.max_upload_bytes))
+
+
 @router.head("/{upload_id}", status_code=204, response_class=Response)
 def offset(
     principal: SignedIn, services: ServicesDep, release_id: ReleaseId, upload_id: UploadId

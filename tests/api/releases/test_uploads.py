@@ -67,6 +67,12 @@ def test_an_upload_in_one_request_is_a_file_of_the_release(client, alice, releas
     assert offset(client, alice, url) == (len(SONG), "?1")
 
 
+def test_a_client_learns_that_uploads_go_on_here_before_it_begins_one(client, alice, release):
+    for url in (f"/releases/{release['id']}/uploads", begun(client, alice, release)):
+        answer = client.options(url)
+        assert (answer.status_code, answer.headers["Upload-Limit"]) == (204, "max-size=200000, max-age=86400")
+
+
 def test_an_upload_in_parts_is_the_same_file(world, client, alice, release):
     url = begun(client, alice, release)
     for at in range(0, len(SONG), 5000):
