@@ -156,7 +156,11 @@ async function finish(upload) {
     if (before) before.after(document.importNode(row, true));
     else order.prepend(document.importNode(row, true));
   }
-  form.elements.title.defaultValue = fresh.getElementById("field-title").value;
+  if (!form.elements.title.defaultValue) { // the tags of the first file name the album
+    form.elements.title.defaultValue = fresh.getElementById("field-title").value;
+    form.elements["version-title"].value = fresh.querySelector("[name=version-title]").value;
+  }
+  document.getElementById("title-taken").replaceWith(document.importNode(fresh.getElementById("title-taken"), true));
   document.getElementById("no-files").hidden = order.children.length > 0;
   for (const old of document.querySelectorAll("[id^=upload-]")) if (!fresh.getElementById(old.id)) old.remove();
 }

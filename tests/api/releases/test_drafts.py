@@ -72,9 +72,15 @@ def test_a_cover_is_set_and_removed(world, client, alice, release):
     assert patch(client, alice, release, remove_image=True).json()["has_image"] is False
 
 
-def test_an_edit_of_another_version_is_refused(client, alice, release):
+def test_an_edit_or_an_order_of_another_version_is_refused(client, alice, release):
     assert patch(client, alice, release, {"If-Match": '"1"'}, title="A").status_code == 200
     assert refusal(patch(client, alice, release, {"If-Match": '"1"'}, title="B")) == (412, "version_mismatch")
+    file, url = uploaded(client, alice, release, SONG), f"/releases/{release['id']}/tracks"
+    wanted = {"tracks": [{"upload_id": file["upload_id"], "title": "B"}]}
+    current = {**alice.headers, "If-Match": f'"{read(client, alice, release)["version"]}"'}
+    answers = [client.put(url, json=wanted, headers=current) for _ in range(2)]
+    assert answers[0].status_code == 200
+    assert refusal(answers[1]) == (412, "version_mismatch")
 
 
 @pytest.mark.parametrize(

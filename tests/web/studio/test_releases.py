@@ -5,7 +5,8 @@ import re
 import pytest
 
 from application.releases.drafts import DRAFT_TTL
-from tests.api.releases.uploads import append, begun, draft, read, tagged, uploaded
+from storage.staged_uploads import ENDED, UPLOAD_TTL
+from tests.api.releases.uploads import age, append, begun, draft, read, tagged, uploaded
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 from tests.web.pages import assert_runs_only_our_files, assert_small
@@ -96,6 +97,60 @@ def test_what_is_refused_keeps_the_order_that_was_chosen(studio, client, alice, 
     assert page.text.index(f'id="file-{two}"') < page.text.index(f'id="file-{one}"')
     send(studio, page, here, title="Pressings")
     assert titles(client, alice, release) == ["Song 2", "Song 1"]
+
+
+def test_of_two_tabs_each_keeps_what_the_other_has_saved(studio, client, alice, release, here):
+    one, two = (each["upload_id"] for each in release["files"])
+    first, second = studio.get(here), studio.get(here)
+    send(studio, first, here, title="First", do=f"down:{one}", **{f"title-{one}": "A", f"title-{two}": "B"})
+    saved = send(studio, second, here, description="Words", **{f"tags-{two}": "live"})
+    assert "Saved." in saved.text
+    made = read(client, alice, release)
+    assert (made["title"], made["description"]) == ("First", "Words")
+    assert [(each["title"], each["tags"]) for each in made["files"]] == [("B", ["live"]), ("A", None)]
+
+
+def test_of_two_tabs_neither_overwrites_the_other_unseen(studio, client, alice, release, here):
+    one, two = (each["upload_id"] for each in release["files"])
+    uploaded(client, alice, release, tagged(3, title="Song 3", number="3"))
+    first, second = studio.get(here), studio.get(here)
+    send(studio, first, here, do=f"up:{two}", title="First", unlisted="true", **{f"title-{one}": "A"})
+    page = send(studio, second, here, do=f"down:{two}", title="Second", **{f"title-{one}": "B"})
+    assert page.status_code == 409
+    for text in ("saved as “First”", "saved as “A”", "the order was changed", 'value="B"', 'value="Second"'):
+        assert text in page.text
+    made = read(client, alice, release)
+    assert (made["title"], titles(client, alice, release)) == ("First", ["Song 2", "A", "Song 3"])
+    page = send(studio, page, here)
+    made = read(client, alice, release)
+    assert (made["title"], made["unlisted"], titles(client, alice, release)) == (
+        *("Second", True),
+        ["B", "Song 3", "Song 2"],
+    )
+
+
+def test_what_would_keep_a_release_from_being_published_is_shown_where_it_is_entered(
+    studio, client, alice, here
+):
+    album = client.post("/albums", json={"title": "Taken"}, headers=alice.headers).json()
+    page = send(studio, studio.get(here), here, title="Taken")
+    shown = page.text.partition('id="title-taken"')[2]
+    assert shown.startswith(f'><a href="/studio/albums/{album["id"]}">')
+    page = send(studio, page, here, title="Other")
+    assert page.text.partition('id="title-taken"')[2].startswith(" hidden>")
+    files = {"file": ("x.mp3", tagged(1, title="Song 1", number="1"))}
+    track = client.post("/tracks", data={"title": "x"}, files=files, headers=alice.headers).json()
+    assert f"Your track {track['id']} has exactly this audio" in studio.get(here).text
+
+
+def test_an_upload_that_has_ended_is_named_and_can_be_removed(world, studio, client, alice, release):
+    here = f"/studio/releases/{release['id']}"
+    age(world, begun(client, alice, release, name="open.mp3"), UPLOAD_TTL)
+    (*_, ended) = read(client, alice, release)["files"]
+    page = send(studio, studio.get(here), here, do="publish")
+    assert page.text.count(ENDED) == 2  # as a reason, and where it is removed
+    page = send(studio, page, here, do=f"remove:{ended['upload_id']}")
+    assert ENDED not in page.text
 
 
 def test_long_notes_of_many_tracks_are_saved(studio, client, alice, release, here):

@@ -14,8 +14,8 @@ from api.requests.parameters import PageQuery, ReleaseId
 from api.routers.releases import list_releases
 from web.ask import ApiDep, Form, FormDep, OwnAsk, PageRoute, RefusedError, ReleaseFormDep, wanted
 from web.history_words import DOWNLOADS
-from web.pages.studio.subject import FLAG, Fields, Json, problem_of, text_or_none
-from web.pages.studio.track import FIELDS as OF_TRACKS
+from web.pages.studio.release_form import digest, files_of, read, texts_of
+from web.pages.studio.subject import Json, problem_of
 from web.rendering import RenderDep, utc
 
 HERE: Final = "/studio/releases"
@@ -24,12 +24,6 @@ ENDS_SOON: Final = timedelta(days=7)
 OFFSETS: Final = tuple(
     f"{sign}{hour:02}:{minute:02}" for sign in "-+" for hour in range(15) for minute in (0, 15, 30, 45)
 )
-FIELDS: Final[Fields] = {
-    "title": (text_or_none, str),
-    "release_date": (text_or_none, str),
-    **{name: OF_TRACKS[name] for name in ("description", "tags", "support_gate", "unlisted", "downloads")},
-    "copy_audio": FLAG,
-}
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "remove": ("DELETE", "/uploads/{}"),
     "publish": ("POST", "/publish"),
@@ -40,6 +34,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "delete": ("DELETE", ""),
 }
 """What the buttons do; any other saves."""
+OVERTAKEN: Final = {"error": "version_mismatch", "field": ""}
 
 router = APIRouter(prefix=HERE, route_class=PageRoute, include_in_schema=False)
 
@@ -77,11 +72,9 @@ class ReleasePage:
     async def show(
         self, release_id: int, status: int = HTTPStatus.OK, typed: Form | None = None, **told: Any
     ) -> Response:
-        release = await self.of(release_id)
-        order = typed.getlist("upload_id") if typed is not None else []
-        place = {each: number for number, each in enumerate(order)}
-        texts = {name: text(release[name]) for name, (text, _) in FIELDS.items()}
-        values = texts if typed is None else {name: typed.get(name, "") for name in FIELDS}
+        """Show what is `told`, and what was `typed` over what is there."""
+        release, typed = await self.of(release_id), typed or Form()
+        edit, files = read(release, typed), {each["upload_id"]: each for each in files_of(release)}
         return self._render(
             "studio/release.html",
             status,
@@ -89,50 +82,30 @@ class ReleasePage:
             here=f"{HERE}/{release_id}",
             is_draft=release["expires_at"] is not None,
             ends_soon=ends_soon(release),
-            files=sorted(
-                (each for each in release["files"] if each["state"] == "complete"),
-                key=lambda each: place.get(each["upload_id"], len(place)),
-            ),
+            files=[files[each] for each in edit.order],
             uploads=[each for each in release["files"] if each["state"] != "complete"],
             limits=await self._ask(upload_limits),
             most={"bytes": TEXT_BYTES, "items": MOST_ITEMS, "characters": ITEM_CHARACTERS},
             downloads=DOWNLOADS,
             offsets=OFFSETS,
-            values=values,
-            typed=typed or {},
-            **{"problem": None, "done": "", "preview_url": None, "notes": {}, "overtaken": {}, **told},
+            values=edit.values,
+            overtaken=edit.overtaken,
+            versions={name: digest(text) for name, text in texts_of(release).items()},
+            typed=typed,
+            **{"problem": None, "done": "", "preview_url": None, "notes": {}, **told},
         )
 
-    async def save(self, release_id: int, form: Form) -> None:
-        """Send what differs from what is there: the fields, then the order and what the tracks have of their own."""
+    async def save(self, release_id: int, form: Form) -> bool:
+        """Send what a person changed, and nothing else; returns False, and sends nothing, where others have changed the same since."""
         release = await self.of(release_id)
-        if release["expires_at"] is None or "title" not in form:
-            return
-        # a browser ends its lines with CR LF
-        typed = {name: form.get(name, "").replace("\r\n", "\n") for name in FIELDS}
-        before = {name: text(release[name]) for name, (text, _) in FIELDS.items()}
-        changes = {name: FIELDS[name][1](text) for name, text in typed.items() if text != before[name]}
-        if changes:
-            await self.api.send("PATCH", f"/releases/{release_id}", changes)
-        there = [each["upload_id"] for each in release["files"] if each["state"] == "complete"]
-        order = dict.fromkeys([each for each in form.getlist("upload_id") if each in there] + there)
-        if order:
-            tracks = [_track(form, each) for each in order]
-            await self.api.send("PUT", f"/releases/{release_id}/tracks", {"tracks": tracks})
-
-
-def _track(form: Form, upload_id: str) -> dict[str, Any]:
-    """Return what the form says of a track; an empty title leaves it as it is, and no tags give it those of the release."""
-    title, description = (form.get(f"{name}-{upload_id}") for name in ("title", "description"))
-    tags = form.get(f"tags-{upload_id}")
-    track: dict[str, Any] = {"upload_id": upload_id}
-    if title:
-        track["title"] = title
-    if description is not None:
-        track["description"] = description.replace("\r\n", "\n") or None
-    if tags is not None:
-        track["tags"] = OF_TRACKS["tags"][1](tags) or None
-    return track
+        edit, here, version = read(release, form), f"/releases/{release_id}", release["version"]
+        if edit.overtaken:
+            return False
+        if edit.fields:
+            version = (await self.api.send("PATCH", here, edit.fields, version=version)).body["version"]
+        if edit.tracks:
+            await self.api.send("PUT", f"{here}/tracks", {"tracks": edit.tracks}, version=version)
+        return True
 
 
 Page = Annotated[ReleasePage, Depends(ReleasePage)]
@@ -149,10 +122,10 @@ async def act(release_id: ReleaseId, form: ReleaseFormDep, page: Page) -> Respon
     do, _, upload_id = form.get("do", "save").partition(":")
     method, end = COMMANDS.get(do, ("", ""))
     fields = {"at": f"{form.get('at', '')}{form.get('zone', '')}"} if do == "schedule" else {}
-    made = {}
+    made, form = {}, _moved(form, do, upload_id)
     try:
-        if do != "delete":
-            await page.save(release_id, _moved(form, do, upload_id))
+        if do != "delete" and not await page.save(release_id, form):
+            return await page.show(release_id, HTTPStatus.CONFLICT, form, problem=OVERTAKEN)
         if method:
             path = f"/releases/{release_id}{end.format(upload_id)}"
             made = (await page.api.send(method, path, fields, key=form.get("key"))).body
