@@ -166,6 +166,7 @@ class MyTracksBody(Page[MyTrackBody]):
     audio_refused: int | None = Field(
         description="those of `counts` that are delivered without their audio, since the PDS refused it"
     )
+    deleted: int | None = Field(description="how many are deleted; null where `counts` is")
 
 
 @router.get("/me/tracks")
@@ -184,6 +185,7 @@ def list_my_tracks(
         bodies = track_bodies(connection, views, services.urls, principal.did)
         is_first = before is None and not wanted.id
         counts, refused = _counts(connection, principal.did) if is_first else (None, None)
+        deleted = count_rows(connection, tracks.c.did == principal.did, ~LIVE) if is_first else None
     items = [
         MyTrackBody(
             **vars(body),
@@ -193,7 +195,7 @@ def list_my_tracks(
         )
         for body, row in zip(bodies, rows, strict=True)
     ]
-    return MyTracksBody(items=items, cursor=cursor, counts=counts, audio_refused=refused)
+    return MyTracksBody(items=items, cursor=cursor, counts=counts, audio_refused=refused, deleted=deleted)
 
 
 @dataclass(frozen=True)

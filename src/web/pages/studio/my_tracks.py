@@ -67,7 +67,9 @@ async def show_my_tracks(
     counts, tracks = page["counts"], [] if has_none else [marked(each) for each in page["items"]]
     listed = {track["id"] for track in tracks}
     unlisted = [each for each in row if each not in listed]
-    by_mark = None if counts is None else count_by_mark(counts, lane["reason"], page["audio_refused"])
+    by_mark = {}
+    if counts is not None:
+        by_mark = count_by_mark(counts, lane["reason"], page["audio_refused"]) | {DELETED: page["deleted"]}
     return render(
         "studio/my_tracks.html",
         tracks=tracks,
