@@ -1,6 +1,6 @@
 // One player for all public pages: links between them replace <main> while something is queued, so that it goes on.
 
-import { drawWave, drawWaves } from "./wave.js";
+import { clock, drawWave, drawWaves } from "./wave.js";
 
 const KEY = "mastertape.queue";
 const PUBLIC = /^\/$|^\/(@(?!.*\/versions$)|tags(\/|$)|search$)/;
@@ -14,7 +14,6 @@ const queue = { ids: kept?.ids ?? [], at: kept?.at ?? 0 };
 let current = null;
 let turn = 0;
 
-const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 const keep = () => sessionStorage.setItem(KEY, JSON.stringify({ ...queue, seconds: audio.currentTime }));
 const isPlaying = () => !audio.paused && !audio.ended;
 const say = (message) => { part("message").textContent = message; };

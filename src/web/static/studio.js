@@ -2,7 +2,7 @@
 
 import { readAgain } from "./live.js";
 import { addLine, element, megabytes, problemOf, sendInTurn, showRefusal, takeFiles } from "./uploads.js";
-import { drawWaves } from "./wave.js";
+import { drawWaves, showKeys } from "./wave.js";
 
 // ---- Counting what one types, as the API counts it: bytes of UTF-8, items between commas. ----
 
@@ -194,3 +194,4 @@ countTyping(document);
 followSelection();
 if (document.getElementById("drop")) takeFiles(document.getElementById("drop"), (files) => files.forEach(beginUpload));
 drawWaves(document);
+document.querySelectorAll(".deck").forEach(showKeys);

@@ -99,3 +99,29 @@ document.addEventListener("timeupdate", ({ target }) => {
 }, true);
 
 export const drawWaves = (root) => root.querySelectorAll("[data-waveform]").forEach((place) => drawWave(place));
+
+export const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+
+// The waveform with keys of ours, in place of the browser's own player.
+export function showKeys(deck) {
+  const audio = deck.querySelector("audio");
+  const keys = deck.querySelector(".deck-keys");
+  if (!keys) return;
+  const [button, position, time] = ["button", "input", "[data-time]"].map((each) => keys.querySelector(each));
+  keys.hidden = false;
+  deck.querySelector("[data-length]").remove();
+  audio.hidden = true;
+  button.addEventListener("click", () => (audio.paused ? audio.play() : audio.pause()));
+  position.addEventListener("input", () => {
+    audio.currentTime = position.value;
+    show();
+  });
+  for (const type of ["play", "pause"]) audio.addEventListener(type, () => { button.textContent = audio.paused ? "Play" : "Pause"; });
+  audio.addEventListener("error", () => { time.textContent = "It cannot be played now."; });
+  audio.addEventListener("timeupdate", show);
+  function show() {
+    position.value = audio.currentTime;
+    time.textContent = `${clock(audio.currentTime)} / ${clock(position.max)}`;
+    position.setAttribute("aria-valuetext", time.textContent.replace("/", "of"));
+  }
+}

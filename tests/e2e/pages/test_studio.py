@@ -106,8 +106,13 @@ def assert_draws_the_wave(page, artist):
     wave = page.locator(".deck svg.wave")
     expect(wave).to_be_visible()
     assert wave.locator(".wave-all").get_attribute("d").count("M") == 160
-    wave.click()
-    eventually(lambda: page.locator(".deck audio").evaluate("audio => audio.currentTime") > 1)
+    audio = page.locator(".deck audio")
+    expect(audio).to_be_hidden()
+    page.locator(".deck").get_by_role("slider").click()
+    page.locator(".deck").get_by_role("button", name="Play").click()
+    eventually(lambda: audio.evaluate("audio => audio.currentTime") > 1)
+    page.locator(".deck").get_by_role("button", name="Pause").click()
+    expect(page.locator("[data-time]")).to_contain_text("/ 0:30")
 
 
 def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(signed_in, service):
@@ -169,7 +174,7 @@ def replaces_the_cover_and_the_audio(page):
         page.get_by_role("button", name="Replace the audio").click()
     expect(page.locator("#done")).to_contain_text("The audio is replaced.")
     assert of_m4a.value.status == 404
-    expect(page.locator(".deck audio")).to_be_visible()
+    expect(page.locator(".deck").get_by_role("button", name="Play")).to_be_visible()
     expect(page.locator(".deck svg")).to_have_count(0)
 
 
