@@ -124,6 +124,34 @@ def test_an_album_is_dropped_ordered_and_published_although_the_line_breaks_twic
     assert_good_in_every_view(page, "release-published")
 
 
+def test_with_the_keyboard_alone_a_release_is_filled_ordered_and_published_on_a_phone(
+    seated, service, artist, files
+):
+    page = seated
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{service.url}/studio/releases")
+    presses(page, "New release")
+    with page.expect_file_chooser() as chooser:
+        tabs_to(page, page.get_by_label("Choose files"))
+        page.keyboard.press("Space")
+    chooser.value.set_files(files[:2])
+    expect(page.locator("#order > li")).to_have_count(2)
+    tabs_to(page, page.get_by_role("button", name="Move Song 2", exact=True))
+    page.keyboard.press("ArrowUp")
+    tabs_to(page, page.get_by_label("Title of 01.mp3"))
+    page.keyboard.type("Coda")
+    tabs_to(page, page.get_by_label("Album", exact=True))
+    page.keyboard.type("Tapes")
+    presses(page, "Publish now")
+    expect(
+        page.get_by_text("Published: 2 tracks").or_(page.get_by_text("It is being published."))
+    ).to_be_visible()
+    eventually(lambda: len(artist.pds.list_records(artist.did, TRACKS)) == 2)
+    records = [each["value"] for each in artist.pds.list_records(artist.did, TRACKS)]
+    found = sorted((each["title"], each["album"]) for each in records)
+    assert found == [("Coda", "Tapes"), ("Song 2", "Tapes")]
+
+
 def test_an_upload_goes_on_after_a_reload_when_its_file_is_chosen_again(seated, service, files):
     page, sent = seated, []
     begins(page, service)
