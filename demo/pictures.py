@@ -32,7 +32,7 @@ TIMEOUT_SECONDS: Final = 60.0
 
 @dataclass
 class Studio:
-    """The service, the PDS of most, and the browser; `away` is the PDS that will not answer."""
+    """The service, the PDS of most, and the browser; `away` is the PDS that will not answer, `folder` that of the pictures."""
 
     service: Service
     pds: DevPds
@@ -40,6 +40,7 @@ class Studio:
     password: str
     browser: Browser
     stack: ExitStack
+    folder: Path
 
     def account(self, pds: DevPds, handle: str) -> PdsAccount:
         did = pds.create_account(handle, self.password)
@@ -66,12 +67,12 @@ class Studio:
         page.evaluate("document.fonts.ready")
         asked = {"format": "webp", "quality": QUALITY_PERCENT}
         taken = page.context.new_cdp_session(page).send("Page.captureScreenshot", asked)
-        (FOLDER / f"{name}.webp").write_bytes(b64decode(taken["data"]))
+        (self.folder / f"{name}.webp").write_bytes(b64decode(taken["data"]))
 
 
-def main() -> None:
+def main(pictures: Path = FOLDER) -> None:
     """Publish tracks, take a PDS away from some artists, and take the pictures."""
-    FOLDER.mkdir(exist_ok=True)
+    pictures.mkdir(exist_ok=True)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mastertape-pictures-")))
         plc = stack.enter_context(DevPlc(folder / "plc"))
@@ -90,7 +91,7 @@ def main() -> None:
         stack.callback(service.stop)
         service.start()
         browser = stack.enter_context(launched(stack.enter_context(sync_playwright())))
-        studio = Studio(service, pds, away, password, browser, stack)
+        studio = Studio(service, pds, away, password, browser, stack, pictures)
         of_artist(studio)
         of_console(studio, admin)
 
