@@ -94,7 +94,7 @@ def _split(of: sa.ColumnElement[Any], name: str) -> sa.Select[Any]:
     first = sa.select(
         sa.literal_column("null").label("item"), sa.bindparam(name, type_=_Joined()).label("rest")
     )
-    items = first.cte("items", recursive=True)
+    items = first.cte(recursive=True)
     length = sa.func.instr(items.c.rest, separator)
     items = items.union_all(
         sa.select(

@@ -48,10 +48,10 @@ def replaced_by(owner: str, kind: str, made: Any) -> sa.ColumnElement[bool]:
 
 def remove(connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
     """Have tracks no longer show and count these."""
-    for gone in connection.execute(_GONE.where(which).with_for_update()).all():
+    for gone in connection.execute(_GONE.where(which)).all():
         of_track = (_of.did == gone.owner, _of.subject_id == gone.subject_id)
-        connection.execute(sa.delete(outsider_reaction).where(*of_track))
-        carry(connection, gone.owner, gone.kind, gone)
+        if connection.execute(sa.delete(outsider_reaction).where(*of_track, which)).rowcount:
+            carry(connection, gone.owner, gone.kind, gone)
 
 
 def reverify(connection: sa.Connection, which: sa.ColumnElement[bool], **moved: str) -> None:

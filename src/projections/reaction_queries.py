@@ -19,7 +19,6 @@ from projections.reactions import (
     hidden_comment,
     likes,
     outsider_reaction,
-    owner_hides,
     reaction,
     track_count,
 )
@@ -77,13 +76,14 @@ def comment_page(
 ) -> Sequence[sa.Row[Any]]:
     """Return the comments on a track, newest first: all of the viewer's own, and those of others; `is_hidden` says which are hidden."""
     of, carried = comments.c, reaction.c
-    is_hidden = owner_hides(sa.literal(owner), sa.literal(track_id), of.comment_id)
+    of_track = (hidden_comment.c.did == owner, hidden_comment.c.track_id == track_id)
+    is_hidden = _is_in(of.comment_id, sa.select(hidden_comment.c.comment_id).where(*of_track))
     these = [of.track_id == track_id]
     if others is not Others.ALL:
         known = sa.select(carried.subject_id).where(
             carried.did == owner, carried.track_id == track_id, carried.kind == Comment.TOPIC
         )
-        is_shown = of.comment_id.in_(known) & of.taken_down_at.is_(None) & ~is_hidden
+        is_shown = _is_in(of.comment_id, known) & of.taken_down_at.is_(None) & ~is_hidden
         own = of.did == (viewer or "")
         these.append(own if others is Others.NONE else is_shown | own)
     shown = list(_comments(connection, is_hidden, these, before, limit))
@@ -107,11 +107,16 @@ def comments_at_tracks_of(
     of = comments.c
     its_tracks = sa.select(tracks.c.track_id).where(tracks.c.did == did, LIVE)
     hidden = sa.select(hidden_comment.c.comment_id).where(hidden_comment.c.did == did)
-    there = [of.track_id.in_(its_tracks), of.taken_down_at.is_(None)]
-    shown = list(_comments(connection, of.comment_id.in_(hidden), there, before, limit))
+    there = [_is_in(of.track_id, its_tracks), of.taken_down_at.is_(None)]
+    shown = list(_comments(connection, _is_in(of.comment_id, hidden), there, before, limit))
     at_its_tracks = [SAID.did == did, SAID.track_id.in_(its_tracks), SAID_IS_UP]
     shown += _comments_of_outsiders(connection, at_its_tracks, before, limit)
     return sorted(shown, key=lambda row: row.comment_id, reverse=True)[:limit]
+
+
+def _is_in(key: sa.ColumnElement[int], of_owner: sa.Select[int]) -> sa.ColumnElement[bool]:
+    """Whether the key is one of these, which are read apart: the owner's rows may lie on another node than a comment (ADR 55)."""
+    return key.in_(sa.select(of_owner.cte()))
 
 
 def _comments(

@@ -1,6 +1,6 @@
 """A track as JSON: read model, mirror, handle and blob, read in one statement; and the results of commands on it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, cast
 
@@ -24,7 +24,6 @@ from outbox.tracks.record import RecordUrls
 from outbox.views.status import IS_SHOWN, MIRROR_COLUMNS, TARGETS_AT_WORK, Mirror, mirrors, mirrors_in
 from projections.history import history
 from projections.reactions import IS_LIVE, likes, track_count
-from projections.tracks.queries import IS_TRACK_IN_BUCKET
 from projections.tracks.table import TrackView, tracks
 
 
@@ -168,13 +167,17 @@ _BLOB_SINCE_IF_ANY: Final = sa.case((tracks.c.blob_ref.is_not(None), BLOB_SINCE)
 
 
 def _beside(
-    columns: Iterable[sa.ColumnElement[Any]], blob_since: sa.ColumnElement[Any]
+    columns: Iterable[sa.ColumnElement[Any]],
+    blob_since: sa.ColumnElement[Any],
+    these: Callable[[sa.ColumnElement[int]], sa.ColumnElement[bool]],
 ) -> sa.Select[*tuple[Any, ...]]:
-    """Select columns of tracks, and beside them what `_bodies` needs."""
+    """Select columns of these tracks, and beside them what `_bodies` needs."""
     same = sa.and_(tracks.c.did == target.did, tracks.c.track_id == target.subject_id)
     counted = sa.and_(track_count.c.did == tracks.c.did, track_count.c.track_id == tracks.c.track_id)
     targets = TARGETS_AT_WORK.join(tracks, same).outerjoin(track_count, counted)
-    liked = (likes.c.did == sa.bindparam("viewer"), likes.c.track_id == tracks.c.track_id, IS_LIVE)
+    # apart: its rows may lie on another node than the tracks (ADR 55)
+    by_viewer = (likes.c.did == sa.bindparam("viewer"), these(likes.c.track_id), IS_LIVE)
+    liked = sa.select(likes.c.track_id).where(*by_viewer).cte("liked")
     has_comments = sa.func.coalesce(tracks.c.comments, account.c.comments, sa.false())
     counted_comments = sa.case((has_comments, track_count.c.comments))
     counts = (
@@ -185,10 +188,10 @@ def _beside(
         sa.select(
             *(*columns, *MIRROR_COLUMNS, account.c.handle, blob_since.label("blob_since"), *counts),
             has_comments.label("has_comments"),
-            sa.exists().where(*liked).label("is_liked"),
+            sa.exists().where(liked.c.track_id == tracks.c.track_id).label("is_liked"),
         )
         .select_from(targets.outerjoin(account, account.c.did == tracks.c.did))
-        .where(target.kind == Track.TOPIC, IS_SHOWN)
+        .where(these(tracks.c.track_id), target.kind == Track.TOPIC, IS_SHOWN)
         .order_by(target.former)
     )
 
@@ -196,16 +199,20 @@ def _beside(
 NO_VIEWER: Final = ""
 """Stands for the DID of a caller who has not signed in: no account has it, and no like is its."""
 _KEY: Final = (tracks.c.track_id, tracks.c.did, tracks.c.rkey)
-_ONE: Final = Prepared(lambda _: _beside(tracks.c, _BLOB_SINCE_IF_ANY).where(*IS_TRACK_IN_BUCKET))
-BESIDE[Track] = Prepared(
-    lambda _: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(
-        tracks.c.track_id == sa.bindparam("subject_id"), tracks.c.bucket == bucket_param("did")
-    )
-)
+
+
+def _beside_one(columns: Iterable[sa.ColumnElement[Any]], blob_since: Any, track_id: str, place: str) -> Any:
+    """Select them of the track whose id, and DID or bucket, these parameters are."""
+    of_track = _beside(columns, blob_since, lambda column: column == sa.bindparam(track_id))
+    return of_track.where(tracks.c.bucket == bucket_param(place))
+
+
+_ONE: Final = Prepared(lambda _: _beside_one(tracks.c, _BLOB_SINCE_IF_ANY, "track_id", "place"))
+BESIDE[Track] = Prepared(lambda _: _beside_one(_KEY, _BLOB_SINCE_IF_ANY, "subject_id", "did"))
 _SOME: Final = Prepared(
-    lambda dialect: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(among(tracks.c.track_id, "track_ids", dialect))
+    lambda dialect: _beside(_KEY, _BLOB_SINCE_IF_ANY, lambda column: among(column, "track_ids", dialect))
 )
-_PAST: Final = Prepared(lambda _: _beside(_KEY, BLOB_SINCE).where(*IS_TRACK_IN_BUCKET))
+_PAST: Final = Prepared(lambda _: _beside_one(_KEY, BLOB_SINCE, "track_id", "place"))
 
 
 def track_bodies(
