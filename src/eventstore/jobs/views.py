@@ -23,10 +23,10 @@ def count_jobs(connection: sa.Connection) -> list[tuple[str, JobState, int]]:
 
 def _kinds(connection: sa.Connection) -> list[str]:
     """Return the kinds that have jobs, each found by the index: there may be very many of one."""
-    kinds = sa.select(sa.func.min(row.kind).label("kind")).cte("kinds", recursive=True)
-    following = sa.select(sa.func.min(row.kind)).where(row.kind > kinds.c.kind).scalar_subquery()
-    kinds = kinds.union_all(sa.select(following).where(kinds.c.kind.is_not(None)))
-    return list(connection.scalars(sa.select(kinds.c.kind).where(kinds.c.kind.is_not(None))))
+    following, found = sa.select(sa.func.min(row.kind)).where(row.kind > sa.bindparam("last")), [""]
+    while (kind := connection.scalar(following, {"last": found[-1]})) is not None:
+        found.append(kind)
+    return found[1:]
 
 
 def jobs(

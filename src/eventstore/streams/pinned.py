@@ -26,8 +26,12 @@ def _name_buckets(select: Any, compiler: Any, **options: Any) -> Any:
     if outer:
         said = {(table, pin) for table, pin in _equal_buckets(select) if not _is_bucket(pin)}
         more = _pins(select, outer).items() - {*outer.items(), *said}
-        select = select.where(*(table.c[BUCKET] == pin for table, pin in more))
+        select = select.where(*(_is_pinned(table.c[BUCKET], pin) for table, pin in more))
     return compiler.visit_select(select, **options)
+
+
+def _is_pinned(bucket: Any, pin: Any) -> Any:
+    return bucket.in_(pin) if getattr(pin, "expanding", False) else bucket == pin
 
 
 def _sources(select: Any, compiler: Any, options: Mapping[str, Any]) -> Collection[Any]:
@@ -74,11 +78,16 @@ def _equal_buckets(statement: Any) -> Iterator[tuple[Any, Any]]:
             conditions.append(condition.element)
         elif isinstance(condition, BooleanClauseList) and condition.operator is operators.and_:
             conditions += condition.clauses
-        elif isinstance(condition, sa.BinaryExpression) and condition.operator is operators.eq:
+        elif isinstance(condition, sa.BinaryExpression) and _is_equality(condition):
             if _is_bucket(condition.left):
                 yield condition.left.table, condition.right
             elif _is_bucket(condition.right):
                 yield condition.right.table, condition.left
+
+
+def _is_equality(condition: sa.BinaryExpression[Any]) -> bool:
+    is_listed = condition.operator is operators.in_op and isinstance(condition.right, sa.BindParameter)
+    return condition.operator is operators.eq or is_listed
 
 
 def _is_bucket(side: Any) -> bool:

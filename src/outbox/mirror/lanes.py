@@ -10,13 +10,14 @@ import sqlalchemy as sa
 
 from eventstore.append import insert_of, key_of, upsert
 from eventstore.change import Envelope, Via
+from eventstore.cluster import is_distributed, shards_of
 from eventstore.coordination.backoff import backoff
 from eventstore.database import Database, now_column
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.table import IS_LEASED, job
 from eventstore.prepared import Prepared, pipelined, start_begin
 from eventstore.schema import UtcDateTime
-from eventstore.streams.buckets import bucket_param, for_account
+from eventstore.streams.buckets import EVERY, bucket_param, for_account, in_part
 from outbox.mirror.due import latest_of, target_due_at
 from outbox.mirror.states import BreakerState, LaneState, MirrorReason
 from outbox.mirror.tables import (
@@ -217,6 +218,18 @@ def resume_lane(connection: sa.Connection, did: str, host: str, at: datetime) ->
         connection.execute(statement, given)
     if has_moved:
         abandon_uploads(connection, did)
+
+
+def lock_lanes(connection: sa.Connection, *which: sa.ColumnElement[bool]) -> list[str]:
+    """Lock lanes in the order of their DIDs, those of one shard after those of another; return the DIDs."""
+    found = list[str]()
+    parts = (
+        shards_of(connection, mirror_lane.name) if is_distributed(connection, mirror_lane.name) else [EVERY]
+    )
+    for part in parts:
+        these = sa.select(mirror_lane.c.did).where(*which, in_part(mirror_lane.c.bucket, part))
+        found += connection.scalars(these.order_by(mirror_lane.c.did).with_for_update())
+    return found
 
 
 def enter_host(connection: sa.Connection, host: str) -> None:

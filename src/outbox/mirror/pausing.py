@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from eventstore.database import count_rows
 from outbox.mirror.due import latest_of
-from outbox.mirror.lanes import lock_host
+from outbox.mirror.lanes import lock_host, lock_lanes
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import (
     HAS_WORK,
@@ -49,7 +49,7 @@ def retry(connection: sa.Connection, did_or_host: str, now: datetime) -> int:
 def _make_due(connection: sa.Connection, did_or_host: str, now: datetime) -> None:
     """End the waits of lanes, of records that failed, and of the host. Lanes are locked in the order of their DIDs."""
     lanes = sa.select(lane.did).where(_whose(did_or_host))
-    connection.execute(lanes.order_by(lane.did).with_for_update())
+    lock_lanes(connection, _whose(did_or_host))
     waits = {
         column.name: sa.case((sa.and_(column > now, column < NEVER), now), else_=column)
         for column in (lane.due_at, lane.backfill_at)

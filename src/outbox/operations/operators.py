@@ -24,6 +24,7 @@ from eventstore.database import Database, count_rows
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork, account_of
 from outbox.mirror import pausing
+from outbox.mirror.lanes import lock_lanes
 from outbox.mirror.parking import request_probe
 from outbox.mirror.requeue import queue_as_backfill, retry_uploads
 from outbox.mirror.states import PROBED, LaneState, TargetState
@@ -229,8 +230,7 @@ def _act_once(unit: UnitOfWork, action: Action, selector: Selector, operator: Op
         case Action.RETRY:
             affected = pausing.retry(connection, selector.name, unit.now)
         case _:
-            these = sa.select(lane.did).where(*parked(selector)).order_by(lane.did).with_for_update()
-            dids = connection.scalars(these).all()
+            dids = lock_lanes(connection, *parked(selector))
             is_gone = (lane.did.in_(dids), lane.state == LaneState.GONE)
             is_stale = (
                 sa.update(mirror_lane).where(*is_gone).values(state=LaneState.STALE, missing_since=NEVER)

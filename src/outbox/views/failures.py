@@ -61,7 +61,7 @@ _ORDER: Final = (target.subject_id, target.kind, sa.case((target.former, 1), els
 """By subject, its former records after the current one."""
 CHANGED_AT: Final = (
     sa.select(stored_event.c.recorded_at)
-    .where(stored_event.c.position == target.desired_gen)
+    .where(stored_event.c.position == target.desired_gen, stored_event.c.bucket == target.bucket)
     .correlate(mirror_target)
     .scalar_subquery()
 )
