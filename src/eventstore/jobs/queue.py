@@ -20,7 +20,7 @@ from eventstore.errors import LeaseLostError
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import CONDITIONS, IS_LEASED, IS_WAITING, PAST, JobState, job, job_turn
 from eventstore.schema import UtcDateTime
-from eventstore.streams.buckets import EVERY, Part, bucket_of, in_part, in_reach
+from eventstore.streams.buckets import EVERY, Part, bucket_of, in_part
 
 REMEMBERED: Final = 512
 """Statements of kinds and of their sets, for each part: what a kind refers to is not kept for ever."""
@@ -87,16 +87,21 @@ def cancel(connection: sa.Connection, kind: str, subject: str, account: str | No
 
 
 def due_kinds(
-    connection: sa.Connection, kinds: Sequence[Kind], parts: Sequence[Part], *, now: datetime, owner: str
+    connection: sa.Connection,
+    kinds: Sequence[Kind],
+    parts: Sequence[Part],
+    *,
+    now: datetime,
+    busy: Mapping[str, Sequence[str]] = {},
 ) -> dict[str, list[Part]]:
     """Return the kinds that have a job to claim, each with its parts, the one of the account that is next first.
 
-    Most looks find nothing, and need no write transaction.
+    `busy` says for each kind what hosts get no more from this process. Most looks find nothing, and need no write transaction.
     """
     found: list[tuple[sa.Row[Any], Part]] = []
     for part in parts if kinds else ():
-        statement = _due_kinds(tuple(kinds), part)
-        found += [(each, part) for each in connection.execute(statement, {"now": now, "owner": owner})]
+        given = {"now": now} | _busy(kinds, busy)
+        found += [(each, part) for each in connection.execute(_due_kinds(tuple(kinds), part), given)]
     due = defaultdict[str, list[Part]](list)
     for each, part in sorted(found, key=lambda one: tuple(one[0])):
         due[each.kind].append(part)
@@ -112,10 +117,11 @@ def claim(
     subject: str | None = None,
     account: str | None = None,
     part: Part = EVERY,
+    busy: Sequence[str] = (),
 ) -> Job | None:
     """Claim the next due job of the kind in the part, or that of this subject even before it is due; None where there is none.
 
-    One that was tried too often fails instead.
+    It is not of a `busy` host. One that was tried too often fails instead.
     """
     while True:
         with database.write() as connection:
@@ -131,7 +137,8 @@ def claim(
                 these = free.where(*_is_of(kind.name, subject, account))
             # a transaction that has its row may take long, and others claim meanwhile
             unlocked = these.with_for_update(skip_locked=True)
-            found = connection.execute(unlocked, {"now": now, "owner": owner}).one_or_none()
+            given = {"now": now} | _busy([kind], {kind.name: busy})
+            found = connection.execute(unlocked, given).one_or_none()
             if found is None:
                 return None
             claimed = _claimed(found, now)
@@ -343,11 +350,7 @@ def _next_of(kind: Kind, part: Part) -> sa.Select[Any]:
     if kind.condition is not None:
         waits.append(kind.condition(first, part))
     if kind.max_per_host is not None:
-        of_owner = running.c.lease_owner == sa.bindparam("owner")
-        of_host = _count(
-            running, leased, of_owner, running.c.host == first.c.host, in_reach(running.c.bucket, part)
-        )
-        waits.append(sa.or_(first.c.host == "", of_host < kind.max_per_host))
+        waits.append(first.c.host.not_in(_busy_hosts(kind.name)))
     of_turn = sa.select(first.c.id).where(*waits).order_by(first.c.due, first.c.id).limit(1)
     ranks = [] if kind.rank is None else [kind.rank(turn.account).label("rank")]
     of_turns = of_turn.correlate(job_turn).scalar_subquery().label("id")
@@ -356,6 +359,18 @@ def _next_of(kind: Kind, part: Part) -> sa.Select[Any]:
     rank = found.c.rank if ranks else sa.literal(0).label("rank")
     columns = (sa.literal(kind.name).label("kind"), rank, found.c.served_at, found.c.account, found.c.id)
     return sa.select(*columns).where(found.c.id.is_not(None)).order_by(*order).limit(1)
+
+
+def _busy_hosts(kind: str) -> sa.BindParameter[Sequence[str]]:
+    return sa.bindparam(f"busy {kind}", expanding=True)
+
+
+def _busy(kinds: Sequence[Kind], hosts: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    return {
+        _busy_hosts(kind.name).key: hosts.get(kind.name, ())
+        for kind in kinds
+        if kind.max_per_host is not None
+    }
 
 
 def _count(running: Any, *conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:

@@ -63,8 +63,7 @@ class Worker:
         self.parts: Final = DueParts(database)
         self._freed: Final = asyncio.Event()
         """A job has ended here, and another may begin."""
-        self._running: Final[dict[asyncio.Task[bool], str]] = {}
-        """By task, its kind."""
+        self._running: Final[dict[asyncio.Task[bool], Job]] = {}
 
     def add(self, kind: Kind) -> None:
         self._kinds[kind.name] = kind
@@ -88,7 +87,7 @@ class Worker:
                         async with asyncio.timeout(DEBOUNCE_SECONDS):
                             await self._freed.wait()
         finally:
-            draining = [task for task, kind in self._running.items() if self._kinds[kind].drains]
+            draining = [task for task, job in self._running.items() if self._kinds[job.kind].drains]
             for task in self._running.keys() - {*draining}:
                 task.cancel()
             if draining:
@@ -134,7 +133,7 @@ class Worker:
                     break
                 waiting.rotate(-1)
                 task = asyncio.create_task(self._run(kind, claimed, kind.work))
-                self._running[task] = name
+                self._running[task] = claimed
                 task.add_done_callback(self._ended)
                 has_started = True
         return has_started
@@ -153,15 +152,25 @@ class Worker:
         with_room = [kind for kind in self._kinds.values() if self._room(kind)]
         with self._database.read_committed() as connection:
             now = self._database.recent_now(connection)
-            due = queue.due_kinds(connection, with_room, parts, now=now, owner=self._owner)
+            busy = {kind.name: self._busy(kind) for kind in with_room}
+            due = queue.due_kinds(connection, with_room, parts, now=now, busy=busy)
         return due if begins_round or (due and self._may_work()) else {}
 
     def _room(self, kind: Kind) -> int:
-        return kind.max_concurrent - Counter(self._running.values())[kind.name]
+        return kind.max_concurrent - len(self._hosts(kind))
+
+    def _hosts(self, kind: Kind) -> list[str]:
+        """Return the host of each job of the kind that runs here."""
+        return [job.host for job in list(self._running.values()) if job.kind == kind.name]
+
+    def _busy(self, kind: Kind) -> list[str]:
+        """Return the hosts that get no more jobs of the kind from this process now."""
+        counted = Counter(filter(None, self._hosts(kind)))
+        return [host for host, jobs in counted.items() if kind.max_per_host and jobs >= kind.max_per_host]
 
     def _ended(self, task: asyncio.Task[bool]) -> None:
         """Look into all parts: for jobs that waited for its room or its host's, and for those that it requested."""
-        if self._kinds[self._running.pop(task)].leaves_work:
+        if self._kinds[self._running.pop(task).kind].leaves_work:
             self.parts.make_due()
         self._freed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -170,7 +179,8 @@ class Worker:
     async def _claim(self, kind: Kind, subject: str | None = None, part: Part = EVERY) -> Job | None:
         """Claim a job in a thread. A thread cannot be cancelled: a cancellation waits for it, and releases the job."""
         claim = partial(queue.claim, self._database, kind, owner=self._owner, lease=self._lease)
-        claiming = asyncio.create_task(self._threads.run(claim, subject=subject, part=part))
+        given = {"subject": subject, "part": part, "busy": self._busy(kind)}
+        claiming = asyncio.create_task(self._threads.run(partial(claim, **given)))
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:

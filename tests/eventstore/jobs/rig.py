@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from eventstore.coordination.due_parts import parts_of
 from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
@@ -47,6 +48,12 @@ def kind(work: Callable[[Job], Any] = nothing, **options: Any) -> Kind:
         max_per_account=None,
     )
     return replace(first, **options)
+
+
+def claim_anywhere(database: Database, of: Kind, owner: str) -> Job | None:
+    """Claim as a worker does, in one part after the other."""
+    claims = (queue.claim(database, of, owner=owner, lease=LEASE, part=part) for part in parts_of(database))
+    return next((claimed for claimed in claims if claimed is not None), None)
 
 
 class Rig:

@@ -61,16 +61,6 @@ def test_an_account_has_no_more_jobs_under_way_than_it_may(rig: Rig) -> None:
     assert rig.claimed(one_each).subject == "a2"
 
 
-def test_a_process_sends_no_more_to_a_host_than_it_may(rig: Rig) -> None:
-    rig.want("1", "2", "3", host="slow")
-    rig.want("4", host="fast")
-    rig.want("5", "6")
-    two_a_host = kind(max_per_host=2)
-    assert rig.subjects(two_a_host, 5) == ["1", "2", "4", "5", "6"]
-    assert rig.claim(two_a_host) is None
-    assert rig.claimed(two_a_host, "another process").subject == "3"
-
-
 def test_processes_that_claim_at_once_share_the_jobs_and_keep_the_limits(rig: Rig) -> None:
     for account in ("alice", "bob", "carol"):
         rig.want(*(f"{account}{number}" for number in range(3)), account=account)
@@ -122,9 +112,7 @@ def test_a_job_that_ends_each_process_waits_longer_each_time_and_is_given_up(rig
 
 def _is_due(rig: Rig) -> bool:
     with rig.database.read() as connection:
-        return bool(
-            queue.due_kinds(connection, [kind_of], parts_of(rig.database), now=rig.time(), owner="killed")
-        )
+        return bool(queue.due_kinds(connection, [kind_of], parts_of(rig.database), now=rig.time()))
 
 
 kind_of = kind()

@@ -53,6 +53,20 @@ async def test_what_is_due_is_done_within_the_limit_of_the_process(rig: Rig) -> 
     assert (sorted(work.begun), rig.row("3")) == (["1", "2", "3"], None)
 
 
+async def test_a_process_sends_no_more_to_a_host_than_it_may(rig: Rig) -> None:
+    rig.want("1", "2", "3", host="slow")
+    rig.want("4", host="fast")
+    rig.want("5", "6", "7")
+    work = Hanging()
+    two_a_host = kind(work, max_per_host=2)
+    doing = asyncio.create_task(a_worker(rig, two_a_host).run_once())
+    await until(lambda: len(work.begun) == 6)
+    assert rig.claimed(two_a_host, "another process").subject == "3"
+    work.go_on.set()
+    await doing
+    assert "3" not in work.begun
+
+
 async def test_a_wake_has_the_worker_look_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(due_parts, "IDLE_SECONDS", 3600.0)
     work = Hanging()

@@ -9,13 +9,13 @@ import httpx
 from aggregates.track import Track
 from eventstore.coordination.due_parts import parts_of
 from eventstore.database import Database
-from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job
 from outbox.probes.jobs import Probes, probed_lane, request_due
 from outbox.relay.result import Outcome
+from tests.eventstore.jobs.rig import claim_anywhere
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.relay_rig import Rig
-from tests.outbox.rigs.rows import LEASE, lane_row
+from tests.outbox.rigs.rows import lane_row
 
 NEW_HOST = "http://new.test"
 
@@ -70,7 +70,7 @@ def claim_probes(database: Database, owner: str = "one", *, limit: int = 8) -> l
     request_due(database, parts_of(database))
     unused: Any = None
     kind, found = Probes(database, unused, unused).kind(), list[tuple[Job, Any]]()
-    while len(found) < limit and (claimed := queue.claim(database, kind, owner=owner, lease=LEASE)):
+    while len(found) < limit and (claimed := claim_anywhere(database, kind, owner)):
         probe = probed_lane(database, claimed.subject)
         assert probe is not None
         found.append((claimed, probe))

@@ -1,7 +1,6 @@
 """Uploads of a track's audio: request one, and read its job and what the record names."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -10,11 +9,11 @@ from aggregates.track import Track
 from aggregates.values import Audio
 from eventstore.coordination.due_parts import parts_of
 from eventstore.database import Database
-from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Outcome
 from eventstore.jobs.table import job as job_table
 from outbox.blobs.claim import Upload, next_upload, request_due, upload_kind
 from outbox.mirror.tables import UPLOAD, blob_job
+from tests.eventstore.jobs.rig import claim_anywhere
 from tests.outbox.rigs.relay_rig import Rig
 
 
@@ -49,14 +48,13 @@ async def _nothing(_job: Job) -> Outcome:
 
 
 KIND = upload_kind(_nothing)
-LEASE = timedelta(seconds=60)
 
 
 def claim_uploads(database: Database, owner: str = "relay", *, limit: int = 8) -> Sequence[Upload]:
     """Claim as the worker of this relay does."""
     request_due(database, parts_of(database))
     uploads: list[Upload] = []
-    while len(uploads) < limit and (claimed := queue.claim(database, KIND, owner=owner, lease=LEASE)):
+    while len(uploads) < limit and (claimed := claim_anywhere(database, KIND, owner)):
         upload = next_upload(database, claimed)
         assert upload is not None
         uploads.append(upload)
