@@ -181,7 +181,8 @@ class _Check:
                 if rows is not None and self._is_given(other):
                     rows.narrow(Reach.ONE)
                 elif rows is not None and isinstance(other, exp.Any):
-                    rows.narrow(Reach.LISTED)
+                    is_shard = other.find(exp.Literal) is not None  # as `in_part` has it
+                    rows.narrow(Reach.PART if is_shard else Reach.LISTED)
         elif isinstance(condition, exp.Between | exp.Is | exp.In):
             rows = _rows_of(condition.this, scopes)
             if rows is not None and (reach := _reach_of(condition)) is not None:

@@ -12,18 +12,18 @@ from tests.e2e.accounts_at_a_failing_pds import Cast
 from tests.e2e.artist import Artist
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import new_account
-from tests.servers.citus import CITUS, migrated_cluster_database
-from tests.servers.databases import KINDS, temporary_database
+from tests.servers.citus import cluster_database
+from tests.servers.databases import AND_CITUS, KINDS, temporary_database
 from tests.servers.preloaded import Service
 
 NewArtist = Callable[..., Artist]
 DEEP = bool(os.environ.get("TEST_DEEP"))
 ONE_DATABASE = pytest.mark.parametrize(
-    "settings", KINDS if DEEP else KINDS[:1], indirect=True, scope="session"
+    "settings", [*(KINDS if DEEP else KINDS[:1]), *AND_CITUS], indirect=True, scope="session"
 )
 """For what a PDS or a signal decides and no database: its statements run on both in tests/outbox. TEST_DEEP: on both."""
 ON_POSTGRES = pytest.mark.parametrize(
-    "settings", KINDS if DEEP else KINDS[1:], indirect=True, scope="session"
+    "settings", [*(KINDS if DEEP else KINDS[1:]), *AND_CITUS], indirect=True, scope="session"
 )
 """For what a pool of connections or a notification might change: SQLite has neither. TEST_DEEP: on both."""
 
@@ -42,11 +42,12 @@ def environment(request: pytest.FixtureRequest, data: Path, *pdses: DevPds) -> I
             server, template = map(request.getfixturevalue, ("postgres_url", "postgres_template"))
             found["MASTERTAPE_DATABASE_URL"] = stack.enter_context(temporary_database(server, template))
         if request.param == "citus":
-            found["MASTERTAPE_DATABASE_URL"] = stack.enter_context(migrated_cluster_database())
+            nodes, template = map(request.getfixturevalue, ("citus_nodes", "citus_template"))
+            found["MASTERTAPE_DATABASE_URL"] = stack.enter_context(cluster_database(nodes, template))
         yield found
 
 
-@pytest.fixture(scope="session", params=[*KINDS, CITUS])
+@pytest.fixture(scope="session", params=[*KINDS, *AND_CITUS])
 def settings(
     request: pytest.FixtureRequest, pds: DevPds, proxied_pds: DevPds, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:

@@ -22,7 +22,7 @@ from tests.e2e.killable import FOREIGN
 from tests.faults.proxy import FaultProxy
 from tests.faults.shifted_clock import Ahead, program
 from tests.servers.atproto import PdsAccount, new_account
-from tests.servers.databases import KINDS
+from tests.servers.databases import AND_CITUS, KINDS
 
 pytestmark = pytest.mark.pds
 
@@ -35,7 +35,7 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> Ahead:
     return Ahead(tmp_path_factory.mktemp("clock") / "ahead")
 
 
-@pytest.fixture(scope="module", params=KINDS if DEEP else KINDS[:1])
+@pytest.fixture(scope="module", params=[*(KINDS if DEEP else KINDS[:1]), *AND_CITUS])
 def service_ahead(
     request: pytest.FixtureRequest,
     pds: DevPds,

@@ -25,7 +25,7 @@ from tests.faults.failpoints import FOLLOWING, OF_RELEASES, POINTS
 from tests.faults.faults import answer, then_call
 from tests.faults.proxy import FaultProxy, of_repo
 from tests.servers.atproto import new_account
-from tests.servers.citus import ON_CITUS, migrated_cluster_database
+from tests.servers.citus import ON_CITUS, cluster_database
 from tests.servers.databases import temporary_database
 from tests.servers.firehose import Write, writes_of
 
@@ -206,8 +206,9 @@ def environments(kind: str, request: pytest.FixtureRequest) -> Iterator[list[dic
             for each in found:
                 each["MASTERTAPE_DATABASE_URL"] = stack.enter_context(temporary_database(server, template))
         if kind == "citus":
+            nodes, template = map(request.getfixturevalue, ("citus_nodes", "citus_template"))
             for each in found:
-                each["MASTERTAPE_DATABASE_URL"] = stack.enter_context(migrated_cluster_database())
+                each["MASTERTAPE_DATABASE_URL"] = stack.enter_context(cluster_database(nodes, template))
         yield found
 
 

@@ -26,7 +26,7 @@ from tests.faults.faults import hang_after, until
 from tests.faults.proxy import FaultProxy, applied
 from tests.outbox.rigs.rows import lane_row
 from tests.servers.atproto import new_account
-from tests.servers.databases import KINDS
+from tests.servers.databases import AND_CITUS, KINDS
 from tests.servers.firehose import writes_of
 from tests.servers.preloaded import Service
 from tests.service.command_line import Daemon, daemon
@@ -69,7 +69,7 @@ class Cluster:
         return Database(url, pool_size=1)
 
 
-@pytest.fixture(params=KINDS if DEEP else KINDS[1:])
+@pytest.fixture(params=[*(KINDS if DEEP else KINDS[1:]), *AND_CITUS])
 def settings(
     request: pytest.FixtureRequest, pds: DevPds, proxied_pds: DevPds, tmp_path: Path
 ) -> Iterator[dict[str, str]]:

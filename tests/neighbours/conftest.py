@@ -1,4 +1,4 @@
-"""The service, a relay and a database of their own, on SQLite; TEST_DEEP adds PostgreSQL."""
+"""The service, a relay and a database of their own, on SQLite and on Citus where there is one; TEST_DEEP adds PostgreSQL."""
 
 import asyncio
 import os
@@ -11,14 +11,14 @@ from service.config.settings import Settings
 from tests.api.conftest import alice, bob
 from tests.api.world import World
 from tests.outbox.conftest import desk as rig
-from tests.servers.databases import KINDS
+from tests.servers.databases import AND_CITUS, KINDS
 from tests.simulation.memory_database import memory_database
 from tests.simulation.virtual_time import VirtualLoop
 
 __all__ = ["alice", "bob", "rig"]
 
 
-@pytest.fixture(params=KINDS if os.environ.get("TEST_DEEP") else KINDS[:1])
+@pytest.fixture(params=[*(KINDS if os.environ.get("TEST_DEEP") else KINDS[:1]), *AND_CITUS])
 def migrated_url(request):
     return str(request.getfixturevalue(f"migrated_{request.param}"))
 

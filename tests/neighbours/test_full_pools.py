@@ -9,7 +9,7 @@ from api.routers import health, profile, track_writes
 from application.subjects import owner_of
 from outbox.threads import MAX_THREADS, THREADS, in_thread
 from tests.api.world import refusal, until, upload
-from tests.servers.databases import KINDS
+from tests.servers.databases import AND_CITUS, KINDS
 
 ROUTE_TIMEOUT_SECONDS = 8
 """Less than the database lets a statement wait for a lock."""
@@ -17,7 +17,7 @@ COMMANDS = 60
 """More than there are threads."""
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*KINDS, *AND_CITUS])
 def migrated_url(request):
     return str(request.getfixturevalue(f"migrated_{request.param}"))
 

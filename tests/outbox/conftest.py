@@ -1,4 +1,4 @@
-"""The rig of the outbox's tests, on both databases."""
+"""The rig of the outbox's tests, on each kind of database."""
 
 from collections.abc import AsyncIterator, Iterator
 

@@ -18,10 +18,13 @@ from sqlalchemy import URL, make_url
 from tests.buckets.checker import DIVIDED
 from tests.servers.postgres import PostgresServer
 
+CITUS_URL = os.environ.get("MASTERTAPE_TEST_CITUS_URL")
 KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+AND_CITUS = ["citus"] * bool(CITUS_URL)
+"""A kind more, where there is one, for what several nodes might change."""
 ON_SQLITE = pytest.mark.databases("sqlite")
 """For a test of what no database decides, such as how a request is read or refused: it runs once, not on both."""
-ON_BOTH = pytest.mark.databases(*KINDS)
+ON_BOTH = pytest.mark.databases(*KINDS, *AND_CITUS)
 """For one of a module whose other tests need one."""
 IN_ONE_PART = pytest.mark.skipif(DIVIDED, reason="about tables that are not divided")
 
@@ -64,14 +67,14 @@ def revision(url: str) -> str | None:
 def postgres_url() -> Iterator[str]:
     """The URL of a PostgreSQL server where databases may be created; one that we start is fast and not durable."""
     if given := os.environ.get("DATABASE_URL"):
-        url = _text(make_url(given).set(drivername="postgresql+psycopg"))
-        with _kept_connection(url):
+        url = text_of(make_url(given).set(drivername="postgresql+psycopg"))
+        with kept_connection(url):
             yield url
         return
     server = PostgresServer()
     try:
         server.start()
-        with _kept_connection(server.url):
+        with kept_connection(server.url):
             yield server.url
     finally:
         server.remove()
@@ -109,15 +112,8 @@ def database_url(request: pytest.FixtureRequest) -> str:
 def postgres_template(postgres_url: str) -> Iterator[str]:
     with temporary_database(postgres_url) as url:
         migrate(url)
-        name = str(make_url(url).database)
-        # PostgreSQL clones a database only without connections to it.
-        _execute(postgres_url, "alter database {} with allow_connections false", name)
-        _execute(
-            postgres_url,
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s",
-            values=[name],
-        )
-        yield name
+        as_template(postgres_url, str(make_url(url).database))
+        yield str(make_url(url).database)
 
 
 @pytest.fixture
@@ -140,7 +136,7 @@ def migrated_sqlite(sqlite_template: Path, fresh_sqlite: str) -> str:
     return fresh_sqlite
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*KINDS, *AND_CITUS])
 def migrated_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(f"migrated_{request.param}"))
 
@@ -153,18 +149,32 @@ def clone_sqlite(template: Path, target: Path) -> None:
         old.backup(new)
 
 
+def as_template(server: str, name: str) -> None:
+    """End all connections to the database, and let nobody connect: with one, PostgreSQL would not clone it."""
+    execute(server, "alter database {} with allow_connections false", name)
+    end = "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = %s"
+    execute(server, end, values=[name])
+
+
 @contextlib.contextmanager
 def temporary_database(
-    server: str, template: str = "template0", options: LiteralString = "strategy file_copy"
+    server: str,
+    template: str = "template0",
+    options: LiteralString = "strategy file_copy",
+    name: str = "",
 ) -> Generator[str]:
     """A database that exists during the block: empty, or a clone of `template`."""
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    _execute(server, "create database {} template {} " + options, name, template)
+    name = name or new_name()
+    execute(server, "create database {} template {} " + options, name, template)
     try:
-        yield _text(make_url(server).set(database=name))
+        yield text_of(make_url(server).set(database=name))
     finally:
         _ended[server].append(name)
         _drop_ended(server, but=NEWEST if server in _kept else 0)
+
+
+def new_name() -> str:
+    return f"t_{uuid.uuid4().hex[:12]}"
 
 
 NEWEST = 4
@@ -175,8 +185,8 @@ _kept: dict[str, psycopg.Connection] = {}
 
 
 @contextlib.contextmanager
-def _kept_connection(server: str) -> Generator[None]:
-    with _connection(server) as _kept[server]:
+def kept_connection(server: str) -> Generator[None]:
+    with connection_to(server) as _kept[server]:
         try:
             yield
         finally:
@@ -188,20 +198,20 @@ def _drop_ended(server: str, *, but: int) -> None:
     """Drop the databases whose tests have ended, except the newest."""
     ended = _ended[server]
     while len(ended) > but:
-        _execute(server, "drop database {} with (force)", ended.pop(0))
+        execute(server, "drop database {} with (force)", ended.pop(0))
 
 
-def _connection(server: str) -> psycopg.Connection:
-    conninfo = _text(make_url(server).set(drivername="postgresql"))
+def connection_to(server: str) -> psycopg.Connection:
+    conninfo = text_of(make_url(server).set(drivername="postgresql"))
     return psycopg.connect(conninfo, autocommit=True)
 
 
-def _execute(server: str, statement: LiteralString, *names: str, values: list[str] | None = None) -> None:
+def execute(server: str, statement: LiteralString, *names: str, values: list[str] | None = None) -> None:
     kept = _kept.get(server)
-    with contextlib.nullcontext(kept) if kept is not None else _connection(server) as connection:
+    with contextlib.nullcontext(kept) if kept is not None else connection_to(server) as connection:
         connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)), values)
 
 
-def _text(url: URL) -> str:
+def text_of(url: URL) -> str:
     # A "%2F" in a URL would be taken for an interpolation by configuration files.
     return url.render_as_string(hide_password=False).replace("%2F", "/")
