@@ -56,6 +56,7 @@ _WORKERS: Final = """
     select coalesce(string_agg(concat(' ', nodeid, ':', case when success then result else '-' end), '' order by nodeid), '')
     from run_command_on_workers($$
         select (select system_identifier from pg_control_system()) || ':' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
+            || ':' || (select oid from pg_database where datname = current_database())
     $$) join pg_dist_node using (nodename, nodeport)"""
 """Where one does not answer, or has no rights, it is skipped."""
 _IDENTITY_AS_FAR_AS_ALLOWED: Final = f"select '{UNKNOWN} {UNKNOWN} ' || {_WHERE}, {_HAS_CITUS}"

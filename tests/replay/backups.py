@@ -6,9 +6,11 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
+from eventstore.cluster import has_citus
 from eventstore.database import Database
 from eventstore.restore_detection import compare_with_seen, detect_on_connect, newest_issued
 from tests.outbox.rigs.relay_rig import Rig
+from tests.servers.citus import WorkerBackup, worker_of
 from tests.servers.databases import clone_sqlite, temporary_database
 
 
@@ -37,13 +39,33 @@ class Backup:
             database.close()
 
 
+class BackupOfWorker(Backup):
+    """Of the worker alone that has the rows of the rig's account."""
+
+    def __init__(self, rig: Rig) -> None:
+        super().__init__(rig, rig.database.url)
+        self._worker = WorkerBackup(worker_of(rig.database.url, rig.did))
+
+    @asynccontextmanager
+    async def restored(self, *, seen: int | None = None) -> AsyncIterator[Rig]:
+        self._rig.database.close()
+        self._worker.put_back()
+        async with super().restored(seen=seen) as rig:
+            yield rig
+
+
 @contextmanager
 def backup_of(rig: Rig, folder: Path) -> Iterator[Backup]:
     """Copy the database: PostgreSQL's way is another database, which is what reading in a dump makes too."""
     if rig.database.is_sqlite:
         yield Backup(rig, f"sqlite:///{folder / 'backup.db'}")
         return
+    with rig.database.read() as connection:
+        on_citus = has_citus(connection)
     rig.database.close()  # no process may be connected to a database while it is cloned
+    if on_citus:
+        yield BackupOfWorker(rig)
+        return
     url = make_url(rig.database.url)
     with temporary_database(
         url.set(database="postgres").render_as_string().replace("%2F", "/"), str(url.database)

@@ -35,12 +35,12 @@ from replay.recovered import preview_recovery, recover, resume_account
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, KINDS, RECORDS, Rig
 from tests.replay.backups import Backup, backup_of
-from tests.servers.databases import ON_SQLITE
+from tests.servers.databases import AND_CITUS
 
 GATE = SupportGate("any")
 MB = 2**20
 MAX_RECORD = 900_000
-pytestmark = [pytest.mark.anyio, pytest.mark.pds, ON_SQLITE]
+pytestmark = [pytest.mark.anyio, pytest.mark.pds, pytest.mark.databases("sqlite", *AND_CITUS)]
 
 
 @pytest.fixture(name="looked_at")
