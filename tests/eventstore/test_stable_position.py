@@ -3,6 +3,7 @@
 import random
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 
 import pytest
@@ -10,10 +11,13 @@ import pytest
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
+from outbox.mirror.lanes import enter_host
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter
 from tests.eventstore.threads import DEADLINE, lock_waits, together, until
+from tests.servers.citus import ON_CITUS
 
 EVERYTHING = 2**62
+LONG = 600.0
 
 
 class RolledBackError(Exception):
@@ -40,15 +44,18 @@ class Follower:
         self.read_on()
 
 
-def write(log: EventLog, writer: int, *, units: int = 20) -> None:
-    """Appends on several accounts, some slow, some rolled back."""
+def write(log: EventLog, writer: int, *, units: int = 20, adds: int = 1, is_global: bool = False) -> None:
+    """Appends on several accounts, some slow, some rolled back; beside a row that each node has a copy of, if global."""
     chance = random.Random(writer)  # noqa: S311
     pause = threading.Event()
 
     def work(unit: UnitOfWork, name: str) -> None:
         counter = Counter(name=name)
-        counter.add(1)
+        for _ in range(adds):
+            counter.add(1)
         unit.save(counter)
+        if is_global:
+            enter_host(unit.connection, f"https://{name}.example")
         pause.wait(chance.uniform(0, 0.01))
         if chance.random() < 0.25:
             raise RolledBackError
@@ -61,26 +68,40 @@ def write(log: EventLog, writer: int, *, units: int = 20) -> None:
             continue
 
 
-def follow_while_writing(log: EventLog, *followers: Follower) -> list[int]:
+def follow_while_writing(log: EventLog, follower: Follower, *writers: Callable[[], None]) -> list[int]:
     """All positions that were committed in the end."""
     done = threading.Event()
 
     def write_all() -> None:
         try:
-            together(*[partial(write, log, writer) for writer in range(8)])
+            together(*writers, within=LONG)
         finally:
             done.set()
 
-    together(write_all, *[partial(follower.follow, done) for follower in followers])
-    return [recorded.position for recorded in log.read(after=0, until=EVERYTHING, limit=10_000)]
+    together(write_all, partial(follower.follow, done), within=LONG)
+    return [recorded.position for recorded in log.read(after=0, until=EVERYTHING, limit=EVERYTHING)]
 
 
 def test_a_reader_up_to_the_stable_position_misses_nothing(database: Database) -> None:
     log = EventLog(database)
     stable = Follower(log, log.stable_position)
-    committed = follow_while_writing(log, stable)
+    committed = follow_while_writing(log, stable, *[partial(write, log, writer) for writer in range(8)])
     assert stable.seen == committed
     assert stable.rounds > 5
+
+
+@ON_CITUS
+@pytest.mark.timeout(2 * LONG)
+def test_a_reader_misses_nothing_of_several_nodes_where_half_of_all_commits_are_two_phase(
+    migrated_citus: str,
+) -> None:
+    with closing(Database(migrated_citus)) as database:
+        log = EventLog(database)
+        stable, how = Follower(log, log.stable_position), {"units": 240, "adds": 7}
+        writers = [partial(write, log, writer, is_global=writer % 2 == 0, **how) for writer in range(8)]
+        committed = follow_while_writing(log, stable, *writers)
+        assert len(committed) > 10_000
+        assert stable.seen == committed
 
 
 @pytest.mark.postgres
