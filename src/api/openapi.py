@@ -1,6 +1,7 @@
 """OpenAPI fragments for errors, and for bodies that the routes parse themselves."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -114,8 +115,12 @@ def operation(
     return {"response_model": answer, "responses": errors(*refused), "openapi_extra": fields_of(takes)}
 
 
-def fields_of(model: type[BaseModel], **files: Any) -> dict[str, Any]:
-    """Return a body that may be JSON or a form, with the fields of a model; only the form carries files."""
+def fields_of(model: type[BaseModel], **files: Any) -> Any:
+    """Return what makes a body that may be JSON or a form, with the fields of a model; only the form carries files."""
+    return partial(_body, model, files)
+
+
+def _body(model: type[BaseModel], files: dict[str, Any]) -> dict[str, Any]:
     required, properties = _fields(model)
     json_body = {JSON: _schema(required, properties)}
     return {"requestBody": {"content": {**json_body, **_form(required, {**properties, **files})}}}

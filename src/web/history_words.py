@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
-from jinja2.filters import do_filesizeformat
-
 from api.requests.fields import is_reserved
 from api.responses.mirror import TRACKS, ShownKind
 from api.responses.states import EventStatus, MirrorState
@@ -264,6 +262,8 @@ def _item(value: Any) -> str:
 def _audio(value: Any) -> str | None:
     if value is None:
         return None
+    from jinja2.filters import do_filesizeformat  # noqa: PLC0415 - takes long to load
+
     parts = (value["file_type"].upper(), playing_time(value["duration"]), do_filesizeformat(value["size"]))
     return " · ".join(part for part in parts if part)
 

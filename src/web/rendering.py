@@ -10,14 +10,12 @@ from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
 from itertools import chain
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import uuid4
 
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
-from jinja2.runtime import Context
 from markupsafe import Markup, escape
 from starlette.concurrency import run_in_threadpool
 
@@ -30,6 +28,9 @@ from identity.errors import INVALID_HANDLE
 from identity.resolution.address_policy import HOST_NAME
 from web.static_files import static_files
 from web.whereabouts import for_listeners, may_copy
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 Json = Mapping[str, Any]
 
@@ -67,8 +68,7 @@ def cover_address(subject: Json, size_pixels: int) -> str | None:
     return None
 
 
-@pass_context
-def picture_address(context: Context, avatar_url: str | None, size_pixels: int) -> str | None:
+def picture_address(context: Json, avatar_url: str | None, size_pixels: int) -> str | None:
     """Return the address of a person's picture in a size; None of one that lies elsewhere."""
     if avatar_url is None or not avatar_url.startswith(f"{context['base_url']}/artwork/"):
         return None
@@ -194,8 +194,7 @@ def with_code(text: str) -> Markup:
     return Markup(IN_BACKTICKS.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
-@pass_context
-def with_links(context: Context, text: str) -> Markup:
+def with_links(context: Json, text: str) -> Markup:
     """Return a person's text with its web addresses as links; of ours, those of public pages alone."""
     own = urlsplit(context["base_url"]).hostname
     shown, done = [], 0
@@ -314,8 +313,12 @@ CSP: Final = (
 
 
 @cache
-def templates() -> Environment:
+def templates() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context  # noqa: PLC0415 - takes long to load
+
     environment = Environment(loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined)
+    pass_context(with_links)
+    pass_context(picture_address)
     environment.filters |= FILTERS
     known: dict[str, Any] = FUNCTIONS | {"static": static_files().address, "states": states}
     known["form_key"] = lambda: uuid4().hex  # an Idempotency-Key: a form that is sent twice acts once

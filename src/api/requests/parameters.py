@@ -205,8 +205,11 @@ class DeferredRoute(APIRoute):
             return vars(self)[name]
         raise AttributeError(name)
 
-    def analyse(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, endpoint, **options)
+    def analyse(
+        self, path: str, endpoint: Callable[..., Any], *, openapi_extra: Any = None, **options: Any
+    ) -> None:
+        extra = openapi_extra() if callable(openapi_extra) else openapi_extra
+        super().__init__(path, endpoint, openapi_extra=extra, **options)
 
 
 class StrictRoute(DeferredRoute):

@@ -12,9 +12,6 @@ from typing import Any, Final
 import click
 import sqlalchemy as sa
 from pydantic_core import to_json
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
 from aggregates.errors import ServiceError
@@ -46,6 +43,9 @@ def confirm(consequence: str, *, agreed: bool) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print the rows, if there are any; a terminal folds long values, a pipe gets each row in one line."""
+    from rich.console import Console  # noqa: PLC0415 - takes long to load
+    from rich.table import Table  # noqa: PLC0415
+
     table = Table(*columns)
     for column in table.columns:
         column.overflow = "fold"
@@ -102,6 +102,9 @@ def print_json(value: Any) -> None:
 @contextmanager
 def progress_bar(what: str) -> Generator[Callable[[int, int], None]]:
     """Show the progress of long work, if stderr is a terminal."""
+    from rich.console import Console  # noqa: PLC0415 - takes long to load
+    from rich.progress import Progress  # noqa: PLC0415
+
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)

@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 from urllib.parse import unquote
 
-import segno
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field
@@ -244,6 +243,8 @@ async def qr_code(
 
 
 def _qr_code(address: str) -> bytes:
+    import segno  # noqa: PLC0415 - takes long to load
+
     drawn = io.BytesIO()
     segno.make(address, micro=False).save(drawn, kind="svg", scale=4, border=4, dark="#000", light="#fff")
     return drawn.getvalue()

@@ -35,8 +35,16 @@ def command(*words: str) -> str:
             "click.exceptions.ClickException: there is no track 1",
             "alembic boto3 dns fastapi PIL psycopg starlette uvicorn websockets",
         ),
-        (RELAY, "", "alembic api.routers atproto_client boto3 opentelemetry.sdk psycopg uvicorn websockets"),
-        (SERVE, "", "alembic atproto_client boto3 opentelemetry.sdk psycopg websockets"),
+        (
+            RELAY,
+            "",
+            "alembic api.routers atproto_client boto3 opentelemetry.sdk psycopg rich uvicorn websockets",
+        ),
+        (
+            SERVE,
+            "",
+            "alembic atproto_client boto3 jinja2 opentelemetry.sdk psycopg rich segno websockets",
+        ),
     ],
     ids=["help", "history", "relay", "serve"],
 )
