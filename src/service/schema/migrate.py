@@ -1,5 +1,6 @@
 """Upgrades the database schema to the newest revision in migrations/, and reads its revision."""
 
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -79,6 +80,7 @@ def require_schema(database: Database) -> None:
         raise OutdatedSchemaError(revision)
 
 
+@cache
 def newest() -> str:
     """Return the newest revision of this version; the names of revision files begin with their numbers."""
     return max(file.name.partition("_")[0] for file in (_folder() / "versions").glob("[0-9]*.py"))

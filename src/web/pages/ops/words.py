@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import Depends, Request, Response
 
@@ -92,8 +92,8 @@ class Show:
         self, template: str, *, audit: Sequence[Mapping[str, Any]] = (), **values: Any
     ) -> Response:
         trouble = (await self._ask(read_trouble))["sentence"]
-        handles = await handles_of(self._ask, _dids_in([audit, values]))
         told = [entry(row) for row in audit]
+        handles = await handles_of(self._ask, _dids_in([told, values]))
         return self._render(template, handles=handles, audit=told, trouble=trouble, **values)
 
 
@@ -218,8 +218,7 @@ _MOST_CHARACTERS: Final = 160
 """Of a value in the details."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """An entry as a page tells it: who did what, and `about` what; `details` are the event itself, a line for each field that it changed."""
 
     at: str
