@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from operator import methodcaller
 from pathlib import Path
 
@@ -256,13 +257,23 @@ def test_a_kill_anywhere_loses_nothing_and_repeats_nothing(
 
 
 def nothing_was_done_twice(victim: Victim, writes: list[Write]) -> None:
-    """Each record's generation rises with every write of ours, and records come and go only by command."""
-    gens = defaultdict(list)
-    for write in writes:
-        if write.record is not None and write.cid not in victim.others:
-            gens[write.path].append(write.record["mastertapeGen"])
-    for path, seen in gens.items():
-        assert seen == sorted(set(seen)), (path, seen)
+    """Each record's generation rises with every write of ours, and records come and go only by command.
+
+    A list that goes with an edited track keeps its generation, at which it refers to no older record again.
+    """
+    ours = [write for write in writes if write.record is not None and write.cid not in victim.others]
+    of_path, of_item = defaultdict(list), defaultdict(list)
+    for path, record in ((write.path, write.record or {}) for write in ours):
+        of_path[path].append((record["mastertapeGen"], str(record.get("items"))))
+        for item in record.get("items", ()):
+            of_item[path, record["mastertapeGen"], item["subject"]["uri"]].append(item["subject"]["cid"])
+    for path, seen in of_path.items():
+        gens = [gen for gen, _ in seen]
+        assert gens == sorted(gens), (path, gens)
+        assert len({*seen}) == len(seen), (path, seen)
+    for item, cids in of_item.items():
+        each = [cid for cid, _ in groupby(cids)]
+        assert len({*each}) == len(each), (item, each)
     of_kind = (write for write in writes if write.path.startswith(f"{victim.COLLECTION}/"))
     done, told = Counter(write.action for write in of_kind), victim.told()
     assert done["create"] <= told["Created"] + told["Undeleted"] + told["RecordRestored"], (done, told)
