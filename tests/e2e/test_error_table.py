@@ -184,22 +184,6 @@ def test_nothing_is_sent_before_the_time_that_the_pds_has_named(policy: str, cas
         assert all(is_after_the_pause(each, refused) for each in puts_of(cast.neighbour, cast))
 
 
-def test_a_read_that_is_over_the_limit_lets_its_whole_host_wait(cast: Cast) -> None:
-    cast.meets(answer(400, "InvalidSwap"), PUT, times=1)
-    cast.proxy.on(READ, fault=over_limit("3000;w=300"), times=1)
-
-    cast.edits()
-
-    [refused, *_] = cast.proxy.await_passed(READ)
-    cast.is_told(PENDING, "paced")
-    cast.neighbour.edits(title=next(cast.titles))
-    cast.others_go_on(HOST)
-    cast.is_in_agreement()
-    cast.neighbour.agreed()
-    assert is_after_the_pause(cast.requests(PUT)[1], refused)
-    assert all(is_after_the_pause(each, refused) for each in puts_of(cast.neighbour, cast))
-
-
 def puts_of(artist: Artist, cast: Cast) -> list[Passage]:
     found = cast.proxy.passed(PUT, matches=of_repo(artist.did))
     assert found
@@ -270,49 +254,4 @@ def test_a_refresh_that_the_pds_refuses_parks_the_account(cast: Cast) -> None:
     cast.is_told(*AUTH)
     cast.others_go_on(LANE)
     cast.signs_in()
-    cast.is_in_agreement()
-
-
-def test_a_refresh_that_fails_for_now_is_tried_again(cast: Cast) -> None:
-    cast.meets(answer(400, "ExpiredToken"), PUT, times=1)
-    cast.proxy.on(REFRESH, fault=answer(503, "Unavailable"), times=1)
-    cast.edits()
-    cast.is_told(*BACKOFF)
-    cast.others_go_on(LANE)
-    cast.is_in_agreement()
-
-
-def test_a_record_over_which_the_pds_breaks_down_every_time_is_set_aside(cast: Cast) -> None:
-    cast.meets(answer(500, "InternalServerError"), PUT)
-    cast.edits()
-    cast.is_told(*BACKOFF)
-
-    def is_set_aside() -> bool:
-        cast.others_go_on(RECORD)
-        mirror = cast.subject.mirror
-        return (mirror["state"], mirror["reason"]) == ("rejected", "InternalServerError")
-
-    eventually(is_set_aside)
-    edits_again(cast)
-    cast.is_in_agreement()
-
-
-def test_a_host_that_fails_several_accounts_is_paused_and_probed(cast: Cast) -> None:
-    cast.meets(answer(503, "Unavailable"), "POST", of=HOST)
-    cast.edits()
-    cast.neighbour.edits(title=next(cast.titles))
-    cast.proxy.await_passed(PUT, count=5)
-    cast.is_told(*BACKOFF)
-    cast.others_go_on(HOST)
-    cast.proxy.heal()
-    cast.neighbour.agreed()
-    cast.is_in_agreement()
-
-
-def test_a_host_that_refuses_connections_holds_up_its_own_accounts_only(cast: Cast) -> None:
-    cast.proxy.refuse()
-    cast.edits()
-    cast.is_told(*BACKOFF)
-    cast.others_go_on(HOST)
-    cast.proxy.accept()
     cast.is_in_agreement()

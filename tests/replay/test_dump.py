@@ -93,17 +93,6 @@ def imported(world, url, path):
     return log
 
 
-def test_an_import_gives_the_same_reads_the_same_targets_and_the_same_export(past, elsewhere, tmp_path):
-    first = exported(past, tmp_path / "first")
-    log = imported(past, elsewhere, first)
-    names = [*READ_MODELS, *(each.table.name for each in EXPORTED if not each.reset)]
-    assert rows(log.database, names) == rows(past.database, names)
-    assert all(rows(past.database, READ_MODELS[:4]).values())
-    export(log.database, tmp_path / "second", schema="1", lines=lambda _: None)
-    assert (tmp_path / "second").read_bytes().splitlines()[1:-1] == first.read_bytes().splitlines()[1:-1]
-    log.database.close()
-
-
 def test_lists_and_who_follows_which_record_are_as_they_were(past, elsewhere, tmp_path):
     with TestClient(past.app) as client:
         [first, *_] = client.get(f"/tracks?artist={did_of('alice')}").json()["items"]

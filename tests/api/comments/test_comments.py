@@ -111,12 +111,6 @@ def test_a_comment_waits_for_the_record_of_its_track_and_is_written_then(client,
     assert types_of(client, bob, comment) == ["SubjectKnown", "Edited", "Created"]
 
 
-def test_a_comment_under_one_idempotency_key_is_made_once(client, bob, track):
-    first, second = (say(client, bob, track, **{"Idempotency-Key": "k"}).json() for _ in range(2))
-    assert first == second
-    assert [each["id"] for each in shown(client, bob, track)] == [first["id"]]
-
-
 def test_comments_are_off_until_an_artist_turns_them_on_and_a_track_s_own_value_goes_first(
     client, alice, bob
 ):

@@ -65,13 +65,6 @@ def test_a_second_like_changes_nothing_and_a_third_after_an_unlike_has_the_same_
     assert types_of(client, bob, first) == ["Undeleted", "Deleted", "Created"]
 
 
-def test_a_like_under_one_idempotency_key_is_made_once(client, alice, bob):
-    track = upload(client, alice)
-    first, second = (like(client, bob, track, **{"Idempotency-Key": "k"}).json() for _ in range(2))
-    assert first == second
-    assert types_of(client, bob, first) == ["Created"]
-
-
 def test_is_liked_is_true_at_once_and_the_count_follows_once(client, world, alice, bob):
     track = upload(client, alice)
     like(client, bob, track)

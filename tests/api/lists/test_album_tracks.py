@@ -2,7 +2,7 @@
 
 from api.pipeline import list_entries
 from tests.api.lists.requests import create, ids, read
-from tests.api.world import refusal, upload
+from tests.api.world import refusal
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = ON_SQLITE
@@ -71,15 +71,6 @@ def test_an_album_is_ordered_that_has_records_which_are_not_here(world, client, 
     current = {**alice.headers, "If-Match": f'"{album["version"]}"'}
     ordered = client.put(f"/albums/{album['id']}/tracks", json=wanted, headers=current).json()
     assert ordered["tracks"][0]["uri"] == added["uri"]
-
-
-def test_an_album_has_tracks_of_its_owner_alone(client, alice, bob):
-    theirs = upload(client, bob, seed=4)
-    album = create(client, alice)
-    answer = client.post(
-        f"/albums/{album['id']}/tracks", json={"track_id": theirs["id"]}, headers=alice.headers
-    )
-    assert refusal(answer) == (400, "not_in_albums")
 
 
 def test_a_deleted_track_is_in_no_list_of_its_owner(world, client, alice, tracks):

@@ -188,34 +188,6 @@ def test_what_is_no_album_is_refused_and_changes_nothing(world, client, alice, b
     assert world.state() == before
 
 
-def test_a_title_is_taken_once(client, alice, bob):
-    album = create(client, alice)
-    answer = client.post("/albums", json={"title": "Album"}, headers=alice.headers)
-    assert refusal(answer) == (409, "title_taken")
-    assert answer.json()["detail"]["album_id"] == album["id"]
-    create(client, bob)
-
-
-def test_only_the_owner_changes_an_album(client, alice, bob, tracks):
-    album = create(client, alice, *tracks)
-    path = f"/albums/{album['id']}"
-    for answer in (
-        client.patch(path, json={"title": "Mine"}, headers=bob.headers),
-        client.delete(path, headers=bob.headers),
-        client.post(f"{path}/tracks", json={"track_id": tracks[0]["id"]}, headers=bob.headers),
-    ):
-        assert refusal(answer) == (403, "not_owner")
-    assert refusal(client.patch(path, json={"title": "Mine"})) == (401, "not_authenticated")
-    assert refusal(client.get("/albums/99")) == (404, "list_not_found")
-    assert refusal(client.get(f"/playlists/{album['id']}")) == (404, "list_not_found")
-
-
-def test_a_repeated_request_makes_one_album(client, alice):
-    once = {"Idempotency-Key": "k"}
-    first = create(client, alice, headers=once)
-    assert create(client, alice, headers=once) == first
-
-
 def test_the_albums_of_an_artist_are_listed_newest_first(client, alice, bob):
     made = [create(client, alice, title=f"Album {number}") for number in (1, 2, 3)]
     create(client, bob)

@@ -202,17 +202,6 @@ def test_an_order_of_too_many_records_from_elsewhere_is_too_many_items(client, a
     assert answer.json()["detail"]["limit"] == 500
 
 
-def test_a_full_list_takes_no_other_track(client, alice, bob, monkeypatch):
-    made = playlist(client, alice, upload(client, alice))
-    monkeypatch.setattr("aggregates.track_list.MAX_ITEMS", 1)
-    track = upload(client, bob)
-    answer = client.post(
-        f"/playlists/{made['id']}/tracks", json={"track_id": track["id"]}, headers=alice.headers
-    )
-    assert refusal(answer) == (400, "too_many_items")
-    assert answer.json()["detail"]["limit"] == 1
-
-
 def test_lists_are_not_offered_where_no_login_allows_them(client, world, alice):
     made = playlist(client, alice)
     with world.serve(offers=lambda collection: collection != "fm.plyr.list") as limited:

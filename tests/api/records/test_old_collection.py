@@ -1,11 +1,9 @@
 """A record that only the PDS knows to be in the old collection: restore-record refuses, and migrate-namespace moves it."""
 
-import asyncio
-
 import pytest
 
 from tests.api.records.record_commands import client, command, lost, uploaded
-from tests.api.world import refusal, until
+from tests.api.world import refusal
 from tests.dsl import COLLECTION, OLD_COLLECTION, a_track
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.servers.databases import ON_SQLITE
@@ -83,42 +81,11 @@ async def test_other_values_in_the_old_collection_are_held_until_their_owner_dec
     assert (await client.get(path)).json()["state"] == "delivered"
 
 
-async def test_a_restoration_whose_look_is_not_answered_waits_for_the_move_and_not_for_a_second_record(
-    world, client, alice
-):
-    track = await left_behind(world, client, alice)
-    world.pds.away = True
-    asked = asyncio.create_task(command(world, client, track, RESTORE, relay=False, Prefer="wait=30"))
-    await until(lambda: "RecordRestored" in world.events(track["id"]))
-    world.pds.away = False
-    await world.relay.run_once()
-    answer = await asked
-    assert (answer.status_code, answer.json()["reason"]) == (202, "migration_needed")
-    assert "/migrate-namespace" in answer.json()["message"]
-    assert world.record(track) is None
-    mirror = (await client.get(f"/tracks/{track['id']}/mirror")).json()
-    assert (mirror["state"], mirror["reason"]) == ("rejected", "migration_needed")
-    assert refusal(await command(world, client, track, RESTORE)) == (409, "migration_needed")
-    assert (await command(world, client, track, MOVE)).status_code == 200
-    assert set(world.pds.records) == {track["atproto_record_uri"]}
-    assert THEIRS.items() <= world.record(track).items()
-
-
 async def test_a_look_beyond_the_rate_limit_is_not_answered(world, client, alice):
     track = await left_behind(world, client, alice)
     world.pds.replies["getRecord"] = (429, {"retry-after": "1"})
     answer = await command(world, client, track, RESTORE, relay=False)
     assert (answer.status_code, world.events(track["id"])) == (202, ["Created", "RecordRestored"])
-
-
-async def test_a_restoration_goes_on_once_the_record_of_the_old_collection_is_gone(world, client, alice):
-    track = await left_behind(world, client, alice)
-    await asked_while_nothing_answers(world, client, track, RESTORE)
-    await world.relay.run_once()
-    del world.pds.records[old_uri(track)]
-    answer = await command(world, client, track, RESTORE)
-    assert (answer.status_code, answer.json()["restored_uri"]) == (200, track["atproto_record_uri"])
-    assert set(world.pds.records) == {track["atproto_record_uri"]}
 
 
 async def test_a_move_whose_look_is_not_answered_is_made_later_with_others_fields(world, client, alice):
@@ -128,15 +95,6 @@ async def test_a_move_whose_look_is_not_answered_is_made_later_with_others_field
     await world.relay.run_once()
     assert set(world.pds.records) == {track["atproto_record_uri"]}
     assert THEIRS.items() <= world.record(track).items()
-
-
-async def test_a_track_that_waits_for_its_move_can_be_deleted(world, client, alice):
-    track = await left_behind(world, client, alice)
-    await asked_while_nothing_answers(world, client, track, RESTORE)
-    await world.relay.run_once()
-    await client.delete(f"/tracks/{track['id']}")
-    await world.relay.run_once()
-    assert set(world.pds.records) == {old_uri(track)}  # not ours, and never decided
 
 
 async def test_restoring_again_while_the_pds_is_away_promises_nothing(world, client, alice):

@@ -196,17 +196,6 @@ def test_an_image_may_have_20_megabytes(client, alice, track):
     assert answer.json()["detail"]["limit"] == 20 * 1024 * 1024
 
 
-def test_fields_may_have_one_megabyte(client, alice, track):
-    for body in (
-        {"data": {"title": "x" * 1_100_000}},
-        {"json": {"title": "x" * 1_100_000}},
-        {"files": {"title": (None, "x" * 1_100_000)}},
-    ):
-        answer = client.patch(f"/tracks/{track['id']}", headers=alice.headers, **body)
-        assert refusal(answer) == (413, "too_large")
-        assert answer.json()["detail"]["limit"] == 1024 * 1024
-
-
 @pytest.mark.parametrize("missing", ["file", "title"])
 def test_an_upload_without_a_required_part_cannot_be_parsed(client, world, alice, missing):
     before = world.state()

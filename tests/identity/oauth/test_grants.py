@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from aggregates.errors import SessionUnavailableError, SignInRequiredError
-from tests.faults.faults import answer, cut_after, pass_on
+from tests.faults.faults import cut_after, pass_on
 from tests.identity.conftest import KEY
 from tests.identity.oauth.oauth_rig import Rig, ask, rig, store_tokens, stored_tokens
 from tests.identity.sessions.stored_sessions import dump, expire, files, session_row
@@ -61,17 +61,6 @@ def test_an_answer_lost_after_the_rotation_requires_a_sign_in_and_causes_no_loop
     assert (row.status, row.sealed, row.last_error) == ("reauth_required", None, "invalid_grant")
     assert hooks.calls[-1] == ("reauth", did)
     assert [call for call in hooks.calls if call[0] == "reauth"] == [("reauth", did)]
-
-
-def test_a_server_error_during_a_refresh_does_not_end_the_login(proxied, proxy, database, proxied_account):
-    did = proxied.sign_in(proxied_account).account.did
-    expire(database)
-    proxy.on(TOKEN, fault=answer(503, "server_error", retry_after=7), times=1)
-    with pytest.raises(SessionUnavailableError) as failed:
-        ask(proxied, did)
-    assert (failed.value.status, failed.value.retry_after) == (503, "7")
-    assert ask(proxied, did) == 200
-    assert session_row(database).status == "active"
 
 
 def test_neither_database_nor_logs_hold_a_secret(rig, database, pds_account, caplog):

@@ -6,7 +6,6 @@ import pytest
 
 from aggregates.track import Track
 from outbox.relay.result import Outcome
-from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put
 from tests.outbox.rigs.namespace_move import event_statuses
 from tests.outbox.rigs.relay_rig import LateRequest, Rig, answer_lost
@@ -25,14 +24,6 @@ async def doubtful(rig: Rig, fault: Any, **changes: Any) -> Track:
     assert await rig.relay_once() == {Outcome.FAILED: 1}
     rig.clock.advance(**LONG)
     return track
-
-
-async def test_an_unanswered_edit_that_is_on_the_pds_landed(desk: Rig) -> None:
-    await delivered(desk)
-    track = await doubtful(desk, answer_lost)
-    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
-    assert desk.remote(track) == wanted(desk, track)
-    assert event_statuses(desk) == [("Created", "delivered"), ("MetadataUpdated", "delivered")]
 
 
 async def test_an_unanswered_delete_of_a_record_that_is_absent_landed(each_desk: Rig) -> None:
@@ -68,59 +59,6 @@ async def test_an_earlier_attempt_that_is_on_the_pds_landed_late_and_is_the_new_
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
     assert desk.remote(track) == wanted(desk, track)
     assert event_statuses(desk)[1:] == [("MetadataUpdated", "superseded"), ("MetadataUpdated", "delivered")]
-
-
-async def test_an_unanswered_edit_of_a_record_that_is_absent_was_preceded_by_a_foreign_delete(
-    desk: Rig,
-) -> None:
-    track = await delivered(desk)
-    await doubtful(desk, LateRequest())
-    desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
-    assert await desk.relay_once() == {Outcome.MISSING: 1}
-    assert (desk.remote(track), desk.mirror().state) == (None, "detached")
-    assert event_statuses(desk)[1:] == [("MetadataUpdated", "detached"), ("RecordMissing", "none")]
-
-
-async def test_a_record_that_differs_only_in_foreign_fields_is_the_new_base(desk: Rig) -> None:
-    late = LateRequest()
-    track = await delivered(desk)
-    track = await doubtful(desk, late)
-    foreign_put(desk, track, x={"deep": [1]})
-    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
-    assert desk.remote(track) == {**wanted(desk, track), "x": {"deep": [1]}}
-    assert await late.arrives() == 400
-    assert desk.remote(track) == {**wanted(desk, track), "x": {"deep": [1]}}
-
-
-async def test_an_unanswered_edit_of_a_record_whose_own_fields_differ_is_held(desk: Rig) -> None:
-    late = LateRequest()
-    track = await delivered(desk)
-    await doubtful(desk, late)
-    foreign = foreign_put(desk, track, title="foreign")
-    assert await desk.relay_once() == {Outcome.HELD: 1}
-    assert await late.arrives() == 400
-    assert (desk.remote(track), desk.mirror().state) == (foreign, "held")
-    assert event_statuses(desk)[1:] == [("MetadataUpdated", "held"), ("ForeignEditObserved", "none")]
-
-
-async def test_an_unanswered_create_that_landed_is_acknowledged(desk: Rig) -> None:
-    desk.wire.faults += [answer_lost]
-    track = desk.upload()
-    await desk.relay_once()
-    desk.clock.advance(**LONG)
-    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
-    assert desk.remote(track) == wanted(desk, track)
-
-
-async def test_an_unanswered_create_whose_key_holds_a_foreign_record_is_held(desk: Rig) -> None:
-    desk.wire.faults += [LateRequest()]
-    track = desk.upload()
-    await desk.relay_once()
-    theirs = {"$type": COLLECTION, "title": "theirs"}
-    desk.pds.put_record(desk.did, COLLECTION, track.rkey, theirs)
-    desk.clock.advance(**LONG)
-    assert await desk.relay_once() == {Outcome.HELD: 1}
-    assert desk.remote(track) == theirs
 
 
 async def test_each_attempt_says_how_it_ended(desk: Rig) -> None:

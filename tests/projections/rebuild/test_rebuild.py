@@ -1,7 +1,5 @@
 """A rebuild makes the live rows what the log says, and touches no others."""
 
-from unittest.mock import Mock
-
 import pytest
 from sqlalchemy import (
     delete,
@@ -27,10 +25,6 @@ from tests.projections.rebuild.damage import (
     vandalise,
 )
 from tests.projections.track_log import change, live_rows, upload
-
-
-class PowerCutError(Exception):
-    """The process ends here."""
 
 
 def test_an_empty_log_makes_empty_tables(log: EventLog) -> None:
@@ -112,22 +106,6 @@ def test_a_deleted_row_that_seems_live_makes_way_for_the_live_one(log: EventLog)
             connection.execute(
                 update(tracks).where(tracks.c.track_id == track_id).values(deleted_at=deleted_at)
             )
-    rebuild(log, READ_MODELS)
-    assert live_rows(log) == rows
-
-
-def test_a_crash_in_the_last_step_leaves_every_row_as_it_was(
-    log: EventLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = record_a_story(log)
-    vandalise(log)
-    damaged = live_rows(log)
-
-    with monkeypatch.context() as patched:
-        patched.setattr("projections.rebuild.rebuild.write_difference", Mock(side_effect=PowerCutError))
-        with pytest.raises(PowerCutError):
-            rebuild(log, READ_MODELS)
-    assert live_rows(log) == damaged
     rebuild(log, READ_MODELS)
     assert live_rows(log) == rows
 
