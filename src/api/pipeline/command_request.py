@@ -234,10 +234,11 @@ class CommandRequest(IdempotentRequest):
                     )
 
     async def answer(
-        self, use_case: UseCase, respond: Respond, *, on: On[Any], allow_deleted: bool = False
+        self, use_case: UseCase, respond: Respond, *, on: On[Any] | None = None, allow_deleted: bool = False
     ) -> Response:
-        """Answer a command that takes nothing from the body, and that an account may give that leaves."""
-        async with self.begin(on=on, allow_deleted=allow_deleted, allow_leaving=True) as attempt:
+        """Answer a command that takes nothing from the body; one `on` a subject may be given by an account that leaves."""
+        leaves = on is not None
+        async with self.begin(on=on, allow_deleted=allow_deleted, allow_leaving=leaves) as attempt:
             if not attempt.is_repetition:
                 await attempt.commit(use_case, respond)
         return await attempt.response()

@@ -16,7 +16,6 @@ from api.json_response import AsciiJsonResponse
 from api.pipeline.command_request import Command
 from api.plyr.reading import ROUTER, PeerTrackId, Reader, says
 from api.plyr.track import People
-from api.routers.likes import answer_like
 from application.authorization import may_see, require_shown
 from application.likes import like_track, unlike_track
 from eventstore.unit_of_work import UnitOfWork
@@ -74,10 +73,10 @@ async def like(track_id: PeerTrackId, request: Command) -> Response:
     """Like a track that has a record."""
     on, collection = request.on(Track, track_id), request.services.collection_of(Like.TOPIC)
     use_case = partial(like_track, on=on, collection=collection)
-    return await answer_like(request, of_record(use_case), says(liked=True))
+    return await request.answer(of_record(use_case), says(liked=True))
 
 
 @router.delete("/tracks/{track_id}/like")
 async def unlike(track_id: PeerTrackId, request: Command) -> Response:
     on = request.on(Track, track_id)
-    return await answer_like(request, lambda unit: unlike_track(unit, on), says(liked=False))
+    return await request.answer(lambda unit: unlike_track(unit, on), says(liked=False))

@@ -129,7 +129,4 @@ async def _set_hidden(comment_id: int, request: CommandRequest, *, hidden: bool)
     def show(_reader: SubjectReader, track: Subject) -> CommandResult:
         return result_of(HiddenCommentBody(id=comment_id, track_id=track.id, hidden=hidden))
 
-    async with request.begin() as attempt:
-        if not attempt.is_repetition:
-            await attempt.commit(partial(hide_comment, comment_id=comment_id, hidden=hidden), show)
-    return await attempt.response()
+    return await request.answer(partial(hide_comment, comment_id=comment_id, hidden=hidden), show)

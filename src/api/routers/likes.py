@@ -12,7 +12,7 @@ from aggregates.track_list import TrackList
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
 from api.json_response import Page, body_from, cut
 from api.openapi import errors
-from api.pipeline.command_request import Command, CommandRequest, Respond, UseCase
+from api.pipeline.command_request import Command
 from api.readers.reactions import likes_of
 from api.requests.parameters import PageQuery, StrictRoute, TrackId, cursor_of, page_length
 from api.responses.reaction import HANDLE, LikeBody, LikedBody, LikedListBody, saved_like, saved_liked_list
@@ -30,20 +30,13 @@ router = APIRouter(tags=["likes"], route_class=StrictRoute)
 async def like(track_id: TrackId, request: Command) -> Response:
     """Like a track. While it has no record, the like's own waits for that: its mirror is `pending`, because of `subject`."""
     on, collection = request.on(Track, track_id), request.services.collection_of(Like.TOPIC)
-    return await answer_like(request, partial(like_track, on=on, collection=collection), saved_like)
+    return await request.answer(partial(like_track, on=on, collection=collection), saved_like)
 
 
 @router.delete("/tracks/{track_id}/like", response_model=LikeBody)
 async def unlike(track_id: TrackId, request: Command) -> Response:
     """Take a like back, and delete its record."""
-    return await answer_like(request, partial(unlike_track, on=request.on(Track, track_id)), saved_like)
-
-
-async def answer_like(request: CommandRequest, use_case: UseCase, show: Respond) -> Response:
-    async with request.begin() as attempt:
-        if not attempt.is_repetition:
-            await attempt.commit(use_case, show)
-    return await attempt.response()
+    return await request.answer(partial(unlike_track, on=request.on(Track, track_id)), saved_like)
 
 
 @router.put("/me/likes/record", response_model=LikedListBody, responses=errors(501))
@@ -51,13 +44,13 @@ async def turn_record_on(request: Command) -> Response:
     """Have a record on the PDS that lists the newest 500 likes, and follows them within a minute."""
     services = request.services
     collection, kind = services.collection_of(TrackList.TOPIC), services.kinds[TrackList.TOPIC]
-    return await answer_like(request, partial(turn_on, collection=collection, kind=kind), saved_liked_list)
+    return await request.answer(partial(turn_on, collection=collection, kind=kind), saved_liked_list)
 
 
 @router.delete("/me/likes/record", response_model=LikedListBody)
 async def turn_record_off(request: Command) -> Response:
     """Delete the record that lists the likes; they stay."""
-    return await answer_like(request, turn_off, saved_liked_list)
+    return await request.answer(turn_off, saved_liked_list)
 
 
 class LikerBody(BaseModel):
