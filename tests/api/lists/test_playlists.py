@@ -11,7 +11,6 @@ from tests.api.lists.requests import create, ids, read
 from tests.api.world import did_of, refusal, upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.servers.databases import ON_SQLITE
-from tests.statements import recorded_statements
 
 pytestmark = ON_SQLITE
 ELSEWHERE = f"at://{did_of('carol')}/fm.plyr.track/3kabc"
@@ -48,18 +47,6 @@ def test_a_playlist_has_tracks_of_several_artists(world, client, alice, bob):
     record = world.pds.records[made["uri"]]
     assert (record["listType"], len(record["items"])) == ("playlist", 2)
     assert client.get(f"/tracks/{tracks[1]['id']}").json()["album"] == "Album"
-
-
-def test_an_order_reads_its_tracks_once_to_decide_and_once_to_show_them(world, client):
-    away = world.sign_in("away", lane=False)  # so that no wait takes long
-    tracks = [upload(client, away, seed=seed) for seed in (1, 2)]
-    made = playlist(client, away, *tracks)
-    order = {"tracks": [{"track_id": each["id"]} for each in tracks[::-1]]}
-    headers = {**away.headers, "If-Match": f'"{made["version"]}"', "Prefer": "wait=10"}
-    with recorded_statements(world.database.engine) as seen:
-        answer = client.put(f"/playlists/{made['id']}/tracks", json=order, headers=headers)
-    assert ids(answer.json()) == [each["id"] for each in tracks[::-1]]
-    assert len([sql for sql in seen if "FROM tracks" in sql]) == 2, seen
 
 
 def test_a_private_playlist_has_no_record_and_is_its_owners_alone(world, client, alice, bob, admin):

@@ -45,15 +45,6 @@ async def test_a_wait_ends_when_its_time_is_up(world, alice):
     assert (answer.status_code, answer.json()["mirror"]["state"]) == (201, "pending")
 
 
-async def test_a_wait_ends_at_once_when_the_mirror_waits_for_a_person(world, monkeypatch):
-    monkeypatch.setattr(parameters, "MAX_WAIT_SECONDS", 600)
-    away = world.sign_in("away", lane=False)
-    async with world.async_client(away) as client:
-        answer = await asyncio.wait_for(start_upload(client, 600), 120)
-    assert answer.json()["mirror"]["state"] == "parked"
-    assert answer.json()["mirror"]["reason"] == "auth_required"
-
-
 @ON_SQLITE
 async def test_the_commit_says_whether_a_caller_waits_for_its_delivery(world, alice):
     seen, claimed = [], []

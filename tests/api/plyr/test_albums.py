@@ -176,17 +176,6 @@ def test_a_deleted_track_is_not_counted(client, alice, filled):
     assert listed["track_count"] == read(client)["metadata"]["track_count"] == 2
 
 
-def test_an_unlisted_track_is_in_the_album_for_its_owner_alone(client, alice, filled):
-    _, tracks = filled
-    client.patch(f"/tracks/{tracks[0]['id']}", json={"unlisted": True}, headers=alice.headers)
-    assert titles(client) == ["t2", "t3"]
-    for person, count in ((None, 2), (alice, 3)):
-        headers = person.headers if person else {}
-        [listed] = client.get("/plyr/albums/alice.test", headers=headers).json()["albums"]
-        found = client.get("/plyr/albums/alice.test/blue-train", headers=headers).json()
-        assert (listed["track_count"], len(found["tracks"])) == (count, count)
-
-
 def test_more_tracks_than_a_unit_deletes_are_not_deleted_with_their_album(client, alice, filled, monkeypatch):
     album, _ = filled
     monkeypatch.setattr(albums, "MAX_TRACKS_AT_ONCE", 2)

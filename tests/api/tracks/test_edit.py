@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.tracks.patch import CLIENTS_OF_PLYR, as_form, as_json, as_multipart
+from tests.api.tracks.patch import as_form, as_json, as_multipart
 from tests.api.world import did_of, refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -57,18 +57,6 @@ def test_null_clears_in_json(client, alice):
     edited = as_json(client, alice, track, nulls).json()
     assert (edited["album"], edited["description"], edited["unlisted"]) == (None, None, False)
     assert (edited["tags"], edited["features"], edited["self_labels"]) == ([], [], [])
-
-
-@pytest.mark.parametrize("edit", [as_multipart, as_form])
-def test_each_field_that_clients_of_plyr_send_has_its_effect_alone(subtests, client, alice, edit):
-    track = upload(client, alice, image=samples.png(), **FULL)
-    for field, sent, name, effect in CLIENTS_OF_PLYR:
-        with subtests.test(f"{field}={sent}"):
-            edited = edit(client, alice, track, {field: sent}).json()
-            assert edited[name] == effect
-            untouched = [each for each in (*FULL, "image_url") if each != name]
-            assert {each: edited[each] for each in untouched} == {each: track[each] for each in untouched}
-        as_json(client, alice, track, FULL)
 
 
 def test_one_edit_of_many_kinds_is_one_request_in_the_history(client, alice):

@@ -85,26 +85,6 @@ def test_a_comment_takes_its_place_from_the_player_and_is_edited_hidden_and_dele
         eventually(lambda: record(listener, comment) is None)
 
 
-def test_another_program_s_edit_of_a_comment_is_decided_on_its_page(page, service, listener, here):
-    are_signed_in(page.context, service.url, listener.client)
-    path = f"/tracks/{here.rsplit('/', 1)[1]}/comments"
-    comment = listener.client.http.post(path, json={"text": "Listen", "timestamp_ms": 1000}).json()
-    eventually(lambda: record(listener, comment) == ("Listen", 1000))
-    key = comment["uri"].removeprefix("at://").split("/")
-    theirs = {**listener.pds.get_record(*key)["value"], "text": "Theirs"}
-    listener.pds.put_record(*key, theirs)
-    listener.client.http.patch(f"/comments/{comment['id']}", json={"text": "Mine"}).raise_for_status()
-    with silent_console(page):
-        page.goto(f"{service.url}/studio/comments/{comment['id']}")
-        page.get_by_role("link", name="See both, and decide").wait_for()
-        assert_good_in_every_view(page, "studio-comment-held")
-        page.get_by_role("link", name="See both, and decide").click()
-        assert_good_in_every_view(page, "studio-comment-decide")
-        page.get_by_role("button", name="Take theirs").click()
-        expect(page.locator("#done")).to_contain_text("Decided.")
-    assert comments(listener, here)[0]["text"] == "Theirs"
-
-
 def test_an_artist_sets_a_picture_and_turns_comments_off(page, service, artist, here):
     are_signed_in(page.context, service.url, artist.client)
     with silent_console(page):

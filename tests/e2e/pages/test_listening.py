@@ -106,25 +106,6 @@ def test_a_track_is_added_to_the_queue_from_a_list(home):
     expect(player(page)).to_contain_text("Added to the queue.")
 
 
-def test_a_search_finds_tracks_artists_albums_and_tags(home, album):
-    page = home
-    field = page.get_by_role("searchbox", name="Search")
-    field.fill("pressings")
-    field.press("Enter")
-    page.get_by_role("link", name="Pressings").first.click()
-    expect(page.get_by_role("heading", name="Pressings", level=1)).to_be_visible()
-    page.get_by_role("searchbox", name="Search").fill("second")
-    page.get_by_role("searchbox", name="Search").press("Enter")
-    expect(page.get_by_role("link", name=TITLES[1]).first).to_be_visible()
-    assert_good_in_every_view(page, "search")
-    page.get_by_role("searchbox", name="Search").fill(album["owner_handle"].split(".")[0])
-    page.get_by_role("searchbox", name="Search").press("Enter")
-    expect(page.get_by_role("heading", name="Artists")).to_be_visible()
-    page.get_by_role("link", name="Tags", exact=True).click()
-    page.get_by_role("link", name="slow").click()
-    expect(page.get_by_role("heading", name="slow", level=1)).to_be_visible()
-
-
 @pytest.fixture
 def listener(new_artist, pds):
     return new_artist(pds)

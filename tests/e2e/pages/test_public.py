@@ -49,6 +49,7 @@ def test_the_public_pages_are_good_in_every_view(page, service, track, gated, ne
             "embed": f"{service.url}/embed/tracks/{track['id']}",
             "tag": f"{service.url}/tags/late%20night",
             "tag-empty": f"{service.url}/tags/none",
+            "search": f"{service.url}/search?q=take",
             "artist-empty": f"{service.url}/@{newcomer.did}",
             "not-found": f"{service.url}/nowhere",
             "download-refused": f"{service.url}/audio/{gated['file_id']}.{gated['file_type']}/download",

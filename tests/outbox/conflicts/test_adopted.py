@@ -71,12 +71,6 @@ async def test_nothing_is_sent_before_the_first_change_which_keeps_what_is_not_o
     assert (written["title"], desk.statuses()) == ("Ours", ["none", "delivered"])
 
 
-async def test_a_verification_finds_the_adopted_record_unchanged(desk: Rig) -> None:
-    adopts(desk)
-    assert await verified(desk) == {Outcome.SEEN: 1}
-    assert sent(desk) == []
-
-
 async def test_foreign_fields_added_to_an_adopted_record_are_observed_and_nothing_is_written(
     desk: Rig,
 ) -> None:
@@ -141,13 +135,6 @@ async def test_an_adopted_record_that_another_client_deletes_is_missing_and_can_
     desk.command(1, lambda track: track.restore_record(at=desk.clock()))
     await desk.relay_once()
     assert (record(desk)["title"], record(desk)["createdAt"]) == ("Theirs", THEIRS["createdAt"])
-
-
-async def test_a_foreign_cover_is_removed_when_the_owner_decides_so(desk: Rig) -> None:
-    adopts(desk)
-    desk.command(1, lambda track: track.remove_artwork(at=desk.clock()))
-    await desk.relay_once()
-    assert "imageUrl" not in record(desk)
 
 
 async def test_the_log_alone_identifies_the_adopted_record_as_ours(desk: Rig) -> None:

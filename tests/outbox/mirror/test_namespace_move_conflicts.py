@@ -2,7 +2,6 @@
 
 import pytest
 
-from aggregates.errors import UndecidedForeignEditError
 from application.records import Resolution
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION, OLD_COLLECTION
@@ -87,15 +86,6 @@ async def test_an_edit_that_was_taken_back_lets_the_old_one_go(desk: Rig) -> Non
     writes_elsewhere(desk, track, title=before["title"])
     await verified(desk)
     assert (old(desk, track), desk.mirror().is_settled) == (None, True)
-
-
-async def test_a_record_that_is_held_does_not_move(desk: Rig) -> None:
-    track = await in_the_old_place(desk)
-    writes_elsewhere(desk, track, title="theirs")
-    desk.edit(title="ours")
-    await desk.relay_once()
-    with pytest.raises(UndecidedForeignEditError):
-        moves(desk)
 
 
 async def test_a_record_moves_after_another_client_has_withdrawn_its_edit(desk: Rig) -> None:

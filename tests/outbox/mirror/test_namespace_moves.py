@@ -153,16 +153,6 @@ async def test_a_track_that_comes_back_comes_back_in_the_new_place_and_the_old_o
     assert (old(desk, track), desk.mirror().is_settled) == (None, True)
 
 
-async def test_a_record_moves_only_once_and_from_the_old_place_alone(desk: Rig) -> None:
-    await in_the_old_place(desk)
-    moves(desk)
-    moves(desk)
-    assert desk.types() == ["Created", "NamespaceMigrated"]
-    desk.upload(2, collection="another.collection")
-    with pytest.raises(CannotMoveError, match=r"is in another\.collection"):
-        moves(desk, 2)
-
-
 async def test_a_record_does_not_move_to_where_another_track_has_one(desk: Rig) -> None:
     track = await in_the_old_place(desk)
     desk.upload(2, rkey=track.rkey)

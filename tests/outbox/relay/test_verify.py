@@ -188,15 +188,6 @@ async def test_an_edit_that_waited_for_a_held_record_is_sent_when_that_was_taken
     assert desk.types()[1:] == ["ForeignEditObserved", "MetadataUpdated", "ForeignEditWithdrawn"]
 
 
-async def test_a_held_record_that_another_client_deletes_is_detached(desk: Rig) -> None:
-    track = await delivered(desk)
-    foreign_put(desk, track, title="foreign")
-    await verified(desk)
-    foreign_delete(desk, track)
-    assert await verified(desk) == {Outcome.MISSING: 1}
-    assert desk.mirror().state == "detached"
-
-
 async def test_a_record_that_is_back_as_we_wrote_it_is_detached_no_longer(desk: Rig) -> None:
     track = await delivered(desk)
     ours = desk.remote(track)
