@@ -171,10 +171,12 @@ def dealt(points: Sequence[str], victims: Sequence[Victim]) -> list[list[str]]:
 
 
 def one_at_each_point(kind: str, victims: Sequence[Victim]) -> list[list[Kill]]:
-    """Half of the points of the relay on each database and all of jobs, each with one of its acts."""
+    """Half of the points of the relay on each database, of other kinds a sixth, and all of jobs, each with one of its acts."""
     relay = [point for point in ALL_POINTS if not point.startswith(FOLLOWING)]
     jobs = [point for point in ALL_POINTS if point.startswith(FOLLOWING)]
-    hands = dealt([*relay[0 if kind == "sqlite" else 1 :: 2], *jobs], victims)
+    half = relay[0 if kind == "sqlite" else 1 :: 2]
+    are_tracks = all(type(victim) is Victim for victim in victims)
+    hands = dealt([*(half if are_tracks else half[::3]), *jobs], victims)
     return [
         [Kill(point, (acts := acts_at(point, victim))[index % len(acts)]) for index, point in enumerate(hand)]
         for hand, victim in zip(hands, victims, strict=True)

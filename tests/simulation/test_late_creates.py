@@ -1,5 +1,8 @@
 """A create whose response was lost may arrive late. Its swap says "there must be no record", which a delete makes true again."""
 
+import os
+from itertools import product
+
 import pytest
 
 from aggregates.comment import Comment
@@ -10,29 +13,30 @@ from aggregates.track_list import TrackList
 from outbox.relay.delivery import LATE_CREATE_WINDOW
 from tests.simulation import invariants, protections
 from tests.simulation import network_faults as faults
-from tests.simulation.network_faults import NetworkFault
 from tests.simulation.relay_patches import POLL_SECONDS
 from tests.simulation.world import World
 
 LATE = LATE_CREATE_WINDOW.total_seconds() / 2
 
 
-@pytest.mark.parametrize("of", [Track, Comment, Profile, TrackList], ids=lambda of: of.TOPIC)
+FAULTS = {
+    "a create that is lost for good": [faults.cut_before()],
+    "an unanswered create": [faults.held(LATE), faults.hang()],
+    "the repetition of a create": [faults.cut_after(), faults.held(LATE)],
+    "the copy of a create that was answered": [faults.twice(LATE)],
+}
+OTHERS = (Comment, Profile, TrackList)
+ALL = [*product(FAULTS, (Track, *OTHERS))]
+FEW = [*product(FAULTS, (Track,)), *zip(FAULTS, OTHERS, strict=False)]
+
+
 @pytest.mark.parametrize(
-    "faults_of_requests",
-    [
-        pytest.param([faults.cut_before()], id="a create that is lost for good"),
-        pytest.param([faults.held(LATE), faults.hang()], id="an unanswered create"),
-        pytest.param([faults.cut_after(), faults.held(LATE)], id="the repetition of a create"),
-        pytest.param([faults.twice(LATE)], id="the copy of a create that was answered"),
-    ],
+    ("fault", "of"), ALL if os.environ.get("TEST_DEEP") else FEW, ids=lambda it: getattr(it, "TOPIC", it)
 )
-def test_a_delete_waits_for_a_create_that_may_still_land(
-    faults_of_requests: list[NetworkFault], of: type[Published]
-):
+def test_a_delete_waits_for_a_create_that_may_still_land(fault: str, of: type[Published]):
     """Upload, let the relay try twice, delete, and wait until everything has landed."""
     with World(1, relays=1, of=(of,)) as world:
-        world.network.plan = faults.ScriptedFaults(faults_of_requests)
+        world.network.plan = faults.ScriptedFaults(list(FAULTS[fault]))
         track_id = world.upload(world.dids[0])
         world.relays[0].relay.wake()
         world.advance(POLL_SECONDS + 1)
