@@ -61,7 +61,7 @@ def insert_of(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Inser
 def key_of(dialect: str, table: sa.Table, *unique: sa.Column[Any]) -> list[sa.Column[Any]]:
     """Return the columns of the primary key, or those of another unique one, as `ON CONFLICT` names them.
 
-    On PostgreSQL the bucket is one, but not of a scratch table (ADR 52).
+    On PostgreSQL the bucket is one; of a scratch table everywhere (ADR 52).
     """
     has_bucket = dialect != "sqlite" and table.metadata is metadata and BUCKET in table.c
     return [*(unique or table.primary_key.columns), *([table.c[BUCKET]] if has_bucket else [])]

@@ -1,11 +1,11 @@
 """What is known of a cluster of Citus: its nodes, and which buckets lie together in a shard."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from eventstore.streams.buckets import BUCKETS, Part
+from eventstore.streams.buckets import BUCKET, BUCKETS, Part
 
 _HAS_CITUS: Final = sa.text("select exists (select from pg_extension where extname = 'citus')")
 _IS_DISTRIBUTED: Final = sa.text("""
@@ -18,6 +18,18 @@ _SHARDS: Final = sa.text(f"""
 _WORKERS: Final = """
     select nodeid, nodename || ':' || nodeport as name, success, result
     from run_command_on_workers(:command) join pg_dist_node using (nodename, nodeport) order by nodeid"""
+
+_LEFT_OVER: Final = sa.text("""
+    select nspname from pg_namespace where nspname like 'scratch\\_%'
+    and nspname not in (select 'scratch_' || pid from pg_stat_activity where pid <> pg_backend_pid())
+""")
+_LOOK_IN: Final = sa.text(
+    "select set_config('search_path', current_setting('search_path') || ', ' || :schema, false)"
+)
+_MOVE_TO: Final = """
+    create table {0}.{1} (like {1} including all);
+    drop table {1};
+    select create_distributed_table('{0}.{1}', '{2}', colocate_with => '{3}')"""
 
 
 class Answer(NamedTuple):
@@ -46,3 +58,19 @@ def shards_of(connection: sa.Connection, table: str) -> Sequence[Part]:
 def on_workers(connection: sa.Connection, command: str) -> list[Answer]:
     """Give each worker a command that returns one value."""
     return [Answer(*row) for row in connection.execute(sa.text(_WORKERS), {"command": command})]
+
+
+def drop_scratch(connection: sa.Connection) -> None:
+    """Drop the scratch tables of this session, and of those that have ended."""
+    for schema in connection.scalars(_LEFT_OVER).all():
+        connection.exec_driver_sql(f"drop schema {schema} cascade")
+
+
+def distribute_scratch(connection: sa.Connection, tables: Iterable[str], beside: str) -> None:
+    """Put temporary tables of this session on the workers, as permanent ones: Citus has no others that outlive a worker's crash."""
+    drop_scratch(connection)
+    schema = f"scratch_{connection.scalar(sa.text('select pg_backend_pid()'))}"
+    connection.exec_driver_sql(f"create schema {schema}")
+    for table in tables:
+        connection.exec_driver_sql(_MOVE_TO.format(schema, table, BUCKET, beside))
+    connection.execute(_LOOK_IN, {"schema": schema})

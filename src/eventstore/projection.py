@@ -43,7 +43,7 @@ class ProjectedTable:
                 c.name,
                 c.type,
                 key=c.key,
-                primary_key=c.primary_key,
+                primary_key=c.primary_key or c.key == BUCKET,
                 nullable=c.nullable,
                 default=given(did_column(self.live)) if c.key == BUCKET else None,
                 autoincrement=False,

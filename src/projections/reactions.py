@@ -215,9 +215,12 @@ def recount(connection: sa.Connection) -> None:
     of, track = reaction.c, (tracks.c.track_id, tracks.c.did, tracks.c.bucket)
     into = ["track_id", "did", "bucket", "kind", "subject_id", "author", "created_at"]
     for kind, (table, subject_id, is_public) in SHOWN.items():
-        shown = sa.select(*track, sa.literal(kind), subject_id, table.c.did, table.c.created_at)
-        shown = shown.join(table, table.c.track_id == tracks.c.track_id)
-        shown = shown.where(is_public, ~owner_hides(tracks.c.did, tracks.c.track_id, subject_id))
+        said = sa.select(table.c.track_id, subject_id.label("id"), table.c.did, table.c.created_at)
+        # materialized: Citus brings rows of other buckets to each node, and does not join them
+        public = said.where(is_public).cte().prefix_with("materialized", dialect="postgresql").c
+        shown = sa.select(*track, sa.literal(kind), public.id, public.did, public.created_at)
+        hides = owner_hides(tracks.c.did, tracks.c.track_id, public.id)
+        shown = shown.where(public.track_id == tracks.c.track_id, ~hides)
         connection.execute(sa.insert(reaction).from_select(into, shown))
     shown = sa.select(*(SAID[name] for name in into)).where(SAID_IS_UP, ~SAID_IS_HIDDEN)
     connection.execute(sa.insert(reaction).from_select(into, shown))

@@ -32,34 +32,46 @@ class Difference:
     columns: dict[str, tuple[Any, Any]]
 
 
-def differences_of(connection: sa.Connection, table: ProjectedTable) -> Iterator[Difference]:
-    name, key = table.live.name, [table.live.c[column] for column in table.key]
-    derived_key = [table.scratch.c[column] for column in table.key]
+Scope = set[Any] | None
+"""The subjects whose rows are compared, by the column `about` of the table; None for all."""
+MAX_SUBJECTS: Final = 10_000
+"""Where rows of more subjects differ, writing them takes longer than comparing the whole table again."""
+
+
+def differences_of(
+    connection: sa.Connection, table: ProjectedTable, scope: Scope = None
+) -> Iterator[tuple[Any, Difference]]:
+    """Yield each with its subject."""
+    name, live, derived = table.live.name, table.live.c, table.scratch.c
     alone = (
-        (DifferenceKind.MISSING, derived_key, _missing(table)),
-        (DifferenceKind.SURPLUS, key, _surplus(table)),
+        (DifferenceKind.MISSING, derived, _missing(table)),
+        (DifferenceKind.SURPLUS, live, _surplus(table)),
     )
     for kind, of, which in alone if table.compared_by is None else ():
-        for row in connection.execute(sa.select(*of).where(which).order_by(*of)).mappings():
-            yield Difference(name, kind, dict(row), {})
-    pairs = [column for name in table.columns for column in (table.live.c[name], table.scratch.c[name])]
-    query = sa.select(*key, *pairs).where(_same_key(table), _changed(table)).order_by(*key)
+        key = [of[column] for column in table.key]
+        query = sa.select(of[table.about].label(None), *key).where(which).order_by(*key)
+        for subject, *values in _each_within(connection, query, scope, of[table.about]):
+            yield subject, Difference(name, kind, dict(zip(table.key, values, strict=True)), {})
+    key = [live[column] for column in table.key]
+    pairs = [column for name in table.columns for column in (live[name], derived[name])]
+    query = (
+        sa.select(live[table.about].label(None), *key, *pairs)
+        .where(_same_key(table), _changed(table))
+        .order_by(*key)
+    )
     if (by := table.compared_by) is not None:
-        query = query.where(table.live.c[by] == table.scratch.c[by])
-    for values in connection.execute(query):
+        query = query.where(live[by] == derived[by])
+    for subject, *values in _each_within(connection, query, scope, live[table.about]):
         rest = iter(values[len(key) :])
         changed = {
             name: (live, made)
             for name, live, made in zip(table.columns, rest, rest, strict=True)
             if live != made
         }
-        yield Difference(name, DifferenceKind.CHANGED, dict(zip(table.key, values, strict=False)), changed)
-
-
-Scope = set[Any] | None
-"""The subjects whose rows are compared, by the column `about` of the table; None for all."""
-MAX_SUBJECTS: Final = 10_000
-"""Where rows of more subjects differ, writing them takes longer than comparing the whole table again."""
+        yield (
+            subject,
+            Difference(name, DifferenceKind.CHANGED, dict(zip(table.key, values, strict=False)), changed),
+        )
 
 
 def subjects_that_differ(connection: sa.Connection, table: ProjectedTable) -> Scope:
@@ -85,7 +97,7 @@ def remove_surplus(connection: sa.Connection, table: ProjectedTable, scope: Scop
 def write_difference(connection: sa.Connection, table: ProjectedTable, scope: Scope) -> int:
     """Update and insert what differs, and return the number of rows; write parent tables before their children."""
     parts = _within(scope, table.scratch.c[table.about])
-    names = [*table.key, *table.columns, *(name for name in [BUCKET] if name in table.scratch.c)]
+    names = [*table.key, *table.columns, BUCKET]
     statements: list[sa.Executable] = []
     if table.columns:
         for column, concerns in _passing_columns(table):
@@ -108,6 +120,13 @@ def _within(scope: Scope, about: sa.Column[Any]) -> Sequence[sa.ColumnElement[bo
     return [sa.true()] if scope is None else [about.in_(page) for page in pages(scope)]
 
 
+def _each_within(
+    connection: sa.Connection, query: sa.Select[Any], scope: Scope, about: sa.Column[Any]
+) -> Iterator[Any]:
+    for these in _within(scope, about):
+        yield from connection.execute(query.where(these))
+
+
 def _rows_written(connection: sa.Connection, statement: sa.Executable) -> int:
     # Without the option SQLAlchemy forgets the count of an INSERT .. SELECT.
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
@@ -122,7 +141,7 @@ def _surplus(table: ProjectedTable) -> sa.ColumnElement[bool]:
 
 
 def _same_key(table: ProjectedTable) -> sa.ColumnElement[bool]:
-    return sa.and_(*(table.live.c[name] == table.scratch.c[name] for name in table.key))
+    return sa.and_(*(table.live.c[name] == table.scratch.c[name] for name in (*table.key, BUCKET)))
 
 
 def _changed(table: ProjectedTable) -> sa.ColumnElement[bool]:

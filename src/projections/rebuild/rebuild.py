@@ -1,7 +1,8 @@
 """Rebuilds read models from the log, beside live traffic.
 
-1. Replay the log page by page into scratch tables, temporary ones of one connection, up to a stable position.
-2. Compare in a snapshot, and replay what was appended meanwhile. No writer waits for it.
+1. Replay the log page by page into scratch tables, temporary ones of one connection, up to a stable position; on Citus into
+   tables that lie beside the live ones.
+2. Compare, and replay what was appended meanwhile. No writer waits for it.
 3. In one transaction that locks the log: replay the rest, write what differed and still does, and what differs of the
    subjects of the events since; record the fingerprint of the code.
 """
@@ -10,7 +11,7 @@ import gc
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,7 @@ from aggregates.account import Account
 from aggregates.published import Owned
 from eventstore.append import lock_log
 from eventstore.change import Change, RecordedEvent
+from eventstore.cluster import distribute_scratch, drop_scratch, is_distributed
 from eventstore.errors import NestedUnitError
 from eventstore.event_log import EventLog
 from eventstore.projection import Carried, ProjectedTable, Projection, into_scratch, write_rows
@@ -107,6 +109,7 @@ class Scratch:
     """Of all events since `settle`."""
     _run: str = field(default_factory=lambda: uuid4().hex)
     _said_at: float = -SAYING_SECONDS
+    _is_distributed: bool = False
 
     def __post_init__(self) -> None:
         self.tables = tuple(table for each in self.projections for table in each.tables)
@@ -117,6 +120,10 @@ class Scratch:
         with self.connection.begin():
             for table in self.tables:
                 table.scratch.create(self.connection, checkfirst=False)
+            if is_distributed(self.connection, stored_event.name):
+                self._is_distributed = True
+                scratch = (table.scratch.name for table in self.tables)
+                distribute_scratch(self.connection, scratch, beside=stored_event.name)
         names = " ".join(projection.name for projection in self.projections)
         run = {"name": MARKER, "fingerprint": self._run, "work": work, "read_models": names}
         with self.log.database.write() as connection:
@@ -179,6 +186,13 @@ class Scratch:
         with self.log.database.write() as connection:
             connection.execute(sa.delete(projection_state).where(*self._is_this_run()))
 
+    def drop(self) -> None:
+        if self._is_distributed:
+            with suppress(sa.exc.DBAPIError):  # the next run does it
+                self.connection.rollback()
+                with self.connection.begin():
+                    drop_scratch(self.connection)
+
     def _is_this_run(self) -> Sequence[Any]:
         return row.name == MARKER, row.fingerprint == self._run
 
@@ -208,12 +222,13 @@ def scratch_of(
             driver: Any = connection.connection.driver_connection
             driver.execute(f"pragma temp_store_directory = '{folder}'").close()
             driver.execute("pragma temp.journal_mode = off").close()  # a run that fails keeps nothing of them
+        scratch = Scratch(log, connection, projections, page, progress)
         try:
-            scratch = Scratch(log, connection, projections, page, progress)
             scratch.begin(work)
             yield scratch
             scratch.end()
         finally:
+            scratch.drop()
             connection.invalidate()  # closes it, with its tables
 
 
@@ -252,7 +267,7 @@ def rebuild(
         connection, tables = scratch.connection, scratch.tables
         scratch.catch_up()
         scratch.settle()
-        with _snapshot(log, connection):
+        with connection.begin():
             differing = {table: subjects_that_differ(connection, table) for table in tables}
         scratch.catch_up()
         with _locked(connection):
@@ -283,13 +298,28 @@ def differences(
     page: int = EVENTS_PER_PAGE,
     progress: Progress | None = None,
 ) -> list[Difference]:
-    """Name every live row that is not what the log makes of it, and change nothing. No writer waits for it."""
+    """Name every live row that is not what the log makes of it, and change nothing. No writer waits for it.
+
+    Rows of subjects with events meanwhile are compared again: the nodes of a cluster have no common snapshot.
+    """
+    found = list[Difference]()
     with scratch_of(log, projections, ReplayWork.COMPARISON, page, progress) as scratch:
-        scratch.catch_up()
-        scratch.settle()
-        with _snapshot(log, scratch.connection):
-            scratch.finish()
-            return [each for table in scratch.tables for each in differences_of(scratch.connection, table)]
+        scopes: dict[ProjectedTable, Scope] = dict.fromkeys(scratch.tables)
+        while scopes:
+            scratch.catch_up()
+            scratch.settle()
+            with scratch.connection.begin():
+                differing = {
+                    table: list(differences_of(scratch.connection, table, scope))
+                    for table, scope in scopes.items()
+                }
+            scratch.catch_up()
+            scopes = {}
+            for table, rows in differing.items():
+                found += [each for subject, each in rows if subject not in scratch.subjects[table]]
+                if again := scratch.subjects[table].intersection(subject for subject, _ in rows):
+                    scopes[table] = again
+    return found
 
 
 @contextmanager
@@ -298,12 +328,4 @@ def _locked(connection: sa.Connection) -> Generator[None]:
     connection.execution_options(sqlite_immediate=True)
     with connection.begin():
         lock_log(connection)
-        yield
-
-
-@contextmanager
-def _snapshot(log: EventLog, connection: sa.Connection) -> Generator[None]:
-    with connection.begin():
-        if not log.database.is_sqlite:
-            connection.execute(sa.text("set transaction isolation level repeatable read"))
         yield
