@@ -99,6 +99,28 @@ def traced_round_trips(engine: Engine) -> Iterator[Callable[[], int]]:
             event.remove(engine, "checkin", end)
 
 
+@contextmanager
+def remote_commands(engine: Engine) -> Iterator[list[str]]:
+    """Yield the list that grows with each command inside that a coordinator of Citus sends to a worker, with the worker."""
+    seen: list[str] = []
+
+    def hear(notice: Any) -> None:
+        if (notice.message_primary or "").startswith("issuing "):
+            seen.append(f"{notice.message_detail}: {notice.message_primary.removeprefix('issuing ')}")
+
+    def begin(driver: Any, _record: Any) -> None:
+        driver.execute("set client_min_messages to notice; set citus.log_remote_commands to on")
+        driver.commit()
+        driver.add_notice_handler(hear)
+
+    engine.dispose()
+    event.listen(engine, "connect", begin)
+    try:
+        yield seen
+    finally:
+        event.remove(engine, "connect", begin)
+
+
 def effort(database: Database, table: str, act: Callable[[], Any]) -> int:
     """How many rows of the table are read on PostgreSQL, how many hundreds of steps are made on SQLite."""
     with database.write() as connection:

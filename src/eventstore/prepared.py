@@ -294,6 +294,8 @@ class StaleError(Exception):
 
 
 class Assumption(NamedTuple):
+    """A query that finds a row or none, or an UPDATE of PostgreSQL that does, and returns it."""
+
     query: Query
     finds: bool
 
@@ -317,7 +319,7 @@ def prove(connection: sa.Connection, assumptions: Sequence[Assumption]) -> Resul
 @lru_cache(maxsize=1024)
 def _proof(assumed: tuple[tuple[Prepared, bool], ...]) -> Prepared:
     def build(dialect: str) -> Any:
-        found = [_with_numbers(each.build(dialect).exists(), at) for at, (each, _) in enumerate(assumed)]
+        found = [_with_numbers(_exists(each.build(dialect)), at) for at, (each, _) in enumerate(assumed)]
         all_hold = sa.and_(
             *(each if finds else sa.not_(each) for each, (_, finds) in zip(found, assumed, strict=True))
         )
@@ -328,6 +330,10 @@ def _proof(assumed: tuple[tuple[Prepared, bool], ...]) -> Prepared:
         )
 
     return Prepared(build)
+
+
+def _exists(query: Any) -> sa.Exists:
+    return sa.exists().select_from(query.cte()) if query.is_dml else sa.exists(query)
 
 
 def _with_numbers(condition: Any, number: int) -> Any:

@@ -12,7 +12,7 @@ from sqlalchemy.sql.dml import Insert
 from eventstore.append import insert_of, key_of, upsert
 from eventstore.change import Change
 from eventstore.errors import OutdatedProjectionError
-from eventstore.prepared import Prepared, Query
+from eventstore.prepared import Assumption, Prepared, Query
 from eventstore.schema import projection_state, stored_event
 from eventstore.streams.buckets import BUCKET, Did, did_column, given
 
@@ -94,7 +94,20 @@ class Carried(Projection, Protocol):
         """Make those rows anew."""
 
 
+@runtime_checkable
+class Early(Projection, Protocol):
+    """A read model some of whose rows are written by the statement that proves what the unit took to be so, on PostgreSQL."""
+
+    def first(self, changes: Sequence[Change]) -> Sequence[Assumption]:
+        """Return the updates, which are of rows that are there; `apply` is called with `into_rest` after them."""
+
+
 def into_live(table: sa.Table) -> sa.Table:
+    return table
+
+
+def into_rest(table: sa.Table) -> sa.Table:
+    """Return the table itself."""
     return table
 
 

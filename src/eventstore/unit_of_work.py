@@ -41,7 +41,7 @@ from eventstore.prepared import (
     start_begin,
     start_commit,
 )
-from eventstore.projection import FINGERPRINTS, has_events, into_live, require_current
+from eventstore.projection import FINGERPRINTS, Early, Into, has_events, into_live, into_rest, require_current
 
 if TYPE_CHECKING:
     from eventstore.event_log import EventLog
@@ -242,12 +242,13 @@ class UnitOfWork:
             raise StaleError  # its time has passed: it has waited for its turn
         with _under_lock(connection, commits=commits_at_once):
             locked = lock_account(connection, self._account, self._assumed_now)
-            prove(connection, [*self.log.standing, *self._assumed])
+            first = [] if is_sqlite else self._first(changes)
+            prove(connection, [*self.log.standing, *self._assumed, *first])
             inserted = append_rows(connection, rows) if rows else []
             if is_sqlite:
                 self._place(changes, inserted)
             if changes:
-                self._apply(connection, changes)
+                self._apply(connection, changes, into_rest if first else into_live)
             self.require_unbroken()
             if commits_at_once:
                 start_commit(connection)
@@ -303,9 +304,13 @@ class UnitOfWork:
             self._apply(self._connection, changes)
         return changes
 
-    def _apply(self, connection: sa.Connection, changes: Sequence[Change]) -> None:
+    def _first(self, changes: Sequence[Change]) -> list[Assumption]:
+        early = (each for each in self.log.projections if isinstance(each, Early))
+        return [assumption for each in early for assumption in each.first(changes)]
+
+    def _apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into = into_live) -> None:
         for projection in self.log.projections:
-            projection.apply(connection, changes, into_live)
+            projection.apply(connection, changes, into)
         for read in self._reads_of_save:
             read(connection, changes)
 

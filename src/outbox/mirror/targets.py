@@ -14,8 +14,8 @@ from aggregates.published_events import Created, Deleted, NamespaceMigrated, Pub
 from eventstore.append import insert_of, key_of
 from eventstore.change import Change, changes_of
 from eventstore.coordination.commit_signals import awaited
-from eventstore.prepared import Prepared
-from eventstore.projection import Into, upserting, write_rows
+from eventstore.prepared import Assumption, Prepared
+from eventstore.projection import Into, into_rest, upserting, write_rows
 from eventstore.streams.buckets import for_account
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import (
@@ -82,17 +82,21 @@ class MirrorTargets:
     fingerprint: Final = "mirror-2"
     tables: Final = (TARGETS, BLOB_JOBS)
 
+    def first(self, changes: Sequence[Change]) -> Sequence[Assumption]:
+        """Make the lane of a record that is there due."""
+        known = [each for each in changes if _is_known(each)]
+        return [Assumption(_WAKE_KNOWN.query(**_woken(each.did, _at(each))), finds=True) for each in known]
+
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         """Set the targets to the newest state; in the live tables, make their lanes due too."""
         pages: dict[Any, _Page] = defaultdict(_Page)
         touched_at: dict[str, datetime] = {}
         for change, before, after in changes_of(Published, changes):
             pages[change.aggregate_id].add(change, before, after)
-            # by the database's clock, as lanes need it
-            touched_at[change.did] = change.appended_at or change.recorded_at
+            touched_at[change.did] = _at(change)
         is_live = into(mirror_target) is mirror_target
         if is_live:  # lanes are locked before targets, as everywhere
-            for did, at in touched_at.items():
+            for did, at in touched_at.items() if into is not into_rest else ():
                 wake_lane(connection, did, at)
             for did in {change.did for change in changes if isinstance(change.event, Deleted)}:
                 # a full account's lane goes on: deletes are sent first
@@ -177,9 +181,17 @@ def wake_lane(connection: sa.Connection, did: str, at: datetime) -> None:
 
     An account that never signed in gets a lane that waits for its sign-in.
     """
+    row = {**_woken(did, at), "host": "", "state": LaneState.AUTH_REQUIRED}
+    _WAKE.start(connection, row)
+
+
+def _at(change: Change) -> datetime:
+    return change.appended_at or change.recorded_at  # by the database's clock, as lanes need it
+
+
+def _woken(did: str, at: datetime) -> dict[str, Any]:
     debounced_until = PAST if awaited.get() else at + MIN_LANE_INTERVAL
-    row = {"did": did, "host": "", "state": LaneState.AUTH_REQUIRED, "due_at": at}
-    _WAKE.start(connection, {**row, "debounced_until": debounced_until})
+    return {"did": did, "due_at": at, "debounced_until": debounced_until}
 
 
 def _wake_statement(dialect: str) -> Insert:
@@ -193,6 +205,18 @@ def _wake_statement(dialect: str) -> Insert:
     )
 
 
+def _earliest(name: str) -> Any:
+    return sa.func.least(lane[name], sa.bindparam(name, type_=lane[name].type, required=True))
+
+
+_WAKE_KNOWN: Final = Prepared(
+    lambda _: (
+        sa.update(mirror_lane)
+        .where(lane.did == sa.bindparam("did"))
+        .values({name: _earliest(name) for name in ("due_at", "debounced_until")})
+        .returning(lane.did)
+    )
+)
 _WAKE: Final = Prepared(_wake_statement, ("did", "host", "state", "due_at", "debounced_until"))
 
 
