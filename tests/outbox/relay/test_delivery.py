@@ -20,13 +20,10 @@ from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put
 from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, Rig, answer_lost, answered, meanwhile, page
 from tests.outbox.rigs.stepwise_delivery import wanted
-from tests.servers.citus import CITUS
 from tests.servers.databases import ON_BOTH, ON_SQLITE
-from tests.statements import recorded_statements, remote_commands
+from tests.statements import recorded_statements
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
-REMOTE_COMMANDS = 12
-"""On Citus, BEGIN and COMMIT included: the read with the note of what is sent, and the settling."""
 ANOTHER_CID = record_cid({"title": "another"})
 
 
@@ -301,20 +298,6 @@ async def test_each_further_record_of_a_lane_run_takes_few_statements_and_one_tr
     many, many_commits = await statements_of(desk, seen, BATCH_FROM - 1)
     further = BATCH_FROM - 2
     assert (many - few, many_commits - few_commits) == (further * STATEMENTS, further * TRANSACTIONS)
-
-
-@pytest.mark.databases(CITUS)
-async def test_a_delivery_takes_a_few_commands_at_one_worker_and_no_two_phase_commit(
-    desk: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await delivered(desk)
-    with remote_commands(desk.database.engine) as seen:
-        for number in range(8):  # plans come to rest
-            desk.edit(1, title=f"Edit {number}")
-            seen.clear()
-            assert await desk.relay_once() == {Outcome.DELIVERED: 1}
-    print("\n".join(each[:220] for each in seen))
-    assert len(seen) <= REMOTE_COMMANDS
 
 
 async def test_the_last_result_of_a_lane_run_releases_the_lane_in_its_own_transaction(
