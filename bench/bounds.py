@@ -14,11 +14,11 @@ class Bound:
 
 UNIT_ON_SQLITE: Final = Bound(
     "the unit of work on SQLite",
-    "`bench unit` gives its statements alone to the driver once more: 1.2 of the library's save, which decodes and folds nothing",
+    "`bench unit` gives its statements alone to the driver once more: 1.2 of the library's save; to decide, encode, decode and fold takes 0.33",
 )
 UNIT_ON_POSTGRES: Final = Bound(
     "the unit of work on PostgreSQL",
-    "its statements alone take 0.68; all of them in one packet took a fifth less of the client, and hung where a large unit waited for a lock",
+    "its statements alone take 0.68; to send all of them in one packet saves 7 % in all, and takes three private methods of psycopg",
 )
 UNIT: Final = {"SQLite": UNIT_ON_SQLITE, "PostgreSQL": UNIT_ON_POSTGRES}
 PATCH: Final = Bound(
@@ -59,7 +59,7 @@ PLANS: Final = Bound(
 )
 START: Final = Bound(
     "the imports",
-    "the libraries alone take 1.5, and 414 classes of events and values a tenth; bodies whose schemas are built at first use changed nothing",
+    "the libraries alone take 1.4, our 394 modules the rest; schemas of bodies built at first use gave 2 %, routes without regular expressions nothing",
 )
 REBUILD: Final = Bound(
     "a rebuild",
