@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -184,8 +185,10 @@ def test_an_edited_track_takes_up_to_three_lists_along_in_one_commit(
 ) -> None:
     lists = ListMaker(new_artist(proxied_pds))
     first, second = lists.tracks(2)
-    paths = [lists.creates(door, first, second) for door in ("albums", *["playlists"] * 3)]
-    records = [lists.agrees(path) for path in paths]
+    paths, records = list[str](), list[dict[str, Any]]()
+    for door in ("albums", *["playlists"] * 3):
+        paths.append(lists.creates(door, first, second))
+        records.append(lists.agrees(paths[-1]))  # the texts of an album are edits of its tracks
     before = writes_of(lists.pds, [lists.did])[lists.did]
     theirs = {**records[1], "items": records[1]["items"][:1], MOOD: "blue"}
     if how == "answer lost":
