@@ -121,7 +121,7 @@ IS_LISTED: Final = sa.and_(_IS_TRACK, _referring(list_item, sa.and_(*_FOLLOWS)))
 
 
 def _lists_of(dialect: str) -> sa.Select[Any]:
-    did = sa.bindparam("did")
+    did: sa.BindParameter[Any] = sa.bindparam("did")
     which = (_item.did == did, among(_item.uri, "uris", dialect), _item.written)
     return (
         sa.select(mirror_target, sa.false().label("is_open"))
