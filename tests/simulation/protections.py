@@ -16,7 +16,7 @@ from outbox.mirror import lanes
 from outbox.mirror.tables import delivery_attempt, mirror_target
 from outbox.pds.client import Pds
 from outbox.pds.verdict import Verdict
-from outbox.relay import delivery, journal, read_back, relay, settle
+from outbox.relay import batch, delivery, journal, read_back, relay, settle
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.result import Outcome
@@ -107,8 +107,9 @@ def without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_references(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lists do not hear that a record has changed."""
+    """Lists do not hear that a record has changed, and do not go with it."""
     monkeypatch.setattr(settle, "is_listed", lambda _settled: False)
+    monkeypatch.setattr(batch, "_lists_of", lambda *_: ())
 
 
 def without_counting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,10 @@ def converged(snapshot: Snapshot, *, was_told: bool = False) -> None:
             assert _says_the_log(record, record.stored.value), record
         else:
             assert record.stored is not None, record
-            wanted = record.records.record_of(record.state, record.mirror.generation)
+            # one that was sent ahead with what it refers to names an earlier generation
+            is_ahead = record.records.refers_to_others
+            gen = generation(record.commits[-1]) if is_ahead else record.mirror.generation
+            wanted = record.records.record_of(record.state, gen)
             assert _own(record, record.stored.value) == _own(record, wanted), record
 
 

@@ -50,7 +50,7 @@ from outbox.pds.verdict import (
     Verdict,
 )
 from outbox.record.dag_cbor import is_record_cid
-from outbox.record.kind import RecordKinds
+from outbox.record.kind import GENERATION, RecordKinds
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask, is_batch, next_targets, read_subjects, task_of
 from outbox.relay.journal import record_intents
@@ -126,15 +126,25 @@ def _lists_of(connection: sa.Connection, did: str, rows: Sequence[Any], room: in
 
 
 def refer_ahead(tasks: Sequence[DeliveryTask]) -> list[DeliveryTask]:
-    """Have records refer to what those that are sent with them will be; leave out what stays as its PDS has it."""
-    cids = {task.key.uri: task.request_cid for task in tasks if not task.kind.refers_to_others}
-    ahead = [
-        task if task.desired is None else replace(task, desired=task.kind.referring(task.desired, cids))
-        for task in tasks
-    ]
-    return [
-        now for task, now in zip(tasks, ahead, strict=True) if task.is_open or now.desired != task.desired
-    ]
+    """Have records refer to what those that are sent with them will be; leave out what stays as its PDS has it.
+
+    What is written for that alone names the generation of these, by which its own have not changed; a newer one follows.
+    """
+    others = [task for task in tasks if not task.kind.refers_to_others]
+    cids, gen = (
+        {task.key.uri: task.request_cid for task in others},
+        max((task.gen for task in others), default=0),
+    )
+    ahead = list[DeliveryTask]()
+    for task in tasks:
+        if task.desired is None:
+            continue
+        desired = task.kind.referring(task.desired, cids)
+        if task.is_open:
+            ahead.append(replace(task, desired=desired))
+        elif desired != task.desired and gen > task.gen:
+            ahead.append(replace(task, desired={**desired, GENERATION: gen}, gen=gen))
+    return ahead
 
 
 def _room(connection: sa.Connection, lane: Lane, now: datetime, *, is_replay: bool) -> int:

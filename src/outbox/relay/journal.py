@@ -99,8 +99,6 @@ _END_OF_BATCH: Final = Prepared(
     lambda dialect: _OF_ACCOUNT.where(among(attempt.id, "attempt_ids", dialect)), _END_COLUMNS
 )
 
-_RENUMBER: Final = Prepared(lambda _: _OF_ACCOUNT.where(attempt.id == sa.bindparam("attempt_id")), ["gen"])
-
 
 def record_intents(database: Database, lane: Lane, tasks: Sequence[DeliveryTask]) -> list[int]:
     """Commit what is about to be sent; returns the attempts' ids. Raises LeaseLostError when it must not be sent."""
@@ -155,11 +153,6 @@ def close_attempts(
         _END.start(connection, {"attempt_id": attempt_ids[0], **end})
     elif attempt_ids:
         _END_OF_BATCH.start(connection, {"attempt_ids": attempt_ids, **end})
-
-
-def renumber_attempt(connection: sa.Connection, did: str, attempt_id: int, gen: int) -> None:
-    """Have an attempt deliver the generation that its record was sent ahead of, and not an earlier one once more."""
-    _RENUMBER.start(connection, {"did": did, "attempt_id": attempt_id, "gen": gen})
 
 
 def is_fault_of_record_alone(

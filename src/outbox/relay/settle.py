@@ -43,7 +43,6 @@ from outbox.relay.journal import (
     first_of_same_errors,
     is_fault_of_record_alone,
     record_unsent,
-    renumber_attempt,
 )
 from outbox.relay.result import (
     CLEAN,
@@ -114,8 +113,6 @@ def _settle(
             raise ListedError
         lists = {each.task.subject_id for each in delivered.results if each.task.kind.refers_to_others}
         for sent in _sent_ahead(delivered.results, refresh_at_once(unit, lane.did, listed, lists)):
-            if sent.attempt_id is not None:
-                renumber_attempt(connection, lane.did, sent.attempt_id, sent.task.gen)
             is_listed(_settle_target(unit, lane, sent))
     if delivered.results:
         report = _settle_lane(connection, lane, delivered.results[-1], now, has_no_failures=has_no_failures)
@@ -131,8 +128,7 @@ def _sent_ahead(results: Sequence[Result], refreshed: Sequence[Change]) -> Itera
     for result in results:
         task, change = result.task, latest.get(result.task.subject.stream_id)
         if change is not None and task.kind.record_of(change.after, task.gen) == task.desired:
-            attempt_id = None if task.is_open else result.attempt_id  # that of what it was sent for
-            yield replace(result, task=replace(task, gen=change.position), attempt_id=attempt_id)
+            yield replace(result, task=replace(task, gen=change.position), attempt_id=None)
 
 
 class ListedError(Exception):
