@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -22,22 +22,22 @@ def release_of_ended(database: Database, has_ended: HasEnded) -> int:
     the next time.
     """
     with database.read_committed() as connection:
-        owners = [owner for owner in connection.scalars(_OWNERS) if has_ended(owner)]
-    released = 0
-    if owners:
-        with database.write() as connection:
-            released = connection.execute(_RELEASE, {"owners": owners}).rowcount
+        leased = connection.execute(_LEASED).all()
+    owners = sorted(owner for owner in {each.lease_owner for each in leased} if has_ended(owner))
+    released = sum(_release(database, each) for each in leased if each.lease_owner in owners)
     if released:
         logger.info("leases_released", extra={"owners": owners, "count": released})
     return released
 
 
-_OWNERS: Final = sa.select(lane.lease_owner).where(WAS_LEASED, lane.lease_owner.is_not(None)).distinct()
-_THEIRS: Final = sa.select(lane.did).where(
-    WAS_LEASED, lane.lease_owner.in_(sa.bindparam("owners", expanding=True))
-)
-_RELEASE: Final = (
-    sa.update(mirror_lane)
-    .where(lane.did.in_(_THEIRS.with_for_update(skip_locked=True)))
-    .values(lease_owner=None, lease_until=PAST)
-)
+def _release(database: Database, leased: sa.Row[Any]) -> bool:
+    this = (lane.did == leased.did, lane.lease_owner == leased.lease_owner)
+    with database.write() as connection:
+        locked = sa.select(lane.did).where(*this).with_for_update(skip_locked=True)
+        if connection.scalar(locked) is None:
+            return False
+        connection.execute(sa.update(mirror_lane).where(*this).values(lease_owner=None, lease_until=PAST))
+    return True
+
+
+_LEASED: Final = sa.select(lane.did, lane.lease_owner).where(WAS_LEASED, lane.lease_owner.is_not(None))
