@@ -1,6 +1,6 @@
 """Lanes and their leases: one lane run per DID at a time, however many relays there are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -17,7 +17,7 @@ from eventstore.errors import LeaseLostError
 from eventstore.jobs.table import IS_LEASED, job
 from eventstore.prepared import Prepared, pipelined, start_begin
 from eventstore.schema import UtcDateTime
-from eventstore.streams.buckets import EVERY, bucket_param, for_account, in_part
+from eventstore.streams.buckets import EVERY, Part, bucket_param, for_account, in_part
 from outbox.mirror.due import latest_of, target_due_at
 from outbox.mirror.states import BreakerState, LaneState, MirrorReason
 from outbox.mirror.tables import (
@@ -218,6 +218,12 @@ def resume_lane(connection: sa.Connection, did: str, host: str, at: datetime) ->
         connection.execute(statement, given)
     if has_moved:
         abandon_uploads(connection, did)
+
+
+def shards(connection: sa.Connection) -> Sequence[Part]:
+    """Return the parts of the lanes in which a statement may lock several: on one database all."""
+    name = mirror_lane.name
+    return shards_of(connection, name) if is_distributed(connection, name) else [EVERY]
 
 
 def lock_lanes(connection: sa.Connection, *which: sa.ColumnElement[bool]) -> list[str]:

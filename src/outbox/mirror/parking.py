@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from eventstore.streams.buckets import for_account
+from eventstore.streams.buckets import for_account, in_part
 from outbox.mirror.due import host_open_at, is_open, lane_due_at
-from outbox.mirror.lanes import PROBE_CLEARED, Lane, record_failing
+from outbox.mirror.lanes import PROBE_CLEARED, Lane, record_failing, shards
 from outbox.mirror.states import PROBED, LaneState
 from outbox.mirror.tables import HAS_LIVE_WORK, NEVER, NO_FAILURES, host, lane, mirror_lane, target
 from outbox.mirror.targets import DELETE
@@ -135,7 +135,9 @@ def schedule_overdue_probes(database: Database) -> list[str]:
         if not closed or connection.scalar(_OVERDUE.limit(1), late) is None:
             return []
     with database.write() as connection:
-        found = list(connection.scalars(_OVERDUE_PAGE, late))
+        found = list[str]()
+        for part in shards(connection):
+            found += connection.scalars(_OVERDUE_PAGE.where(in_part(lane.bucket, part)), late)
         connection.execute(_SCHEDULE_PROBES, {"of_dids": found, "probe_at": now})
         return found
 

@@ -30,7 +30,7 @@ def release_of_ended(database: Database, has_ended: HasEnded) -> int:
     return released
 
 
-def _release(database: Database, leased: sa.Row[Any]) -> bool:
+def _release(database: Database, leased: Any) -> bool:
     this = (lane.did == leased.did, lane.lease_owner == leased.lease_owner)
     with database.write() as connection:
         locked = sa.select(lane.did).where(*this).with_for_update(skip_locked=True)

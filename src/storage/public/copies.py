@@ -188,8 +188,14 @@ def begin(database: Database, claimed: Job) -> Begun | Outcome:
         now = database.now(connection)
         others = (job.c.kind.in_(list(Action)), job.c.subject == row.name, job.c.id != claimed.id)
         # what these have begun, and do too late, may undo what is done now
-        late = sa.select(job.c.id).where(*others, job.c.began_at.is_not(None), job.c.lease_until <= now)
-        connection.execute(sa.delete(job).where(job.c.id.in_(late.with_for_update(skip_locked=True))))
+        is_late = (job.c.began_at.is_not(None), job.c.lease_until <= now)
+        for late in connection.execute(sa.select(job.c.id, job.c.account).where(*others, *is_late)).all():
+            this = sa.and_(*queue.is_job(late), *is_late)
+            if (
+                connection.scalar(sa.select(job.c.id).where(this).with_for_update(skip_locked=True))
+                is not None
+            ):
+                connection.execute(sa.delete(job).where(this))
         # a statement after the locks: it sees every change committed before
         action = _needed(connection, row.name, now)
         if row.state == STATE_AFTER[action]:
