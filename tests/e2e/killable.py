@@ -7,7 +7,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
@@ -40,11 +40,22 @@ SEVERAL = BATCH_FROM + 1
 """Where the first of them fails, the others are a batch."""
 
 
-class KillableService(Service):
-    """`mastertape serve` under a supervisor that kills it at a failpoint."""
+class Patient(httpx.HTTPTransport):
+    """Asks again what the service could not do because its database was away: nothing was changed."""
 
-    def __init__(self, data: Path, pds: DevPds, env: Mapping[str, str]) -> None:
-        self.trigger = Trigger(data / "trigger")
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        deadline = time.monotonic() + CONVERGES_WITHIN
+        while (reply := super().handle_request(request)).status_code == 503 and time.monotonic() < deadline:
+            reply.read()
+            time.sleep(0.05)
+        return reply
+
+
+class KillableService(Service):
+    """`mastertape serve` under a supervisor that kills it at a failpoint, or its connections to `nodes`."""
+
+    def __init__(self, data: Path, pds: DevPds, env: Mapping[str, str], nodes: Sequence[str] = ()) -> None:
+        self.trigger = Trigger(data / "trigger", nodes)
         program = [sys.executable, "-m", "tests.faults.killable", self.trigger.path, str(LEASE_SECONDS)]
         super().__init__(data, pds, program=program, env=env)
 
@@ -100,6 +111,7 @@ class Victim:
         """Start the service, sign in, and have a first record on the PDS."""
         self.service.start()
         self.artist = Artist(self.service, self._pds, self._account)
+        self.artist.client.http._transport = Patient()  # noqa: SLF001 - there is no public way
         self.publishes()
 
     def ends(self) -> None:

@@ -26,7 +26,7 @@ from tests.faults.failpoints import FOLLOWING, OF_RELEASES, POINTS
 from tests.faults.faults import answer, then_call
 from tests.faults.proxy import FaultProxy, of_repo
 from tests.servers.atproto import new_account
-from tests.servers.citus import ON_CITUS, cluster_database
+from tests.servers.citus import ON_CITUS, cluster_database, nodes_of
 from tests.servers.databases import temporary_database
 from tests.servers.firehose import Write, writes_of
 
@@ -45,14 +45,32 @@ ALL_POINTS = (
 
 TRACKS = (Victim,) * AT_ONCE
 OTHERS = (PlaylistVictim, CommentVictim, ProfileVictim, FollowedVictim)
+
+
+def process(_: dict[str, str]) -> list[str]:
+    return []
+
+
+def backends(environment: dict[str, str]) -> list[str]:
+    return [environment["MASTERTAPE_DATABASE_URL"]]
+
+
+def workers(environment: dict[str, str]) -> list[str]:
+    return nodes_of(environment["MASTERTAPE_DATABASE_URL"])
+
+
 MATRIX = [
-    pytest.param("sqlite", TRACKS, id="sqlite, tracks"),
-    pytest.param("postgres", TRACKS, id="postgres, tracks", marks=pytest.mark.postgres),
-    pytest.param("sqlite", OTHERS, id="sqlite, others"),
-    pytest.param("citus", TRACKS, id="citus, tracks", marks=ON_CITUS),
+    pytest.param("sqlite", TRACKS, process, id="sqlite, tracks"),
+    pytest.param("postgres", TRACKS, process, id="postgres, tracks", marks=pytest.mark.postgres),
+    pytest.param("sqlite", OTHERS, process, id="sqlite, others"),
+    pytest.param("citus", TRACKS, process, id="citus, tracks", marks=ON_CITUS),
+    pytest.param("citus", TRACKS, backends, id="citus, tracks, backends", marks=ON_CITUS),
+    pytest.param("citus", TRACKS, workers, id="citus, tracks, workers", marks=ON_CITUS),
 ]
 if DEEP:
-    MATRIX.append(pytest.param("postgres", OTHERS, id="postgres, others", marks=pytest.mark.postgres))
+    MATRIX.append(
+        pytest.param("postgres", OTHERS, process, id="postgres, others", marks=pytest.mark.postgres)
+    )
 """What other kinds go through is what tracks do in the relay: half of it is enough."""
 Step = Callable[[Victim], None]
 
@@ -217,16 +235,20 @@ def environments(kind: str, request: pytest.FixtureRequest) -> Iterator[list[dic
 
 @pytest.fixture
 def victims(
+    *,
     environments: list[dict[str, str]],
     proxied_pds: DevPds,
     proxy: FaultProxy,
     tmp_path: Path,
     among: Sequence[type[Victim]],
+    killed: Callable[[dict[str, str]], list[str]],
 ) -> Iterator[list[Victim]]:
     """Some services with an artist each, of these kinds."""
     made = []
     for number, (environment, victim) in enumerate(zip(environments, among, strict=True)):
-        service = KillableService(tmp_path / f"service-{number}", proxied_pds, environment)
+        service = KillableService(
+            tmp_path / f"service-{number}", proxied_pds, environment, killed(environment)
+        )
         made.append(victim(service, proxied_pds, new_account(proxied_pds, proxied_pds.plc), proxy))
     yield made
     for each in made:
@@ -241,7 +263,7 @@ def suffers(victim: Victim, kills: Sequence[Kill]) -> None:
 
 
 @pytest.mark.timeout(3600 if DEEP else 900)  # up to forty starts of a service: minutes on a slow machine
-@pytest.mark.parametrize(("kind", "among"), MATRIX, indirect=["kind"])
+@pytest.mark.parametrize(("kind", "among", "killed"), MATRIX, indirect=["kind"])
 def test_a_kill_anywhere_loses_nothing_and_repeats_nothing(
     kind: str, victims: list[Victim], proxied_pds: DevPds
 ) -> None:

@@ -7,12 +7,14 @@ import functools
 import inspect
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import psycopg
 
 from outbox.relay.batch import SentBatch
 
@@ -98,17 +100,25 @@ OF_RELEASES = ("upload", "publishing")
 """How the points begin that only releases pass."""
 
 
-class Trigger:
-    """The file that says where to die: `arm` writes it, a process with the points reads it."""
+_END_CONNECTIONS: Final = """
+    select pg_terminate_backend(pid, 5000) from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'"""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+
+class Trigger:
+    """The file that says where to die: `arm` writes it, a process with the points reads it.
+
+    Given `nodes`, the URLs of databases, the process lives on, and all connections to these are ended.
+    """
+
+    def __init__(self, path: Path, nodes: Sequence[str] = ()) -> None:
+        self.path, self._nodes = path, nodes
         self._life = path.with_suffix(".pid")
 
     def arm(self, point: str) -> None:
         """Let the process die at its next pass of the point."""
         assert point in POINTS, point
-        _write(self.path, point)
+        _write(self.path, "\n".join((point, *self._nodes)))
 
     def await_pull(self) -> None:
         """Let the process die when the trigger is pulled from outside."""
@@ -116,7 +126,7 @@ class Trigger:
 
     def pull(self) -> None:
         """Let it die at once, wherever it is."""
-        os.kill(int(self._life.read_text()), signal.SIGKILL)
+        self._strike(int(self._life.read_text()), self._nodes)
 
     def lives(self, pid: int) -> None:
         _write(self._life, str(pid))
@@ -130,11 +140,20 @@ class Trigger:
 
     def passed(self, point: str) -> None:
         try:
-            told = self.path.read_text()
+            told, *nodes = self.path.read_text().splitlines()
         except FileNotFoundError:
             return
         if told == point:
-            os.kill(os.getpid(), signal.SIGKILL)
+            self._strike(os.getpid(), nodes)
+
+    def _strike(self, pid: int, nodes: Sequence[str]) -> None:
+        if not nodes:
+            os.kill(pid, signal.SIGKILL)
+            return
+        self.disarm()
+        for node in nodes:
+            with psycopg.connect(node.replace("+psycopg", ""), autocommit=True) as operator:
+                operator.execute(_END_CONNECTIONS)
 
 
 def _write(path: Path, text: str) -> None:

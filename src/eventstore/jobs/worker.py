@@ -27,6 +27,8 @@ HEARTBEAT_SECONDS: Final = 1.0
 """Between two looks at whether a job's progress is to be stored, or its lease to be extended."""
 EXTENSIONS_IN_A_LEASE: Final = 3
 MAX_THREADS: Final = 4
+FAILED_LOOK_SECONDS: Final = 1.0
+"""Before the next look after one that failed: what was due then would wait for a poll."""
 STOP_TIMEOUT_SECONDS: Final = 5.0
 
 logger: Final = logging.getLogger("mastertape.jobs")
@@ -80,7 +82,8 @@ class Worker:
                 try:
                     await self.start_due()
                 except Exception:
-                    logger.exception("job_claim_failed")  # the next look tries again
+                    logger.exception("job_claim_failed")
+                    asyncio.get_running_loop().call_later(FAILED_LOOK_SECONDS, self.parts.make_due)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(self.parts.seconds(), DEBOUNCE_SECONDS)):
                         await self.parts.woken.wait()
