@@ -121,7 +121,7 @@ def _within(scope: Scope, about: sa.Column[Any]) -> Sequence[sa.ColumnElement[bo
 
 
 def _each_within(
-    connection: sa.Connection, query: sa.Select[Any], scope: Scope, about: sa.Column[Any]
+    connection: sa.Connection, query: sa.Select[*tuple[Any, ...]], scope: Scope, about: sa.Column[Any]
 ) -> Iterator[Any]:
     for these in _within(scope, about):
         yield from connection.execute(query.where(these))

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 from eventsourcing.domain import Aggregate
+from sqlalchemy.exc import DBAPIError
 
 from aggregates.account import Account
 from aggregates.published import Owned
@@ -188,7 +189,7 @@ class Scratch:
 
     def drop(self) -> None:
         if self._is_distributed:
-            with suppress(sa.exc.DBAPIError):  # the next run does it
+            with suppress(DBAPIError):  # the next run does it
                 self.connection.rollback()
                 with self.connection.begin():
                     drop_scratch(self.connection)
