@@ -111,7 +111,9 @@ class Victim:
         """Start the service, sign in, and have a first record on the PDS."""
         self.service.start()
         self.artist = Artist(self.service, self._pds, self._account)
-        self.artist.client.http._transport = Patient()  # noqa: SLF001 - there is no public way
+        http = self.artist.client.http
+        http._transport.close()  # noqa: SLF001 - there is no public way
+        http._transport = Patient()  # noqa: SLF001
         self.publishes()
 
     def ends(self) -> None:
