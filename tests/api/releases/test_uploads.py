@@ -325,14 +325,16 @@ def test_a_repetition_under_its_key_begins_no_second_upload(client, alice, relea
     assert len(read(client, alice, release)["files"]) == 1
 
 
-def test_an_upload_ends_after_a_day_and_is_forgotten_with_its_bytes(world, client, alice, release):
+def test_an_upload_ends_after_a_day_and_is_forgotten_with_its_bytes_once_its_file_comes_again(
+    world, client, alice, release
+):
     old, fresh = begun(client, alice, release), begun(client, alice, release)
     append(client, alice, old, SONG[:HALF], 0)
     age(world, old, timedelta(hours=25))
     assert client.head(old, headers=alice.headers).status_code == 404
     assert refusal(append(client, alice, old, SONG[HALF:], HALF)) == (404, "not_found")
-    assert len(read(client, alice, release)["files"]) == 1
-    begun(client, alice, release)
+    assert [each["state"] for each in read(client, alice, release)["files"]] == ["refused", "open"]
+    begun(client, alice, release)  # of the same file
     assert rows(world, release_upload) == 2
     assert sizes_after_sweep(world) == []
     assert append(client, alice, fresh, SONG, 0, last=True).status_code == 200
