@@ -9,7 +9,7 @@ from typing import Final
 import psycopg
 from sqlalchemy import make_url
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 
 _BACKENDS: Final = (
     "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"

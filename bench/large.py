@@ -14,14 +14,14 @@ from unittest.mock import patch
 import click
 from sqlalchemy import Connection, event, text
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import tid_of
 from application.subjects import On, changes_between_versions, past_of
 from bench.logs import COLLECTION, START, did_of, log_at, register, retitle, vacuum
 from bench.postgres import postgres_database
-from eventstore import prepared
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql import prepared
+from eventstore.sql.database import Database
 from eventstore.streams.buckets import bucket_of
 from outbox.mirror.parking import schedule_overdue_probes
 from outbox.mirror.requeue import wake_stuck_lanes

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, text
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import Audio, tid_of
 from bench.postgres import postgres_database
-from eventstore.append import append_rows, event_row, upsert
 from eventstore.change import Envelope
-from eventstore.database import Database
 from eventstore.event_log import EventLog
-from eventstore.schema import track_id_sequence
+from eventstore.sql.database import Database
+from eventstore.sql.schema import track_id_sequence
+from eventstore.streams.append import append_rows, event_row, upsert
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import account
 from identity.accounts.credentials import CredentialKind, Credentials, Scope

@@ -14,7 +14,7 @@ from bench.logs import logs, register
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
-from eventstore.schema import stored_event
+from eventstore.sql.schema import stored_event
 from eventstore.streams.codec import json_transcoder
 from projections.rebuild.rebuild import EVENTS_PER_PAGE, Replayer, differences, rebuild
 

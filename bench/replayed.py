@@ -11,8 +11,8 @@ import psycopg
 from psycopg import sql as names
 from sqlalchemy import Connection, make_url
 
-from eventstore import prepared
-from eventstore.database import Database
+from eventstore.sql import prepared
+from eventstore.sql.database import Database
 
 Statements = list[tuple[str, Any]]
 """Those of one transaction, with their values."""

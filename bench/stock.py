@@ -10,7 +10,7 @@ from eventsourcing.application import Application
 from eventsourcing.persistence import Transcoder
 from sqlalchemy import make_url
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from eventstore.streams.codec import json_transcoder
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from bench.logs import ARTIST
 from bench.postgres import databases
 from bench.report import Row

@@ -16,8 +16,8 @@ from bench.replayed import Statements, copied, driver, record
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from bench.stock import Stock, stock_on
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 
 SENTENCE: Final = (
     "What an edit's unit of work (lock, load, event, read models, target) takes, as a multiple of the event-sourcing"

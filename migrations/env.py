@@ -4,8 +4,8 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection
 
-from eventstore.database import Database
-from eventstore.schema import Json, Position, UtcDateTime
+from eventstore.sql.database import Database
+from eventstore.sql.schema import Json, Position, UtcDateTime
 from service.schema.tables import is_compared, metadata
 
 
@@ -33,7 +33,7 @@ def rendered(_kind: str, item: object, autogen: AutogenContext) -> str | bool:
     name = next((name for name, found in names.items() if found), None)
     if name is None:
         return False
-    autogen.imports.add(f"from eventstore.schema import {name.removesuffix('()')}")
+    autogen.imports.add(f"from eventstore.sql.schema import {name.removesuffix('()')}")
     return name
 
 

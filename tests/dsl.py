@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from aggregates import published, published_events
-from aggregates.comment import Comment
-from aggregates.like import Like
-from aggregates.profile import Profile
-from aggregates.release import Release
-from aggregates.track import Track
-from aggregates.track_list import TrackList
+from aggregates.accounts.profile import Profile
+from aggregates.lists.track_list import TrackList
+from aggregates.reactions.comment import Comment
+from aggregates.reactions.like import Like
+from aggregates.releases.release import Release
+from aggregates.tracks.track import Track
 from aggregates.values import (
     Artwork,
     Audio,

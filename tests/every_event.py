@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from aggregates import published_events
-from aggregates.comment import Comment
-from aggregates.like import Like
-from aggregates.release_events import ReleaseEvent
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
+from aggregates.reactions.comment import Comment
+from aggregates.reactions.like import Like
+from aggregates.releases.release_events import ReleaseEvent
 from aggregates.values import Downloads, SupportGate, Visibility
 from tests.dsl import (
     COLLECTION,

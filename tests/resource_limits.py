@@ -11,8 +11,8 @@ from api.pipeline import concurrency, list_entries, media_intake, media_request,
 from api.routers.ops import deliveries
 from application import account
 from eventstore import untrusted
-from eventstore.database import POOL_SIZE
 from eventstore.jobs import worker as jobs
+from eventstore.sql.database import POOL_SIZE
 from identity.resolution import address_policy, resolver
 from outbox import threads as outbox_threads
 from outbox.blobs import claim as upload_claim
@@ -29,10 +29,11 @@ from replay.reconcile import scan, verify
 from service.process import http_connections
 from service.wiring import bootstrap
 from service.wiring import jobs as wiring
-from storage import artwork, store
 from storage.derived import peaks, waveforms
 from storage.derived.renditions import DerivedKind
+from storage.formats import artwork
 from storage.public import publisher
+from storage.stores import store
 from web.pages.studio import my_tracks
 
 LANES_OF_A_HOST: Final = getattr(pds_host.c.max_lanes.server_default, "arg", None)
@@ -101,7 +102,7 @@ requests, and so may an address without one: {REQUESTS}. `./dev bench neighbours
 | reads of media | `/audio`, `/artwork` | {media_request.MAX_CONCURRENT_READS_OF_ONE_CALLER}; {FILES} | - | {media_request.MAX_CONCURRENT_READS} | the request 40 s; 503 after {seconds(media_request.MAX_READ_WAIT_SECONDS)}; 429 | `tests/neighbours/test_hanging_store.py` |
 | files under way to clients | `/audio`, `/artwork` | {concurrency.MAX_DOWNLOADS_OF_A_CALLER} | - | {concurrency.MAX_DOWNLOADS}, of {megabytes(media_request.PART_BYTES)} each | a response not taken is closed; 429 | `tests/neighbours/test_hanging_store.py` |
 | writes of media | uploads, edits with a file | {concurrency.MAX_CONCURRENT_UPLOADS}; {UPLOADS} | - | {media_intake.MAX_CONCURRENT_FILES} | {seconds(media_intake.MAX_INTAKE_WAIT_SECONDS)} and the store's {_store_time}; 503, 429 | `tests/neighbours/test_hanging_store.py`, `tests/neighbours/test_covers.py` |
-| images that are decoded | covers, of uploads and in the background | {media_intake.MAX_IMAGES_OF_AN_ACCOUNT} of its requests | - | {artwork.MAX_CONCURRENT_DECODES}, 1 of them for jobs; {artwork.MAX_PIXELS // 10**6} megapixels | 2 s of CPU; 503 after {seconds(media_intake.MAX_INTAKE_WAIT_SECONDS)} | `tests/neighbours/test_covers.py`, `tests/neighbours/test_derived_media.py`, `tests/storage/test_artwork.py` |
+| images that are decoded | covers, of uploads and in the background | {media_intake.MAX_IMAGES_OF_AN_ACCOUNT} of its requests | - | {artwork.MAX_CONCURRENT_DECODES}, 1 of them for jobs; {artwork.MAX_PIXELS // 10**6} megapixels | 2 s of CPU; 503 after {seconds(media_intake.MAX_INTAKE_WAIT_SECONDS)} | `tests/neighbours/test_covers.py`, `tests/neighbours/test_derived_media.py`, `tests/storage/formats/test_artwork.py` |
 | renditions of stored covers | jobs | 1 | - | {derived.MAX_CONCURRENT[DerivedKind.RENDITIONS]} | 60 s of the store | `tests/neighbours/test_derived_media.py`, `tests/eventstore/jobs/test_queue.py` |
 | covers at other hosts | jobs | 1 | 1 | {derived.MAX_CONCURRENT[DerivedKind.COVER]}; {megabytes(artwork.MAX_BYTES)}; {derived.MAX_ATTEMPTS} attempts | {seconds(derived.COVER_TIMEOUT_SECONDS)} | `tests/neighbours/test_derived_media.py` |
 | waveforms | jobs, each in a child process | 1 | - | {derived.MAX_CONCURRENT[DerivedKind.WAVEFORM]}; {peaks.MEMORY_BYTES // 2**30} GB; {peaks.MAX_SAMPLES:,} samples; {seconds(peaks.CPU_SECONDS)} of CPU | {seconds(waveforms.PEAKS_TIMEOUT_SECONDS)}, and the copy of the audio; the track has a plain bar | `tests/neighbours/test_derived_media.py`, `tests/storage/derived/test_waveforms.py` |

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Executable
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 
 
 class HasRows:

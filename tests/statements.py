@@ -1,4 +1,4 @@
-"""Sees every statement of an engine: SQLAlchemy's own, and those that eventstore/prepared.py gives to the driver."""
+"""Sees every statement of an engine: SQLAlchemy's own, and those that eventstore/sql/prepared.py gives to the driver."""
 
 import re
 import tempfile
@@ -13,8 +13,8 @@ from unittest.mock import patch
 from psycopg.pq import Trace
 from sqlalchemy import Engine, event, text
 
-from eventstore import prepared
-from eventstore.database import Database
+from eventstore.sql import prepared
+from eventstore.sql.database import Database
 from eventstore.streams.buckets import bucket_of
 
 _PART = re.compile(r"\.bucket BETWEEN (\d+) AND (\d+)")

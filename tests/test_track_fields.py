@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aggregates.track import METADATA, Track
-from aggregates.track_events import NOT_IN_RECORD
+from aggregates.tracks.track import METADATA, Track
+from aggregates.tracks.track_events import NOT_IN_RECORD
 from aggregates.values import Downloads, SupportGate
 from api.requests.fields import TrackFields
 from api.responses.track import TrackBody
@@ -32,7 +32,7 @@ FULL = {
 @pytest.mark.parametrize(
     ("place", "listed"),
     [
-        ("Track.SHOWN in aggregates/track.py", set(Track.SHOWN)),
+        ("Track.SHOWN in aggregates/tracks/track.py", set(Track.SHOWN)),
         ("TrackBody in api/responses/track.py", set(TrackBody.model_fields)),
         ("TrackFields in api/requests/fields.py", set(TrackFields.model_fields)),
         ("fields in web/words.toml", set(WORDS.fields)),

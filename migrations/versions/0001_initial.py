@@ -6,7 +6,7 @@ There is no way down: a log is not undone. Going back is restoring a backup.
 import sqlalchemy as sa
 from alembic import op
 
-from eventstore.schema import Json, Position, UtcDateTime
+from eventstore.sql.schema import Json, Position, UtcDateTime
 
 revision = "0001"
 down_revision = None

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from eventstore.schema import UtcDateTime
+from eventstore.sql.schema import UtcDateTime
 
 revision = "0006"
 down_revision = "0005"

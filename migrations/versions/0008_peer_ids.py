@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from eventstore.schema import Position
+from eventstore.sql.schema import Position
 
 revision = "0008"
 down_revision = "0007"

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from eventstore.schema import Json, Position, UtcDateTime
+from eventstore.sql.schema import Json, Position, UtcDateTime
 
 revision = "0014"
 down_revision = "0013"

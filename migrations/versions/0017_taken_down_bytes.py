@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from eventstore.schema import Position
+from eventstore.sql.schema import Position
 
 revision = "0017"
 down_revision = "0016"

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from eventstore.schema import Json, Position, UtcDateTime
+from eventstore.sql.schema import Json, Position, UtcDateTime
 
 revision = "0018"
 down_revision = "0017"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from alembic import op
 
-from eventstore.schema import Position, UtcDateTime
+from eventstore.sql.schema import Position, UtcDateTime
 from eventstore.streams.buckets import add_bucket_to_keys, bucket_of
 
 revision = "0038"

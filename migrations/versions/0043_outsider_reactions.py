@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from eventstore.schema import Position
+from eventstore.sql.schema import Position
 from eventstore.streams.buckets import add_bucket_to_keys
 
 revision = "0043"

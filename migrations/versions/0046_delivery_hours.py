@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from eventstore.schema import Position, UtcDateTime
+from eventstore.sql.schema import Position, UtcDateTime
 
 revision = "0046"
 down_revision = "0045"

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from eventstore.schema import Json, Position, UtcDateTime
+from eventstore.sql.schema import Json, Position, UtcDateTime
 from eventstore.streams.buckets import add_bucket_to_keys
 
 revision = "0049"

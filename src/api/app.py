@@ -26,30 +26,18 @@ from api.responses.reaction import (
     saved_like,
     saved_liked_list,
 )
-from api.routers import (
-    audit,
-    auth,
-    comments,
-    exports,
-    health,
-    history,
-    likes,
-    list_reads,
-    lists,
-    me,
-    media,
-    mirrors,
-    oauth,
-    profile,
-    records,
-    release_uploads,
-    releases,
-    track_batches,
-    track_writes,
-    tracks,
-    versions,
-)
+from api.routers import health
+from api.routers.account import auth, exports, me, oauth, profile
+from api.routers.lists import lists
+from api.routers.lists import reads as list_reads
 from api.routers.ops import accounts, deliveries, takedowns, work
+from api.routers.reactions import comments, likes
+from api.routers.records import audit, history, mirrors, records
+from api.routers.releases import releases
+from api.routers.releases import uploads as release_uploads
+from api.routers.tracks import batches as track_batches
+from api.routers.tracks import media, tracks, versions
+from api.routers.tracks import writes as track_writes
 from api.services import Services
 from eventstore.coordination.threads import Joint, Turns
 

@@ -13,8 +13,8 @@ from application.event_poller import EventPoller
 from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import Wake
 from eventstore.coordination.threads import Threads, Turns
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import AccountTokens, Credentials

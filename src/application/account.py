@@ -13,19 +13,19 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from aggregates.lists.track_list import TrackList
 from aggregates.published import Owned, Subject
-from aggregates.release import Release
-from aggregates.track_list import TrackList
+from aggregates.releases.release import Release
 from application.subjects import owner_of, require_staying
 from eventstore.change import Envelope, Via
+from eventstore.coordination.restore_detection import is_restored
 from eventstore.coordination.threads import Threads
-from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.idempotency import idempotency, running_request
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job
-from eventstore.restore_detection import is_restored
+from eventstore.sql.database import Database
 from eventstore.streams.ids import peer_track
 from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.accounts import accounts
@@ -46,7 +46,7 @@ from replay.repair.jobs import repair
 from storage.derived.renditions import end_grace_of_renditions
 from storage.media import end_grace_now, end_grace_period
 from storage.public.copies import Action
-from storage.staged_uploads import delete_uploads
+from storage.uploads.staged_uploads import delete_uploads
 
 
 def request_adoption(log: EventLog, did: str, envelope: Envelope) -> None:

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.comment import Comment
-from aggregates.track import Track
+from aggregates.reactions.comment import Comment
+from aggregates.tracks.track import Track
 from application.errors import CommentNotFoundError, CommentsOffError, TooManyCommentsError
 from application.reactions import NO_TRACK, new_id, new_reaction, shown_track
 from application.subjects import On, find, load_owned, owner_of

@@ -1,7 +1,7 @@
 """Likes of tracks."""
 
-from aggregates.like import Like
-from aggregates.track import Track
+from aggregates.reactions.like import Like
+from aggregates.tracks.track import Track
 from application.errors import LikeNotFoundError
 from application.reactions import new_id, new_reaction, shown_track
 from application.subjects import On, owner_of

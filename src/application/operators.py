@@ -8,7 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.errors import InvalidFieldError
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from application.errors import JobNotFoundError, RepairChangedError
 from application.subjects import A, ChangeOn
 from eventstore.coordination.commit_signals import announce

@@ -7,7 +7,7 @@ from typing import Any, Final
 from aggregates.errors import InvalidFieldError
 from application.comments import MAX_COMMENTS
 from application.subjects import utc_text
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from identity.accounts.accounts import accounts_of
 from outbox.firehose.cursors import is_followed
 from outbox.pds.client import RecordKey, Remote

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aggregates.profile import Profile
+from aggregates.accounts.profile import Profile
 from aggregates.values import Artwork
 from application.errors import ProfileNotFoundError
 from application.subjects import On, new_record, owner_of, require_staying

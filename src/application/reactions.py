@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.comment import Comment
-from aggregates.like import Like
-from aggregates.reaction import Reaction
-from aggregates.track import Track
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
+from aggregates.reactions.comment import Comment
+from aggregates.reactions.like import Like
+from aggregates.reactions.reaction import Reaction
+from aggregates.tracks.track import Track
 from application.errors import TrackNotFoundError
 from application.lists.followed import show_followed
 from application.lists.liked import request_liked_list

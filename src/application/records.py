@@ -13,7 +13,7 @@ from aggregates.published_events import (
     PublishedEvent,
     RecordMissing,
 )
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from application.errors import (
     AlreadyHasRecordError,
     CannotMoveError,

@@ -8,13 +8,13 @@ from typing import Any, Final, Generic, TypeVar
 
 import sqlalchemy as sa
 
-from aggregates.comment import Comment
-from aggregates.like import Like
-from aggregates.profile import Profile
+from aggregates.accounts.profile import Profile
+from aggregates.lists.track_list import TrackList
 from aggregates.published import Owned, Published, Subject
-from aggregates.release import Release
-from aggregates.track import Track
-from aggregates.track_list import TrackList
+from aggregates.reactions.comment import Comment
+from aggregates.reactions.like import Like
+from aggregates.releases.release import Release
+from aggregates.tracks.track import Track
 from aggregates.values import tid_of
 from application.errors import (
     ApplicationError,
@@ -32,7 +32,7 @@ from application.errors import (
 from eventstore.change import of_class
 from eventstore.errors import AggregateNotFoundError
 from eventstore.event_log import MAX_VERSION, EventLog
-from eventstore.schema import stored_event
+from eventstore.sql.schema import stored_event
 from eventstore.streams.buckets import bucket_of
 from eventstore.streams.ids import found_by_id
 from eventstore.unit_of_work import UnitOfWork

@@ -12,9 +12,7 @@ from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import StoredEvent
 from sqlalchemy.exc import DBAPIError
 
-from eventstore.append import lock_log
 from eventstore.change import AggregateCache, Envelope, RecordedEvent, StreamState, copied, of_class
-from eventstore.database import Database, require_same_server
 from eventstore.errors import (
     DEADLOCK_DETECTED,
     SERIALIZATION_FAILURE,
@@ -22,9 +20,11 @@ from eventstore.errors import (
     NestedUnitError,
     sqlstate,
 )
-from eventstore.prepared import Assumption, Prepared, Query, StaleError, among, pipelined
 from eventstore.projection import Projection, are_current, are_entered, enter, outdated
-from eventstore.schema import stored_event
+from eventstore.sql.database import Database, require_same_server
+from eventstore.sql.prepared import Assumption, Prepared, Query, StaleError, among, pipelined
+from eventstore.sql.schema import stored_event
+from eventstore.streams.append import lock_log
 from eventstore.streams.buckets import bucket_param
 from eventstore.streams.codec import Codec
 from eventstore.streams.snapshots import FROM_SNAPSHOT, code_fingerprint, decode

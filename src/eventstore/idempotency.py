@@ -19,12 +19,12 @@ import anyio
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from eventstore.append import take_lease
 from eventstore.coordination.threads import Threads
-from eventstore.database import Database
 from eventstore.errors import IdempotencyMismatchError, InProgressError
-from eventstore.prepared import Prepared, Query, pipelined
-from eventstore.schema import Json, UtcDateTime, metadata
+from eventstore.sql.database import Database
+from eventstore.sql.prepared import Prepared, Query, pipelined
+from eventstore.sql.schema import Json, UtcDateTime, metadata
+from eventstore.streams.append import take_lease
 from eventstore.streams.buckets import account_columns
 from eventstore.unit_of_work import UnitOfWork
 

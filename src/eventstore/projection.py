@@ -9,11 +9,11 @@ from typing import Any, Final, Protocol, runtime_checkable
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import Insert
 
-from eventstore.append import insert_of, key_of, upsert
 from eventstore.change import Change
 from eventstore.errors import OutdatedProjectionError
-from eventstore.prepared import Assumption, Prepared, Query
-from eventstore.schema import projection_state, stored_event
+from eventstore.sql.prepared import Assumption, Prepared, Query
+from eventstore.sql.schema import projection_state, stored_event
+from eventstore.streams.append import insert_of, key_of, upsert
 from eventstore.streams.buckets import BUCKET, Did, did_column, given
 
 Into = Callable[[sa.Table], sa.Table]

@@ -15,10 +15,8 @@ from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import StoredEvent
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from aggregates.account import Account
-from eventstore.append import append_rows, event_row, lock_account, lock_log
+from aggregates.accounts.account import Account
 from eventstore.change import Change, Envelope, Event, RecordedEvent, StreamState, copied, of_class
-from eventstore.database import MAX_CLOCK_LAG, require_same_server
 from eventstore.errors import (
     LOCK_NOT_AVAILABLE,
     AggregateNotFoundError,
@@ -29,7 +27,9 @@ from eventstore.errors import (
     is_duplicate,
     sqlstate,
 )
-from eventstore.prepared import (
+from eventstore.projection import FINGERPRINTS, Early, Into, has_events, into_live, into_rest, require_current
+from eventstore.sql.database import MAX_CLOCK_LAG, require_same_server
+from eventstore.sql.prepared import (
     DIVISION_BY_ZERO,
     PENDING,
     Assumption,
@@ -41,7 +41,7 @@ from eventstore.prepared import (
     start_begin,
     start_commit,
 )
-from eventstore.projection import FINGERPRINTS, Early, Into, has_events, into_live, into_rest, require_current
+from eventstore.streams.append import append_rows, event_row, lock_account, lock_log
 
 if TYPE_CHECKING:
     from eventstore.event_log import EventLog

@@ -10,12 +10,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 from eventsourcing.domain import Aggregate
 
-from aggregates.account import Account
-from aggregates.account_events import AccountEvent, ProfileUpdated
+from aggregates.accounts.account import Account
+from aggregates.accounts.account_events import AccountEvent, ProfileUpdated
 from aggregates.published import Owned, has_record
 from aggregates.published_events import PublishedEvent
-from aggregates.release_events import ReleaseEvent
-from aggregates.track import Track
+from aggregates.releases.release_events import ReleaseEvent
+from aggregates.tracks.track import Track
 from aggregates.values import (
     Artwork,
     Audio,
@@ -28,7 +28,7 @@ from aggregates.values import (
 )
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows
-from eventstore.schema import Json, Position, UtcDateTime, metadata
+from eventstore.sql.schema import Json, Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns, bucket_of
 from eventstore.untrusted import is_storable
 

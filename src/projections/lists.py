@@ -7,13 +7,13 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
 from aggregates.values import Artwork, ListType, Visibility, slug_of
 from eventstore.change import Change, changes_of
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
-from eventstore.schema import Position, UtcDateTime, metadata, partial_index
+from eventstore.sql.schema import Position, UtcDateTime, metadata, partial_index
 from eventstore.streams.buckets import account_columns
 from projections.reactions import carried
 from projections.tracks.table import normalized

@@ -9,16 +9,16 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.account import Account
-from aggregates.profile import Profile
+from aggregates.accounts.account import Account
+from aggregates.accounts.profile import Profile
+from aggregates.lists.track_list import TrackList
 from aggregates.published import Owned
-from aggregates.release import Release
-from aggregates.track import Track, media_cids
-from aggregates.track_list import TrackList
+from aggregates.releases.release import Release
+from aggregates.tracks.track import Track, media_cids
 from eventstore.change import Change, changes_of
-from eventstore.database import pages
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
-from eventstore.schema import Position, UtcDateTime, metadata
+from eventstore.sql.database import pages
+from eventstore.sql.schema import Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns
 
 VERSION: Final = 2

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.comment import Comment
-from aggregates.like import Like
-from eventstore.append import upsert
+from aggregates.reactions.comment import Comment
+from aggregates.reactions.like import Like
 from eventstore.jobs.table import PAST
+from eventstore.streams.append import upsert
 from eventstore.streams.buckets import BUCKETS
 from eventstore.streams.ids import next_subject_id
 from projections.reactions import carry, outsider_reaction

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.profile import Profile
+from aggregates.accounts.profile import Profile
 from aggregates.values import Artwork
 from eventstore.change import Change, changes_of
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
-from eventstore.schema import Position, UtcDateTime, metadata
+from eventstore.sql.schema import Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns
 from projections.lists import Cover
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.comment import Comment
-from aggregates.like import Like
+from aggregates.reactions.comment import Comment
+from aggregates.reactions.like import Like
 from projections.reactions import (
     IS_LIVE,
     IS_SAID,

@@ -9,18 +9,18 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.comment import Comment
-from aggregates.like import Like
 from aggregates.published import Published, Subject
-from aggregates.reaction import Reaction
-from aggregates.track import Track
-from eventstore.append import key_of, upsert
+from aggregates.reactions.comment import Comment
+from aggregates.reactions.like import Like
+from aggregates.reactions.reaction import Reaction
+from aggregates.tracks.track import Track
 from eventstore.change import Change, changes_of
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
 from eventstore.jobs.table import PAST
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows, write_rows
-from eventstore.schema import Position, UtcDateTime, metadata
+from eventstore.sql.schema import Position, UtcDateTime, metadata
+from eventstore.streams.append import key_of, upsert
 from eventstore.streams.buckets import account_columns
 from projections.tracks.table import tracks
 

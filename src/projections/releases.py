@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.release import DRAFTS, Release
+from aggregates.releases.release import DRAFTS, Release
 from aggregates.values import ReleaseState
 from eventstore.change import Change, changes_of
 from eventstore.jobs.table import job
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
-from eventstore.schema import Position, UtcDateTime, metadata, partial_index
+from eventstore.sql.schema import Position, UtcDateTime, metadata, partial_index
 from eventstore.streams.buckets import account_columns
 
 VERSION: Final = 1

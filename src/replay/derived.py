@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 import httpx
 import sqlalchemy as sa
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.coordination.threads import Threads
-from eventstore.database import Database, pages
 from eventstore.errors import ThreadsBusyError
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import JobState, job
+from eventstore.sql.database import Database, pages
 from eventstore.untrusted import clean
 from identity.errors import FetchRefusedError, UnsafeAddressError
 from projections import media_references
@@ -31,8 +31,6 @@ from projections.tracks.queries import tracks_with_image_urls
 from projections.tracks.table import LIVE, tracks
 from replay import exports
 from replay.adoption.fetcher import Fetcher, OthersAddresses, named
-from storage import staged_uploads
-from storage.artwork import MAX_BYTES, in_background, read_artwork, read_renditions
 from storage.derived.renditions import DerivedKind, forget, keep_renditions, made, rendition, sources_of
 from storage.derived.waveforms import (
     DECODED_FILE_TYPES,
@@ -43,10 +41,12 @@ from storage.derived.waveforms import (
     waveform,
 )
 from storage.errors import MediaGoneError, RefusedMediaError, StorageError, StoreUnavailableError
+from storage.formats.artwork import MAX_BYTES, in_background, read_artwork, read_renditions
 from storage.media import IS_LIVE, Media, media
-from storage.store import in_time
+from storage.stores.store import in_time
 from storage.sweep import SweepReport, sweep
-from storage.upload import Staged, staged_copy
+from storage.uploads import staged_uploads
+from storage.uploads.upload import Staged, staged_copy
 
 MAX_REQUESTED_AT_ONCE: Final = 1000
 MAX_RECENT_CHANGES: Final = 200

@@ -26,12 +26,12 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.release import Release
-from aggregates.track_list import TrackList
-from eventstore.append import lock_log
-from eventstore.database import Database
+from aggregates.lists.track_list import TrackList
+from aggregates.releases.release import Release
 from eventstore.event_log import EventLog
-from eventstore.schema import UtcDateTime, stored_event
+from eventstore.sql.database import Database
+from eventstore.sql.schema import UtcDateTime, stored_event
+from eventstore.streams.append import lock_log
 from eventstore.streams.buckets import BUCKET, BUCKETS
 from eventstore.streams.ids import boundary_of, enter_older_ids, issue_only_above, peer_track
 from identity.accounts.accounts import account

@@ -20,17 +20,17 @@ from zlib import crc32
 
 import sqlalchemy as sa
 
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
 from aggregates.values import Artwork, ListType
 from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads
-from eventstore.database import Database, pages
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import UNFINISHED, JobState, job, state_of
 from eventstore.projection import write_rows
-from eventstore.schema import metadata
+from eventstore.sql.database import Database, pages
+from eventstore.sql.schema import metadata
 from eventstore.streams.buckets import account_columns
 from eventstore.untrusted import file_name
 from identity.accounts.accounts import Accounts
@@ -43,9 +43,9 @@ from storage.archive import Entry, Part, parts_of
 from storage.cid import CidHasher, cid_of, sha256_of
 from storage.errors import BytesMissingError, MediaGoneError, StoreUnavailableError
 from storage.media import Media, end_grace_period
-from storage.store import in_time
+from storage.stores.store import in_time
 from storage.taken_down import taken_down
-from storage.upload import Staged, staged_copy
+from storage.uploads.upload import Staged, staged_copy
 
 EXPORT: Final = "export"
 EXPORT_TTL: Final = timedelta(days=7)

@@ -13,7 +13,7 @@ import httpx
 import sqlalchemy as sa
 
 from eventstore.coordination.threads import Threads
-from eventstore.database import count_rows
+from eventstore.sql.database import count_rows
 from identity.resolution.address_policy import AddressPolicy
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import lane, mirror_lane
@@ -26,7 +26,7 @@ from storage.cid import CidHasher, cid_of_key
 from storage.derived.renditions import forget, sources_of
 from storage.errors import BytesMissingError
 from storage.media import IS_LIVE, Media, MediaState, mark_deleting, media
-from storage.upload import Staged
+from storage.uploads.upload import Staged
 
 ROWS_PER_PAGE: Final = 200
 MAX_CONCURRENT_REQUESTS: Final = 8

@@ -10,11 +10,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from eventstore.append import lock_log
 from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import announce
-from eventstore.event_log import EventLog
-from eventstore.restore_detection import (
+from eventstore.coordination.restore_detection import (
     POSITIONS_SKIPPED,
     ends_before,
     mark_recovered,
@@ -23,6 +21,8 @@ from eventstore.restore_detection import (
     newest_position,
     restored_because,
 )
+from eventstore.event_log import EventLog
+from eventstore.streams.append import lock_log
 from eventstore.unit_of_work import UnitOfWork
 from eventstore.untrusted import parsed
 from identity.accounts.credentials import count_usable_tokens, revoke_all_tokens

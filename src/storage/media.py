@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from aggregates.states import State
-from eventstore.database import Database, pages
-from eventstore.schema import UtcDateTime, metadata, partial_index
+from eventstore.sql.database import Database, pages
+from eventstore.sql.schema import UtcDateTime, metadata, partial_index
 from storage.cid import new_key
 from storage.errors import MediaGoneError, NotReservedError, StoreUnavailableError
-from storage.store import MediaStore
+from storage.stores.store import MediaStore
 from storage.taken_down import require_not_taken_down
 
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from storage.cid import cid_of_key
 from storage.errors import StorageError
 from storage.media import IS_LIVE, RESERVED_FOR, Media, MediaState, mark_deleting, media
-from storage.store import StoredKey
+from storage.stores.store import StoredKey
 
 logger = logging.getLogger("mastertape.storage")
 

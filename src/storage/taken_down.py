@@ -5,10 +5,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.change import Change, changes_of
 from eventstore.projection import Into, ProjectedTable, write_rows
-from eventstore.schema import Position, metadata
+from eventstore.sql.schema import Position, metadata
 from eventstore.streams.buckets import account_columns
 from storage.errors import TakenDownError
 

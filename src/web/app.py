@@ -21,7 +21,7 @@ from api.middleware.rate_limits import is_plyr
 from api.pipeline.concurrency import sign_in_under_way
 from api.plyr.surface import error_body as error_body_for_programs
 from api.responses.list import DOORS
-from api.routers.oauth import LOGIN_PATH, sign_in_again
+from api.routers.account.oauth import LOGIN_PATH, sign_in_again
 from api.services import Services
 from identity.accounts.credentials import Scope as TokenScope
 from web import static_files

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from api.responses.mirror import ShownKind
-from api.routers.mirrors import compare_record
+from api.routers.records.mirrors import compare_record
 from identity.accounts.credentials import Principal
 from web.ask import Ask
 from web.history_words import label_of

@@ -3,9 +3,9 @@
 import pytest
 
 from aggregates.errors import GatedTrackError
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import SupportGate
-from tests.aggregates.test_track import COMMANDS, delete
+from tests.aggregates.tracks.test_track import COMMANDS, delete
 from tests.dsl import Step, a_track, fact, given, some_audio, some_blob, some_time
 
 NOW = some_time(60)

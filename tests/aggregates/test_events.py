@@ -2,8 +2,8 @@
 
 import pytest
 
-from aggregates.track import Track, media_cids
-from tests.aggregates.test_track import COMMANDS, NOW
+from aggregates.tracks.track import Track, media_cids
+from tests.aggregates.tracks.test_track import COMMANDS, NOW
 from tests.dsl import (
     START,
     Step,

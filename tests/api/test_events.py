@@ -173,7 +173,7 @@ def test_a_stream_of_all_accounts_has_no_hints(client, admin):
 
 
 def test_many_changes_of_the_mirror_are_one_hint(world, client, alice, monkeypatch, tracks):
-    monkeypatch.setattr("api.routers.audit.HINT_SECONDS", 60)
+    monkeypatch.setattr("api.routers.records.audit.HINT_SECONDS", 60)
     stream = Stream(world, alice)
 
     async def changes():
@@ -188,7 +188,7 @@ def test_many_changes_of_the_mirror_are_one_hint(world, client, alice, monkeypat
 @ON_SQLITE
 @pytest.mark.usefixtures("tracks")
 def test_a_stream_is_woken_with_the_requests_that_wait_for_the_pds(world, alice, monkeypatch):
-    monkeypatch.setattr("api.routers.audit.HINT_SECONDS", 0)
+    monkeypatch.setattr("api.routers.records.audit.HINT_SECONDS", 0)
     poller = world.services.event_poller._poller  # noqa: SLF001
     monkeypatch.setattr(poller, "_every_seconds", 60)
     stream = Stream(world, alice)

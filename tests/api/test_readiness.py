@@ -6,7 +6,7 @@ import pytest
 
 from service.observability.readiness import MediaHealth
 from storage.media import Media
-from storage.store import open_store
+from storage.stores.store import open_store
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import httpx
 from sqlalchemy import select
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from application.errors import SupportersUnreachableError
 from application.lists.liked import liked_list_kind
 from application.lists.texts import album_texts_kind
@@ -17,7 +17,7 @@ from application.releases.publishing import Publishing
 from eventstore.coordination.threads import Threads
 from eventstore.idempotency import idempotency
 from eventstore.jobs.worker import Worker
-from eventstore.schema import stored_event
+from eventstore.sql.schema import stored_event
 from identity.accounts.credentials import CredentialKind, Scope
 from identity.errors import UnknownIdentityError
 from identity.resolution.resolver import FeaturedArtists

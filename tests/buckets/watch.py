@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine, event
 
-from eventstore import prepared
+from eventstore.sql import prepared
 from tests.buckets import units
 from tests.buckets.checker import Reach, verdict
 
@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).parents[2]
 SOURCE: Final = str(ROOT / "src") + "/"
 TESTS: Final = str(ROOT / "tests")
 DOCUMENT: Final = ROOT / "docs/scaling.md"
-GENERAL: Final = ("eventstore/prepared.py", "eventstore/database.py")
+GENERAL: Final = ("eventstore/sql/prepared.py", "eventstore/sql/database.py")
 """Every statement goes through these."""
 BEYOND: Final = (Reach.LISTED, Reach.MANY, Reach.REFUSED)
 

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import select
 
 from devpds.server import DevPds, DevPlc
-from eventstore.database import Database
-from eventstore.restore_detection import POSITIONS_SKIPPED, restored_because
+from eventstore.coordination.restore_detection import POSITIONS_SKIPPED, restored_because
+from eventstore.sql.database import Database
 from outbox.mirror.tables import delivery_attempt
 from service.config.settings import PREFIX
 from tests.e2e.artist import Artist

@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from demo.service import Client
 from devpds.server import DevPds, DevPlc
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.tables import delivery_attempt, mirror_lane
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import DEEP, environment

@@ -11,7 +11,7 @@ import pytest
 
 from demo.story import COLLECTION
 from devpds.server import DevPds, DevPlc
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.firehose.cursors import streams
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from api.routers.audit import STREAM_SECONDS
+from api.routers.records.audit import STREAM_SECONDS
 from demo.service import Service
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.conftest import ON_POSTGRES

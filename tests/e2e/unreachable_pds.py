@@ -19,7 +19,7 @@ from sqlalchemy import select
 from demo.service import Service
 from devpds.ports import free_port
 from devpds.server import DevPds, DevPlc
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.hosts import LONGEST_PAUSE_SECONDS
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import pds_host

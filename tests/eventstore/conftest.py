@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import MetaData
 
-from eventstore.database import Database
 from eventstore.event_log import EventLog
-from eventstore.schema import projection_state, stored_event, track_id_sequence
+from eventstore.sql.database import Database
+from eventstore.sql.schema import projection_state, stored_event, track_id_sequence
 from eventstore.streams.ids import id_boundary
 from eventstore.streams.snapshots import aggregate_snapshot
 from tests.eventstore.counter import Totals

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, insert, select, text, update
 from sqlalchemy.exc import OperationalError
 
-from eventstore import append
-from eventstore.database import Database
 from eventstore.errors import EventStoreError, LogBusyError
 from eventstore.event_log import MAX_ATTEMPTS, EventLog
+from eventstore.sql.database import Database
+from eventstore.streams import append
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.conftest import create_tables
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, Totals, counter_id
@@ -199,7 +199,7 @@ def test_a_log_that_stays_locked_is_busy_and_nothing_is_written(
 
 
 def test_an_sqlite_file_that_stays_locked_is_busy(fresh_sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventstore.database.SQLITE_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("eventstore.sql.database.SQLITE_BUSY_SECONDS", 0.1)
     mine, other = Database(fresh_sqlite), Database(fresh_sqlite)
     create_tables(mine)
     with mine.write():

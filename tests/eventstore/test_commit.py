@@ -7,9 +7,9 @@ from sqlalchemy import Column, ForeignKey, MetaData, Table, Text, insert, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from eventstore.change import Envelope
-from eventstore.database import Database
 from eventstore.errors import BrokenUnitError, CommitFailedError
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter
 

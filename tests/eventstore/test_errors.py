@@ -6,8 +6,8 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from eventstore.database import Database
 from eventstore.errors import BrokenUnitError, CommitFailedError, LogBusyError, is_busy_or_away
+from eventstore.sql.database import Database
 from tests.eventstore.threads import until
 
 

@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 from sqlalchemy import text
 
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter
 from tests.eventstore.processes import writers
 from tests.eventstore.threads import together, until

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from sqlalchemy import bindparam, delete, insert, select, text, update
 
-from eventstore.database import Database
 from eventstore.errors import (
     AggregateNotFoundError,
     CommitFailedError,
@@ -17,8 +16,9 @@ from eventstore.errors import (
     VersionConflictError,
 )
 from eventstore.event_log import EventLog
-from eventstore.prepared import Prepared
-from eventstore.schema import projection_state
+from eventstore.sql.database import Database
+from eventstore.sql.prepared import Prepared
+from eventstore.sql.schema import projection_state
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, append, counter_id
 from tests.statements import recorded_statements, traced_round_trips

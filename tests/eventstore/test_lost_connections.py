@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, text
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 
 
 def test_an_idle_connection_that_the_server_has_closed_is_replaced(postgres: Database) -> None:

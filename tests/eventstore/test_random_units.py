@@ -9,8 +9,8 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from eventstore.errors import AggregateNotFoundError, OutdatedProjectionError, VersionConflictError
 from eventstore.event_log import EventLog
-from eventstore.prepared import Prepared
-from eventstore.schema import projection_state
+from eventstore.sql.prepared import Prepared
+from eventstore.sql.schema import projection_state
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, Totals, append, counter_id
 

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import func, insert, select
 
-from eventstore.database import Database
-from eventstore.schema import projection_state
+from eventstore.sql.database import Database
+from eventstore.sql.schema import projection_state
 
 ROW = {"name": "n", "fingerprint": "f"}
 

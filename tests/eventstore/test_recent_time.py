@@ -4,7 +4,7 @@ from contextlib import closing
 
 import pytest
 
-from eventstore.database import RECENT_SECONDS, Database
+from eventstore.sql.database import RECENT_SECONDS, Database
 from tests.statements import recorded_statements
 
 pytestmark = pytest.mark.postgres

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.conftest import create_tables
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id

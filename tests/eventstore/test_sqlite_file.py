@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from tests.eventstore.conftest import create_tables
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id
 from tests.eventstore.processes import writers

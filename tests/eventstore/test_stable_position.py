@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.lanes import enter_host
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter

@@ -3,7 +3,6 @@
 import pytest
 from sqlalchemy import func, select
 
-from eventstore.database import Database
 from eventstore.errors import (
     AggregateNotFoundError,
     BrokenUnitError,
@@ -12,7 +11,8 @@ from eventstore.errors import (
     VersionConflictError,
 )
 from eventstore.event_log import EventLog
-from eventstore.schema import stored_event
+from eventstore.sql.database import Database
+from eventstore.sql.schema import stored_event
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, Totals, append, counter_id
 from tests.statements import traced_round_trips

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import text
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 
 DEADLINE = 60.0
 

@@ -3,9 +3,9 @@
 import contextlib
 import sys
 
-from eventstore.database import Database
 from eventstore.errors import AggregateNotFoundError
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id
 

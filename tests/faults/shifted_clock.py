@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from eventstore.coordination import due_parts
-from eventstore.database import Database
+from eventstore.sql.database import Database
 
 LOOKS_EVERY_SECONDS = 0.2
 """A clock that is set forward wakes no relay: an idle one has to poll it."""

@@ -5,8 +5,8 @@ from typing import Any
 
 from eventsourcing.persistence import StoredEvent
 
-from aggregates.account import Account
-from aggregates.account_events import AccountEvent
+from aggregates.accounts.account import Account
+from aggregates.accounts.account_events import AccountEvent
 from tests.dsl import ALICE, START, some_time
 from tests.golden.tape import CODEC, EVENTS, HERE, stored
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from eventsourcing.utils import get_topic, resolve_topic
 
-from aggregates.account import Account
+from aggregates.accounts.account import Account
 from aggregates.published import event_classes
 from eventstore.change import copied
 from tests.dsl import ALICE

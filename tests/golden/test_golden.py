@@ -9,9 +9,9 @@ from eventsourcing.utils import get_topic, resolve_topic
 
 from aggregates.published import event_classes
 from aggregates.published_events import PublishedEvent
-from aggregates.release import Release
-from aggregates.release_events import ReleaseEvent
-from aggregates.track import Track
+from aggregates.releases.release import Release
+from aggregates.releases.release_events import ReleaseEvent
+from aggregates.tracks.track import Track
 from eventstore.streams.codec import json_transcoder
 from outbox.tracks.record import RecordUrls
 from service.config.settings import Settings

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from aggregates.account import Account
+from aggregates.accounts.account import Account
 from eventstore.change import Envelope
-from eventstore.database import Database
 from eventstore.event_log import EventLog
-from eventstore.schema import metadata, stored_event
+from eventstore.sql.database import Database
+from eventstore.sql.schema import metadata, stored_event
 from eventstore.streams.snapshots import aggregate_snapshot
 from identity.accounts.accounts import account
 from identity.accounts.credentials import credential

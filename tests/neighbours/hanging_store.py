@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from storage.store import MediaStore
+from storage.stores.store import MediaStore
 
 LIMIT_SECONDS = 30.0
 

@@ -8,7 +8,7 @@ import pytest
 
 from api.pipeline import media_intake
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
-from storage.artwork import read_artwork
+from storage.formats.artwork import read_artwork
 from tests.api.world import until, upload
 from tests.media_samples import samples
 

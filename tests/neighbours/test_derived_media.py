@@ -15,9 +15,9 @@ from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
 from eventstore.jobs.table import JobState, job
 from replay import derived as worker
-from storage import artwork
 from storage.derived.renditions import DerivedKind, rendition
 from storage.derived.waveforms import read_waveform
+from storage.formats import artwork
 from tests.api.client import TestClient
 from tests.api.world import until, upload
 from tests.media_samples import samples

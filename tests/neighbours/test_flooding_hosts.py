@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import insert
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.firehose.connection import MAX_SHARE
 from outbox.firehose.cursors import StreamState, streams
 from outbox.firehose.follower import Follower

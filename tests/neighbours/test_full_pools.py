@@ -5,7 +5,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from api.routers import health, profile, track_writes
+from api.routers import health
+from api.routers.account import profile
+from api.routers.tracks import writes as track_writes
 from application.subjects import owner_of
 from outbox.threads import MAX_THREADS, THREADS, in_thread
 from tests.api.world import refusal, until, upload

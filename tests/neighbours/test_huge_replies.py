@@ -12,8 +12,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from identity.errors import IdentityUnreachableError
 from identity.resolution.address_policy import AddressPolicy, public_client
 from identity.sessions.app_password_grants import create_session

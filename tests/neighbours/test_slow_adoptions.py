@@ -15,7 +15,7 @@ from eventstore.jobs.worker import Worker
 from outbox.mirror.lanes import resume_lane
 from replay.adoption import adopt, fetcher, intake, record
 from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, TURN_SECONDS
-from storage.store import STORE_PATIENCE_SECONDS
+from storage.stores.store import STORE_PATIENCE_SECONDS
 from tests.dsl import ALICE, BOB, COLLECTION
 from tests.e2e.foreign_catalogue import rkey
 from tests.media_samples import samples

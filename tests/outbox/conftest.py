@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from devpds.server import DevPds
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from tests.outbox.rigs.kinds import any_kind, each, each_desk
 from tests.outbox.rigs.relay_rig import Clock, Rig, memory_rig_on, rig_on
 from tests.servers.atproto import PdsAccount

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import outbox
-from aggregates.comment import Comment
 from aggregates.published import Subject
-from aggregates.track import Track
+from aggregates.reactions.comment import Comment
+from aggregates.tracks.track import Track
 from outbox.conflicts.conflicts import conflict_of, keep_ours, keep_theirs
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import MirrorState

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from tests.projections.track_log import create_tables, track_log
 
 

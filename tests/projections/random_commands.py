@@ -6,7 +6,7 @@ from itertools import count
 from hypothesis import strategies as st
 
 from aggregates.errors import TrackError
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import Downloads, SupportGate
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork

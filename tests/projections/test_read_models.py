@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from aggregates.track import Track, media_cids
+from aggregates.tracks.track import Track, media_cids
 from eventstore.event_log import EventLog
-from eventstore.schema import stored_event
+from eventstore.sql.schema import stored_event
 from projections.history import changes_between, history_page
 from projections.media_references import media_references
 from projections.rebuild.rebuild import differences, rebuild

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import SupportGate
 from eventstore.event_log import EventLog
 from projections.tracks import queries

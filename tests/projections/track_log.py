@@ -5,12 +5,12 @@ from typing import Any
 
 from sqlalchemy import Table, select
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.change import Envelope
-from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.jobs.table import job, job_turn
-from eventstore.schema import projection_state, stored_event
+from eventstore.sql.database import Database
+from eventstore.sql.schema import projection_state, stored_event
 from eventstore.streams.snapshots import aggregate_snapshot
 from eventstore.unit_of_work import UnitOfWork
 from projections.reactions import outsider_reaction, reaction, track_count

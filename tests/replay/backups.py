@@ -6,9 +6,9 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from eventstore.cluster import has_citus
-from eventstore.database import Database
-from eventstore.restore_detection import compare_with_seen, detect_on_connect, newest_issued
+from eventstore.coordination.restore_detection import compare_with_seen, detect_on_connect, newest_issued
+from eventstore.sql.cluster import has_citus
+from eventstore.sql.database import Database
 from tests.outbox.rigs.relay_rig import Rig
 from tests.servers.citus import WorkerBackup, worker_of
 from tests.servers.databases import clone_sqlite, temporary_database

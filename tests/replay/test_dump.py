@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from eventstore.schema import metadata, stored_event
+from eventstore.sql.schema import metadata, stored_event
 from eventstore.streams.buckets import BUCKETS, bucket_of
 from eventstore.streams.ids import boundary_of, bucket_of_older, next_subject_id, peer_track
 from outbox.mirror.lanes import park_lane

@@ -16,7 +16,7 @@ from replay.media import MediaFinding, MediaKind, MediaRepair, check_media
 from service.config.settings import Settings
 from storage.cid import cid_of
 from storage.media import Media, media
-from storage.store import MediaStore
+from storage.stores.store import MediaStore
 from tests.api.client import TestClient
 from tests.api.world import World, upload
 from tests.fake_pds.scripted_pds import HOST

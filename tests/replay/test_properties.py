@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, text
 
-from eventstore.database import Database
 from eventstore.event_log import EventLog
-from eventstore.schema import metadata, stored_event
+from eventstore.sql.database import Database
+from eventstore.sql.schema import metadata, stored_event
 from eventstore.unit_of_work import account_of
 from outbox.mirror.targets import MirrorTargets
 from projections.rebuild.difference import subjects_that_differ

@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import delete
 
-from eventstore.schema import projection_state
+from eventstore.sql.schema import projection_state
 from service.cli.main import main
 from service.config.settings import PREFIX
 from service.observability.readiness import why_not_ready

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from sqlalchemy import insert, select, text
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import SupportGate
-from eventstore.restore_detection import (
+from eventstore.coordination.restore_detection import (
     POSITIONS_SKIPPED,
     TRACK_IDS_SKIPPED,
     detect_on_connect,

@@ -113,7 +113,7 @@ def _make_cluster(urls: Sequence[str]) -> None:
 
 @pytest.fixture(scope="session")
 def citus_template(citus_nodes: list[str]) -> Iterator[str]:
-    from eventstore.database import Database
+    from eventstore.sql.database import Database
     from service.schema.distribution import distribute
 
     with cluster_database(citus_nodes) as url:

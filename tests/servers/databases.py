@@ -48,7 +48,7 @@ def migrate(url: str) -> None:
 
 def divide(url: str, parts: int) -> None:
     """Divide the tables: TEST_PARTS has every test of PostgreSQL run on parts."""
-    from eventstore.database import Database
+    from eventstore.sql.database import Database
     from service.schema.partitions import partition
 
     with contextlib.closing(Database(url)) as database:
@@ -56,7 +56,7 @@ def divide(url: str, parts: int) -> None:
 
 
 def revision(url: str) -> str | None:
-    from eventstore.database import Database
+    from eventstore.sql.database import Database
     from service.schema.migrate import revision_of
 
     with contextlib.closing(Database(url)) as database:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.util import LRUCache
 
-from eventstore import database
+from eventstore.sql import database
 
 MOST = 3000
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.change import Envelope
-from eventstore.schema import track_id_sequence
+from eventstore.sql.schema import track_id_sequence
 from service.config.settings import Settings
 from service.wiring.bootstrap import Container, build
 from tests.dsl import a_track, some_time

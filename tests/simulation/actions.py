@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 from aggregates.published import Published
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import SupportGate
 from eventstore.unit_of_work import UnitOfWork
 from outbox.blobs.jobs import mark_backfill

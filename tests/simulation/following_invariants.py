@@ -2,9 +2,9 @@
 
 from sqlalchemy import select
 
-from aggregates.like import Like
-from aggregates.track import Track
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
+from aggregates.reactions.like import Like
+from aggregates.tracks.track import Track
 from outbox.pds.client import RecordKey
 from projections.reactions import track_count
 from tests.simulation.snapshot import Snapshot

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from eventstore.database import Database
 from eventstore.jobs.table import job
-from eventstore.schema import UtcDateTime
+from eventstore.sql.database import Database
+from eventstore.sql.schema import UtcDateTime
 from outbox.mirror.tables import blob_job, mirror_lane, mirror_target, pds_host
 from tests.simulation.memory_database import driver_of
 

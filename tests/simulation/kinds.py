@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from aggregates.comment import Comment
-from aggregates.like import Like
-from aggregates.profile import Profile
+from aggregates.accounts.profile import Profile
+from aggregates.lists.track_list import TrackList
 from aggregates.published import Published
-from aggregates.track import Track
-from aggregates.track_list import TrackList
+from aggregates.reactions.comment import Comment
+from aggregates.reactions.like import Like
+from aggregates.tracks.track import Track
 from eventstore.unit_of_work import UnitOfWork
 from outbox.lists.newest import items_of
 from outbox.pds.client import RecordKey

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, event
 
 import identity.sessions.session_store  # noqa: F401 - declares its table
 import outbox.mirror.tables  # noqa: F401 - declares its tables
-from eventstore.database import Database
-from eventstore.schema import metadata
+from eventstore.sql.database import Database
+from eventstore.sql.schema import metadata
 
 
 class _Clock:

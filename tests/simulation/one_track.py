@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from application.account import continue_deletion, deletion_requested_at, request_deletion
 from application.records import (
     Decision,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import SupportGate
 from application.records import Resolution, copy_audio_to_pds, retry_mirror
 from application.subjects import On

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from application import reactions
-from eventstore.database import Database
 from eventstore.jobs import queue
+from eventstore.sql.database import Database
 from outbox.blobs import jobs as blob_jobs
 from outbox.mirror import lanes
 from outbox.mirror.tables import delivery_attempt, mirror_target

@@ -9,8 +9,8 @@ from typing import Any
 from unittest.mock import patch
 
 from eventstore.coordination import due_parts as due_parts_module
-from eventstore.database import Database
 from eventstore.jobs.worker import Worker
+from eventstore.sql.database import Database
 from outbox.lists import references
 from outbox.probes import jobs as probe_jobs_module
 from outbox.relay import relay as relay_module

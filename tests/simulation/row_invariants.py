@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from eventstore.errors import LeaseLostError
-from eventstore.schema import stored_event
+from eventstore.sql.schema import stored_event
 from outbox.mirror.lanes import Lane
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.pds.verdict import Kind, Verdict

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from sqlalchemy import Connection, select
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from application.account import deletion_requested_at
 from identity.accounts.accounts import Accounts, account
 from outbox.mirror.observe_only import is_account_observed

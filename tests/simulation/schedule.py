@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from aggregates.published import Published
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from outbox.relay.delivery import LATE_CREATE_WINDOW
 from tests.simulation import invariants
 from tests.simulation.actions import ACTS, OF_ALL_KINDS, WEIGHTS, WITH_CRASHES

@@ -5,11 +5,11 @@ from itertools import product
 
 import pytest
 
-from aggregates.comment import Comment
-from aggregates.profile import Profile
+from aggregates.accounts.profile import Profile
+from aggregates.lists.track_list import TrackList
 from aggregates.published import Published
-from aggregates.track import Track
-from aggregates.track_list import TrackList
+from aggregates.reactions.comment import Comment
+from aggregates.tracks.track import Track
 from outbox.relay.delivery import LATE_CREATE_WINDOW
 from tests.simulation import invariants, protections
 from tests.simulation import network_faults as faults

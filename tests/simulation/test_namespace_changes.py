@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from application.records import change_namespace
 from application.subjects import On, load_owned
 from outbox.tracks.record import OWN_FIELDS

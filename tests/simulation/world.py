@@ -13,7 +13,7 @@ from sqlalchemy import insert
 
 from aggregates.errors import TrackError
 from aggregates.published import Published, Subject
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.change import Envelope
 from eventstore.event_log import EventLog
 from eventstore.streams.ids import next_subject_id

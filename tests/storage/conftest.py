@@ -9,12 +9,12 @@ import boto3
 import pytest
 from sqlalchemy import event
 
-from eventstore.database import Database
-from eventstore.schema import metadata
-from storage.disk import DiskStore
+from eventstore.sql.database import Database
+from eventstore.sql.schema import metadata
 from storage.media import Media, media
-from storage.s3 import S3Store
-from storage.store import MediaStore
+from storage.stores.disk import DiskStore
+from storage.stores.s3 import S3Store
+from storage.stores.store import MediaStore
 from storage.taken_down import taken_down_bytes
 from tests.eventstore.threads import until
 from tests.servers.s3 import S3Endpoint

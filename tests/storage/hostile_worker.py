@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from storage.artwork import read_artwork
-from storage.audio import read_audio
 from storage.cid import cid_of
 from storage.errors import RefusedMediaError
-from storage.upload import Staged
+from storage.formats.artwork import read_artwork
+from storage.formats.audio import read_audio
+from storage.uploads.upload import Staged
 from tests.media_samples import hostile
 
 MOST_MEMORY = 2 * 2**30

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from storage.cid import cid_of, cid_of_key
 from storage.errors import BytesDamagedError, BytesMissingError, RangeOutsideError
-from storage.store import StoredKey
+from storage.stores.store import StoredKey
 
 
 def _now() -> datetime:

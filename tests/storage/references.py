@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, insert, select
 
-from eventstore.database import Database
-from eventstore.schema import UtcDateTime
+from eventstore.sql.database import Database
+from eventstore.sql.schema import UtcDateTime
 from storage.media import Media, Reserved
 
 names = Table(

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.audio import read_audio
 from storage.errors import InvalidMediaError
 from storage.formats import bounded
-from storage.upload import Staged, staged_copy
+from storage.formats.audio import read_audio
+from storage.uploads.upload import Staged, staged_copy
 from tests.media_samples import samples
 
 HTML = b"<!doctype html><html><script>alert(1)</script></html>"

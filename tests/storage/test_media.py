@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 from sqlalchemy import select
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from storage.cid import cid_of
 from storage.errors import BytesDamagedError, BytesMissingError, MediaGoneError
 from storage.media import Media, MediaState, media

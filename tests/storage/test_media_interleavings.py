@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from storage.cid import cid_of
 from storage.errors import MediaGoneError
 from storage.media import Media, media

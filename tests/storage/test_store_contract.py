@@ -7,7 +7,7 @@ import pytest
 
 from storage.cid import cid_of, new_key
 from storage.errors import BytesDamagedError, BytesMissingError, RangeOutsideError
-from storage.store import CHUNK_BYTES, MediaStore
+from storage.stores.store import CHUNK_BYTES, MediaStore
 from tests.media_samples import samples
 
 DATA = b"0123456789"

@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy import insert, select, text
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from storage import sweep as sweeping
 from storage.cid import cid_of, new_key
 from storage.errors import MediaGoneError, NotReservedError, StoreUnavailableError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aggregates.comment import Comment
+from aggregates.reactions.comment import Comment
 from projections import outsiders
 from tests.api.comments.test_comments import say, turn
 from tests.api.world import upload

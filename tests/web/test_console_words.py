@@ -5,7 +5,7 @@ import re
 import pytest
 from sqlalchemy import delete, update
 
-from aggregates.account import Account
+from aggregates.accounts.account import Account
 from aggregates.published import event_classes
 from api.responses.states import LaneState, MirrorReason
 from application.operators import APPLY, CANCEL, END_TOKENS, LIFT, PLAN, RETRY, TAKEDOWN

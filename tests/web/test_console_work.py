@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from eventstore.change import Envelope, Via
-from eventstore.schema import projection_state
+from eventstore.sql.schema import projection_state
 from identity.accounts.credentials import Scope
 from outbox.mirror.delivery_counts import DeliveryCounts
 from outbox.mirror.lanes import resume_lane

@@ -9,7 +9,7 @@ from typing import Final
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError, TooManyItemsError
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
 from aggregates.values import MAX_ITEMS
 from api.pipeline.command_request import CommandRequest
 from application.lists.commands import Entry

@@ -11,16 +11,16 @@ from aggregates.values import Artwork, Audio
 from api.services import MediaThreads
 from eventstore.coordination.threads import Turns
 from eventstore.unit_of_work import UnitOfWork
-from storage.artwork import PreparedArtwork, read_artwork
-from storage.audio import read_audio, read_tags
 from storage.derived.renditions import keep_artwork
 from storage.errors import StoreUnavailableError
+from storage.formats.artwork import PreparedArtwork, read_artwork
+from storage.formats.audio import read_audio, read_tags
 from storage.media import Media
 from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
-from storage.staged_uploads import Upload, append_part, received_bytes
-from storage.store import in_time, store_seconds
-from storage.upload import Staged, staged_copy
+from storage.stores.store import in_time, store_seconds
+from storage.uploads.staged_uploads import Upload, append_part, received_bytes
+from storage.uploads.upload import Staged, staged_copy
 
 P = ParamSpec("P")
 

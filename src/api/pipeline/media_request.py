@@ -40,11 +40,11 @@ from projections.lists import covers_named
 from projections.profiles import avatars_named
 from projections.tracks.queries import live_tracks_naming, track_by_id
 from projections.tracks.table import TrackView
-from storage.artwork import RENDITION_SIZES
 from storage.derived.renditions import RENDITION_MIME, DerivedKind, has_failed, rendition_of
 from storage.derived.waveforms import DECODED_FILE_TYPES, Waveform, waveform_of
 from storage.errors import StoreUnavailableError
-from storage.store import CHUNK_BYTES
+from storage.formats.artwork import RENDITION_SIZES
+from storage.stores.store import CHUNK_BYTES
 from storage.taken_down import taken_down
 
 T = TypeVar("T")

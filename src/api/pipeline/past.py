@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, Field
 
 from aggregates.errors import InvalidFieldError
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from api.requests.parameters import Moment
 from api.services import Services
 from application.errors import NotAuthenticatedError

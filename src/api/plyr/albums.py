@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field, Strict
 from starlette.concurrency import run_in_threadpool
 
+from aggregates.lists.track_list import TrackList
 from aggregates.published import Subject
-from aggregates.track_list import TrackList
 from aggregates.values import slug_of
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import AsciiJsonResponse, cut
@@ -24,9 +24,9 @@ from api.requests.fields import Structured
 from api.requests.parameters import NO_TRACK, TrackId, cursor_of, subject_at
 from api.responses.list import ALBUMS, DOORS, PLAYLISTS, ShownList
 from api.responses.reader import SubjectReader
-from api.routers import list_reads
-from api.routers.lists import answer_list, answer_new_list, creation_of, edit_of, list_of, read_list
-from api.routers.tracks import artist_of
+from api.routers.lists import reads as list_reads
+from api.routers.lists.lists import answer_list, answer_new_list, creation_of, edit_of, list_of, read_list
+from api.routers.tracks.tracks import artist_of
 from api.services import Services
 from application.errors import ListNotFoundError
 from application.lists.albums import unseen_counts

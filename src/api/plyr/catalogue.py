@@ -21,8 +21,8 @@ from api.plyr.reading import ROUTER, Reader
 from api.plyr.track import album_bodies
 from api.readers.search import artists_found
 from api.responses.profile import artists_as, avatars_of
-from api.routers.profile import save_profile
-from api.routers.tracks import artist_of
+from api.routers.account.profile import save_profile
+from api.routers.tracks.tracks import artist_of
 from api.services import Services
 from eventstore.streams.ids import peer_ids_of
 from eventstore.untrusted import is_storable

@@ -8,9 +8,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 from fastapi import APIRouter, Response
 
-from aggregates.comment import Comment
 from aggregates.published import Subject
-from aggregates.track import Track
+from aggregates.reactions.comment import Comment
+from aggregates.tracks.track import Track
 from api.json_response import AsciiJsonResponse
 from api.openapi import names
 from api.pipeline.command_request import Command
@@ -21,7 +21,7 @@ from api.requests.body import fields_as
 from api.requests.fields import CommentFields
 from api.requests.parameters import CommentId
 from api.responses.reader import SubjectReader
-from api.routers.comments import answer_edit, shown_comments
+from api.routers.reactions.comments import answer_edit, shown_comments
 from application.authorization import require_shown
 from application.comments import are_on, comment_on_track, delete_comment
 from eventstore.idempotency import CommandResult

@@ -7,9 +7,9 @@ from typing import Final, TypeVar
 import sqlalchemy as sa
 from fastapi import APIRouter, Response
 
-from aggregates.like import Like
-from aggregates.reaction import Reaction
-from aggregates.track import Track
+from aggregates.reactions.like import Like
+from aggregates.reactions.reaction import Reaction
+from aggregates.tracks.track import Track
 from api.auth.authentication import SignedIn
 from api.errors import NoRecordError
 from api.json_response import AsciiJsonResponse

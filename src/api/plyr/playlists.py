@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
+from aggregates.lists.track_list import TrackList
 from aggregates.published import Subject
-from aggregates.track_list import TrackList
 from aggregates.values import Visibility
 from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
@@ -33,8 +33,7 @@ from api.responses.list import (
     list_rows,
 )
 from api.responses.reader import SubjectReader
-from api.routers.list_reads import lists_of
-from api.routers.lists import (
+from api.routers.lists.lists import (
     answer_list,
     answer_new_list,
     creation_of,
@@ -42,7 +41,8 @@ from api.routers.lists import (
     list_of,
     read_list,
 )
-from api.routers.records import DEFAULT_WAIT_SECONDS
+from api.routers.lists.reads import lists_of
+from api.routers.records.records import DEFAULT_WAIT_SECONDS
 from application.lists.commands import (
     AddItem,
     CreateList,
@@ -56,7 +56,7 @@ from eventstore.untrusted import is_storable, whole_number
 from outbox.mirror.states import MirrorState
 from projections.tracks.queries import tracks_of
 from projections.tracks.table import TrackView
-from storage.artwork import MAX_BYTES as IMAGE_BYTES
+from storage.formats.artwork import MAX_BYTES as IMAGE_BYTES
 
 router: Final = APIRouter(**ROUTER)
 MAX_LISTED: Final = 500

@@ -18,7 +18,7 @@ from api.pipeline.command_request import Respond
 from api.pipeline.media_request import ForMedia
 from api.plyr.track import TrackResponse, track_responses, with_gates_open
 from api.requests.parameters import NO_TRACK, DeferredRoute, StrictRoute, TrackId, cursor_of, track_at
-from api.routers.tracks import MyListing, OwnPage, audio_sizes, own_page, without_record
+from api.routers.tracks.tracks import MyListing, OwnPage, audio_sizes, own_page, without_record
 from api.services import Services
 from application.authorization import require_shown
 from eventstore.idempotency import CommandResult
@@ -36,7 +36,7 @@ from projections.tracks.queries import (
 from projections.tracks.table import TrackView
 
 if TYPE_CHECKING:
-    from aggregates.track import Track
+    from aggregates.tracks.track import Track
 
 ROUTER: Final[dict[str, Any]] = {"prefix": PREFIX, "route_class": StrictRoute, "include_in_schema": False}
 """The options of each router in this room; OpenAPI has our own routes alone, since these follow another service's contract."""

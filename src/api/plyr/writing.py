@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError, SignInRequiredError
 from aggregates.published import Subject
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import Downloads, SupportGate
 from api.auth.authentication import ServicesDep, SignedIn
 from api.error_responses import rule_of
@@ -30,8 +30,8 @@ from api.requests.fields import Structured, TrackFields
 from api.requests.parameters import NO_TRACK, OneOf, require_known_fields
 from api.responses.reader import SubjectReader
 from api.responses.track import deleted_track
-from api.routers.records import CopyResults, answer_copy, answer_repair, restored_record
-from api.routers.track_writes import (
+from api.routers.records.records import CopyResults, answer_copy, answer_repair, restored_record
+from api.routers.tracks.writes import (
     answer_change,
     answer_replacement,
     answer_upload,
@@ -55,7 +55,7 @@ from eventstore.untrusted import whole_number
 from outbox.views.status import needs_sign_in
 from projections.tracks.queries import count_in_collection, track_by_id
 from projections.tracks.table import TrackView
-from storage.artwork import MAX_BYTES as IMAGE_BYTES
+from storage.formats.artwork import MAX_BYTES as IMAGE_BYTES
 
 OURS: Final = ("support_gate", "unlisted")
 GATE: Final = SupportGate("any")

@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from pydantic import BaseModel
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from api.json_response import Page, opaque
 from api.requests.parameters import cursor_of
 from api.services import Services

@@ -5,8 +5,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from aggregates.comment import Comment
-from aggregates.like import Like
+from aggregates.reactions.comment import Comment
+from aggregates.reactions.like import Like
 from api.json_response import Page, body_from, cut
 from api.requests.parameters import PageQuery, cursor_of, page_length
 from api.responses.mirror import ShownKind

@@ -5,7 +5,7 @@ from typing import Final
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from aggregates.release import Release
+from aggregates.releases.release import Release
 from aggregates.values import Artwork, Audio, ReleaseState
 from api.pipeline.pds import blob_limit
 from api.responses.release import MusicReleaseBody, PreviewBody, preview_body, release_body

@@ -29,7 +29,7 @@ from api.requests.parameters import known_fields, require_known_fields
 from api.services import Services
 from eventstore.untrusted import MAX_VALUES, TooComplexError, parsed
 from storage.errors import TooLargeError
-from storage.upload import Staged, Staging
+from storage.uploads.upload import Staged, Staging
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

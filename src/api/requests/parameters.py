@@ -21,7 +21,7 @@ from starlette.routing import compile_path, get_name
 
 from aggregates.errors import InvalidFieldError
 from aggregates.published import Published
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from api.errors import UnknownFieldError, UnknownParameterError, UnparsableError
 from api.json_response import AsciiJsonResponse
 from api.openapi import REFUSALS, calls_of, errors

@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from pydantic import BaseModel, Field
 
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
 from aggregates.values import ListType
 from api.json_response import body_from
 from api.responses.mirror import ShownKind, bodies_of

@@ -10,8 +10,8 @@ from fastapi import Path
 from pydantic import BaseModel, Field, create_model
 
 from aggregates.published import Published
-from aggregates.track import Track
-from aggregates.track_events import NOT_IN_RECORD
+from aggregates.tracks.track import Track
+from aggregates.tracks.track_events import NOT_IN_RECORD
 from api.json_response import body_from
 from api.responses.track import MirrorBody, Upcoming
 from application.subjects import A, On

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 from pydantic import BaseModel, Field
 
-from aggregates.profile import Profile
+from aggregates.accounts.profile import Profile
 from aggregates.published import Subject
 from api.json_response import body_from
 from api.responses.mirror import ShownKind, bodies_of

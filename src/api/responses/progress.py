@@ -6,12 +6,12 @@ from typing import Final
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from api.json_response import ListedUri, body_from
 from api.responses.track import BLOB_SINCE
-from eventstore.database import Database, count_rows
 from eventstore.jobs.queue import job_of
 from eventstore.jobs.table import JobState, state_of
+from eventstore.sql.database import Database, count_rows
 from identity.accounts.credentials import count_usable_tokens
 from identity.sessions.session_store import is_connected
 from outbox.mirror.states import LaneState

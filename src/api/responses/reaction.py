@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
-from aggregates.comment import Comment
-from aggregates.like import Like
+from aggregates.lists.track_list import TrackList
 from aggregates.published import Published, Subject
-from aggregates.reaction import Reaction
-from aggregates.track_list import TrackList
+from aggregates.reactions.comment import Comment
+from aggregates.reactions.like import Like
+from aggregates.reactions.reaction import Reaction
 from api.json_response import body_from
 from api.responses.mirror import ShownKind, bodies_of
 from api.responses.reader import SubjectReader

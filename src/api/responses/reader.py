@@ -10,7 +10,7 @@ from aggregates.published import Published, Subject
 from api.services import Services
 from application.subjects import A, On, require_owned
 from eventstore.change import Change, of_class
-from eventstore.prepared import Prepared, Result
+from eventstore.sql.prepared import Prepared, Result
 from eventstore.unit_of_work import UnitOfWork
 from outbox.views.status import OF_SUBJECT, Mirror, mirrors, mirrors_in, without_record
 

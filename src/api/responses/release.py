@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, Field
 
 from aggregates.published import Subject
-from aggregates.release import DRAFTS, Release
+from aggregates.releases.release import DRAFTS, Release
 from aggregates.values import ReleaseFile, ReleaseState
 from api.json_response import body_from
 from api.responses.reader import SubjectReader
@@ -18,7 +18,7 @@ from application.subjects import On, require_owned
 from eventstore.idempotency import CommandResult
 from projections.lists import album_titled
 from projections.tracks.queries import live_tracks_with_audio
-from storage.staged_uploads import UPLOAD_TTL, Upload, find_upload, uploads_of
+from storage.uploads.staged_uploads import UPLOAD_TTL, Upload, find_upload, uploads_of
 
 
 class FileBody(BaseModel):

@@ -8,13 +8,13 @@ import sqlalchemy as sa
 from pydantic import AfterValidator, BaseModel, Field
 
 from aggregates.published import Subject
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from api.json_response import body_from
 from api.responses.reader import BESIDE, SubjectReader
 from application.errors import TrackNotFoundError
 from eventstore.change import of_class
 from eventstore.idempotency import CommandResult
-from eventstore.prepared import Prepared, among
+from eventstore.sql.prepared import Prepared, among
 from eventstore.streams.buckets import bucket_param
 from eventstore.streams.ids import found_by_id
 from identity.accounts.accounts import account

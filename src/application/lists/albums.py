@@ -9,15 +9,15 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from aggregates.lists.track_list import TrackList
 from aggregates.published import Published
 from aggregates.published_events import PublishedEvent
-from aggregates.track import Track
-from aggregates.track_list import TrackList
+from aggregates.tracks.track import Track
 from aggregates.values import ListItem, ListType, Visibility
 from application.errors import TitleTakenError, TooManyTracksError
 from application.subjects import new_record, owner_of
-from eventstore.record_uris import uri_column
 from eventstore.streams.ids import next_subject_id
+from eventstore.streams.record_uris import uri_column
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import Principal
 from outbox.lists.items import list_item, request_album_texts

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError, NotInListError
-from aggregates.list_order import rearranged, with_unseen
-from aggregates.track_list import TrackList
+from aggregates.lists.list_order import rearranged, with_unseen
+from aggregates.lists.track_list import TrackList
 from aggregates.values import Artwork, ListItem, ListType, Visibility, checked_list_name
 from application.errors import NotInAlbumsError, RecordNotReadError, TrackNotFoundError
 from application.lists.albums import (

@@ -5,7 +5,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
 from aggregates.values import ListItem
 from eventstore.change import of_class
 from eventstore.event_log import EventLog

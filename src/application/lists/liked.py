@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
 from aggregates.values import MAX_ITEMS, ListItem, ListType
 from application.errors import ListNotFoundError
 from application.lists.albums import new_list

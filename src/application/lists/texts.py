@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.track import Track
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
+from aggregates.tracks.track import Track
 from application.lists.albums import IS_OF_TRACK, follow_album_text, take_out_of_others, uri_of
 from application.subjects import owner_of
 from eventstore.coordination.threads import Threads

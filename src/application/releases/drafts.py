@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.release import DRAFTS, Release
+from aggregates.releases.release import DRAFTS, Release
 from application.errors import LimitReachedError, ReleaseNotFoundError
 from application.lists.commands import cids_in
 from application.releases.uploads import forget_uploads
@@ -19,7 +19,7 @@ from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
 from projections.releases import left_since, live_releases, previewed
 from storage.media import Reserved
-from storage.staged_uploads import it, uploads_of
+from storage.uploads.staged_uploads import it, uploads_of
 
 MAX_RELEASES: Final = 50
 DRAFT_TTL: Final = timedelta(days=30)

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.release import DRAFTS, Release
-from aggregates.track import Track
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
+from aggregates.releases.release import DRAFTS, Release
+from aggregates.tracks.track import Track
 from aggregates.values import ListType, ReleaseFile, ReleaseState
 from application.errors import (
     DuplicateAudioError,
@@ -33,12 +33,12 @@ from application.releases.drafts import change_release
 from application.subjects import On, find, load_owned, require_staying
 from application.tracks.commands import RegisterTrack, artist_name, register_track
 from eventstore.change import Envelope, Via
+from eventstore.coordination.restore_detection import is_restored
 from eventstore.coordination.threads import Threads
-from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
-from eventstore.restore_detection import is_restored
+from eventstore.sql.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import Accounts
 from outbox.mirror.states import LaneState
@@ -49,7 +49,7 @@ from storage.errors import MediaGoneError, RefusedMediaError, StoreUnavailableEr
 from storage.media import Media, Reserved
 from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
-from storage.staged_uploads import uploads_of
+from storage.uploads.staged_uploads import uploads_of
 
 PUBLISH: Final = "publish_release"
 """The kind of the jobs; a subject is a release's id."""

@@ -6,7 +6,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from aggregates.errors import InvalidFieldError
-from aggregates.release import Release
+from aggregates.releases.release import Release
 from aggregates.values import ReleaseFile, checked_list_name
 from application.authorization import require_no_duplicate
 from application.errors import LimitReachedError, UploadRefusedError
@@ -14,7 +14,7 @@ from application.subjects import On, load_owned
 from eventstore.unit_of_work import UnitOfWork
 from storage.errors import UploadNotFoundError
 from storage.media import Reserved, end_grace_now
-from storage.staged_uploads import (
+from storage.uploads.staged_uploads import (
     begin_upload,
     delete_uploads,
     find_upload,

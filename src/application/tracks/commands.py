@@ -13,7 +13,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.errors import TrackError
-from aggregates.track import Track, media_cids
+from aggregates.tracks.track import Track, media_cids
 from aggregates.values import (
     ARTIST_BYTES,
     Artwork,

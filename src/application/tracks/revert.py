@@ -11,12 +11,12 @@ from typing import Final
 import sqlalchemy as sa
 
 from aggregates.errors import InvalidFieldError
-from aggregates.track import METADATA, Track
+from aggregates.tracks.track import METADATA, Track
 from aggregates.values import Audio
 from application.errors import AcrossGateError, RevisionNotFoundError
 from application.subjects import ChangeOn, On, past_of
 from eventstore.event_log import EventLog
-from eventstore.schema import stored_event
+from eventstore.sql.schema import stored_event
 from eventstore.streams.buckets import bucket_of
 from projections.media_references import media_references
 from storage.media import IS_LIVE, media

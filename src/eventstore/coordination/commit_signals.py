@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import sqlalchemy as sa
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from eventstore.streams.buckets import bucket_of
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from typing import Any, Final
 
-from eventstore.cluster import is_distributed, shards_of
-from eventstore.database import Database
 from eventstore.jobs.table import job
+from eventstore.sql.cluster import is_distributed, shards_of
+from eventstore.sql.database import Database
 from eventstore.streams.buckets import EVERY, PARTS, Part, divided
 
 IDLE_SECONDS: Final = 14.0

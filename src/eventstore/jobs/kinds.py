@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventstore.change import Envelope, Via
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from eventstore.streams.buckets import Part
 
 PERIODIC: Final = "periodic"

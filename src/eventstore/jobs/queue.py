@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.append import key_of, lock_key, upsert
 from eventstore.change import Envelope
 from eventstore.coordination.backoff import backoff
-from eventstore.database import Database
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import CONDITIONS, IS_LEASED, IS_WAITING, PAST, JobState, job, job_turn
-from eventstore.schema import UtcDateTime
+from eventstore.sql.database import Database
+from eventstore.sql.schema import UtcDateTime
+from eventstore.streams.append import key_of, lock_key, upsert
 from eventstore.streams.buckets import EVERY, Part, bucket_of, in_part
 
 REMEMBERED: Final = 512

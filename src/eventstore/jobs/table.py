@@ -6,7 +6,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.states import State
-from eventstore.schema import Json, Position, UtcDateTime, metadata
+from eventstore.sql.schema import Json, Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns
 
 PAST: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -6,8 +6,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from eventstore.database import count_up_to_limit
 from eventstore.jobs.table import CONDITIONS, IS_WAITING, PAST, JobState, job, job_turn
+from eventstore.sql.database import count_up_to_limit
 
 row: Final = job.c
 

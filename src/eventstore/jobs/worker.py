@@ -15,10 +15,10 @@ from typing import Final
 from eventstore.coordination.due_parts import DueParts
 from eventstore.coordination.process_names import has_ended as process_has_ended
 from eventstore.coordination.threads import Threads
-from eventstore.database import Database
 from eventstore.errors import LeaseLostError
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
+from eventstore.sql.database import Database
 from eventstore.streams.buckets import EVERY, Part, bucket_of
 
 DEBOUNCE_SECONDS: Final = 0.5

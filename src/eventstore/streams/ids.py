@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.append import insert_of, upsert
-from eventstore.prepared import Prepared, among
-from eventstore.schema import Position, metadata, track_id_sequence
+from eventstore.sql.prepared import Prepared, among
+from eventstore.sql.schema import Position, metadata, track_id_sequence
+from eventstore.streams.append import insert_of, upsert
 from eventstore.streams.buckets import BUCKETS, bucket_of
 
 peer_track = sa.Table(

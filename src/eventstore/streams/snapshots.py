@@ -30,9 +30,9 @@ from aggregates.values import (
     SupportGate,
 )
 from eventstore.change import Change
-from eventstore.prepared import Prepared
 from eventstore.projection import Into, ProjectedTable, write_rows
-from eventstore.schema import Position, metadata, stored_event
+from eventstore.sql.prepared import Prepared
+from eventstore.sql.schema import Position, metadata, stored_event
 from eventstore.streams.buckets import account_columns, bucket_param
 
 EVENTS_PER_SNAPSHOT: Final = 100

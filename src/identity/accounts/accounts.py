@@ -8,10 +8,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.states import State
-from eventstore.append import key_of, upsert
-from eventstore.database import Database
-from eventstore.prepared import Prepared
-from eventstore.schema import UtcDateTime, metadata
+from eventstore.sql.database import Database
+from eventstore.sql.prepared import Prepared
+from eventstore.sql.schema import UtcDateTime, metadata
+from eventstore.streams.append import key_of, upsert
 from eventstore.streams.buckets import account_columns
 from identity.errors import INVALID_HANDLE
 

@@ -14,12 +14,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from aggregates.account import Account
+from aggregates.accounts.account import Account
 from eventstore.change import Envelope
-from eventstore.database import Database, count_rows
 from eventstore.event_log import EventLog
-from eventstore.prepared import Prepared
-from eventstore.schema import UtcDateTime, metadata
+from eventstore.sql.database import Database, count_rows
+from eventstore.sql.prepared import Prepared
+from eventstore.sql.schema import UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns, bucket_of
 from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.accounts.accounts import AccountState, account

@@ -17,9 +17,9 @@ from pydantic import SecretStr
 
 from aggregates.errors import SignInRequiredError
 from aggregates.states import State
-from eventstore.append import key_of, upsert
-from eventstore.database import Database
-from eventstore.schema import UtcDateTime, metadata
+from eventstore.sql.database import Database
+from eventstore.sql.schema import UtcDateTime, metadata
+from eventstore.streams.append import key_of, upsert
 from eventstore.streams.buckets import account_columns, for_account
 from eventstore.untrusted import clean
 from identity.errors import DecryptionError

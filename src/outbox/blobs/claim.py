@@ -11,11 +11,11 @@ from typing import Final
 import sqlalchemy as sa
 
 from aggregates.published import Subject
-from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job, job_turn
-from eventstore.schema import UtcDateTime
+from eventstore.sql.database import Database
+from eventstore.sql.schema import UtcDateTime
 from eventstore.streams.buckets import EVERY, Part, for_account, in_part, in_reach
 from outbox.mirror.due import host_open_at, latest_of
 from outbox.mirror.observe_only import is_observed

@@ -9,10 +9,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.states import State
-from eventstore.append import take_lease
-from eventstore.database import Database
 from eventstore.errors import LeaseLostError
-from eventstore.schema import UtcDateTime
+from eventstore.sql.database import Database
+from eventstore.sql.schema import UtcDateTime
+from eventstore.streams.append import take_lease
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import PAST, firehose_cursor, lane, pds_host
 

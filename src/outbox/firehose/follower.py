@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from eventstore.coordination.backoff import backoff
 from eventstore.coordination.commit_signals import Wake, announce
-from eventstore.database import Database
 from eventstore.errors import LeaseLostError
+from eventstore.sql.database import Database
 from eventstore.streams.buckets import bucket_of
 from eventstore.untrusted import clean
 from outbox.firehose.connection import Share, subscribed

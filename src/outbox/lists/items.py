@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
 from eventstore.change import Change, Envelope, Via, changes_of
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
-from eventstore.schema import Position, metadata
+from eventstore.sql.schema import Position, metadata
 from eventstore.streams.buckets import account_columns, bucket_of
 from outbox.pds.client import RecordKey
 

@@ -12,13 +12,13 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 
+from aggregates.lists.track_list import TrackList
 from aggregates.published import Subject
-from aggregates.track import Track
-from aggregates.track_list import TrackList
+from aggregates.tracks.track import Track
 from aggregates.values import ListItem
-from eventstore.database import MAX_ITEMS_PER_QUERY
-from eventstore.prepared import Prepared, among
-from eventstore.record_uris import Which, rows_by_uri, uri_column
+from eventstore.sql.database import MAX_ITEMS_PER_QUERY
+from eventstore.sql.prepared import Prepared, among
+from eventstore.streams.record_uris import Which, rows_by_uri, uri_column
 from outbox.lists.items import list_follower, list_item
 from outbox.mirror.states import UnsentOutcome
 from outbox.mirror.tables import IS_ATTEMPT_OF_TARGET, attempt, mirror_target, target

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from aggregates.errors import InvalidFieldError
-from aggregates.list_order import Entry, entries_of
-from aggregates.track_list import TrackList, may_take_over
+from aggregates.lists.list_order import Entry, entries_of
+from aggregates.lists.track_list import TrackList, may_take_over
 from aggregates.values import MAX_ITEMS, ListItem, checked_list_name
 from outbox.record.dag_cbor import Record
 from outbox.record.kind import FORMATS, GENERATION, RecordKind

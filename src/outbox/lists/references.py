@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from aggregates.lists.track_list import TrackList
 from aggregates.published import Subject
-from aggregates.track_list import TrackList
 from eventstore.change import Change, Envelope, Via
 from eventstore.coordination.commit_signals import announce
 from eventstore.coordination.threads import Threads

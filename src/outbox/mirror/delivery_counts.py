@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.append import upsert
-from eventstore.database import Database
 from eventstore.errors import EventStoreError
+from eventstore.sql.database import Database
+from eventstore.streams.append import upsert
 from outbox.mirror.failure_causes import HOUR, hour_of
 from outbox.mirror.tables import delivery_hour
 

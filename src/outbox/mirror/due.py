@@ -14,7 +14,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.sql.functions import FunctionElement
 
-from eventstore.schema import UtcDateTime, partial_index
+from eventstore.sql.schema import UtcDateTime, partial_index
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import (
     CONCERNS_RELAY,

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.published import Subject
-from eventstore.append import upsert
-from eventstore.database import Database
 from eventstore.errors import EventStoreError
+from eventstore.sql.database import Database
+from eventstore.streams.append import upsert
 from outbox.mirror.tables import failure_cause, failure_hour
 from outbox.pds.verdict import Verdict
 

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.coordination.backoff import backoff
-from eventstore.database import Database
 from eventstore.errors import EventStoreError
+from eventstore.sql.database import Database
 from outbox.mirror.failure_causes import error_text
 from outbox.mirror.lanes import enter_host, lock_host
 from outbox.mirror.states import BreakerState, LaneState

@@ -8,15 +8,15 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from eventstore.append import insert_of, key_of, upsert
 from eventstore.change import Envelope, Via
-from eventstore.cluster import is_distributed, shards_of
 from eventstore.coordination.backoff import backoff
-from eventstore.database import Database, now_column
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.table import IS_LEASED, job
-from eventstore.prepared import Prepared, pipelined, start_begin
-from eventstore.schema import UtcDateTime
+from eventstore.sql.cluster import is_distributed, shards_of
+from eventstore.sql.database import Database, now_column
+from eventstore.sql.prepared import Prepared, pipelined, start_begin
+from eventstore.sql.schema import UtcDateTime
+from eventstore.streams.append import insert_of, key_of, upsert
 from eventstore.streams.buckets import EVERY, Part, bucket_param, for_account, in_part
 from outbox.mirror.due import latest_of, target_due_at
 from outbox.mirror.states import BreakerState, LaneState, MirrorReason

@@ -8,10 +8,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from eventstore.database import count_rows
+from eventstore.coordination.restore_detection import is_restored
 from eventstore.jobs.table import job
-from eventstore.restore_detection import is_restored
-from eventstore.schema import metadata
+from eventstore.sql.database import count_rows
+from eventstore.sql.schema import metadata
 from eventstore.streams.buckets import account_columns
 from outbox.mirror.tables import PAST, UPLOAD, lane, mirror_lane, target
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.database import Database
-from eventstore.schema import UtcDateTime
+from eventstore.sql.database import Database
+from eventstore.sql.schema import UtcDateTime
 from eventstore.streams.buckets import for_account, in_part
 from outbox.mirror.due import host_open_at, is_open, lane_due_at
 from outbox.mirror.lanes import PROBE_CLEARED, Lane, record_failing, shards

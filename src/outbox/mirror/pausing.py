@@ -5,7 +5,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from eventstore.database import count_rows
+from eventstore.sql.database import count_rows
 from outbox.mirror.due import latest_of
 from outbox.mirror.lanes import lock_host, lock_lanes
 from outbox.mirror.states import TargetState

@@ -7,7 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from aggregates.published import Subject
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.due import is_open, target_due_at
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.parking import PARKED, request_probe, schedule_overdue_probes

@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventstore.projection import ProjectedTable
-from eventstore.schema import Position, UtcDateTime, metadata, partial_index
+from eventstore.sql.schema import Position, UtcDateTime, metadata, partial_index
 from eventstore.streams.buckets import account_columns
 from outbox.mirror.states import LaneState, TargetState
 

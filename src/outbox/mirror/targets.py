@@ -11,11 +11,11 @@ from sqlalchemy.sql.dml import Insert
 
 from aggregates.published import Published, Subject, WithBlob, has_record
 from aggregates.published_events import Created, Deleted, NamespaceMigrated, PublishedEvent, Undeleted
-from eventstore.append import insert_of, key_of
 from eventstore.change import Change, changes_of
 from eventstore.coordination.commit_signals import awaited
-from eventstore.prepared import Assumption, Prepared
 from eventstore.projection import Into, into_rest, upserting, write_rows
+from eventstore.sql.prepared import Assumption, Prepared
+from eventstore.streams.append import insert_of, key_of
 from eventstore.streams.buckets import for_account
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import (

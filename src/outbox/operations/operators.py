@@ -20,8 +20,8 @@ from aggregates.errors import ServiceError
 from aggregates.published import Subject
 from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import announce
-from eventstore.database import Database, count_rows
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database, count_rows
 from eventstore.unit_of_work import UnitOfWork, account_of
 from outbox.mirror import pausing
 from outbox.mirror.lanes import lock_lanes

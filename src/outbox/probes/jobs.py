@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job
+from eventstore.sql.database import Database
 from eventstore.streams.buckets import EVERY, Part, in_part
 from outbox.mirror.hosts import PacedPds
 from outbox.mirror.lanes import (

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
+from aggregates.accounts.profile import Profile
 from aggregates.errors import InvalidFieldError
-from aggregates.profile import Profile
 from aggregates.values import checked_bio
 from outbox.record.dag_cbor import Record
 from outbox.record.kind import FORMATS, GENERATION, RecordKind, edited

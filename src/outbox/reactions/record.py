@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from aggregates.comment import Comment
 from aggregates.errors import InvalidFieldError
-from aggregates.like import Like
+from aggregates.reactions.comment import Comment
+from aggregates.reactions.like import Like
 from aggregates.values import checked_comment, checked_timestamp_ms
 from outbox.record.dag_cbor import Record
 from outbox.record.kind import GENERATION, RecordKind, edited

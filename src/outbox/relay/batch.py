@@ -25,10 +25,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
 from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
-from eventstore.prepared import Prepared
+from eventstore.sql.prepared import Prepared
 from eventstore.streams.buckets import for_account
 from outbox.lists.newest import LISTS_OF
 from outbox.lists.references import MAX_LISTS_AT_ONCE

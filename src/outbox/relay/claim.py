@@ -19,10 +19,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.cluster import is_distributed, shards_of
-from eventstore.database import Database, now_column
-from eventstore.prepared import Prepared, Result, pipelined
-from eventstore.schema import UtcDateTime
+from eventstore.sql.cluster import is_distributed, shards_of
+from eventstore.sql.database import Database, now_column
+from eventstore.sql.prepared import Prepared, Result, pipelined
+from eventstore.sql.schema import UtcDateTime
 from eventstore.streams.buckets import EVERY, Part, in_part
 from outbox.mirror.due import host_open_at, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.hosts import failed_last, lanes_at_once

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from outbox.mirror.hosts import HostReport, Hosts
 from outbox.mirror.lanes import Lane, lock_lane, note_limits
 from outbox.mirror.namespace_moves import old_place

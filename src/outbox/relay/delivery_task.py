@@ -18,8 +18,8 @@ from aggregates.published import Published, Subject
 from aggregates.published_events import PublishedEvent, RecordRestored
 from eventstore.change import RecordedEvent, StreamState, of_class
 from eventstore.event_log import EventLog
-from eventstore.prepared import Prepared, among
-from eventstore.schema import UtcDateTime
+from eventstore.sql.prepared import Prepared, among
+from eventstore.sql.schema import UtcDateTime
 from outbox.lists.newest import IS_LISTED
 from outbox.mirror.due import (
     BACKFILL,

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.tables import PAST, WAS_LEASED, lane, mirror_lane
 
 logger = logging.getLogger("mastertape.outbox")

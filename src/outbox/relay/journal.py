@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.database import Database
 from eventstore.errors import LeaseLostError
-from eventstore.prepared import Prepared, among
-from eventstore.schema import UtcDateTime
+from eventstore.sql.database import Database
+from eventstore.sql.prepared import Prepared, among
+from eventstore.sql.schema import UtcDateTime
 from eventstore.streams.buckets import bucket_param
 from outbox.mirror.lanes import Lane, lock_lane
 from outbox.mirror.states import UnsentOutcome

@@ -30,10 +30,10 @@ from eventstore.change import Change
 from eventstore.coordination.backoff import backoff
 from eventstore.coordination.due_parts import DueParts
 from eventstore.coordination.process_names import has_ended
+from eventstore.coordination.restore_detection import Workers
 from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
-from eventstore.prepared import Result as Started
-from eventstore.restore_detection import Workers
+from eventstore.sql.prepared import Result as Started
 from eventstore.streams.buckets import Part, bucket_of
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.failure_causes import count_failure

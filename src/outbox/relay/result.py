@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from aggregates.published import Published, Subject
 from aggregates.states import State
-from eventstore.prepared import Prepared
-from eventstore.prepared import Result as Started
+from eventstore.sql.prepared import Prepared
+from eventstore.sql.prepared import Result as Started
 from eventstore.unit_of_work import UnitOfWork
 from outbox.lists.newest import IS_STALE
 from outbox.lists.references import REFERENCES, request_and_announce

@@ -19,10 +19,10 @@ from aggregates.published import WithBlob
 from aggregates.published_events import PublishedEvent
 from eventstore.change import Change
 from eventstore.coordination.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
-from eventstore.database import Database
 from eventstore.event_log import EventLog
-from eventstore.prepared import Result as Started
-from eventstore.prepared import pipelined
+from eventstore.sql.database import Database
+from eventstore.sql.prepared import Result as Started
+from eventstore.sql.prepared import pipelined
 from eventstore.unit_of_work import UnitOfWork
 from outbox.lists.references import refresh_at_once
 from outbox.mirror.failure_causes import Cause, error_text

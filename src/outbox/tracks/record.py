@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import (
     GATE_TYPES,
     BlobRef,

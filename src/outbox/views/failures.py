@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.schema import stored_event
+from eventstore.sql.schema import stored_event
 from outbox.mirror.states import MirrorState, TargetState
 from outbox.mirror.tables import (
     HAS_FAILED,

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.database import MAX_COUNTED
-from eventstore.prepared import Prepared, among
-from eventstore.schema import UtcDateTime
+from eventstore.sql.database import MAX_COUNTED
+from eventstore.sql.prepared import Prepared, among
+from eventstore.sql.schema import UtcDateTime
 from eventstore.streams.buckets import bucket_param, for_account
 from outbox.mirror.due import latest_of
 from outbox.mirror.observe_only import is_observed

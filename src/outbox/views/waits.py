@@ -8,7 +8,7 @@ from typing import Final
 
 from aggregates.published import Subject
 from eventstore.coordination.poller import Poller
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.relay.relay import Relay
 from outbox.threads import THREADS
 from outbox.views.status import Mirror, mirrors

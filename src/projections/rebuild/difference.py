@@ -11,8 +11,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.sql.visitors import iterate
 
-from eventstore.database import pages
 from eventstore.projection import ProjectedTable
+from eventstore.sql.database import pages
 from eventstore.streams.buckets import BUCKET
 
 

@@ -22,15 +22,15 @@ import sqlalchemy as sa
 from eventsourcing.domain import Aggregate
 from sqlalchemy.exc import DBAPIError
 
-from aggregates.account import Account
+from aggregates.accounts.account import Account
 from aggregates.published import Owned
-from eventstore.append import lock_log
 from eventstore.change import Change, RecordedEvent
-from eventstore.cluster import distribute_scratch, drop_scratch, is_distributed
 from eventstore.errors import NestedUnitError
 from eventstore.event_log import EventLog
 from eventstore.projection import Carried, ProjectedTable, Projection, into_scratch, write_rows
-from eventstore.schema import projection_state, stored_event
+from eventstore.sql.cluster import distribute_scratch, drop_scratch, is_distributed
+from eventstore.sql.schema import projection_state, stored_event
+from eventstore.streams.append import lock_log
 from projections.rebuild.difference import (
     Difference,
     Scope,

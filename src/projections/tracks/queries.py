@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from aggregates.states import State
 from aggregates.values import tag_as_stored
-from eventstore.database import count_rows
-from eventstore.prepared import Prepared, among
-from eventstore.record_uris import rows_by_uri, uri_column
+from eventstore.sql.database import count_rows
+from eventstore.sql.prepared import Prepared, among
 from eventstore.streams.buckets import bucket_param
 from eventstore.streams.ids import found_by_id
+from eventstore.streams.record_uris import rows_by_uri, uri_column
 from eventstore.untrusted import is_storable
 from projections.tracks.search import ESCAPE, Search, contains, escaped, is_indexed, search_of
 from projections.tracks.table import LIVE, SEPARATOR, TrackView, normalized, track_tags, tracks

@@ -6,7 +6,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from eventstore.schema import Position
+from eventstore.sql.schema import Position
 from projections.tracks.table import normalized, tracks
 
 MIN_INDEXED_CHARACTERS: Final = 3

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 from eventstore.change import Change, changes_of
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows, write_rows
-from eventstore.schema import Json, Position, UtcDateTime, metadata, partial_index
+from eventstore.sql.schema import Json, Position, UtcDateTime, metadata, partial_index
 from eventstore.streams.buckets import account_columns
 
 

@@ -17,7 +17,7 @@ from outbox.pds.verdict import Phase, verdict_of
 from outbox.threads import in_thread
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError
 from storage.errors import TooLargeError
-from storage.upload import Staged, Staging
+from storage.uploads.upload import Staged, Staging
 
 GET_BLOB: Final = "com.atproto.sync.getBlob"
 FETCH_TIMEOUT_SECONDS: Final = 600.0

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import Artwork, Audio
 from eventstore.coordination.threads import Threads
 from eventstore.streams.ids import next_subject_id
@@ -28,16 +28,16 @@ from replay.adoption.adopt import Adoptee
 from replay.adoption.fetcher import Fetcher, OthersAddresses, named
 from replay.adoption.record import AdoptableRecord, Problem, problem_of, read_record
 from replay.errors import BytesUnavailableError, PdsTroubleError
-from storage.artwork import MAX_BYTES as MAX_IMAGE_BYTES
-from storage.artwork import in_background, read_artwork
-from storage.audio import read_audio
 from storage.derived.renditions import keep_artwork
 from storage.errors import BytesMissingError, MediaGoneError, RefusedMediaError, TakenDownError
+from storage.formats.artwork import MAX_BYTES as MAX_IMAGE_BYTES
+from storage.formats.artwork import in_background, read_artwork
+from storage.formats.audio import read_audio
 from storage.media import Media, Reserved
 from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
-from storage.store import in_time
-from storage.upload import Staged, staged_copy
+from storage.stores.store import in_time
+from storage.uploads.upload import Staged, staged_copy
 
 RECORD_TIMEOUT_SECONDS: Final = 900.0
 """For the bytes of one record, from all places that it names."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
 from aggregates.values import ListItem, ListType, Visibility
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork

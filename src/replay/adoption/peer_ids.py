@@ -13,7 +13,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.streams.ids import issue_only_above, peer_track
 from eventstore.untrusted import whole_number
 from outbox.conflicts.conflicts import subjects_of_records

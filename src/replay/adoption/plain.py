@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from aggregates.errors import InvalidFieldError
-from aggregates.like import Like
 from aggregates.published import Published
-from aggregates.track import Track
-from eventstore.database import Database
+from aggregates.reactions.like import Like
+from aggregates.tracks.track import Track
+from eventstore.sql.database import Database
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.namespace_moves import subject_with_record

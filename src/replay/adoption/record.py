@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
 from aggregates.published import Published
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import Audio, BlobRef, SupportGate, checked_artist, checked_support_gate
 from eventstore.untrusted import clean, is_storable
 from outbox.pds.client import RecordKey, Remote

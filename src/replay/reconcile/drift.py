@@ -7,7 +7,7 @@ from typing import Final
 
 from aggregates.published import Subject
 from aggregates.states import State
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import RecordKey
 from outbox.pds.verdict import CREATE_POINTS, DELETE_POINTS, PUT_POINTS

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
 from eventstore.event_log import EventLog
 from eventstore.streams.buckets import for_account
 from outbox.lists.references import lists_left_behind

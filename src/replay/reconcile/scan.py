@@ -14,8 +14,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from eventstore.coordination.commit_signals import Wake, announce
-from eventstore.database import MAX_COUNTED, Database
-from eventstore.schema import UtcDateTime
+from eventstore.sql.database import MAX_COUNTED, Database
+from eventstore.sql.schema import UtcDateTime
 from eventstore.streams.buckets import bucket_of
 from eventstore.untrusted import clean
 from outbox.mirror.hosts import LEFT_ALONE, is_open_for_backfill

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 
 from aggregates.published import Subject
 from eventstore.coordination.threads import Joint, Turns
-from eventstore.database import Database, pages
 from eventstore.errors import EventStoreError
 from eventstore.jobs.kinds import Failure
-from eventstore.schema import stored_event
+from eventstore.sql.database import Database, pages
+from eventstore.sql.schema import stored_event
 from eventstore.untrusted import clean
 from identity.errors import IdentityError, UnknownIdentityError, UnsafeAddressError
 from outbox.mirror.due import is_open

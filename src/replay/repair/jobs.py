@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from aggregates.states import State
 from eventstore.change import Envelope
-from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Wanted
 from eventstore.jobs.table import job
-from eventstore.schema import Json, Position, UtcDateTime, metadata, partial_index
+from eventstore.sql.database import Database
+from eventstore.sql.schema import Json, Position, UtcDateTime, metadata, partial_index
 from eventstore.streams.buckets import account_columns, bucket_of
 from replay.errors import RepairNotFoundError
 from replay.repair.plan import PlanCounts

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any, Final, Self
 
 from aggregates.published import Subject
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from outbox.pds.client import RecordKey
 from outbox.views.drain import SECONDS_PER_RECORD
 from replay.reconcile.drift import Drift, DriftKind, Repair

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from aggregates.lists.track_list import TrackList
 from aggregates.published import Published, Subject
-from aggregates.track_list import TrackList
 from eventstore.coordination.commit_signals import announce
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog

@@ -8,9 +8,9 @@ from typing import Any, Final, cast
 
 import click
 
-from aggregates.track import Track
-from eventstore.database import Database
+from aggregates.tracks.track import Track
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from outbox.views.deliveries import deliveries
 from outbox.views.status import mirrors
 from projections.history import history_page

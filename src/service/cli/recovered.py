@@ -6,9 +6,9 @@ from typing import Final
 
 import click
 
+from eventstore.coordination.restore_detection import ends_before, newest_before_restore
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
-from eventstore.restore_detection import ends_before, newest_before_restore
 from outbox.operations.operators import Operator, record_operation
 from replay.recovered import Recovery, preview_recovery, recover
 from service.cli.log import configured_log

@@ -7,11 +7,11 @@ from typing import Final
 import sqlalchemy as sa
 
 from api.responses.ops.work import oldest_pending
-from eventstore.cluster import is_distributed
+from eventstore.coordination.restore_detection import newest_issued, restored_because
 from eventstore.errors import PooledConnectionError
 from eventstore.event_log import EventLog
-from eventstore.restore_detection import newest_issued, restored_because
-from eventstore.schema import stored_event
+from eventstore.sql.cluster import is_distributed
+from eventstore.sql.schema import stored_event
 from identity.sessions.encryption import MIN_KEY_LENGTH, Cipher
 from identity.sessions.session_store import reencrypt_logins
 from outbox.mirror.observe_only import observed_accounts

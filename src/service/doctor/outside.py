@@ -12,7 +12,7 @@ from typing import Any, Final
 import httpx
 import sqlalchemy as sa
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from identity.errors import IdentityError
 from outbox.mirror.tables import mirror_lane, pds_host
 from service.config.settings import Settings

@@ -21,13 +21,13 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from api.responses.ops.work import earliest_event, oldest_pending
 from eventstore.coordination.commit_signals import Listener
-from eventstore.database import Database
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from eventstore.jobs.views import count_jobs
+from eventstore.sql.database import Database
 from outbox.blobs.jobs import BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON
 from outbox.mirror.delivery_counts import DeliveryCounts
 from outbox.mirror.due import is_open

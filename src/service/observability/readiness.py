@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from eventstore.coordination.restore_detection import restored_because
 from eventstore.coordination.threads import begun
 from eventstore.errors import EventStoreError, OutdatedProjectionError
 from eventstore.event_log import EventLog
-from eventstore.restore_detection import restored_because
 from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import reencrypt_logins
 from service.config.secret_keys import secret_keys

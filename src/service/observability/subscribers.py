@@ -17,7 +17,7 @@ from eventstore.coordination.commit_signals import Wake, wake_each
 from eventstore.event_log import EventLog
 from eventstore.jobs.views import stalled_since
 from eventstore.projection import Projection, outdated
-from eventstore.schema import stored_event
+from eventstore.sql.schema import stored_event
 from eventstore.streams.snapshots import Snapshots
 from outbox.lists.items import ListItems
 from outbox.mirror.tables import UPLOAD

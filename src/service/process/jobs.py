@@ -14,12 +14,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from application.releases.drafts import expire_drafts
+from eventstore.coordination.restore_detection import is_restored
 from eventstore.coordination.threads import Threads
-from eventstore.database import Database
 from eventstore.idempotency import RESULT_TTL, idempotency, running_request
 from eventstore.jobs.kinds import PERIODIC, Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.queue import prune_turns, request
-from eventstore.restore_detection import is_restored
+from eventstore.sql.database import Database
 from eventstore.streams.buckets import bucket_of
 from eventstore.untrusted import clean
 from identity.accounts.credentials import credential
@@ -37,8 +37,8 @@ from service.wiring.bootstrap import Container
 from service.wiring.identity import pds_http_client
 from service.wiring.log import staging_folder
 from storage.public.review import review
-from storage.store import public_copies
-from storage.upload import discard_abandoned
+from storage.stores.store import public_copies
+from storage.uploads.upload import discard_abandoned
 
 logger: Final = logging.getLogger("mastertape.service")
 

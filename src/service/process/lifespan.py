@@ -10,8 +10,8 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.coordination.commit_signals import SETTLED, Listener
-from eventstore.database import Database
 from eventstore.errors import EventStoreError
+from eventstore.sql.database import Database
 from service.observability.metrics import IS_ONE_OF_SEVERAL, SAMPLE_SECONDS
 from service.observability.subscribers import woken_by_commits
 from service.process.jobs import (

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.database import Database, count_rows
+from eventstore.sql.database import Database, count_rows
 from eventstore.streams.buckets import bucket_of
 
 FROM: Final = "0033"

@@ -11,10 +11,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.errors import ServiceError
-from eventstore.append import lock_log
-from eventstore.cluster import has_citus, is_distributed, on_workers
-from eventstore.database import MAX_CLOCK_LAG, POSTGRES_SETTINGS, Database
-from eventstore.schema import metadata, stored_event
+from eventstore.sql.cluster import has_citus, is_distributed, on_workers
+from eventstore.sql.database import MAX_CLOCK_LAG, POSTGRES_SETTINGS, Database
+from eventstore.sql.schema import metadata, stored_event
+from eventstore.streams.append import lock_log
 from eventstore.streams.buckets import BUCKET, PARTS
 from service.schema.partitions import require_alone
 from service.schema.tables import MODULES  # noqa: F401 - completes the metadata

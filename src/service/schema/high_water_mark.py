@@ -11,9 +11,9 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from eventstore.coordination.restore_detection import compare_with_seen, newest_issued, restored_because
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
-from eventstore.restore_detection import compare_with_seen, newest_issued, restored_because
 from service.config.settings import Settings
 
 logger: Final = logging.getLogger("mastertape.service")

@@ -7,8 +7,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from aggregates.errors import ServiceError
-from eventstore.append import lock_log
-from eventstore.database import Database
+from eventstore.sql.database import Database
+from eventstore.streams.append import lock_log
 from service.schema import buckets
 
 LOCATIONS: Final = (Path(__file__).parents[1] / "migrations", Path(__file__).parents[3] / "migrations")

@@ -7,9 +7,9 @@ from typing import Final
 import sqlalchemy as sa
 
 from aggregates.errors import ServiceError
-from eventstore.append import lock_log
-from eventstore.database import Database
-from eventstore.schema import metadata
+from eventstore.sql.database import Database
+from eventstore.sql.schema import metadata
+from eventstore.streams.append import lock_log
 from eventstore.streams.buckets import (
     BUCKET,
     CONSTRAINTS,

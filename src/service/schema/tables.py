@@ -5,10 +5,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.comment import Comment
-from aggregates.like import Like
+from aggregates.reactions.comment import Comment
+from aggregates.reactions.like import Like
 from eventstore.projection import Projection
-from eventstore.schema import metadata
+from eventstore.sql.schema import metadata
 from eventstore.streams.buckets import BUCKET
 from projections.history import History
 from projections.lists import Lists
@@ -23,7 +23,7 @@ MODULES: Final = [
     import_module(name)
     for name in (
         "eventstore.idempotency",
-        "eventstore.restore_detection",
+        "eventstore.coordination.restore_detection",
         "eventstore.streams.snapshots",
         "eventstore.streams.ids",
         "identity.accounts.accounts",
@@ -39,7 +39,7 @@ MODULES: Final = [
         "storage.derived.renditions",
         "storage.derived.waveforms",
         "storage.media",
-        "storage.staged_uploads",
+        "storage.uploads.staged_uploads",
         "storage.public.copies",
     )
 ]

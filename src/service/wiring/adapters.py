@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from application.errors import SupportersUnreachableError
 from eventstore.coordination.commit_signals import announce
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from identity.resolution.address_policy import AddressPolicy, Dns, address_of
 from identity.resolution.http_responses import MAX_ERROR_BYTES, send_whole

@@ -48,7 +48,7 @@ from service.wiring.jobs import adoptions_of, worker_of
 from service.wiring.log import media_store, open_log, record_kinds, record_urls, staging_folder
 from storage.media import Media
 from storage.public.publisher import Publisher
-from storage.store import public_copies
+from storage.stores.store import public_copies
 
 if TYPE_CHECKING:
     from outbox.firehose.follower import Follower

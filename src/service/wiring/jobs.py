@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Final
 
-from aggregates.profile import Profile
-from aggregates.track import Track
-from aggregates.track_list import TrackList
+from aggregates.accounts.profile import Profile
+from aggregates.lists.track_list import TrackList
+from aggregates.tracks.track import Track
 from application.account import deletion_kind
 from application.lists.liked import liked_list_kind
 from application.lists.texts import album_texts_kind

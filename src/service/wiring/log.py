@@ -4,9 +4,9 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from eventstore.database import Database
+from eventstore.coordination.restore_detection import detect_on_connect
 from eventstore.event_log import EventLog
-from eventstore.restore_detection import detect_on_connect
+from eventstore.sql.database import Database
 from outbox.lists.record import ListRecords
 from outbox.profiles.record import ProfileRecords
 from outbox.reactions.record import CommentRecords, LikeRecords
@@ -14,7 +14,7 @@ from outbox.record.kind import RecordKinds
 from outbox.tracks.record import RecordUrls, TrackRecords
 from service.config.settings import Settings
 from service.observability.subscribers import PROJECTIONS
-from storage.store import MediaStore, open_store, public_copies
+from storage.stores.store import MediaStore, open_store, public_copies
 
 
 def open_log(settings: Settings) -> EventLog:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from eventstore.database import pages
 from eventstore.jobs.table import JobState, job
 from eventstore.projection import write_rows
-from eventstore.schema import UtcDateTime, metadata
+from eventstore.sql.database import pages
+from eventstore.sql.schema import UtcDateTime, metadata
 from storage.cid import cid_of
 from storage.media import IS_LIVE, LONG_AGO, Media, end_grace_period, media
 
 if TYPE_CHECKING:
-    from storage.artwork import PreparedArtwork
+    from storage.formats.artwork import PreparedArtwork
 
 RENDITION_MIME: Final = "image/webp"
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.append import upsert
-from eventstore.database import Database
-from eventstore.schema import metadata
+from eventstore.sql.database import Database
+from eventstore.sql.schema import metadata
+from eventstore.streams.append import upsert
 from eventstore.untrusted import clean
 from storage.errors import InvalidMediaError
 

@@ -14,13 +14,13 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.states import State
-from eventstore.append import upsert
-from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Outcome, Wanted
 from eventstore.jobs.table import IS_LEASED, job
 from eventstore.projection import ProjectedTable
-from eventstore.schema import Position, UtcDateTime, metadata
+from eventstore.sql.database import Database
+from eventstore.sql.schema import Position, UtcDateTime, metadata
+from eventstore.streams.append import upsert
 from eventstore.streams.buckets import account_columns
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.change import Change
 from eventstore.projection import Into, write_rows
 from storage.public.copies import PUBLIC_AUDIO, mark_changed, public_audio

@@ -38,10 +38,10 @@ from storage.public.copies import (
     settle,
 )
 from storage.public.projection import public_name
-from storage.store import store_seconds
+from storage.stores.store import store_seconds
 
 if TYPE_CHECKING:
-    from storage.s3 import S3Store
+    from storage.stores.s3 import S3Store
 
 logger = logging.getLogger("mastertape.storage")
 

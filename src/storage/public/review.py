@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.append import upsert
-from eventstore.database import Database, pages
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
 from eventstore.jobs.table import job
+from eventstore.sql.database import Database, pages
+from eventstore.streams.append import upsert
 from storage.cid import CID_BEGINNINGS, cid_of_name
 from storage.public.copies import Action, PublicCopyState, mark_changed, public_audio, public_copy
 
 if TYPE_CHECKING:
-    from storage.s3 import S3Store
+    from storage.stores.s3 import S3Store
 
 logger = logging.getLogger("mastertape.storage")
 

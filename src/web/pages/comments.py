@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import RedirectResponse
 
 from api.requests.parameters import CommentId, TrackId
-from api.routers.tracks import live_track
+from api.routers.tracks.tracks import live_track
 from web.ask import ApiDep, FormDep, PageRoute, RefusedError
 from web.pages.public import TrackPage, TrackPageDep
 from web.pages.studio.subject import problem_of

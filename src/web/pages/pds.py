@@ -10,12 +10,12 @@ from fastapi.responses import RedirectResponse
 
 from api.readers.records import names_at
 from api.responses.states import AudioCopyState, MirrorState
-from api.routers.auth import list_tokens
-from api.routers.exports import read_exports
-from api.routers.me import read_me
-from api.routers.mirrors import read_lane
-from api.routers.records import read_adoption, read_migration
-from api.routers.tracks import MyListing, list_my_tracks
+from api.routers.account.auth import list_tokens
+from api.routers.account.exports import read_exports
+from api.routers.account.me import read_me
+from api.routers.records.mirrors import read_lane
+from api.routers.records.records import read_adoption, read_migration
+from api.routers.tracks.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import CredentialKind, Principal
 from web.ask import Answer, ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError
 from web.pages.studio.waiting import KINDS, tasks_of

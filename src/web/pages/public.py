@@ -16,10 +16,10 @@ from api.readers.search import found_beside_tracks, used_tags
 from api.requests.parameters import PageQuery, number_of
 from api.responses import reaction
 from api.responses.list import ALBUMS, PLAYLISTS
-from api.routers.comments import list_comments
-from api.routers.list_reads import album_titled, albums_of_artist, playlists_of_artist, read_album
-from api.routers.lists import read_list
-from api.routers.tracks import Listing, Wanted, list_artists, list_tracks, live_track, read_artist
+from api.routers.lists.lists import read_list
+from api.routers.lists.reads import album_titled, albums_of_artist, playlists_of_artist, read_album
+from api.routers.reactions.comments import list_comments
+from api.routers.tracks.tracks import Listing, Wanted, list_artists, list_tracks, live_track, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
 from web.ask import ApiDep, Ask, FormDep, PageRoute, PublicAsk, or_at, wanted

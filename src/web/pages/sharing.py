@@ -21,9 +21,9 @@ from api.middleware.http_layer import FRAMED
 from api.readers.feeds import addresses, listed_of, newest_of_artist
 from api.requests.parameters import MAX_ID, DeferredRoute, Id, TrackId, number_of
 from api.responses.list import ALBUMS
-from api.routers.list_reads import read_album
-from api.routers.lists import read_list
-from api.routers.tracks import live_track, read_artist
+from api.routers.lists.lists import read_list
+from api.routers.lists.reads import read_album
+from api.routers.tracks.tracks import live_track, read_artist
 from api.services import Services
 from identity.accounts.credentials import Principal
 from web.ask import Ask

@@ -9,8 +9,8 @@ from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import RedirectResponse
 
 from api.requests.parameters import TrackId
-from api.routers.tracks import live_track
-from api.routers.versions import read_versions
+from api.routers.tracks.tracks import live_track
+from api.routers.tracks.versions import read_versions
 from web.ask import ApiDep, FormDep, PageRoute, PublicAsk, or_at
 from web.rendering import RenderDep, artist_address, track_address
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from aggregates.account import Account
+from aggregates.accounts.account import Account
 from outbox.mirror.tables import delivery_attempt
 from storage.media import media
 from tests.api.world import upload

@@ -57,7 +57,7 @@ def test_requests_that_still_work_during_an_account_deletion(client, alice, trac
 
 def test_an_upload_that_began_before_the_deletion_is_refused(world, client, alice, monkeypatch):
     """It was let in, and while its body came, its artist asked to leave."""
-    from api.routers import track_writes as track_commands
+    from api.routers.tracks import writes as track_commands
 
     name_of = track_commands.artist_name
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from eventstore.schema import metadata
+from eventstore.sql.schema import metadata
 from identity.accounts.credentials import CredentialKind, Scope
 from tests.api.auth.route_table import READS_THOUGH_POST, ROUTES, THINGS, Who, of
 from tests.api.world import ids_of, refusal, upload_with_all

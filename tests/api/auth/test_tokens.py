@@ -139,7 +139,9 @@ def test_row_and_event_are_one(client, alice, monkeypatch):
         made = issue(client, alice).json()
         before = listed(client, alice)
         with monkeypatch.context() as patched:
-            patched.setattr(f"aggregates.account.Account.{name}", Mock(side_effect=ZeroDivisionError))
+            patched.setattr(
+                f"aggregates.accounts.account.Account.{name}", Mock(side_effect=ZeroDivisionError)
+            )
             answer = issue(client, alice) if name == "issue_token" else end(client, alice, made["id"])
         assert answer.status_code == 500
         assert listed(client, alice) == before

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import select
 
-from aggregates.comment import Comment
-from aggregates.like import Like
+from aggregates.reactions.comment import Comment
+from aggregates.reactions.like import Like
 from application.comments import MAX_COMMENTS
 from application.outsiders import OutsiderReactions
 from application.subjects import utc_text

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import delete, insert, update
 
 from eventstore.change import Envelope, Via
-from eventstore.schema import projection_state
+from eventstore.sql.schema import projection_state
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import PAST, firehose_cursor, mirror_lane, repo_scan
@@ -220,7 +220,7 @@ def test_jobs_are_counted_in_work_and_metrics_by_kind_and_state_no_further_than_
     world, client, monkeypatch
 ):
     operator = world.sign_in("operator", scope=Scope.OPERATOR)
-    monkeypatch.setattr("eventstore.database.MAX_COUNTED", 3)
+    monkeypatch.setattr("eventstore.sql.database.MAX_COUNTED", 3)
     cannot_be_made(world, *map(str, range(5)))
     counted = {
         (each["kind"], each["state"]): each["jobs"] for each in read(client, operator, "/ops/work")["jobs"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from tests.api.world import upload
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from identity.accounts.credentials import Scope
 from outbox.tracks.record import RecordUrls
 from service.config.settings import Settings

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy import update
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from api.error_responses import REPLIES
 from api.pipeline.media_intake import PublicCopy
 from identity.accounts.credentials import revoke_all_tokens

@@ -8,12 +8,12 @@ from sqlalchemy import select, update
 from application.releases import drafts
 from application.releases.drafts import expire_drafts
 from eventstore.idempotency import idempotency
-from eventstore.schema import stored_event
+from eventstore.sql.schema import stored_event
 from projections.media_references import cids_of
 from projections.rebuild.rebuild import differences
 from projections.releases import releases
 from service.schema.tables import READ_MODELS
-from storage.staged_uploads import release_upload
+from storage.uploads.staged_uploads import release_upload
 from tests.api.account_deletion.deletion import leave, rows
 from tests.api.releases.uploads import append, begun, draft, read, tagged, uploaded
 from tests.api.world import refusal

@@ -9,16 +9,16 @@ from sqlalchemy import insert, select, update
 from application import account, subjects
 from application.errors import VersionMismatchError
 from application.releases import publishing
+from eventstore.coordination.restore_detection import log_incarnation
 from eventstore.coordination.threads import Threads
 from eventstore.jobs import queue
 from eventstore.jobs.table import job
 from eventstore.jobs.worker import Worker
-from eventstore.restore_detection import log_incarnation
-from eventstore.schema import stored_event
+from eventstore.sql.schema import stored_event
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.states import LaneState
 from storage.public.publisher import Publisher
-from storage.staged_uploads import ENDED, UPLOAD_TTL, release_upload
+from storage.uploads.staged_uploads import ENDED, UPLOAD_TTL, release_upload
 from tests.api.account_deletion.deletion import leave
 from tests.api.releases.uploads import age, append, begun, draft, read, tagged, uploaded
 from tests.api.tracks.test_takedown import decide

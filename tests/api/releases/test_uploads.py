@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import delete, func, select, update
 
 from api.pipeline import media_intake
-from api.routers import release_uploads
+from api.routers.releases import uploads as release_uploads
 from application.releases import uploads as use_cases
 from replay.derived import sweep_media
-from storage import staged_uploads
 from storage.media import LONG_AGO, media
-from storage.staged_uploads import UPLOAD_TTL, release_upload
+from storage.uploads import staged_uploads
+from storage.uploads.staged_uploads import UPLOAD_TTL, release_upload
 from tests.api.releases.uploads import (
     age,
     append,

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 from sqlalchemy import update
 
-from storage.staged_uploads import release_upload
+from storage.uploads.staged_uploads import release_upload
 from tests.media_samples import samples
 
 PARTIAL = "application/partial-upload"

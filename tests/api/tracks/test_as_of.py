@@ -2,7 +2,7 @@
 
 import pytest
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from application.tracks.revert import FIELDS, KEPT_BECAUSE
 from eventstore.streams import snapshots
 from eventstore.streams.codec import Codec

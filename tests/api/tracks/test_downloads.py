@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from tests.api.world import Vouching, refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from eventstore.schema import stored_event
+from eventstore.sql.schema import stored_event
 from tests.api.world import refusal, upload
 
 

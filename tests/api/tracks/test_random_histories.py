@@ -10,7 +10,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import Downloads
 from projections.history import changes_between
 from projections.rebuild.rebuild import differences, rebuild

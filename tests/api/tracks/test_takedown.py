@@ -2,7 +2,7 @@
 
 import pytest
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from api.middleware.http_layer import over_http
 from api.pipeline import media_request
 from application.operators import Takedown, decide_takedown

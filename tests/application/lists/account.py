@@ -5,8 +5,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from aggregates.track import Track
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
+from aggregates.tracks.track import Track
 from aggregates.values import ListType
 from application.lists import albums
 from application.lists.albums import follow_album_text

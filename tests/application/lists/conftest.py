@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from service.observability.subscribers import PROJECTIONS
-from storage.disk import DiskStore
 from storage.media import Media
+from storage.stores.disk import DiskStore
 from tests.application.lists.account import Account
 from tests.dsl import BOB
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
 from aggregates.values import ListItem
 from application.lists import albums, texts
 from application.lists.commands import (

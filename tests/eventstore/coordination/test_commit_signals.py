@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import insert, text
 
 from eventstore.coordination.commit_signals import MAX_NAMED, Announcer, Listener, Wake, announce
-from eventstore.database import Database
-from eventstore.schema import projection_state
+from eventstore.sql.database import Database
+from eventstore.sql.schema import projection_state
 from eventstore.streams.buckets import bucket_of
 
 pytestmark = pytest.mark.anyio

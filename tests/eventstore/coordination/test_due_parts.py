@@ -10,7 +10,7 @@ import pytest
 
 from eventstore.coordination import due_parts
 from eventstore.coordination.due_parts import IDLE_SECONDS, DueParts, parts_of
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from eventstore.streams.buckets import BUCKETS, EVERY, divided
 
 pytestmark = pytest.mark.anyio

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from tests.eventstore.jobs.rig import Rig, Time
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import select
 
 from eventstore.coordination.due_parts import parts_of
-from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job
+from eventstore.sql.database import Database
 
 KIND = "copying"
 LEASE = timedelta(seconds=60)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import pytest
 
 from eventstore.coordination import due_parts
-from eventstore.database import Database
 from eventstore.jobs.kinds import Job, Outcome
 from eventstore.jobs.worker import Worker
+from eventstore.sql.database import Database
 from eventstore.streams.buckets import bucket_of, divided
 from tests.eventstore.jobs.rig import LEASE, SECOND, Rig, kind
 

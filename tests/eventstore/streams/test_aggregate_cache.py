@@ -8,7 +8,7 @@ from sqlalchemy import delete
 
 from eventstore.change import AggregateCache, StreamState
 from eventstore.event_log import EventLog
-from eventstore.schema import stored_event
+from eventstore.sql.schema import stored_event
 from eventstore.streams.codec import Codec
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, append, counter_id

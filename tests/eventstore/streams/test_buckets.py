@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import StatementError
 
-from eventstore.database import Database
-from eventstore.prepared import Prepared
+from eventstore.sql.database import Database
+from eventstore.sql.prepared import Prepared
 from eventstore.streams.buckets import BUCKETS, account_columns, bucket_of, for_account
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"

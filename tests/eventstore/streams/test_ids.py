@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import sqlalchemy as sa
 
-from eventstore.database import Database
-from eventstore.schema import track_id_sequence
+from eventstore.sql.database import Database
+from eventstore.sql.schema import track_id_sequence
 from eventstore.streams.buckets import BUCKETS, bucket_of
 from eventstore.streams.ids import (
     boundary_of,

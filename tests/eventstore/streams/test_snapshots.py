@@ -7,10 +7,10 @@ from eventsourcing.domain import Aggregate
 from eventsourcing.utils import get_topic
 from sqlalchemy import delete, select, update
 
-from aggregates.account import Account
-from eventstore.database import Database
+from aggregates.accounts.account import Account
 from eventstore.event_log import EventLog
-from eventstore.schema import stored_event
+from eventstore.sql.database import Database
+from eventstore.sql.schema import stored_event
 from eventstore.streams import snapshots
 from eventstore.streams.codec import Codec
 from eventstore.streams.snapshots import Snapshots, aggregate_snapshot, decode, encode

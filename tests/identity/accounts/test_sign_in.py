@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from aggregates.account import Account
+from aggregates.accounts.account import Account
 from application.profile import update_profile
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts, account

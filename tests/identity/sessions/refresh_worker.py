@@ -3,8 +3,8 @@
 import asyncio
 import sys
 
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from identity.oauth.flows import Flows, OAuthGrants
 from identity.resolution.address_policy import AddressPolicy, public_client
 from identity.resolution.resolver import Resolver

@@ -13,9 +13,9 @@ from sqlalchemy import event, make_url
 from sqlalchemy.exc import OperationalError
 
 from aggregates.errors import SignInRequiredError
-from eventstore.database import Database
 from eventstore.errors import LogBusyError
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from eventstore.unit_of_work import account_of
 from tests.identity.conftest import by, noted
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
@@ -146,7 +146,7 @@ MORE_THAN_A_MOMENT = 6
 @pytest.fixture
 def impatient(monkeypatch):
     """SQLite reports a busy file at once."""
-    monkeypatch.setattr("eventstore.database.SQLITE_BUSY_SECONDS", 0.02)
+    monkeypatch.setattr("eventstore.sql.database.SQLITE_BUSY_SECONDS", 0.02)
 
 
 @pytest.fixture

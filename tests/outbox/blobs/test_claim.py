@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import delete, insert, select, update
 
 from eventstore.coordination.due_parts import parts_of
-from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.table import job as job_table
 from eventstore.jobs.table import job_turn
+from eventstore.sql.database import Database
 from outbox.blobs.claim import MAX_UPLOADS_PER_HOST, Upload, request_due
 from outbox.mirror.tables import UPLOAD, blob_job, mirror_lane
 from tests.eventstore.threads import together

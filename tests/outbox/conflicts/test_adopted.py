@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from outbox.conflicts.conflicts import keep_newer, set_lane_host
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_lane, mirror_target

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.firehose import follower as followers
 from outbox.mirror.tables import NEVER
 from tests.outbox.rigs.rows import add_lane, change_target

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from sqlalchemy import insert, select
 
-from aggregates.track import Track
-from eventstore.database import Database
+from aggregates.tracks.track import Track
+from eventstore.sql.database import Database
 from outbox.firehose import follower as followers
 from outbox.firehose.cursors import StreamState, claim_streams
 from outbox.firehose.follower import Follower

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import select
 
-from aggregates.like import Like
+from aggregates.reactions.like import Like
 from application.outsiders import OutsiderReactions
 from identity.accounts.accounts import Accounts
 from identity.resolution.address_policy import AddressPolicy, public_client

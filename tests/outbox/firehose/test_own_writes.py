@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.firehose.frames import Commit, message_in
 from outbox.firehose.own_writes import foreign_writes, record_revision
 from outbox.mirror.tables import PAST, delivery_attempt, repo_scan

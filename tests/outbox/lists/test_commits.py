@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
 from aggregates.values import Visibility
 from outbox.lists.references import MAX_LISTS_AT_ONCE
 from outbox.mirror.tables import delivery_attempt

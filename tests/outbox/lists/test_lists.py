@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from aggregates.lists.track_list import TrackList
 from aggregates.published import Subject
-from aggregates.track_list import TrackList
 from aggregates.values import ListItem, Visibility
 from outbox.conflicts.conflicts import conflict_of, field_conflicts, keep_ours, keep_theirs
 from outbox.mirror.requeue import reverify

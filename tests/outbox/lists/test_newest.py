@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from aggregates.values import ListItem
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.lists.items import list_follower, list_item
 from outbox.lists.newest import followers_to_tell, stale_references
 from outbox.mirror.tables import mirror_target

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from aggregates.track import Track
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
+from aggregates.tracks.track import Track
 from aggregates.values import ListItem
 from application.reactions import reaction_kind
 from eventstore.coordination.threads import Threads

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror import delivery_counts
 from outbox.mirror.delivery_counts import DeliveryCounts, DeliveryHour, deliveries_by_hour
 from outbox.mirror.failure_causes import HOUR, hour_of

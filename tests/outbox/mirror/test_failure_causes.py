@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from aggregates.published import Subject
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror import failure_causes
 from outbox.mirror.failure_causes import (
     CAUSE_TTL,

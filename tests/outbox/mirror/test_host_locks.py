@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert
 
 from eventstore.coordination.due_parts import parts_of
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.hosts import HostReport, Hosts
 from outbox.mirror.tables import NEVER, PAST, blob_job
 from tests.eventstore.threads import DEADLINE, lock_waits, together, until

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.hosts import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Connection
 
-from eventstore.database import Database
 from eventstore.errors import LeaseLostError
+from eventstore.sql.database import Database
 from outbox.mirror.lanes import (
     Lane,
     lock_host,

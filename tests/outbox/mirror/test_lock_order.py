@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, insert, select, update
 
 from aggregates.published import Subject
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.coordination.due_parts import parts_of
 from eventstore.jobs.table import job
 from outbox.blobs.jobs import settle_job

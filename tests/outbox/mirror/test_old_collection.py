@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from application.records import OnPds, Resolution
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.repo.reads import RepoReads

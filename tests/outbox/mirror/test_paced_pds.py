@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.lanes import abandon_uploads
 from outbox.mirror.parking import FIRST_PROBE_PAUSE
 from outbox.pds.client import AccountStatus, RemoteUnknownError

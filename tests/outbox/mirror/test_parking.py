@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from aggregates.track import Track
-from eventstore.database import Database
+from aggregates.tracks.track import Track
 from eventstore.errors import LeaseLostError
+from eventstore.sql.database import Database
 from outbox.mirror import parking
 from outbox.mirror.parking import PARKING, schedule_overdue_probes
 from outbox.mirror.requeue import tend_lanes

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.lanes import release
 from outbox.mirror.pausing import pause, resume, would_pause, would_resume
 from outbox.mirror.states import BreakerState

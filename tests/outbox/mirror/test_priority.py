@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert
 
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from outbox.mirror.lanes import Lane, change_lane, release
 from outbox.mirror.observe_only import observed_account
 from outbox.mirror.tables import NEVER, mirror_target

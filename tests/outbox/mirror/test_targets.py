@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, update
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.change import Envelope
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.requeue import wake_stuck_lanes
 from outbox.mirror.tables import BLOB_JOBS, NEVER, TARGETS, blob_job, mirror_lane, mirror_target

@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy import select
 
-from aggregates.account import Account
+from aggregates.accounts.account import Account
 from eventstore.change import Envelope
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.parking import park

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from aggregates.track import Track
-from eventstore.database import Database
+from aggregates.tracks.track import Track
+from eventstore.sql.database import Database
 from outbox.mirror.lanes import change_lane, release
 from outbox.mirror.requeue import queue_as_backfill, wake_stuck_lanes
 from outbox.mirror.tables import NEVER, PAST, mirror_target

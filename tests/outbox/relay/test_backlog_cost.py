@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from eventstore.streams.buckets import bucket_of
 from outbox.mirror.lanes import Lane, change_lane, release, resume_lane
 from outbox.mirror.tables import NEVER, PAST, mirror_target

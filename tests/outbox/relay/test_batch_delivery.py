@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.requeue import queue_as_backfill
 from outbox.relay import batch, relay

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from sqlalchemy import Connection, select, text, update
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.lanes import lock_host
 from outbox.mirror.tables import PAST, mirror_lane, pds_host
 from outbox.relay.claim import claim

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Table, select, update
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.change import Envelope, Via
 from eventstore.coordination.commit_signals import awaited
 from eventstore.unit_of_work import UnitOfWork

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from eventstore.coordination.due_parts import parts_of
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.lanes import release
 from outbox.mirror.parking import schedule_overdue_probes
 from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.tables import PAST, mirror_lane
 from outbox.relay.early_release import release_of_ended
 from outbox.relay.result import Outcome

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from sqlalchemy import insert, select
 
-from eventstore.database import Database
 from eventstore.errors import LeaseLostError
+from eventstore.sql.database import Database
 from outbox.mirror.tables import PAST, delivery_attempt, mirror_target
 from outbox.pds.client import RecordKey
 from outbox.relay import journal

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import false, select, text, update
 
-from eventstore.database import MAX_COUNTED, Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import MAX_COUNTED, Database
 from eventstore.streams.buckets import bucket_of
 from outbox.mirror.lanes import Lane, release, resume_lane
 from outbox.mirror.requeue import wake_stuck_lanes

@@ -5,7 +5,7 @@ import logging
 import pytest
 from sqlalchemy import func, select, update
 
-from eventstore.schema import projection_state
+from eventstore.sql.schema import projection_state
 from outbox.mirror.parking import FIRST_PROBE_PAUSE
 from outbox.mirror.tables import delivery_attempt
 from outbox.relay.result import Outcome

@@ -6,7 +6,7 @@ from unittest.mock import patch
 import pytest
 
 from eventstore.coordination import due_parts
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from eventstore.streams.buckets import bucket_of, divided
 from outbox.mirror.tables import NEVER
 from outbox.relay.claim import claim

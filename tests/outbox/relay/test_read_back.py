@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from aggregates.published import Published
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.change import Event, RecordedEvent
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import record_cid

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.errors import LeaseLostError
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION

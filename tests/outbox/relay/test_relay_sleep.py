@@ -12,8 +12,8 @@ from sqlalchemy import update
 
 from eventstore.coordination.commit_signals import Announcer, Listener
 from eventstore.coordination.due_parts import IDLE_SECONDS, DueParts
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from eventstore.streams.buckets import EVERY, bucket_of
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import NEVER, pds_host

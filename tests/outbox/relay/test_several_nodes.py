@@ -10,7 +10,7 @@ from threading import Event
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.streams.buckets import bucket_of
 from tests.dsl import COLLECTION
 from tests.eventstore.threads import together

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put
 from tests.outbox.rigs.namespace_move import event_statuses

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from aggregates.track import Track
-from eventstore.database import Database
+from aggregates.tracks.track import Track
+from eventstore.sql.database import Database
 from outbox.conflicts.conflicts import conflict_of, keep_theirs
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.requeue import reverify

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.coordination.due_parts import parts_of
-from eventstore.database import Database
 from eventstore.jobs.kinds import Job
+from eventstore.sql.database import Database
 from outbox.probes.jobs import Probes, probed_lane, request_due
 from outbox.relay.result import Outcome
 from tests.eventstore.jobs.rig import claim_anywhere

@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.lanes import Lane, release
 from tests.eventstore.threads import together
 from tests.outbox.rigs.rows import claimed

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.firehose.cursors import streams
 from outbox.firehose.follower import Follower
 from outbox.firehose.outsiders import Index

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from aggregates.published import Published
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_target
 from outbox.relay.result import Outcome

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 from sqlalchemy import select
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.hosts import HostReport, Hosts, breaker_state
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import pds_host

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from aggregates.comment import Comment
-from aggregates.profile import Profile
-from aggregates.track_list import TrackList
+from aggregates.accounts.profile import Profile
+from aggregates.lists.track_list import TrackList
+from aggregates.reactions.comment import Comment
 from devpds.server import DevPds
 from tests.dsl import A_RECORD, a_comment, a_list, a_profile, some_item
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on, rig_on

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from application.records import Decision, OnPds, Resolution, change_namespace, resolve
 from outbox.record.kind import RecordKind
 from outbox.relay.delivery import LATE_CREATE_WINDOW

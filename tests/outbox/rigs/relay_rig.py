@@ -14,14 +14,14 @@ import httpx
 
 from aggregates.errors import SignInRequiredError
 from aggregates.published import Published, Subject
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import Audio
 from devpds.server import DevPds
 from eventstore.change import Envelope
 from eventstore.coordination.due_parts import parts_of
-from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.projection import Projection
+from eventstore.sql.database import Database
 from outbox.blobs.worker import Uploads
 from outbox.lists.record import ListRecords
 from outbox.mirror.hosts import Hosts, PacedPds

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from aggregates.published import Subject
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.change import Envelope
 from eventstore.event_log import EventLog
 from outbox.mirror.tables import delivery_attempt

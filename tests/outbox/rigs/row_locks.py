@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import ColumnElement, Table, select, text
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.lanes import lock_host
 
 

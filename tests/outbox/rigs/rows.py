@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from eventstore.coordination.due_parts import parts_of
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.lanes import Lane, change_lane, resume_lane
 from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host
 from outbox.relay.claim import claim

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from aggregates.published import Published
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from outbox.mirror.lanes import Lane, release
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result

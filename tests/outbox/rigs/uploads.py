@@ -5,12 +5,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import Audio
 from eventstore.coordination.due_parts import parts_of
-from eventstore.database import Database
 from eventstore.jobs.kinds import Job, Outcome
 from eventstore.jobs.table import job as job_table
+from eventstore.sql.database import Database
 from outbox.blobs.claim import Upload, next_upload, request_due, upload_kind
 from outbox.mirror.tables import UPLOAD, blob_job
 from tests.eventstore.jobs.rig import claim_anywhere

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import SupportGate
 from outbox.tracks.record import OWN_FIELDS, RecordUrls, TrackRecords
 from tests.dsl import COLLECTION, a_track, some_artwork, some_audio, some_blob, some_feature, some_time

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.targets import wake_lane
 from outbox.pds.verdict import BACKFILL_RESERVE, LIVE_RESERVE

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from outbox.mirror.lanes import change_lane, park_lane
 from outbox.mirror.requeue import queue_as_backfill
 from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror_target

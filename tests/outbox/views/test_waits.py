@@ -9,7 +9,7 @@ import pytest
 
 from aggregates.published import Subject
 from eventstore.coordination.commit_signals import SETTLED, Announcer, Listener
-from eventstore.database import Database
+from eventstore.sql.database import Database
 from outbox.mirror.lanes import park_lane
 from outbox.views.waits import MirrorWaits
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on

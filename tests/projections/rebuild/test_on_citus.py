@@ -7,8 +7,8 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy import select, text
 
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from projections.rebuild import rebuild as rebuilding
 from projections.rebuild.rebuild import differences, rebuild
 from service.schema.tables import READ_MODELS

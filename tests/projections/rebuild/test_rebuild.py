@@ -10,7 +10,7 @@ from sqlalchemy import (
 
 from eventstore.errors import NestedUnitError, OutdatedProjectionError
 from eventstore.event_log import EventLog
-from eventstore.schema import projection_state
+from eventstore.sql.schema import projection_state
 from projections.rebuild.difference import DifferenceKind
 from projections.rebuild.rebuild import differences, rebuild, run_under_way
 from projections.tracks.table import Tracks, track_tags, tracks

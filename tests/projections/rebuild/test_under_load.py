@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from eventstore.append import lock_log
 from eventstore.event_log import EventLog
+from eventstore.streams.append import lock_log
 from projections.rebuild.difference import differences_of, subjects_that_differ
 from projections.rebuild.rebuild import differences, rebuild
 from service.schema.tables import READ_MODELS

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
-from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
+from eventstore.sql.database import Database
 from replay.adoption.adopt import Adoption
 from replay.adoption.record import Progress
 

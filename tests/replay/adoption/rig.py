@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from application.operators import Takedown, decide_takedown
 from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from identity.resolution.address_policy import AddressPolicy
 from outbox.lists.items import ListItems
@@ -39,9 +39,9 @@ from replay.adoption.record import Progress
 from replay.reconcile.verify import Repo
 from service.schema.tables import READ_MODELS
 from storage.cid import cid_of
-from storage.disk import DiskStore
 from storage.media import Media, MediaState, media
 from storage.public.publisher import Publisher
+from storage.stores.disk import DiskStore
 from storage.taken_down import TakenDownBytes
 from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION
 from tests.e2e.foreign_catalogue import a_record, rkey

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from aggregates.errors import InvalidFieldError
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from application.authorization import require_no_duplicate
 from application.errors import DuplicateAudioError
 from outbox.conflicts.conflicts import subjects_of_records

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import delete
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.jobs.queue import job_of
 from eventstore.jobs.table import job
 from eventstore.jobs.worker import Worker

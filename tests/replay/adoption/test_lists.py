@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from aggregates.track import Track
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
+from aggregates.tracks.track import Track
 from aggregates.values import ListItem
 from application.likes import unlike_track
 from application.lists.liked import LIKED_LIST

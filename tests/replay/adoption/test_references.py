@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aggregates.track_list import TrackList
+from aggregates.lists.track_list import TrackList
 from aggregates.values import ListItem
 from outbox.lists.newest import ReferenceState, status_of
 from outbox.lists.references import REFERENCES, lists_left_behind, request

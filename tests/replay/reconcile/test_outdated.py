@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.change import Envelope
 from outbox.mirror.tables import mirror_target
 from outbox.pds.client import Pds, RecordKey

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from aggregates.track import Track
-from eventstore.database import Database
+from aggregates.tracks.track import Track
+from eventstore.sql.database import Database
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.requeue import rescan
 from outbox.mirror.states import BreakerState

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from outbox.pds.client import Pds
 from outbox.repo.reads import RepoReads
 from outbox.tracks.record import GENERATION

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from application.operators import apply_repair, start_repair
 from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from aggregates.account import Account
-from eventstore.restore_detection import (
+from aggregates.accounts.account import Account
+from eventstore.coordination.restore_detection import (
     POSITIONS_SKIPPED,
     log_incarnation,
     mark_restored,

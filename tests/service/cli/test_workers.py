@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from devpds.ports import free_port
-from eventstore.database import POOL_SIZE
+from eventstore.sql.database import POOL_SIZE
 from tests.eventstore.threads import until
 from tests.service.cli.conftest import Type
 from tests.service.command_line import MASTERTAPE, Daemon, daemon, environment, run

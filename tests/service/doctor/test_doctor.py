@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, text, update
 from aggregates.published import Subject
 from devpds.ports import free_port
 from devpds.server import DevPds
-from eventstore.restore_detection import mark_restored
+from eventstore.coordination.restore_detection import mark_restored
 from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import PURPOSE, SessionKind, pds_session
 from outbox.mirror.due import is_open
@@ -33,7 +33,7 @@ from service.config.settings import PREFIX
 from service.doctor import checks as doctor_checks
 from service.wiring.bootstrap import Container
 from storage import errors
-from storage.disk import DiskStore
+from storage.stores.disk import DiskStore
 from tests.dsl import ALICE, BOB
 from tests.servers.databases import ON_SQLITE
 

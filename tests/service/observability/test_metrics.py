@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import insert, update
 from sqlalchemy.exc import OperationalError
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from devpds.ports import free_port
 from eventstore.change import Envelope
 from eventstore.coordination.due_parts import parts_of

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
 from eventstore.change import Envelope
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from outbox.mirror.targets import MirrorTargets
 from service.schema.tables import READ_MODELS
 from tests.dsl import a_track

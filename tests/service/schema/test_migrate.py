@@ -14,8 +14,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from eventstore.database import Database
-from eventstore.schema import metadata
+from eventstore.sql.database import Database
+from eventstore.sql.schema import metadata
 from eventstore.streams.buckets import BUCKET
 from service.schema import tables
 from service.schema.migrate import OutdatedSchemaError, newest, require_schema, upgrade

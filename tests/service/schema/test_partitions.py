@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import text
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from eventstore.coordination import due_parts
 from eventstore.event_log import EventLog
 from eventstore.streams.buckets import BUCKETS, bucket_of, divided

@@ -24,15 +24,15 @@ from sqlalchemy import insert, make_url, text
 
 from devpds.ports import free_port
 from devpds.process import Process
-from eventstore.database import Database
-from eventstore.schema import track_id_sequence
+from eventstore.sql.database import Database
+from eventstore.sql.schema import track_id_sequence
 from eventstore.streams.buckets import BUCKET, BUCKETS, bucket_of
 from eventstore.streams.ids import boundary_of, bucket_of_older, next_subject_id
 from service.cli.main import main
 from service.schema import buckets
 from service.schema.migrate import newest, upgrade_database
 from storage.cid import cid_of
-from storage.disk import DiskStore
+from storage.stores.disk import DiskStore
 from tests.servers.databases import KINDS, migrate, revision
 from tests.service.command_line import daemon, environment
 

@@ -11,8 +11,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
 from eventstore.change import Envelope
-from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.sql.database import Database
 from service.config.settings import Settings
 from service.wiring.log import open_log
 from tests.dsl import ALICE, a_track

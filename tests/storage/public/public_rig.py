@@ -9,15 +9,15 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import Audio, SupportGate
 from eventstore.change import Envelope
-from eventstore.database import Database
 from eventstore.errors import LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure
 from eventstore.jobs.worker import Worker
+from eventstore.sql.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from storage.cid import cid_of, cid_of_name
 from storage.errors import BytesMissingError, StorageError, StoreUnavailableError

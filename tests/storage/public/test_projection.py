@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from projections.rebuild.rebuild import differences, rebuild
 from storage.public.copies import public_audio, public_copy
 from storage.public.projection import PublicAudio

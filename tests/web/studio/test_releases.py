@@ -5,7 +5,7 @@ import re
 import pytest
 
 from application.releases.drafts import DRAFT_TTL
-from storage.staged_uploads import ENDED, UPLOAD_TTL
+from storage.uploads.staged_uploads import ENDED, UPLOAD_TTL
 from tests.api.releases.uploads import age, append, begun, draft, read, tagged, uploaded
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from aggregates.errors import InvalidFieldError
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from api.json_response import body_from
 from api.requests.parameters import DRY_RUN, MAX_ID, Name, decoded_cursor
 from api.responses.mirror import LaneBody, lane_body

@@ -11,11 +11,11 @@ from aggregates.states import State
 from api.json_response import body_from
 from api.responses.ops.deliveries import BEGAN_WITH
 from api.services import Services
-from eventstore.database import MAX_COUNTED
 from eventstore.jobs.table import JobState
 from eventstore.jobs.views import count_jobs
 from eventstore.projection import outdated
-from eventstore.schema import stored_event
+from eventstore.sql.database import MAX_COUNTED
+from eventstore.sql.schema import stored_event
 from outbox.firehose.cursors import streams
 from outbox.mirror.due import is_open
 from outbox.mirror.states import LaneState, MirrorState, TargetState

@@ -14,7 +14,7 @@ from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.parameters import DRY_RUN, Name, StrictRoute
 from api.responses.ops.deliveries import LaneOfAccountBody, lane_of_account
 from api.responses.ops.repairs import Reason
-from api.routers.auth import TokensBody, token_row
+from api.routers.account.auth import TokensBody, token_row
 from api.services import Services
 from application import operators as use_cases
 from eventstore.idempotency import CommandResult

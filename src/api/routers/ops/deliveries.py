@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from aggregates.errors import InvalidFieldError
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.json_response import Page, body_from, cut
 from api.middleware.http_layer import over_http

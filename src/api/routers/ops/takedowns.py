@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, create_model
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.published import Published
-from aggregates.track import Track
+from aggregates.tracks.track import Track
 from aggregates.values import Audio
 from api.auth.authentication import Admin, ServicesDep
 from api.middleware.http_layer import over_http

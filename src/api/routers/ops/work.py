@@ -38,10 +38,10 @@ from api.responses.ops.repairs import (
 from api.responses.ops.work import WaitRow, WorkBody, oldest_pending, wait_rows, work_body
 from api.services import Services
 from application.operators import apply_repair, cancel_repair, retry_job, start_repair
-from eventstore.database import count_rows
 from eventstore.idempotency import CommandResult
 from eventstore.jobs import views
 from eventstore.jobs.table import JobState
+from eventstore.sql.database import count_rows
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import lane
 from outbox.operations.operators import Operator

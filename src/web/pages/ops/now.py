@@ -11,9 +11,9 @@ from fastapi import APIRouter, Depends, Response
 from api.auth.authentication import operator
 from api.responses.ops.work import MOST_COUNTED, ReadModelState
 from api.responses.states import ADOPTION, PERIODIC, JobState, MirrorReason, MirrorState
-from api.routers.audit import AuditQuery, audit_entries
 from api.routers.ops.deliveries import FailuresQuery, HostsQuery, read_failures, read_hosts
 from api.routers.ops.work import JobsQuery, read_jobs, read_overview, read_work
+from api.routers.records.audit import AuditQuery, audit_entries
 from web.ask import OperatorAsk, PageRoute, wanted
 from web.pages.ops.words import OPERATOR_ACTED, AskedDep, ShowDep, about_host, about_wait, record_words
 from web.state_words import Mark

@@ -14,12 +14,12 @@ from api.app import KINDS
 from api.auth.authentication import operator
 from api.readers.records import shown_at
 from api.requests.parameters import PageQuery, TrackId, number_of
-from api.routers.audit import TYPES, AuditQuery, audit_entries
-from api.routers.comments import list_comments
-from api.routers.list_reads import read_album
+from api.routers.lists.reads import read_album
 from api.routers.ops.accounts import read_tokens_of
 from api.routers.ops.deliveries import FailuresQuery, read_failures
-from api.routers.tracks import Listing, list_tracks, live_track, read_artist
+from api.routers.reactions.comments import list_comments
+from api.routers.records.audit import TYPES, AuditQuery, audit_entries
+from api.routers.tracks.tracks import Listing, list_tracks, live_track, read_artist
 from api.services import Services
 from web.ask import OperatorAsk, PageRoute, wanted
 from web.pages.ops.words import (

@@ -14,10 +14,10 @@ from api.readers.records import any_subject
 from api.requests.parameters import Id
 from api.responses.mirror import TRACKS, ShownKind
 from api.responses.states import DELETE, MirrorState, UnsentOutcome
-from api.routers.history import HistoryQuery, history_page
-from api.routers.mirrors import read_mirror
 from api.routers.ops.takedowns import KINDS
-from api.routers.tracks import live_track
+from api.routers.records.history import HistoryQuery, history_page
+from api.routers.records.mirrors import read_mirror
+from api.routers.tracks.tracks import live_track
 from web.ask import ApiDep, FormDep, OperatorAsk, PageRoute, wanted
 from web.history_words import DOWNLOADS, THE_OPERATOR, Delivery, Moment, moment, name_of_actor
 from web.pages.ops.actions import back_of

@@ -19,7 +19,7 @@ from api.responses.states import (
     VerdictKind,
 )
 from api.routers.ops.accounts import AccountDid
-from api.routers.tracks import Wanted, list_artists, read_artist
+from api.routers.tracks.tracks import Wanted, list_artists, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
 from web.ask import Ask, OperatorAsk

@@ -11,7 +11,7 @@ from api.pipeline.media_request import ForMedia, MediaRequest
 from api.pipeline.past import AsOf
 from api.requests.parameters import Id, number_of
 from api.responses.mirror import TRACKS
-from api.routers.history import DiffQuery, HistoryQuery, history_page, read_diff
+from api.routers.records.history import DiffQuery, HistoryQuery, history_page, read_diff
 from identity.accounts.credentials import Principal
 from web.ask import Ask, FormDep, OwnAsk, PageRoute, wanted
 from web.history_words import changes_of, moments

@@ -12,10 +12,10 @@ from fastapi import APIRouter, Response
 from api.requests.fields import TEXT_BYTES
 from api.requests.parameters import MAX_ID, MAX_PAGE_LENGTH, Id, PageQuery, number_of
 from api.responses.list import ALBUMS, PLAYLISTS, ShownList
-from api.routers.list_reads import own_list, own_lists
-from api.routers.lists import past_list
-from api.routers.mirrors import read_lane
-from api.routers.tracks import Listing, MyListing, list_my_tracks, list_tracks
+from api.routers.lists.lists import past_list
+from api.routers.lists.reads import own_list, own_lists
+from api.routers.records.mirrors import read_lane
+from api.routers.tracks.tracks import Listing, MyListing, list_my_tracks, list_tracks
 from identity.accounts.credentials import Principal
 from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError, wanted
 from web.pages.studio.subject import FLAG, Fields, Page, StudioKind, problem_of, text_or_none, to_subject

@@ -12,8 +12,8 @@ from fastapi.responses import RedirectResponse
 
 from api.errors import UnparsableError
 from api.requests.parameters import number_of
-from api.routers.mirrors import read_lane
-from api.routers.tracks import MyListing, list_my_tracks
+from api.routers.records.mirrors import read_lane
+from api.routers.tracks.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
 from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError, wanted
 from web.pages.studio.waiting import tasks_of

@@ -15,7 +15,7 @@ from api.responses.list import LIKED as LIKED_LIST
 from api.responses.mirror import ShownKind
 from api.responses.profile import PROFILES
 from api.responses.reaction import COMMENTS, LIKES
-from api.routers.tracks import live_track
+from api.routers.tracks.tracks import live_track
 from identity.accounts.credentials import Principal
 from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, wanted
 from web.pages.studio.subject import StudioKind

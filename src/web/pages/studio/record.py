@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from api.requests.parameters import Id
 from api.responses.mirror import ShownKind
 from api.responses.states import DELETE
-from api.routers.mirrors import compare_record, read_mirror
+from api.routers.records.mirrors import compare_record, read_mirror
 from identity.accounts.credentials import Principal
 from web.ask import Ask, FormDep, OwnAsk, PageRoute, RefusedError
 from web.history_words import Titles, label_of, place_of, set_but_kept_here, text_of

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from api.readers.releases import own_release, upload_limits
 from api.requests.fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
 from api.requests.parameters import PageQuery, ReleaseId
-from api.routers.releases import list_releases
+from api.routers.releases.releases import list_releases
 from web.ask import ApiDep, Form, FormDep, OwnAsk, PageRoute, RefusedError, ReleaseFormDep, wanted
 from web.history_words import DOWNLOADS
 from web.pages.studio.release_form import digest, files_of, read, texts_of

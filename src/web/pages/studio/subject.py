@@ -14,8 +14,8 @@ from api.readers.records import titles_at
 from api.requests.fields import TEXT_BYTES
 from api.requests.parameters import Id
 from api.responses.mirror import ShownKind
-from api.routers.history import HistoryQuery, history_page
-from api.routers.mirrors import read_lane, read_mirror
+from api.routers.records.history import HistoryQuery, history_page
+from api.routers.records.mirrors import read_lane, read_mirror
 from identity.accounts.credentials import Principal
 from web.ask import (
     MAX_FORM_BYTES,

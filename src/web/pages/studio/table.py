@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 
 from api.errors import UnparsableError
 from api.requests.parameters import number_of
-from api.routers.tracks import MyListing, list_my_tracks
+from api.routers.tracks.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
 from web.ask import Api, ApiDep, Ask, Form, FormDep, OwnAsk, PageRoute, RefusedError
 from web.history_words import DOWNLOADS

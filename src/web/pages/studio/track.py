@@ -8,8 +8,8 @@ from fastapi import APIRouter, HTTPException, Response
 
 from api.requests.fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
 from api.responses.mirror import TRACKS
-from api.routers.mirrors import read_mirror
-from api.routers.tracks import MyListing, list_my_tracks, past_track
+from api.routers.records.mirrors import read_mirror
+from api.routers.tracks.tracks import MyListing, list_my_tracks, past_track
 from identity.accounts.credentials import Principal
 from web.ask import ApiDep, Ask, OwnAsk, PageRoute, RefusedError
 from web.history_words import DOWNLOADS

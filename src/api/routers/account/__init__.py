@@ -1,0 +1,1 @@
+"""Routes of the caller's own account: sign-in, tokens, profile, export."""

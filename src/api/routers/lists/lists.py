@@ -1,0 +1,379 @@
+"""Albums and playlists: two doors to lists of tracks."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field, Strict
+from starlette.concurrency import run_in_threadpool
+
+from aggregates.lists.track_list import TrackList
+from aggregates.published import Subject
+from aggregates.values import Artwork, ListType, Visibility
+from api.auth.authentication import OptionalCaller, ServicesDep
+from api.json_response import AsciiJsonResponse
+from api.openapi import IMAGE_FILE, errors, fields_of
+from api.pipeline.command_request import Command, CommandRequest, Respond
+from api.pipeline.idempotent_request import result_of
+from api.pipeline.list_entries import known_entries
+from api.pipeline.past import AsOf, past_state
+from api.requests.body import Body, fields_as
+from api.requests.fields import Structured, Texts
+from api.requests.lists import (
+    EditAlbumFields,
+    EditPlaylistFields,
+    EntryFields,
+    MoveFields,
+    NewAlbumFields,
+    NewPlaylistFields,
+    OrderFields,
+    checked_entry,
+)
+from api.requests.parameters import Id, StrictRoute
+from api.responses.list import (
+    ALBUMS,
+    AlbumBody,
+    PlaylistBody,
+    ShownList,
+    is_kept_from_others,
+    list_body,
+)
+from api.responses.reader import SubjectReader
+from api.routers.records.records import answer_repair
+from api.routers.tracks.writes import artwork_of, refuse_image_as_text
+from api.services import Services
+from application.authorization import may_see
+from application.errors import ListNotFoundError, VersionRequiredError
+from application.lists.commands import (
+    FIELDS,
+    AddItem,
+    ChangeItems,
+    CreateList,
+    EditList,
+    Known,
+    MoveItem,
+    OnList,
+    RemoveItem,
+    Reorder,
+    RevertList,
+    change_items,
+    cids_in,
+    create_list,
+    delete_list,
+    edit_list,
+    require_revertible,
+    undelete_list,
+)
+from application.records import change_namespace
+from application.subjects import find, past_of
+from eventstore.idempotency import CommandResult
+from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.credentials import Principal
+from storage.formats.artwork import MAX_BYTES as IMAGE_BYTES
+from storage.media import Reserved
+
+CONFIRM: Final[bool] = Query(
+    False, description="whether the album text of more than 100 tracks may follow in the background"
+)
+NEW: Final[dict[ListType, type[BaseModel]]] = {
+    ListType.ALBUM: NewAlbumFields,
+    ListType.PLAYLIST: NewPlaylistFields,
+}
+EDIT: Final[dict[ListType, type[BaseModel]]] = {
+    ListType.ALBUM: EditAlbumFields,
+    ListType.PLAYLIST: EditPlaylistFields,
+}
+
+
+class RevertFields(BaseModel):
+    to_version: Annotated[int, Strict(), Structured] = Field(description="a `version` of the list's history")
+    fields: Texts = Field((), description=f"which of {', '.join(FIELDS)}; all when absent")
+
+
+class EntryQuery(BaseModel):
+    """A track, by its id or by the address of its record."""
+
+    track_id: int | None = Field(None, description="the id of a track")
+    uri: str | None = Field(None, description="at://DID/COLLECTION/KEY; instead of an id")
+
+
+def list_routes(door: ShownList) -> APIRouter:
+    router = APIRouter(prefix=door.plural, tags=["lists"], route_class=StrictRoute)
+    one, image = f"/{{{door.word}_id}}", {"image": IMAGE_FILE}
+    show = partial(shown_list, door)
+
+    @router.post(
+        "",
+        status_code=201,
+        response_model=door.body,
+        openapi_extra=fields_of(NEW[door.list_type], **image),
+        responses=errors(501),
+    )
+    async def create(request: Command) -> Response:
+        """Make a list. Its record on the PDS follows; see `mirror` for its state."""
+        created = partial(shown_list, door, created=True)
+        return await answer_new_list(request, partial(creation_of, door=door), created)
+
+    @router.get(one, response_model=door.body, responses=errors(401, 403))
+    def read(
+        caller: OptionalCaller,
+        services: ServicesDep,
+        subject_id: Annotated[Id, door.in_path],
+        wanted: Annotated[AsOf, Query()],
+    ) -> Response:
+        """Read a list; its ETag is its version. A private one is for its owner alone.
+
+        Past states, with `version` or `at`, are for its owner and operators only; `mirror` always shows the current state.
+        """
+        if wanted.version is not None or wanted.at is not None:
+            return AsciiJsonResponse(past_list(caller, services, door, subject_id, wanted))
+        body = read_list(caller, services, door, subject_id)
+        return AsciiJsonResponse(body, headers={"ETag": body.etag})
+
+    @router.patch(
+        one,
+        response_model=door.body,
+        openapi_extra=fields_of(EDIT[door.list_type], **image),
+        responses=errors(501),
+    )
+    async def change(
+        subject_id: Annotated[Id, door.in_path], request: Command, confirm: bool = CONFIRM
+    ) -> Response:
+        """Change the given fields. An empty one is cleared, an absent one is left unchanged. A new title of an album is that of its tracks."""
+        parse = partial(edit_of, confirm=confirm)
+        return await answer_list(request, door, subject_id, parse, files={"image": IMAGE_BYTES})
+
+    @router.delete(one, response_model=door.body)
+    async def delete(
+        subject_id: Annotated[Id, door.in_path], request: Command, confirm: bool = CONFIRM
+    ) -> Response:
+        """Delete a list and its record. The tracks of an album stay, without its title; undelete brings both back."""
+        on = door.on(subject_id, request.versions)
+        use_case = partial(delete_list, on=on, confirm=confirm)
+        return await request.answer(use_case, show, on=on)
+
+    @router.post(f"{one}/undelete", response_model=door.body)
+    async def undelete(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
+        """Undelete a list, with the same record key. A live one is left unchanged."""
+        on = door.on(subject_id, request.versions)
+        async with request.begin(on=on, allow_deleted=True) as attempt:
+            if not attempt.is_repetition:
+                await attempt.commit(partial(undelete_list, on=on, reserved=attempt.reserved), show)
+        return await attempt.response()
+
+    @router.post(f"{one}/migrate-namespace", response_model=door.body)
+    async def migrate(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
+        """Move the record from the old collection to the current one: same key, same content."""
+        on = door.on(subject_id, request.versions)
+        return await answer_repair(on, request, change_namespace, show, in_old_alone=True)
+
+    @router.post(
+        f"{one}/revert",
+        response_model=door.body,
+        openapi_extra=fields_of(RevertFields),
+        responses=errors(501),
+    )
+    async def revert(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
+        """Revert a list, or some of its fields, to a version. This is a change like any other."""
+        return await answer_list(request, door, subject_id, _reversion)
+
+    return router
+
+
+def item_routes(door: ShownList) -> APIRouter:
+    path = f"{door.plural}/{{{door.word}_id}}/tracks"
+    router = APIRouter(prefix=path, tags=["lists"], route_class=StrictRoute)
+
+    @router.put(
+        "", response_model=door.body, openapi_extra=fields_of(OrderFields), responses=errors(428, 501)
+    )
+    async def order(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
+        """Set all tracks and their order, as decided on the version in If-Match."""
+        return await answer_list(request, door, subject_id, _order)
+
+    @router.post("", response_model=door.body, openapi_extra=fields_of(EntryFields), responses=errors(501))
+    async def add(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
+        """Put a track at the end. To an album, it moves from the album where it is."""
+        return await answer_list(request, door, subject_id, _addition)
+
+    @router.patch("", response_model=door.body, openapi_extra=fields_of(MoveFields), responses=errors(501))
+    async def move(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
+        """Put a track before another one, or at the end."""
+        return await answer_list(request, door, subject_id, _move)
+
+    @router.delete("", response_model=door.body, responses=errors(501))
+    async def remove(
+        subject_id: Annotated[Id, door.in_path],
+        wanted: Annotated[EntryQuery, Query()],
+        request: Command,
+    ) -> Response:
+        """Take a track out."""
+        return await answer_list(request, door, subject_id, partial(_removal, wanted=wanted))
+
+    return router
+
+
+def list_of(
+    door: ShownList, reader: SubjectReader, subject: Subject, known: Known | None = None
+) -> AlbumBody | PlaylistBody:
+    made, mirror = reader.state(TrackList, subject)
+    return list_body(reader.services, reader.connection, door, made, made.did, mirror=mirror, known=known)
+
+
+def shown_list(
+    door: ShownList,
+    reader: SubjectReader,
+    subject: Subject,
+    *,
+    created: bool = False,
+    known: Known | None = None,
+) -> CommandResult:
+    body = list_of(door, reader, subject, known)
+    if created:
+        return result_of(body, 201, ETag=body.etag, Location=f"{door.plural}/{subject.id}")
+    return result_of(body, ETag=body.etag)
+
+
+def read_list(
+    caller: Principal | None, services: Services, door: ShownList, list_id: int
+) -> AlbumBody | PlaylistBody:
+    """Return a live list that the caller may know of; raises ListNotFoundError."""
+    viewer = None if caller is None else caller.did
+    with services.database.read() as connection:
+        made = find(services.log, connection, door.on(list_id))
+        if made is None or made.deleted_at is not None or not _is_shown(made, caller):
+            raise ListNotFoundError
+        body = list_body(services, connection, door, made, viewer)
+    if viewer != made.did and is_kept_from_others(door, len(made.items), len(body.tracks)):
+        raise ListNotFoundError
+    return body
+
+
+def _is_shown(made: TrackList, caller: Principal | None) -> bool:
+    is_own = caller is not None and caller.did == made.did
+    is_for_all = made.visibility == Visibility.PUBLIC
+    return (is_own or is_for_all) and may_see(caller, made.did, made.taken_down_at)
+
+
+def past_list(
+    caller: Principal | None, services: Services, door: ShownList, list_id: int, wanted: AsOf
+) -> AlbumBody | PlaylistBody:
+    """Return a list as it was, for its owner and operators; raises as `past_state`."""
+    _, then = past_state(services, door.on(list_id), wanted, caller)
+    with services.database.read() as connection:
+        return list_body(services, connection, door, then, None if caller is None else caller.did)
+
+
+async def answer_new_list(
+    request: CommandRequest,
+    parse: Callable[[CommandRequest, Body], Awaitable[CreateList]],
+    show: Respond,
+    use_case: Callable[[UnitOfWork, CreateList, Reserved], TrackList] = create_list,
+) -> Response:
+    """Make the list that `parse` reads from the body, and answer with what `show` reads."""
+    async with request.begin(files={"image": IMAGE_BYTES}) as attempt:
+        if not attempt.is_repetition:
+            command = await parse(request, attempt.body)
+            named = cids_in(command.artwork)
+            await attempt.commit(
+                lambda unit: use_case(unit, command, attempt.reserved), show, named, is_long=True
+            )
+    return await attempt.response()
+
+
+Parse = Callable[[CommandRequest, Body, dict[str, Any]], Awaitable[EditList | RevertList | ChangeItems]]
+"""Reads a change of a list from a body; given the fields that say of which."""
+
+
+async def answer_list(
+    request: CommandRequest,
+    door: ShownList,
+    subject_id: int,
+    parse: Parse,
+    show: Respond | None = None,
+    **how: Any,
+) -> Response:
+    """Make the change that `parse` reads from the body, and answer with the list, or what `show` reads; `how` the request begins."""
+    on, known = door.on(subject_id, request.versions), Known()
+    async with request.begin(on=on, **how) as attempt:
+        if not attempt.is_repetition:
+            of = {**vars(on), "collection": request.services.collection_of(TrackList.TOPIC)}
+            command = await parse(request, attempt.body, of)
+            named = cids_in(command.artwork) if isinstance(command, EditList) else ()
+
+            def change(unit: UnitOfWork) -> TrackList:
+                if isinstance(command, EditList | RevertList):
+                    return edit_list(unit, command, attempt.reserved)
+                return change_items(unit, command, known)
+
+            shows = show or partial(shown_list, door, known=None if request.preferred_wait_seconds else known)
+            await attempt.commit(change, shows, named, is_long=True)
+    return await attempt.response()
+
+
+async def creation_of(request: CommandRequest, body: Body, *, door: ShownList) -> CreateList:
+    fields = dict(fields_as(NEW[door.list_type], body))
+    entries = await known_entries(request, fields.pop("tracks"))
+    name = fields.pop("title" if door is ALBUMS else "name")
+    collection = request.services.collection_of(TrackList.TOPIC)
+    fields["slug"] = fields["slug"] or None
+    artwork = await cover_of(request, body)
+    return CreateList(door.list_type, name, collection, artwork=artwork, entries=entries, **fields)
+
+
+async def cover_of(request: CommandRequest, body: Body) -> Artwork | None:
+    refuse_image_as_text(body)
+    image = await artwork_of(request, body)
+    return await request.intake.keep_artwork(image) if image is not None else None
+
+
+async def edit_of(
+    request: CommandRequest, body: Body, of: dict[str, Any], *, confirm: bool = False
+) -> EditList:
+    fields = fields_as(EDIT[of["list_type"]], body)
+    given: dict[str, Any] = {name: getattr(fields, name) for name in fields.model_fields_set}
+    if "title" in given:
+        given["name"] = given.pop("title")
+    removes = bool(given.pop("remove_image", False)) or body.fields.get("image") == ""
+    visibility: Visibility | None = given.pop("visibility", None)
+    artwork = None if removes else await cover_of(request, body)
+    changes: dict[str, Any] = {"metadata": given, "visibility": visibility, "artwork": artwork}
+    return EditList(**of, **changes, removes_artwork=removes, confirm=confirm)
+
+
+async def _reversion(request: CommandRequest, body: Body, of: dict[str, Any]) -> RevertList:
+    wanted = fields_as(RevertFields, body)
+    fields = wanted.fields if "fields" in wanted.model_fields_set else FIELDS
+    require_revertible(fields)
+    services, did = request.services, request.principal.did
+    on = OnList(TrackList, of["id"], list_type=of["list_type"])
+
+    def past() -> TrackList:
+        with services.database.read() as connection:
+            return past_of(services.log, connection, did, on, wanted.to_version)
+
+    return RevertList(**of, past=await run_in_threadpool(past), fields=fields)
+
+
+async def _order(request: CommandRequest, body: Body, of: dict[str, Any]) -> Reorder:
+    if request.versions is None:
+        raise VersionRequiredError
+    entries = fields_as(OrderFields, body).tracks
+    return Reorder(**of, entries=await known_entries(request, entries, of["id"]))
+
+
+async def _addition(request: CommandRequest, body: Body, of: dict[str, Any]) -> AddItem:
+    [entry] = await known_entries(request, [fields_as(EntryFields, body).entry])
+    return AddItem(**of, entry=entry)
+
+
+async def _move(_request: CommandRequest, body: Body, of: dict[str, Any]) -> MoveItem:
+    fields = fields_as(MoveFields, body)
+    return MoveItem(**of, entry=fields.entry, before=fields.before)
+
+
+async def _removal(
+    _request: CommandRequest, _body: Body, of: dict[str, Any], *, wanted: EntryQuery
+) -> RemoveItem:
+    return RemoveItem(**of, entry=checked_entry(wanted.track_id, wanted.uri, "track_id"))

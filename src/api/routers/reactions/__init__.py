@@ -1,0 +1,1 @@
+"""Routes of likes and comments."""

@@ -1,0 +1,1 @@
+"""Routes of what records and the log say of any subject."""

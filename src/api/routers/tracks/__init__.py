@@ -1,0 +1,1 @@
+"""Routes of tracks, their audio and their covers."""

@@ -1,0 +1,101 @@
+"""Edits many tracks of the caller's in one unit of work: all of them, or none."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from aggregates.errors import InvalidFieldError, ServiceError
+from aggregates.published import Subject
+from aggregates.tracks.track import METADATA, Track
+from api.errors import ApiError
+from api.openapi import fields_of
+from api.pipeline.command_request import Command, CommandAttempt
+from api.pipeline.idempotent_request import result_of
+from api.requests.body import Body, fields_as
+from api.requests.fields import EditRow, PlainFields, Structured
+from api.requests.parameters import MAX_ID, StrictRoute, require_known_fields
+from api.responses.reader import SubjectReader
+from application.errors import TracksRefusedError
+from application.lists.albums import MAX_TRACKS_AT_ONCE
+from application.tracks.commands import EditTrack, change_tracks
+from eventstore.idempotency import CommandResult
+from eventstore.unit_of_work import UnitOfWork
+
+router = APIRouter(tags=["tracks"], route_class=StrictRoute)
+
+FIELDS: Final = tuple(PlainFields.model_fields)
+
+
+class EditTracksFields(BaseModel):
+    edits: Annotated[list[Any], Structured] = Field(
+        description=f"1 to {MAX_TRACKS_AT_ONCE}, each with the `id` of a track, its `version` and what changes: {', '.join(FIELDS)}"
+    )
+
+
+class EditedRow(BaseModel):
+    id: int
+    version: int
+
+
+class EditedTracksBody(BaseModel):
+    """The tracks with their new versions, in the order of the edits."""
+
+    tracks: list[EditedRow]
+
+
+@router.patch("/tracks", response_model=EditedTracksBody, openapi_extra=fields_of(EditTracksFields))
+async def edit_tracks(request: Command) -> Response:
+    """Change fields of many tracks, all or none."""
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            await _commit(attempt, _commands(fields_as(EditTracksFields, attempt.body).edits))
+    return await attempt.response(waits=False)
+
+
+async def _commit(attempt: CommandAttempt, commands: list[EditTrack]) -> None:
+    edited: list[Track] = []
+
+    def edit(unit: UnitOfWork) -> Track:
+        edited[:] = change_tracks(unit, commands, attempt.reserved)
+        return edited[-1]
+
+    def answer(_reader: SubjectReader, _subject: Subject) -> CommandResult:
+        rows = [EditedRow(id=track.track_id, version=track.visible_version) for track in edited]
+        return result_of(EditedTracksBody(tracks=rows))
+
+    await attempt.commit(edit, answer)
+
+
+def _commands(rows: Sequence[Any]) -> list[EditTrack]:
+    if not 1 <= len(rows) <= MAX_TRACKS_AT_ONCE:
+        raise InvalidFieldError("edits", f"must be 1 to {MAX_TRACKS_AT_ONCE}")
+    commands: dict[int, EditTrack] = {}
+    refused: dict[int, ServiceError] = {}
+    for row in rows:
+        track_id = row.get("id") if isinstance(row, dict) else None
+        known = commands.keys() | refused.keys()
+        if type(track_id) is not int or abs(track_id) > MAX_ID or track_id in known:
+            raise InvalidFieldError("edits", "must name each track once, by its `id`")
+        try:
+            commands[track_id] = _command(row)
+        except (InvalidFieldError, ApiError) as error:
+            refused[track_id] = error
+    if refused:
+        raise TracksRefusedError(refused)
+    return list(commands.values())
+
+
+def _command(row: Mapping[str, Any]) -> EditTrack:
+    require_known_fields(row, tuple(EditRow.model_fields))
+    fields = fields_as(EditRow, Body(row))
+    given = {name: getattr(fields, name) for name in fields.model_fields_set}
+    return EditTrack(
+        Track,
+        fields.id,
+        frozenset({fields.version}),
+        {name: given[name] for name in METADATA if name in given},
+        unlisted=given.get("unlisted"),
+        downloads=given.get("downloads"),
+    )

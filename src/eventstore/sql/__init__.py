@@ -1,0 +1,1 @@
+"""Connections, statements and types of the database."""

@@ -1,0 +1,1 @@
+"""Where bytes are kept: a disk, or an S3 bucket."""
