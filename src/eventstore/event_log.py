@@ -20,7 +20,7 @@ from eventstore.errors import (
     NestedUnitError,
     sqlstate,
 )
-from eventstore.projection import Projection, are_current, are_entered, enter, outdated
+from eventstore.projection import Early, Projection, are_current, are_entered, enter, outdated
 from eventstore.sql.database import Database, require_same_server
 from eventstore.sql.prepared import Assumption, Prepared, Query, StaleError, among, pipelined
 from eventstore.sql.schema import stored_event
@@ -105,6 +105,7 @@ class EventLog:
         """Whether it is known which version makes the rows of each projection."""
         self.standing: Final = [Assumption(are_current(self.projections), finds=True)] if projections else []
         """What every unit takes to be so."""
+        self.early: Final = [each for each in self.projections if isinstance(each, Early)]
 
     @contextmanager
     def unit_of_work(self, did: str | None, envelope: Envelope) -> Generator[UnitOfWork]:

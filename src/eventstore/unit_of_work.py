@@ -27,7 +27,7 @@ from eventstore.errors import (
     is_duplicate,
     sqlstate,
 )
-from eventstore.projection import FINGERPRINTS, Early, Into, has_events, into_live, into_rest, require_current
+from eventstore.projection import FINGERPRINTS, Into, has_events, into_live, into_rest, require_current
 from eventstore.sql.database import MAX_CLOCK_LAG, require_same_server
 from eventstore.sql.prepared import (
     DIVISION_BY_ZERO,
@@ -242,7 +242,7 @@ class UnitOfWork:
             raise StaleError  # its time has passed: it has waited for its turn
         with _under_lock(connection, commits=commits_at_once):
             locked = lock_account(connection, self._account, self._assumed_now)
-            first = [] if is_sqlite else self._first(changes)
+            first = [] if is_sqlite else [one for each in self.log.early for one in each.first(changes)]
             prove(connection, [*self.log.standing, *self._assumed, *first])
             inserted = append_rows(connection, rows) if rows else []
             if is_sqlite:
@@ -303,10 +303,6 @@ class UnitOfWork:
         with pipelined(self._connection):
             self._apply(self._connection, changes)
         return changes
-
-    def _first(self, changes: Sequence[Change]) -> list[Assumption]:
-        early = (each for each in self.log.projections if isinstance(each, Early))
-        return [assumption for each in early for assumption in each.first(changes)]
 
     def _apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into = into_live) -> None:
         for projection in self.log.projections:

@@ -18,9 +18,8 @@ from eventstore.sql.schema import stored_event
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.states import LaneState
 from storage.public.publisher import Publisher
-from storage.uploads.staged_uploads import ENDED, UPLOAD_TTL, release_upload
 from tests.api.account_deletion.deletion import leave
-from tests.api.releases.uploads import age, append, begun, draft, read, tagged, uploaded
+from tests.api.releases.uploads import draft, read, tagged, uploaded
 from tests.api.tracks.test_takedown import decide
 from tests.api.world import refusal, upload
 from tests.storage.public.public_rig import Clock
@@ -300,53 +299,6 @@ def test_a_time_without_a_zone_is_refused_and_one_in_the_past_is_now(client, ali
     assert refusal(publish(client, alice, release, at="2026-12-05T09:00:00")) == (400, "invalid_field")
     answer = publish(client, alice, release, at="2020-12-05T09:00:00Z").json()
     assert answer["publish_at"] == answer["changed_at"]
-
-
-def test_what_is_not_whole_or_is_refused_is_named_before_anything_is_published(client, alice, release):
-    append(client, alice, begun(client, alice, release, name="notes.txt"), b"no audio", 0, last=True)
-    begun(client, alice, release, name="open.mp3")
-    answer = publish(client, alice, release)
-    assert refusal(answer) == (409, "not_ready_to_publish")
-    files = answer.json()["detail"]["files"]
-    assert [(file["name"], file["reason"] is None) for file in files] == [
-        ("notes.txt", False),
-        ("open.mp3", True),
-    ]
-    assert refusal(publish(client, alice, draft(client, alice))) == (409, "not_ready_to_publish")
-
-
-def test_an_upload_that_has_ended_is_named_until_its_file_comes_again_or_is_removed(
-    world, client, alice, release
-):
-    ended = {"name": "open.mp3", "reason": ENDED}
-    begun(client, alice, release, name="open.mp3")
-    url = begun(client, alice, release, name="open.mp3", length=5)
-    for each in world.scalars(select(release_upload.c.upload_id)):
-        age(world, each, UPLOAD_TTL)
-    (*_, first, second) = read(client, alice, release)["files"]
-    assert (second["state"], second["reason"]) == ("refused", ENDED)
-    answer = publish(client, alice, release)
-    assert refusal(answer) == (409, "not_ready_to_publish")
-    files = answer.json()["detail"]["files"]
-    assert [{name: file[name] for name in ended} for file in files] == [ended] * 2
-    assert client.delete(url, headers=alice.headers).status_code == 204
-    again = begun(client, alice, release, name="open.mp3")
-    assert again.rpartition("/")[2] not in (first["upload_id"], second["upload_id"])
-    append(client, alice, again, tagged(9, title="Song 4", number="4"), 0, last=True)
-    assert publish(client, alice, release).status_code == 200
-
-
-def test_what_would_keep_a_release_from_being_published_is_said_before(client, alice, release):
-    made = read(client, alice, release)
-    assert (made["title_taken_by"], {file["reason"] for file in made["files"]}) == (None, {None})
-    album = client.post("/albums", json={"title": "Pressings"}, headers=alice.headers).json()
-    track = as_track(client, alice, tagged(1, title="Song 1", number="1"))
-    made = read(client, alice, release)
-    assert made["title_taken_by"] == album["id"]
-    said = [f"your track {track['id']} has exactly this audio", None, None]
-    assert [file["reason"] for file in made["files"]] == said
-    changed = client.patch(f"/releases/{release['id']}", json={"title": "Other"}, headers=alice.headers)
-    assert changed.json()["title_taken_by"] is None
 
 
 def test_a_release_that_cannot_be_published_says_why_and_can_be_mended(world, client, alice, release):
