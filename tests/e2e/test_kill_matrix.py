@@ -283,7 +283,7 @@ def test_a_kill_anywhere_loses_nothing_and_repeats_nothing(
 def nothing_was_done_twice(victim: Victim, writes: list[Write]) -> None:
     """Each record's generation rises with every write of ours, and records come and go only by command.
 
-    A list that goes with an edited track keeps its generation, at which it refers to no older record again.
+    A list that goes with an edited track names the track's; at one generation it refers to no older record again.
     """
     ours = [write for write in writes if write.record is not None and write.cid not in victim.others]
     of_path, of_item = defaultdict(list), defaultdict(list)

@@ -197,6 +197,7 @@ def test_an_edited_track_takes_up_to_three_lists_along_in_one_commit(
         act = partial(lists.overwrites, paths[1], theirs)
         proxy.on("applyWrites", fault=first_call(act), times=1, matches=of_repo(lists.did))
     lists.does("PATCH", f"/tracks/{first['id']}", title="Another Take")
+    eventually(lambda: lists.reads(f"/tracks/{first['id']}")["mirror"]["state"] == "delivered")
     after = [lists.agrees(path) for path in paths]
     expected = [uris([first, second])] * 4
     if how == "another client in between":

@@ -25,7 +25,6 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from aggregates.lists.track_list import TrackList
 from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.sql.prepared import Prepared
@@ -93,7 +92,7 @@ def next_batch(
             if row.desired_op == PUT and (row.observed_body is None) is is_replay and not row.was_tried
         ]
         if not is_replay:
-            rows += _lists_of(connection, lane.did, rows, room - len(rows))
+            rows += _lists_of(connection, kinds, lane.did, rows, room - len(rows))
         read = read_subjects(log, connection, rows)
         found: list[DeliveryTask] = []
         size = 0
@@ -116,10 +115,12 @@ def next_batch(
         return found
 
 
-def _lists_of(connection: sa.Connection, did: str, rows: Sequence[Any], room: int) -> Sequence[Any]:
+def _lists_of(
+    connection: sa.Connection, kinds: RecordKinds, did: str, rows: Sequence[Any], room: int
+) -> Sequence[Any]:
     """Return some lists that refer to these records, and are to refer to what they become."""
     uris = [RecordKey(did, row.collection, row.rkey).uri for row in rows if row.is_listed]
-    at_most = min(room, MAX_LISTS_AT_ONCE - sum(row.kind == TrackList.TOPIC for row in rows))
+    at_most = min(room, MAX_LISTS_AT_ONCE - sum(kinds[row.kind].refers_to_others for row in rows))
     if not uris or at_most <= 0:
         return ()
     return LISTS_OF.start(connection, {"did": did, "uris": uris, "at_most": at_most}).all()

@@ -23,6 +23,7 @@ from outbox.mirror.targets import CHANGE_TARGET, IS_TARGET, PUT, of_target
 from outbox.pds.client import RecordKey, Remote
 from outbox.pds.verdict import Kind, Verdict
 from outbox.record.dag_cbor import Record, UnencodableError, encode
+from outbox.record.kind import GENERATION
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import record_adopted
 
@@ -282,7 +283,8 @@ def _take_over(unit: UnitOfWork, task: DeliveryTask, cid: str, theirs: Record) -
     [change] = unit.save(subject)
     found = {"observed_cid": cid, "observed_body": encoded(theirs)}
     set_target(unit.connection, task, **CLEAN, **verification_columns(task), **found)
-    if kind.own_part(kind.record_of(subject, 0)) == kind.own_part(theirs):
+    # what differs in its references alone is written once more
+    if kind.merged(kind.record_of(subject, 0), theirs) == {**theirs, GENERATION: 0}:
         acknowledge_as_found(unit.connection, task.key, change.position, (cid, theirs), unit.now)
     # its new items may refer to older records
     request_and_announce(unit.connection, REFERENCES, task.key.did, unit.now)

@@ -145,6 +145,17 @@ async def test_several_lists_go_with_what_they_refer_to(rig: ReferenceRig) -> No
     assert all(is_current(rig, made) for made in lists)
 
 
+async def test_a_list_whose_items_are_taken_over_refers_to_its_tracks_as_they_are(rig: ReferenceRig) -> None:  # noqa: F811
+    [made] = await rig.with_lists(tracks=2)
+    track = rig.edit(title="Edited")
+    record = rig.remote(made) or {}
+    theirs = {**record, "items": record["items"][:1], "note": "theirs"}
+    rig.pds.put_record(rig.did, made.collection, made.rkey, theirs)
+    await settle_all(rig)
+    assert (rig.remote(made) or {})["note"] == "theirs"
+    assert rig.written(made) == [{"uri": uri_of(track), "cid": rig.cid(track)}]
+
+
 async def unreadable(send: Callable[[], Any]) -> httpx.Response:
     """The PDS applies it; what it answers says nothing."""
     await send()
