@@ -171,7 +171,8 @@ class _Artist:
                 self._until(partial(self._refers, key, cid))
             seconds = time.perf_counter() - began
             self.until_quiet()
-            writes = [len(self._read(f"{path}/mirror")["attempts"]) - 1 for path in paths]
+            revs = [{each["rev"] for each in self._read(f"{path}/mirror")["attempts"]} for path in paths]
+            writes = [len(each) - 1 for each in revs]
             sizes = [len(json.dumps(self._record(key))) for key in keys]
             self.written.append(1 + sum(writes))
             self.bytes_written.append(sum(map(int.__mul__, writes, sizes)) / sum(sizes))
