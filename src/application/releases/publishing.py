@@ -75,6 +75,8 @@ def schedule(unit: UnitOfWork, on: On[Release], at: datetime | None) -> Release:
         )
     release.schedule(max(at or unit.now, unit.now), at=unit.now)
     unit.save(release)
+    # one that waits for its next attempt was requested before its owner took the release back
+    queue.cancel(unit.connection, PUBLISH, str(release.release_id), release.did)
     if state_at(release, unit.now) == ReleaseState.PUBLISHING:
         queue.request(unit.connection, [_wanted(release.did, release.release_id)], unit.now)
     return release

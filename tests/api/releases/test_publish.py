@@ -185,19 +185,32 @@ def test_what_ends_on_the_way_leaves_nothing_twice_and_nothing_lost(world, clien
     assert len(client.get("/artists/alice.test/albums").json()["items"]) == 1
 
 
-def test_a_release_that_fails_at_each_attempt_says_so_and_can_be_published_again(
-    world, client, alice, release, monkeypatch
-):
-    publish(client, alice, release)
+def fails(world, client, person, release, monkeypatch, *, times):
+    """Publish now, and let as many attempts fail."""
+    publish(client, person, release)
     with monkeypatch.context() as patch:
         patch.setattr(publishing, "_make_tracks", dies)
-        for attempt in range(publishing.MAX_ATTEMPTS + 1):
-            assert read(client, alice, release)["state"] == "publishing", attempt
+        for attempt in range(times):
+            assert read(client, person, release)["state"] == "publishing", attempt
             with world.database.write() as connection:
                 connection.execute(update(job).values(due=world.database.now(connection)))
             world.carry()
+
+
+def test_a_release_that_fails_at_each_attempt_says_so_and_can_be_published_again(
+    world, client, alice, release, monkeypatch
+):
+    fails(world, client, alice, release, monkeypatch, times=publishing.MAX_ATTEMPTS + 1)
     made = read(client, alice, release)
     assert (made["state"], made["reasons"]) == ("failed", [publishing.GIVEN_UP])
+    assert published(world, client, alice, release)[0]["state"] == "published"
+
+
+def test_a_release_that_was_taken_back_after_attempts_is_published_at_once(
+    world, client, alice, release, monkeypatch
+):
+    fails(world, client, alice, release, monkeypatch, times=publishing.MAX_ATTEMPTS)
+    client.post(f"/releases/{release['id']}/unschedule", headers=alice.headers)
     assert published(world, client, alice, release)[0]["state"] == "published"
 
 
