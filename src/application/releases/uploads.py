@@ -35,20 +35,20 @@ def begin(
     release = load_owned(unit, on)
     release.require_draft()
     did, release_id = release.did, release.release_id
+    is_this = (it.name == name, sa.or_(it.length.is_(None), it.length == length))
+    forget_uploads(unit, did, has_ended(unit.now), it.release_id == release_id, *is_this)
     others = uploads_of(unit.connection, did, now=unit.now)
     if len(release.files) + sum(each.release_id == release_id for each in others) >= MAX_FILES:
         raise LimitReachedError(MAX_FILES, "files of a release")
     if sum(each.reason is None for each in others) >= MAX_OPEN_UPLOADS:
         raise LimitReachedError(MAX_OPEN_UPLOADS, "uploads of an account at a time")
-    is_this = (it.name == name, it.length.is_not_distinct_from(length))
-    forget_uploads(unit, did, has_ended(unit.now), it.release_id == release_id, *is_this)
     begin_upload(unit.connection, did, release_id, upload_id, name=name, length=length, now=unit.now)
     return release
 
 
 def add_whole(unit: UnitOfWork, on: On[Release], file: ReleaseFile, reserved: Reserved) -> Release:
     """Make a file of what came at once."""
-    begin(unit, on, file.upload_id, name=file.name)
+    begin(unit, on, file.upload_id, name=file.name, length=file.audio.size)
     return add_file(unit, on, file, reserved)
 
 

@@ -2,6 +2,7 @@
 
 from sqlalchemy import select
 
+from application.releases import uploads
 from storage.uploads.staged_uploads import ENDED, UPLOAD_TTL, release_upload
 from tests.api.releases.test_publish import as_track, publish, release  # noqa: F401 - a fixture
 from tests.api.releases.uploads import age, append, begun, draft, read, tagged
@@ -43,6 +44,21 @@ def test_an_upload_that_has_ended_is_named_until_its_file_comes_again_or_is_remo
     assert again.rpartition("/")[2] not in (first["upload_id"], second["upload_id"])
     append(client, alice, again, tagged(9, title="Song 4", number="4"), 0, last=True)
     assert publish(client, alice, release).status_code == 200
+
+
+def test_a_whole_file_comes_in_place_of_its_ended_upload_where_no_more_files_fit(
+    world,
+    client,
+    alice,
+    release,  # noqa: F811
+    monkeypatch,
+):
+    data = tagged(9, title="Song 4", number="4")
+    age(world, begun(client, alice, release, name="open.mp3", length=len(data)), UPLOAD_TTL)
+    monkeypatch.setattr(uploads, "MAX_FILES", 4)
+    sent = {"files": {"file": ("open.mp3", data)}, "headers": alice.headers}
+    assert client.post(f"/releases/{release['id']}/uploads", **sent).status_code == 201
+    assert [file["state"] for file in read(client, alice, release)["files"]] == ["complete"] * 4
 
 
 def test_what_would_keep_a_release_from_being_published_is_said_before(client, alice, release):  # noqa: F811
