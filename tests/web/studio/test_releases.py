@@ -129,6 +129,27 @@ def test_of_two_tabs_neither_overwrites_the_other_unseen(studio, client, alice, 
     )
 
 
+def test_ends_of_lines_that_a_browser_writes_otherwise_are_no_change(studio, client, alice, release, here):
+    url = f"/releases/{release['id']}"
+    client.patch(url, json={"description": "One\rtwo\r\nthree"}, headers=alice.headers)
+    first = studio.get(here)
+    client.patch(url, json={"description": "Words"}, headers=alice.headers)
+    page = send(studio, first, here, description="One\r\ntwo\r\nthree", title="First")
+    assert "Saved." in page.text
+    made = read(client, alice, release)
+    assert (made["title"], made["description"]) == ("First", "Words")
+
+
+def test_what_a_page_of_an_older_version_changes_is_shown_before_it_is_saved(
+    studio, client, alice, release, here
+):
+    rows = [each["upload_id"] for each in release["files"]]
+    page = studio.post(here, data={"title": "Second", "tags": "ambient", "upload_id": rows})
+    assert (page.status_code, read(client, alice, release)["title"]) == (409, "Pressings")
+    send(studio, page, here)
+    assert read(client, alice, release)["title"] == "Second"
+
+
 def test_what_would_keep_a_release_from_being_published_is_shown_where_it_is_entered(
     studio, client, alice, here
 ):

@@ -64,7 +64,12 @@ def texts_of(release: Json) -> dict[str, str]:
     texts = {name: text(release[name]) for name, (text, _) in FIELDS.items()}
     for file in files_of(release):
         texts |= {f"{name}-{file['upload_id']}": text(file[name]) for name, (text, _) in OF_ROWS.items()}
-    return texts
+    return {name: _lines(text) for name, text in texts.items()}
+
+
+def _lines(text: str) -> str:
+    """Return a text with the ends of lines that a page shows: a browser sends CR LF for each."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def digest(text: str) -> str:
@@ -74,9 +79,11 @@ def digest(text: str) -> str:
 def read(release: Json, form: Form) -> Typed:
     """Compare what was typed with what was there then, and what is there now. An empty title of a track leaves it as it is."""
     now = texts_of(release)
-    then = {name: form[f"version-{name}"] for name in now if f"version-{name}" in form}
-    # a browser ends its lines with CR LF
-    typed = {name: form.get(name, "").replace("\r\n", "\n") for name in then}
+    # what comes without a digest, as from a page of an older version, was read nobody knows when
+    then = {
+        name: form.get(f"version-{name}", "") for name in now if name in form or f"version-{name}" in form
+    }
+    typed = {name: _lines(form.get(name, "")) for name in then}
     mine = {name: text for name, text in typed.items() if digest(text) != then[name] and text != now[name]}
     changed = {name: text for name, text in mine.items() if text or not name.startswith("title-")}
     overtaken = {name: now[name] for name in changed if digest(now[name]) != then[name]}
