@@ -66,8 +66,9 @@ def read_back(task: DeliveryTask, remote: Remote, was_sent: bool, history: Histo
 
 
 def _was_sent_in_batch(task: DeliveryTask, body: Mapping[str, Any]) -> bool:
-    """Whether it is the task's generation, which refers to what the other records of its batch became."""
-    if not task.kind.refers_to_others or task.body is None or body.get(GENERATION) != task.gen:
+    """Whether it is the task's generation, which refers to what the other records of its batch became, or names the newest of theirs."""
+    gen = body.get(GENERATION)
+    if not task.kind.refers_to_others or task.body is None or not isinstance(gen, int) or gen < task.gen:
         return False
     return task.kind.own_part(body) == task.kind.own_part(task.body)
 

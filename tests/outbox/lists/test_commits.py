@@ -12,6 +12,7 @@ import pytest
 from aggregates.lists.track_list import TrackList
 from aggregates.values import Visibility
 from outbox.lists.references import MAX_LISTS_AT_ONCE
+from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import delivery_attempt
 from outbox.pds.client import GET_RECORD, LIST_RECORDS
 from outbox.pds.verdict import Verdict
@@ -174,6 +175,20 @@ async def test_a_list_that_went_ahead_is_not_written_again_as_it_was(rig: Refere
     puts = [put for name, put in rig.wire.sent if name == "putRecord" and put["rkey"] == made.rkey]
     generations = [put["record"]["mastertapeGen"] for put in puts]
     assert generations == sorted(set(generations))
+
+
+async def test_a_list_of_a_commit_of_unknown_end_does_not_go_back(rig: ReferenceRig) -> None:  # noqa: F811
+    lists = await edited(rig)
+    rig.wire.faults += [unreadable, answered(500, "InternalServerError")]
+    await rig.relay_once()
+    ahead = [rig.remote(each) for each in lists]
+    assert rig.mirror().state != "delivered"
+    with rig.database.write() as connection:
+        reverify(connection, TrackList.subjects([each.list_id for each in lists]), rig.clock())
+    await rig.relay_once()
+    assert [rig.remote(each) for each in lists] == ahead
+    await settle_all(rig)
+    assert all(is_current(rig, each) for each in lists)
 
 
 @pytest.mark.parametrize(
