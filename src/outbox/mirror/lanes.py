@@ -229,10 +229,7 @@ def shards(connection: sa.Connection) -> Sequence[Part]:
 def lock_lanes(connection: sa.Connection, *which: sa.ColumnElement[bool]) -> list[str]:
     """Lock lanes in the order of their DIDs, those of one shard after those of another; return the DIDs."""
     found = list[str]()
-    parts = (
-        shards_of(connection, mirror_lane.name) if is_distributed(connection, mirror_lane.name) else [EVERY]
-    )
-    for part in parts:
+    for part in shards(connection):
         these = sa.select(mirror_lane.c.did).where(*which, in_part(mirror_lane.c.bucket, part))
         found += connection.scalars(these.order_by(mirror_lane.c.did).with_for_update())
     return found
