@@ -99,8 +99,8 @@ class Result:
     @property
     def observed(self) -> tuple[str | None, bytes | None]:
         """The CID and the encoded body of what the PDS has now: what was read there, else what it was sent."""
-        if self.remote is not None and self.remote.body is not None:
-            return self.remote.cid, encode(self.remote.body)
+        if self.remote is not None and self.remote.cid not in {None, self.task.request_cid}:
+            return self.remote.cid, encoded(self.remote.body)
         return self.confirmed_cid or self.task.request_cid, self.task.encoded
 
     @property

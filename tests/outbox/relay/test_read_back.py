@@ -14,7 +14,7 @@ from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import record_cid
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.read_back import read_back
-from outbox.relay.result import Outcome
+from outbox.relay.result import Outcome, Result
 from outbox.tracks.record import RecordUrls, TrackRecords
 from tests.dsl import COLLECTION, a_track, replayed, some_time
 
@@ -140,3 +140,9 @@ def test_a_record_that_names_a_generation_of_a_deleted_track_is_not_ours() -> No
     history = tuple(replace(HISTORY[n], event=event) for n, event in enumerate(events))
     remote = there({**record_at(FIRST), "title": "?", "mastertapeGen": SECOND})
     assert read_back(task(), remote, set(), Logged(history)) is Outcome.HELD
+
+
+def test_what_a_pds_shows_under_the_cid_of_ours_is_ours() -> None:
+    ours = task()
+    shown = Remote(ours.request_cid, {"no": 1.5})
+    assert Result(ours, Outcome.DELIVERED, remote=shown).observed == (ours.request_cid, ours.encoded)
