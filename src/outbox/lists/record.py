@@ -71,8 +71,12 @@ class ListRecords(RecordKind):
     def take_over(
         self, state: TrackList, base: Mapping[str, Any], theirs: Mapping[str, Any], cid: str, *, at: datetime
     ) -> None:
-        before = [item.uri for item in _items(base[ITEMS])]
-        state.take_over(cid, base=before, theirs=_items(theirs[ITEMS]), observed_at=at)
+        before, after = _items(base[ITEMS]), _items(theirs[ITEMS])
+        state.take_over(cid, base=[item.uri for item in before], theirs=after, observed_at=at)
+        # of other accounts' records it may know newer ones, and what is newer here stays
+        changed = {item.uri: item for item in {*after} - {*before} if not state.is_own(item.uri)}
+        same = {item.uri for item in {*before}.intersection(state.items)}
+        state.refresh_references({uri: changed[uri] for uri in same & changed.keys()}, at=at)
 
     def merged(self, desired: Record, observed: Mapping[str, Any] | None) -> Record:
         """Add the observed fields that are not ours, also to items: other clients keep data in them."""

@@ -280,7 +280,7 @@ def _hold(unit: UnitOfWork, task: DeliveryTask, cid: str, theirs: Record | None)
 def _take_over(unit: UnitOfWork, task: DeliveryTask, cid: str, theirs: Record) -> None:
     subject, kind = subject_of(unit, task), task.kind
     kind.take_over(subject, task.observed or {}, theirs, cid, at=unit.now)
-    [change] = unit.save(subject)
+    *_, change = unit.save(subject)
     found = {"observed_cid": cid, "observed_body": encoded(theirs)}
     set_target(unit.connection, task, **CLEAN, **verification_columns(task), **found)
     # what differs in its references alone is written once more

@@ -15,6 +15,7 @@ from outbox.lists import references
 from outbox.lists.items import list_follower
 from outbox.lists.newest import ReferenceState, status_of
 from outbox.lists.references import ELSEWHERE, FOLLOWERS, FOREIGN_REFERENCE_SECONDS, OWN
+from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_target
 from outbox.pds.client import RecordKey
 from outbox.relay.result import Outcome
@@ -280,3 +281,26 @@ async def test_an_edit_of_a_track_in_no_list_requests_nothing(rig: FollowerRig) 
     rig.edit(1, title="Edited")
     await rig.relay_once()
     assert not rig.waiting()
+
+
+async def test_a_list_with_items_taken_over_follows_an_older_reference_of_theirs_a_day_later(
+    rig: FollowerRig,
+) -> None:
+    [made] = await rig.with_followers()
+    old = rig.of_bob(made)
+    rig.edit(1, title="Edited")
+    await rig.settles()
+    new = rig.of_bob(made)
+    assert new != old
+    rig.clock.advance(seconds=FOREIGN_REFERENCE_SECONDS + 1)
+    record = (rig.pds.get_record(BOB, made.collection, made.rkey) or {})["value"]
+    unknown = {"uri": f"at://did:plc:carol/{COLLECTION}/1", "cid": new[0]["cid"]}
+    theirs = {**record, "items": [{"subject": each} for each in (*old, unknown)]}
+    rig.pds.put_record(BOB, made.collection, made.rkey, theirs)
+    with rig.database.write() as connection:
+        reverify(connection, TrackList.subjects([201]), rig.clock())
+    await rig.settles()
+    rig.clock.advance(seconds=FOREIGN_REFERENCE_SECONDS + 1)
+    await rig.settles()
+    assert rig.of_bob(made) == [*new, unknown]
+    assert rig.status() == ReferenceState.CURRENT

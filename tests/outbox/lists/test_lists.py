@@ -163,6 +163,19 @@ async def test_what_another_client_adds_and_removes_is_taken_over(both: ListRig)
     assert (both.written(made), record["note"]) == ("YXC", "theirs")
 
 
+async def test_what_another_client_knows_newer_of_another_account_is_kept_as_items_are_taken_over(
+    lists: ListRig,
+) -> None:
+    made = await lists.begins()
+    theirs = [{"subject": vars(item(each))} for each in "ABCX"]
+    theirs[0]["subject"]["cid"] = CIDS[0]
+    lists.edits_elsewhere(made, items=theirs)
+    assert await lists.verified() == {Outcome.TAKEN_OVER: 1}, "nothing had to be written"
+    lists.does(lambda it: it.edit({"name": "Renamed"}, at=lists.clock()))
+    assert await lists.relay_once() == {Outcome.DELIVERED: 1}
+    assert (lists.remote(made) or {})["items"] == theirs
+
+
 async def test_two_changes_of_the_items_at_once_are_both_kept(both: ListRig) -> None:
     made = await both.begins()
     both.client_writes(made, "ABCX")
