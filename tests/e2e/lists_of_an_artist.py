@@ -58,14 +58,6 @@ class ListMaker:
         """Another program of the artist writes the record."""
         self.pds.put_record(self.did, LISTS, self.rkey(path), record)
 
-    def commits(self) -> set[str]:
-        """The revisions of the commits that the mirrors of the artist's tracks and lists name."""
-        rows = self.does("GET", "/me/tracks")["items"]
-        paths = [f"/tracks/{row['id']}" for row in rows]
-        paths += [f"/albums/{row['id']}" for row in self.does("GET", f"/artists/{self.did}/albums")["items"]]
-        attempts = [each for path in paths for each in self.does("GET", f"{path}/mirror")["attempts"]]
-        return {each["rev"] for each in attempts if each["rev"] is not None}
-
     def agrees(self, path: str) -> dict[str, Any]:
         """Wait until the record has the tracks of the list, in their order and as they are, and return it."""
         eventually(lambda: self._is_current(path))
