@@ -35,6 +35,7 @@ DIRECTIONS = [
     pytest.param(("migrated_sqlite", "elsewhere_postgres"), marks=pytest.mark.postgres),
     pytest.param(("migrated_postgres", "elsewhere_sqlite"), marks=pytest.mark.postgres),
 ]
+pytestmark = pytest.mark.timeout(3600 if os.environ.get("TEST_DEEP") else 300)
 some_examples = settings(
     max_examples=200 if os.environ.get("TEST_DEEP") else 6,
 )
