@@ -44,7 +44,7 @@ class History:
 
 def read_back(task: DeliveryTask, remote: Remote, was_sent: bool, history: History) -> Outcome:
     """Compare the record with a task that is to be sent; docs/architecture.md has the table."""
-    if remote.cid == task.request_cid or (was_sent and _was_sent_in_batch(task, remote.body or {})):
+    if remote.cid == task.request_cid or (was_sent and _is_sent_ahead(task, remote.body or {})):
         return Outcome.DELIVERED
     if remote.cid is None or remote.body is None:
         return Outcome.REBASED if task.base is None or task.recreates else Outcome.MISSING
@@ -65,7 +65,7 @@ def read_back(task: DeliveryTask, remote: Remote, was_sent: bool, history: Histo
     return Outcome.TAKEN_OVER if may_take_over else Outcome.HELD
 
 
-def _was_sent_in_batch(task: DeliveryTask, body: Mapping[str, Any]) -> bool:
+def _is_sent_ahead(task: DeliveryTask, body: Mapping[str, Any]) -> bool:
     """Whether it is the task's generation, which refers to what the other records of its batch became, or names the newest of theirs."""
     gen = body.get(GENERATION)
     if not task.kind.refers_to_others or task.body is None or not isinstance(gen, int) or gen < task.gen:
