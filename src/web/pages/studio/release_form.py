@@ -79,7 +79,7 @@ def digest(text: str) -> str:
 def read(release: Json, form: Form) -> Typed:
     """Compare what was typed with what was there then, and what is there now. An empty title of a track leaves it as it is."""
     now = texts_of(release)
-    # what comes without a digest, as from a page of an older version, was read nobody knows when
+    # a page of an older version sends no digests, so what its artist saw is unknown
     then = {
         name: form.get(f"version-{name}", "") for name in now if name in form or f"version-{name}" in form
     }
