@@ -153,9 +153,12 @@ _NAMED: Final = (it.list_id, it.did, it.name, it.first_name, it.slug, it.track_c
 _COVER: Final = (it.artwork_cid, it.artwork_thumbnail_cid)
 
 
-def albums_where(connection: sa.Connection, *which: sa.ColumnElement[bool]) -> Sequence[Any]:
-    """Return live albums; `is_first` unless an older one of the account had the same name first, which texts alone did not make and unmake."""
-    albums = sa.select(*_NAMED, *_COVER, (~_HAS_ITS_NAME).label("is_first")).where(LIVE, IS_ALBUM, *which)
+def albums_where(
+    connection: sa.Connection, *which: sa.ColumnElement[bool], beside: Sequence[sa.ColumnElement[Any]] = ()
+) -> Sequence[Any]:
+    """Return live albums, with columns `beside`; `is_first` unless an older one of the account had the same name first, which texts alone did not make and unmake."""
+    columns = (*_NAMED, *_COVER, (~_HAS_ITS_NAME).label("is_first"), *beside)
+    albums = sa.select(*columns).where(LIVE, IS_ALBUM, *which)
     return connection.execute(albums.order_by(it.list_id)).all()
 
 

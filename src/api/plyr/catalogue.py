@@ -187,7 +187,7 @@ class _Finder:
         albums = albums_named(self.connection, self.viewer, self.q, limit=self.limit)
         accounts = self._accounts(album.did for album in albums)
         titles = {(album.did, album.title) for album in albums}
-        bodies = album_bodies(self.connection, titles, self.services.urls)
+        bodies = album_bodies(self.connection, titles, self.services.urls, self.viewer)
         return [
             {
                 "type": "album",

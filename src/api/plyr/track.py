@@ -13,11 +13,12 @@ from api.responses.profile import avatars_of
 from api.responses.track import TrackBody, track_bodies
 from api.services import Services
 from application.authorization import Supporters, supported_artists
+from application.lists.albums import SHOWN_TO_OTHERS
 from eventstore.streams.ids import peer_ids_of
 from identity.accounts.accounts import accounts_of, handle_in
 from identity.accounts.credentials import Principal
 from outbox.tracks.record import RecordUrls
-from projections.lists import albums_where
+from projections.lists import IS_UP, albums_where
 from projections.lists import it as list_columns
 from projections.tracks.table import TrackView
 
@@ -34,17 +35,19 @@ _KEY: Final = (list_columns.did, list_columns.name)
 
 
 def album_bodies(
-    connection: sa.Connection, titles: Collection[tuple[str, str]], urls: RecordUrls
+    connection: sa.Connection, titles: Collection[tuple[str, str]], urls: RecordUrls, viewer: str | None
 ) -> dict[tuple[str, str], AlbumBody]:
-    """Return the albums with these DIDs and titles that are not taken down; of a text that no album follows yet, what it will be."""
+    """Return the albums with these DIDs and titles that the viewer may know of; of a text that no album follows yet, what it will be."""
     named = [column.in_({*values}) for column, values in zip(_KEY, zip(*titles, strict=True), strict=False)]
-    found = {(row.did, row.name): row for row in albums_where(connection, *named)} if titles else {}
+    is_shown = (IS_UP & SHOWN_TO_OTHERS).label("is_shown")
+    rows = albums_where(connection, *named, beside=[is_shown]) if titles else []
+    found = {(row.did, row.name): row for row in rows}
     return {
         (did, title): album_body(found[did, title], urls)
         if (did, title) in found
         else AlbumBody(id=_id_of_name(did, title), slug=slug_of(title), title=title)
         for did, title in titles
-        if (did, title) not in found or found[did, title].taken_down_at is None
+        if (did, title) not in found or did == viewer or found[did, title].is_shown
     }
 
 
@@ -180,8 +183,9 @@ def track_responses(
     peer_ids = peer_ids_of(connection, [view.track_id for view in views])
     dids = {view.did for view in views} | {feature.did for view in views for feature in view.features}
     people = People(connection, urls, dids)
-    bodies = track_bodies(connection, views, urls, caller.did if caller is not None else None)
-    albums = album_bodies(connection, {(view.did, view.album) for view in views if view.album}, urls)
+    viewer = caller.did if caller is not None else None
+    bodies = track_bodies(connection, views, urls, viewer)
+    albums = album_bodies(connection, {(view.did, view.album) for view in views if view.album}, urls, viewer)
     return [
         _response(
             *(view, body, peer_ids[view.track_id], people),

@@ -198,7 +198,7 @@ def list_rows(
     rows: Sequence[Any],
     caller: Principal | None,
 ) -> list[AlbumRow | PlaylistRow]:
-    """Return the bodies of rows of `track_list`, which are of one account; those that are kept from the caller are left out."""
+    """Return the bodies of rows of `track_list`, which are of one account."""
     if not rows:
         return []
     did = rows[0].did
@@ -206,23 +206,15 @@ def list_rows(
     list_ids = [row.list_id for row in rows]
     found = mirrors(connection, did, TrackList.TOPIC, list_ids)
     unseen = unseen_counts(connection, did, list_ids, caller)
-    shown = {row.list_id: row.track_count - unseen.get(row.list_id, 0) for row in rows}
-    viewer = caller.did if caller is not None else None
     return [
         body_from(
             door.row,
             row,
             **_shown(services, row, found[row.list_id], handle),
-            track_count=shown[row.list_id],
+            track_count=row.track_count - unseen.get(row.list_id, 0),
         )
         for row in rows
-        if viewer == did or not is_kept_from_others(door, row.track_count, shown[row.list_id])
     ]
-
-
-def is_kept_from_others(door: ShownList, tracks: int, shown: int) -> bool:
-    """Whether a list is an album that has tracks, of which none is shown to others than its owner."""
-    return door is ALBUMS and tracks > 0 and shown == 0
 
 
 def _shown(services: Services, made: Any, mirror: Any, handle: str) -> dict[str, Any]:

@@ -240,6 +240,14 @@ IS_OF_TRACK: Final = (list_item.c.did == _of_track.did, list_item.c.uri == uri_c
 """Whether an item refers to a track of the account that has the list."""
 
 
+_UNSEEN_BY_OTHERS: Final = _of_track.deleted_at.is_not(None) | _of_track.unlisted.is_(True)
+_ITS_ITEMS: Final = (list_item.c.did == it.did, list_item.c.list_id == it.list_id)
+SHOWN_TO_OTHERS: Final = (it.track_count == 0) | sa.exists().where(
+    *_ITS_ITEMS, ~sa.exists().where(*IS_OF_TRACK, _UNSEEN_BY_OTHERS)
+)
+"""Of an album: one whose own tracks are all unlisted or deleted is its artist's alone."""
+
+
 def unseen_counts(
     connection: sa.Connection, did: str, list_ids: Collection[int], caller: Principal | None
 ) -> dict[int, int]:
@@ -247,9 +255,8 @@ def unseen_counts(
     number = sa.func.count().label("number")
     unseen = sa.select(list_item.c.list_id, number).join(tracks, sa.and_(*IS_OF_TRACK))
     of_lists = (list_item.c.did == did, list_item.c.list_id.in_(list_ids))
-    is_unseen: sa.ColumnElement[bool] = _of_track.deleted_at.is_not(None)
-    if caller is None or caller.did != did:
-        is_unseen |= _of_track.unlisted.is_(True)
+    is_own = caller is not None and caller.did == did
+    is_unseen = _of_track.deleted_at.is_not(None) if is_own else _UNSEEN_BY_OTHERS
     rows = connection.execute(unseen.where(*of_lists, is_unseen).group_by(list_item.c.list_id))
     return {row.list_id: row.number for row in rows}
 

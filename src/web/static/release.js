@@ -150,19 +150,33 @@ async function finish(upload) {
   upload.line.remove();
   if (!fresh) return;
   const order = document.getElementById("order");
+  const seen = form.elements["version-order"];
+  const ids = seen.value.split(" ").filter(Boolean);
   for (const row of fresh.querySelectorAll("#order > li")) {
     if (document.getElementById(row.id)) continue;
     const before = row.previousElementSibling && document.getElementById(row.previousElementSibling.id);
     if (before) before.after(document.importNode(row, true));
     else order.prepend(document.importNode(row, true));
+    ids.splice(before ? ids.indexOf(idOf(before)) + 1 : 0, 0, idOf(row));
   }
-  if (!form.elements.title.defaultValue) { // the tags of the first file name the album
-    form.elements.title.defaultValue = fresh.getElementById("field-title").value;
-    form.elements["version-title"].value = fresh.querySelector("[name=version-title]").value;
-  }
+  seen.value = ids.join(" ");
+  takeTitle(fresh);
   document.getElementById("title-taken").replaceWith(document.importNode(fresh.getElementById("title-taken"), true));
   document.getElementById("no-files").hidden = order.children.length > 0;
   for (const old of document.querySelectorAll("[id^=upload-]")) if (!fresh.getElementById(old.id)) old.remove();
+}
+
+const idOf = (row) => row.id.slice("file-".length);
+
+// The tags of the first file name the album, or another tab did: a title that is typed here stays, and the other is shown.
+function takeTitle(fresh) {
+  const { title } = form.elements;
+  const other = fresh.getElementById("field-title").value;
+  if (title.defaultValue || !other) return;
+  const typed = title.value;
+  title.defaultValue = other;
+  form.elements["version-title"].value = fresh.querySelector("[name=version-title]").value;
+  if (typed && typed !== other) document.getElementById("about-title").prepend(`Meanwhile its title is “${other}”. Yours is above; saving puts yours in its place. `);
 }
 
 function refuse(upload, answer) {

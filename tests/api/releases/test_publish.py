@@ -140,11 +140,26 @@ def test_the_album_of_an_unlisted_release_is_shown_to_its_artist_alone_until_a_t
 
     def shown_to(**headers):
         items = client.get("/artists/alice.test/albums", headers=headers).json()["items"]
-        return len(items), *(client.get(way, headers=headers).status_code for way in ways)
+        named = client.get(f"/plyr/tracks/{tracks[0]['id']}", headers=headers).json()["album"]
+        statuses = (client.get(way, headers=headers).status_code for way in ways)
+        return len(items), named is not None, *statuses
 
-    assert (shown_to(**alice.headers), shown_to()) == ((1, 200, 404, 200), (0, 404, 404, 404))
+    assert (shown_to(**alice.headers), shown_to()) == ((1, True, 200, 404, 200), (0, False, 404, 404, 404))
     client.patch(f"/tracks/{tracks[1]['id']}", json={"unlisted": False}, headers=alice.headers)
-    assert shown_to() == (1, 200, 200, 200)
+    assert shown_to() == (1, True, 200, 200, 200)
+
+
+def test_an_album_that_others_are_not_shown_takes_no_place_in_their_pages(world, client, alice, release):
+    shown = client.post("/albums", json={"title": "Shown"}, headers=alice.headers).json()
+    client.patch(f"/releases/{release['id']}", json={"unlisted": True}, headers=alice.headers)
+    made, _ = published(world, client, alice, release)
+
+    def page(path="/artists/alice.test/albums", **headers):
+        return client.get(path, params={"limit": 1}, headers=headers).json()
+
+    assert [each["id"] for each in page(**alice.headers)["items"]] == [made["album_id"]]
+    assert [each["id"] for each in page()["items"]] == [shown["id"]]
+    assert page()["cursor"] is None
 
 
 def test_a_second_publish_answers_as_the_first(world, client, alice, release):

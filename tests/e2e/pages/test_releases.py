@@ -152,6 +152,25 @@ def test_with_the_keyboard_alone_a_release_is_filled_ordered_and_published_on_a_
     assert found == [("Coda", "Tapes"), ("Song 2", "Tapes")]
 
 
+def test_what_is_typed_while_another_tab_saves_is_shown_beside_it_and_a_new_row_is_moved(
+    seated, service, artist, files
+):
+    page = seated
+    begins(page, service)
+    album = page.get_by_label("Album", exact=True)
+    album.fill("Typed")
+    address = page.url.partition("?")[0].replace("/studio", "")
+    artist.client.http.patch(address, json={"title": "Saved"}).raise_for_status()
+    page.set_input_files("#files", files[:2])
+    expect(page.locator("#order > li")).to_have_count(2)
+    expect(page.get_by_text("Meanwhile its title is “Saved”.")).to_be_visible()
+    page.get_by_role("button", name="Move Song 2", exact=True).press("ArrowUp")
+    page.get_by_role("button", name="Save the draft").click()
+    expect(page.locator("#done")).to_have_text("Saved.")
+    expect(album).to_have_value("Typed")
+    assert shown(page) == ["Song 2", "Song 1"]
+
+
 def test_an_upload_goes_on_after_a_reload_when_its_file_is_chosen_again(seated, service, files):
     page, sent = seated, []
     begins(page, service)

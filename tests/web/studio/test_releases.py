@@ -129,6 +129,24 @@ def test_of_two_tabs_neither_overwrites_the_other_unseen(studio, client, alice, 
     )
 
 
+def test_what_was_typed_before_another_tab_scheduled_the_release_stays_and_is_saved_with_a_draft(
+    studio, client, alice, release, here
+):
+    one, two = (each["upload_id"] for each in release["files"])
+    first, second = studio.get(here), studio.get(here)
+    send(studio, first, here, do="schedule", at="2100-12-05T09:00", zone="+01:00")
+    page = send(studio, second, here, do=f"down:{one}", title="Typed", **{f"title-{two}": "B"})
+    assert page.status_code == 409
+    assert "Save the draft" not in page.text
+    assert "What you typed is above, and not saved" in page.text
+    assert titles(client, alice, release) == ["Song 1", "Song 2"]
+    page = send(studio, page, here, do="unschedule")
+    assert "Save the draft" in page.text
+    made = read(client, alice, release)
+    assert (made["state"], made["title"]) == ("draft", "Typed")
+    assert titles(client, alice, release) == ["B", "Song 1"]
+
+
 def test_ends_of_lines_that_a_browser_writes_otherwise_are_no_change(studio, client, alice, release, here):
     url = f"/releases/{release['id']}"
     client.patch(url, json={"description": "One\rtwo\r\nthree"}, headers=alice.headers)

@@ -36,7 +36,6 @@ from api.responses.list import (
     AlbumBody,
     PlaylistBody,
     ShownList,
-    is_kept_from_others,
     list_body,
 )
 from api.responses.reader import SubjectReader
@@ -245,7 +244,7 @@ def read_list(
         if made is None or made.deleted_at is not None or not _is_shown(made, caller):
             raise ListNotFoundError
         body = list_body(services, connection, door, made, viewer)
-    if viewer != made.did and is_kept_from_others(door, len(made.items), len(body.tracks)):
+    if viewer != made.did and door is ALBUMS and made.items and not body.tracks:
         raise ListNotFoundError
     return body
 

@@ -27,6 +27,7 @@ from api.routers.tracks.tracks import artist_of
 from api.services import Services
 from application.authorization import may_see
 from application.errors import ListNotFoundError
+from application.lists.albums import SHOWN_TO_OTHERS
 from application.subjects import require_owned
 from eventstore.untrusted import is_storable
 from identity.accounts.credentials import Principal
@@ -68,7 +69,9 @@ def album_titled(
     caller: Principal | None, services: Services, did: str, title: str
 ) -> AlbumRow | PlaylistRow:
     """Return the album that the text of a track names; raises ListNotFoundError."""
-    query = sa.select(track_list).where(it.did == did, it.name == title, LIVE, IS_ALBUM)
+    is_own = caller is not None and caller.did == did
+    is_shown = sa.true() if is_own else SHOWN_TO_OTHERS
+    query = sa.select(track_list).where(it.did == did, it.name == title, LIVE, IS_ALBUM, is_shown)
     with services.database.read() as connection:
         found = connection.execute(query.limit(1)).all()
         rows = [row for row in found if may_see(caller, did, row.taken_down_at)]
@@ -132,6 +135,7 @@ def lists_of(
     these = [it.did == did, ~LIVE if deleted else LIVE, it.list_type == door.list_type.value]
     if caller is None or caller.did != did:
         these += [it.visibility == Visibility.PUBLIC.value, IS_UP]
+        these += [SHOWN_TO_OTHERS] if door is ALBUMS else []
     if before is not None:
         these.append(it.list_id < before)
     query = sa.select(track_list).where(*these).order_by(it.list_id.desc()).limit(limit)

@@ -75,12 +75,14 @@ class ReleasePage:
         """Show what is `told`, and what was `typed` over what is there."""
         release, typed = await self.of(release_id), typed or Form()
         edit, files = read(release, typed), {each["upload_id"]: each for each in files_of(release)}
+        is_draft = release["expires_at"] is not None
         return self._render(
             "studio/release.html",
             status,
             release=release,
             here=f"{HERE}/{release_id}",
-            is_draft=release["expires_at"] is not None,
+            is_draft=is_draft,
+            is_form=is_draft or bool(edit.changed) or edit.is_moved,
             ends_soon=ends_soon(release),
             files=[files[each] for each in edit.order],
             uploads=[each for each in release["files"] if each["state"] != "complete"],
@@ -118,16 +120,19 @@ async def show(release_id: ReleaseId, page: Page, done: str = "") -> Response:
 
 @router.post("/{release_id}")
 async def act(release_id: ReleaseId, form: ReleaseFormDep, page: Page) -> Response:
-    """Save what was typed, and then do what the button says."""
+    """Save what was typed, and then do what the button says; what is scheduled takes text once it is a draft again."""
     do, _, upload_id = form.get("do", "save").partition(":")
     method, end = COMMANDS.get(do, ("", ""))
     fields = {"at": f"{form.get('at', '')}{form.get('zone', '')}"} if do == "schedule" else {}
+    path = f"/releases/{release_id}{end.format(upload_id)}"
     made, form = {}, _moved(form, do, upload_id)
     try:
+        if do == "unschedule":
+            await page.api.send(method, path, key=form.get("key"))
+            method = ""
         if do != "delete" and not await page.save(release_id, form):
             return await page.show(release_id, HTTPStatus.CONFLICT, form, problem=OVERTAKEN)
         if method:
-            path = f"/releases/{release_id}{end.format(upload_id)}"
             made = (await page.api.send(method, path, fields, key=form.get("key"))).body
     except RefusedError as refused:
         return await page.show(release_id, refused.status, form, problem=problem_of(refused))
