@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -214,9 +214,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     ),
     store.AggregateNotFoundError: Reply(404, "track_not_found", message="There is no such track."),
     store.OutdatedProjectionError: Reply(503, "not_ready", retry_after=30),
-    # The database is away, or all of its connections are taken.
-    OperationalError: NOT_READY,
-    InterfaceError: NOT_READY,
+    # All connections to the database are taken.
     PoolTimeoutError: NOT_READY,
 }
 FRAMEWORK_CODES: Final = {
@@ -246,9 +244,11 @@ def codes_by_status() -> dict[int, list[str]]:
 
 
 def reply_for(error: BaseException) -> Reply:
-    """Return the entry of the error's class, else of the nearest base class; a full database has its own."""
+    """Return the entry of the error's class, else of the nearest base class; a full database has its own, and so has one that is away."""
     if isinstance(error, DBAPIError) and store.is_full(error):
         return FULL
+    if isinstance(error, DBAPIError) and store.is_busy_or_away(error):
+        return NOT_READY
     kinds = [kind for kind in type(error).__mro__ if issubclass(kind, Exception)]
     return next((REPLIES[kind] for kind in kinds if kind in REPLIES), INTERNAL)
 
@@ -297,7 +297,7 @@ def error_response(
 def add_error_handlers(app: FastAPI) -> None:
     """Handle every error of the table, and the framework's own, in that shape."""
     framework = (HTTPException, RequestValidationError, ClientDisconnect)
-    for kind in (track.ServiceError, OperationalError, InterfaceError, PoolTimeoutError, *framework):
+    for kind in (track.ServiceError, DBAPIError, PoolTimeoutError, *framework):
         app.add_exception_handler(kind, _refused)
 
 

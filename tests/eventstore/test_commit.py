@@ -3,15 +3,16 @@
 import contextlib
 
 import pytest
-from sqlalchemy import Column, ForeignKey, MetaData, Table, Text, insert, text
+from sqlalchemy import Column, Connection, ForeignKey, MetaData, Table, Text, insert, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from eventstore.change import Envelope
-from eventstore.errors import BrokenUnitError, CommitFailedError
+from eventstore.errors import BrokenUnitError, CommitFailedError, is_busy_or_away
 from eventstore.event_log import EventLog
 from eventstore.sql.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter
+from tests.servers.citus import ON_CITUS, away, worker_of
 
 metadata = MetaData()
 parents = Table("parent", metadata, Column("name", Text, primary_key=True))
@@ -78,3 +79,21 @@ def test_a_constraint_that_is_not_the_streams_version_is_no_conflict(log: EventL
     without_actor = Envelope(actor=None, via="test", request_id="r-1")  # type: ignore[arg-type]
     with pytest.raises(IntegrityError):
         log.transact(ALICE, without_actor, lambda unit: unit.save(Counter(name="a")))
+
+
+@ON_CITUS
+def test_a_commit_that_lost_its_worker_is_an_outage_after_which_nobody_knows_what_is_kept(
+    migrated_citus: str,
+) -> None:
+    def lose_worker(_: Connection) -> None:
+        with away(worker_of(migrated_citus, ALICE)):
+            pass
+
+    def work(unit: UnitOfWork) -> None:
+        unit.save(Counter(name="a"))
+        unit.before_commit(lose_worker)
+
+    with contextlib.closing(Database(migrated_citus)) as database:
+        with pytest.raises(CommitFailedError) as caught:
+            EventLog(database).transact(ALICE, ENVELOPE, work)
+        assert is_busy_or_away(caught.value)

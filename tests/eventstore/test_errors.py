@@ -1,5 +1,7 @@
 """A database that is busy or away differs from one that will never do what it is asked for."""
 
+from contextlib import closing
+
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
@@ -8,6 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from eventstore.errors import BrokenUnitError, CommitFailedError, LogBusyError, is_busy_or_away
 from eventstore.sql.database import Database
+from eventstore.sql.prepared import execute
 from tests.eventstore.threads import until
 
 
@@ -67,3 +70,23 @@ def test_a_server_that_ended_a_connection_which_stood_still_is_away(
         stand_still()
     assert is_busy_or_away(caught.value)
     database.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("said", "passes"),
+    [
+        ("failure on connection marked as essential: 10.0.0.2:5432", True),
+        ("could not commit transaction for shard 102008 on at least one active node", True),
+        ("cache lookup failed for relation 102008", False),
+    ],
+)
+def test_an_internal_error_is_an_outage_where_a_cluster_has_lost_a_node(
+    fresh_postgres: str, said: str, passes: bool
+) -> None:
+    fail = f"do $$ begin raise exception '{said}' using errcode = 'XX000'; end $$"
+    with closing(Database(fresh_postgres)) as database:
+        for run in (execute, lambda connection, sql, _: connection.execute(text(sql))):
+            with pytest.raises(DBAPIError) as caught, database.write() as connection:
+                run(connection, fail, ())
+            assert is_busy_or_away(caught.value) is passes

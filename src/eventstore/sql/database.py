@@ -1,5 +1,6 @@
 """One engine on SQLite or PostgreSQL, with the settings that durability and ordering rest on."""
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
@@ -51,6 +52,9 @@ POSTGRES_KEEPALIVES: Final[Mapping[str, int]] = {
 
 IS_SAME_SERVER: Final = "mastertape_is_same_server"
 """The key in a connection's `info` of the function that compares its server, once restore_detection.py has looked."""
+_INTERNAL_ERROR: Final = "XX000"
+_LOST_NODE: Final = re.compile(r"connection|could not commit transaction|failed to prepare transaction")
+"""What Citus says in internal errors when its connection to a worker has ended."""
 _CLOCK: Final = sa.text("select clock_timestamp()")
 _WRITES: Final[Mapping[str, Any]] = {"sqlite_immediate": True}
 """Of a transaction that may write, on either database: tracing tells it by this."""
@@ -114,6 +118,8 @@ class Database:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
+            dialect: Any = self.engine.dialect
+            dialect.is_disconnect = partial(_is_disconnect, dialect.is_disconnect)
             # first: the dialect itself cannot read what a database in SQL_ASCII says
             event.listen(self.engine, "connect", partial(_check_session, settings), insert=True)
             event.listen(self.engine, "checkout", _require_connected)
@@ -283,6 +289,14 @@ def _check_session(settings: Mapping[str, str], driver: Any, record: Any) -> Non
     except BaseException:
         driver.close()
         raise
+
+
+def _is_disconnect(
+    is_lost: Callable[[Any, Any, Any], bool], error: Exception, connection: Any, cursor: Any
+) -> bool:
+    """Take a node of a cluster for what it is to its callers: a part of the database, whose lost connection is the database's."""
+    is_internal = getattr(error, "sqlstate", None) == _INTERNAL_ERROR
+    return is_lost(error, connection, cursor) or (is_internal and _LOST_NODE.search(str(error)) is not None)
 
 
 def _require_connected(connection: Any, _record: Any, _proxy: Any) -> None:

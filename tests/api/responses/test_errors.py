@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fastapi import APIRouter
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InternalError, OperationalError
 
 from aggregates.errors import ServiceError
 from api.error_responses import REPLIES
@@ -70,6 +70,11 @@ def test_what_the_framework_refuses_has_the_shape_too(client, method, path, expe
         (OutdatedProjectionError("tracks"), (503, "not_ready")),
         (StoreUnavailableError("secret 123"), (503, "not_ready")),
         (OperationalError("select secret 123", {}, Exception("secret 123")), (503, "not_ready")),
+        (InternalError("select secret 123", {}, Exception("secret 123")), (500, "internal")),
+        (
+            InternalError("select 123", {}, Exception("secret"), connection_invalidated=True),
+            (503, "not_ready"),
+        ),
     ],
 )
 def test_what_breaks_tells_no_secrets_and_keeps_the_request_id(world, error, expected):
