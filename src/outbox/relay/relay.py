@@ -63,6 +63,7 @@ MIN_POLL_SECONDS: Final = 0.03
 EARLY_RELEASE_SECONDS: Final = 2.0
 """The shortest time between two searches for leases of processes that have ended."""
 MAX_ERROR_PAUSE_SECONDS: Final = 5.0
+RELEASE_PAUSES_SECONDS: Final = (0.0, 1.0, 2.0)
 OUTDATED_LOG_SECONDS: Final = 60.0
 """The time between two log lines that this process is outdated."""
 MAX_RECORDS_PER_RUN: Final = 20
@@ -287,13 +288,21 @@ class Relay:
             logger.warning("lease_lost", extra=lane.log_fields)
         except Exception:
             logger.exception("lane_run_failed", extra=lane.log_fields)
+            await self._release_after_error(lane)
+        return outcomes
+
+    async def _release_after_error(self, lane: Lane) -> None:
+        """Release the lane; again in a moment, where its database was lost as well, before the lease has to expire."""
+        for pause in RELEASE_PAUSES_SECONDS:
+            await asyncio.sleep(pause)
             try:
                 await in_thread(release_after_error, self.log.database, lane)
             except LeaseLostError:
-                pass
-            except Exception:  # the lease expires
+                return
+            except Exception:
                 logger.exception("lane_not_given_back", extra=lane.log_fields)
-        return outcomes
+            else:
+                return
 
     def _new_run(self, lane: Lane) -> _Run:
         return _Run(BatchRun(self.delivery, lane, self.kinds))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
-from unittest.mock import AsyncMock, Mock
+from unittest.mock import DEFAULT, AsyncMock, Mock
 
 import httpx
 import pytest
@@ -17,6 +17,7 @@ from eventstore.coordination.commit_signals import awaited
 from eventstore.errors import LogBusyError
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import MIN_LANE_INTERVAL
+from outbox.relay import relay
 from outbox.relay.claim import claim
 from outbox.relay.lease_clock import LeaseClock
 from outbox.relay.relay import MAX_RECORDS_PER_RUN
@@ -74,12 +75,17 @@ async def test_a_record_whose_sending_raises_stops_only_itself(desk: Rig) -> Non
     assert desk.mirror(1).state == "delivered"
 
 
+@pytest.mark.parametrize("releases_that_fail", [0, 2])
 async def test_a_lane_run_that_fails_releases_its_lane_for_a_little_later(
-    desk: Rig, monkeypatch: pytest.MonkeyPatch
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, releases_that_fail: int
 ) -> None:
     desk.upload()
+    releases = [LogBusyError] * releases_that_fail + [DEFAULT]
     with monkeypatch.context() as patched:
         patched.setattr("outbox.relay.relay.settle", Mock(side_effect=LogBusyError))
+        release = Mock(wraps=relay.release_after_error, side_effect=releases)
+        patched.setattr(relay, "release_after_error", release)
+        patched.setattr(relay, "RELEASE_PAUSES_SECONDS", (0.0, 0.0, 0.0))
         await desk.relay_once()
     assert await desk.relay_once() == {}
     desk.clock.advance(seconds=2)
