@@ -65,7 +65,7 @@ def _pins(statement: Any, outer: Pins) -> Pins:
 def _equal_buckets(statement: Any) -> Iterator[tuple[Any, Any]]:
     """Find what the bucket of a table must be equal to: what is beside OR or NOT need not hold."""
     conditions = [getattr(statement, "whereclause", None)]
-    sources = list(statement.get_final_froms()) if isinstance(statement, sa.Select) else []
+    sources = _froms(statement) if isinstance(statement, sa.Select) else []
     while sources:
         if isinstance(source := sources.pop(), sa.Join):
             sources.append(source.left)
@@ -83,6 +83,11 @@ def _equal_buckets(statement: Any) -> Iterator[tuple[Any, Any]]:
                 yield condition.left.table, condition.right
             elif _is_bucket(condition.right):
                 yield condition.right.table, condition.left
+
+
+def _froms(select: Any) -> list[Any]:
+    """Do what `get_final_froms` does, which compiles the select, and all that is inside, each time."""
+    return list(select._compile_state_factory(select, None)._get_display_froms())  # noqa: SLF001
 
 
 def _is_equality(condition: sa.BinaryExpression[Any]) -> bool:
