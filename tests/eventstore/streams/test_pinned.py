@@ -1,5 +1,8 @@
 """A sub-select names the bucket that the statement around it names, and no other one does."""
 
+from unittest.mock import Mock
+
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -32,6 +35,14 @@ def test_a_sub_select_about_the_person_of_a_statement_names_its_bucket() -> None
 def test_one_in_another_names_it_as_well() -> None:
     within = sa.exists().where(deed.c.did == person.c.did, sa.exists().where(word.c.did == deed.c.did))
     assert "word.bucket = %(bucket_did)s::SMALLINT" in said(sa.select(person.c.host).where(THIS, within))
+
+
+def test_the_tables_of_a_select_are_known_without_compiling_it_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else each level is compiled again for all levels around it, and a new process takes seconds for its first polls."""
+    monkeypatch.setattr(sa.Select, "_default_compiler", Mock(side_effect=AssertionError))
+    test_one_in_another_names_it_as_well()
 
 
 def test_a_sub_select_of_a_part_names_the_buckets_of_the_part() -> None:
