@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from eventstore.coordination.due_parts import parts_of
 from eventstore.jobs.queue import job_of
 from eventstore.jobs.worker import Worker
 from outbox.mirror.lanes import resume_lane
@@ -134,6 +135,8 @@ def test_accounts_of_a_host_that_lists_without_end_leave_slots_to_other_hosts(ri
 
 def test_accounts_that_list_without_end_give_their_slots_back_in_time(rig: Rig) -> None:
     """Their lanes do not name the host: a host of their own each would be the same."""
+    if len(parts_of(rig.database)) > 1:
+        pytest.skip("parts take turns: an account of another part need not wait for those that asked before")
     rig.internet.record(1)
     rig.request(*SLOW[: adopt.MAX_CONCURRENT_ADOPTIONS])
     rig.loop.advance(1)

@@ -50,9 +50,9 @@ def kind(work: Callable[[Job], Any] = nothing, **options: Any) -> Kind:
     return replace(first, **options)
 
 
-def claim_anywhere(database: Database, of: Kind, owner: str) -> Job | None:
+def claim_anywhere(database: Database, of: Kind, owner: str, lease: timedelta = LEASE) -> Job | None:
     """Claim as a worker does, in one part after the other."""
-    claims = (queue.claim(database, of, owner=owner, lease=LEASE, part=part) for part in parts_of(database))
+    claims = (queue.claim(database, of, owner=owner, lease=lease, part=part) for part in parts_of(database))
     return next((claimed for claimed in claims if claimed is not None), None)
 
 

@@ -26,6 +26,7 @@ from storage.public.copies import Action, public_copy, release_expired
 from storage.public.projection import PublicAudio
 from storage.public.publisher import LEASE, Publisher
 from tests.dsl import ALICE, a_track, some_time
+from tests.eventstore.jobs.rig import claim_anywhere
 from tests.storage.memory_store import MemoryStore
 from tests.storage.stepped_threads import CrashError
 
@@ -159,7 +160,7 @@ def run_due(publisher: Publisher, *actions: Action) -> int:
     release_expired(database)
     kinds = [publisher.kinds[each] for each in actions or (Action.REMOVE, Action.PUBLISH)]
     while True:
-        claims = (queue.claim(database, each, owner=publisher._owner, lease=LEASE) for each in kinds)  # noqa: SLF001
+        claims = (claim_anywhere(database, each, publisher._owner, LEASE) for each in kinds)  # noqa: SLF001
         claimed = next((each for each in claims if each is not None), None)
         if claimed is not None and claimed.id in failed:  # on a slow machine its pause is over by now
             queue.release(database, claimed)
