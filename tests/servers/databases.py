@@ -26,6 +26,8 @@ ON_SQLITE = pytest.mark.databases("sqlite")
 """For a test of what no database decides, such as how a request is read or refused: it runs once, not on both."""
 ON_BOTH = pytest.mark.databases(*KINDS, *AND_CITUS)
 """For one of a module whose other tests need one."""
+ON_ONE_NODE = pytest.mark.databases(*KINDS)
+"""For turns and limits over all accounts: of several nodes each has its own (docs/adr/0055-citus.md)."""
 IN_ONE_PART = pytest.mark.skipif(DIVIDED, reason="about tables that are not divided")
 
 
