@@ -35,6 +35,15 @@ def wav(seed: int = 0) -> bytes:
     return tone(2, hertz=440 + seed)
 
 
+def floats(value: float) -> bytes:
+    """Two seconds of WAV whose samples are floating-point numbers, all the same."""
+    data = struct.pack("<f", value) * (2 * RATE)
+    encoding = struct.pack("<HHIIHH", 3, 1, RATE, RATE * 4, 4, 32)
+    chunks = b"WAVEfmt " + struct.pack("<I", len(encoding)) + encoding + b"data"
+    chunks += struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(chunks)) + chunks
+
+
 def mp3(seed: int = 0) -> bytes:
     """Two seconds with the seed in an ID3 tag."""
     text = b"\0seed\0" + str(seed).encode()

@@ -56,7 +56,7 @@ def _read(path: str) -> dict[str, Any]:
     import numpy as np  # noqa: PLC0415 - under the limits
     import soundfile  # noqa: PLC0415
 
-    loudest, powers, frames = array("f"), array("f"), 0
+    loudest, powers, frames = array("f"), array("d"), 0
     with soundfile.SoundFile(path) as sound:
         if sound.frames * sound.channels > MAX_SAMPLES:
             return {"problem": TOO_LONG}
@@ -69,7 +69,8 @@ def _read(path: str) -> dict[str, Any]:
             starts = np.arange(0, len(read), WINDOW_FRAMES)
             loudest.extend(np.maximum.reduceat(np.abs(read).max(axis=1), starts))
             powers.extend(
-                np.add.reduceat(np.square(read).mean(axis=1), starts) / np.diff(starts, append=len(read))
+                np.add.reduceat(np.square(read, dtype="float64").mean(axis=1), starts)
+                / np.diff(starts, append=len(read))
             )
         seconds = frames / sound.samplerate
     if not frames:
@@ -78,9 +79,9 @@ def _read(path: str) -> dict[str, Any]:
     if len(windows) > MAX_PEAKS:
         windows = np.maximum.reduceat(windows, np.arange(MAX_PEAKS) * len(windows) // MAX_PEAKS)
     peaks = (np.minimum(windows, 1.0) * HIGHEST_PEAK).round().astype("uint8")
-    heard = np.maximum(np.frombuffer(powers, dtype="float32"), SILENCE)
+    heard = np.maximum(np.frombuffer(powers, dtype="float64"), SILENCE)
     heard = heard[heard > heard.mean() / QUIET]
-    loudness = round(10 * float(np.log10(heard.mean(dtype="float64"))), 2)
+    loudness = round(10 * float(np.log10(heard.mean())), 2)
     return {"peaks": peaks.tobytes().hex(), "duration": round(seconds, 3), "loudness": loudness}
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import signal
 import sys
 from dataclasses import dataclass
@@ -77,10 +78,12 @@ async def read_waveform(path: Path, program: Path = PROGRAM) -> Waveform:
         said: Any = json.loads(decoder.answer)
         if "problem" in said:
             raise InvalidMediaError(clean(said["problem"]))
-        peaks = bytes.fromhex(said["peaks"])
-        return Waveform(peaks, float(said["duration"]), float(said["loudness"]))
+        peaks, numbers = bytes.fromhex(said["peaks"]), (float(said["duration"]), float(said["loudness"]))
     except (ValueError, TypeError, KeyError) as error:
         raise DecoderFailedError("the decoder's answer cannot be read") from error
+    if not all(map(math.isfinite, numbers)):  # SQLite would store none, and it would be made again and again
+        raise DecoderFailedError("the decoder's numbers are none")
+    return Waveform(peaks, *numbers)
 
 
 class _Decoder(asyncio.SubprocessProtocol):

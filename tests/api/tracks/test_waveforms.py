@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from eventstore.jobs.table import JobState, job
 from replay import derived as worker
-from replay.derived import MAX_ATTEMPTS, sweep_media
+from replay.derived import MAX_ATTEMPTS, request_all, sweep_media
 from storage.derived.renditions import DerivedKind
 from storage.derived.waveforms import read_waveform, waveform
 from tests.api.world import refusal, upload
@@ -71,6 +71,15 @@ def test_a_waveform_of_an_earlier_version_is_made_again_for_its_loudness(world, 
     assert read(client, track).json()["loudness"] is None
     work(world)
     assert read(client, track).json()["loudness"] == loudness
+
+
+def test_sound_far_above_full_scale_is_measured_once(world, client, alice):
+    files = {"file": ("loud.wav", samples.floats(1e30), "audio/wav")}
+    track = client.post("/tracks", data={"title": "Song"}, files=files, headers=alice.headers).json()
+    work(world)
+    found = read(client, track).json()
+    assert (set(found["peaks"]), found["loudness"]) == ({255}, 600.0)
+    assert request_all(world.made.database) == 0
 
 
 def test_audio_that_cannot_be_decoded_has_none_and_is_not_tried_again(world, client, alice):

@@ -113,6 +113,7 @@ async def test_what_cannot_be_decoded_is_invalid(tmp_path: Path, data: bytes) ->
         "print('[]')",
         "print('7')",
         'print(\'{"peaks": "zz", "duration": 1}\')',
+        'print(\'{"peaks": "", "duration": 1, "loudness": NaN}\')',
         "raise SystemExit(3)",
     ],
 )
