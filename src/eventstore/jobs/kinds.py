@@ -66,6 +66,8 @@ class Job:
     progress: dict[str, Any] | None
     """What earlier turns have stored; another value is stored as the lease is extended, and at the end."""
     began_at: datetime
+    due: datetime
+    """As the claim has set it: another time in the row is that of a request to hurry since."""
     again_after: timedelta = timedelta()
 
     @property

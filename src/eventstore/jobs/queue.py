@@ -141,9 +141,8 @@ def claim(
             found = connection.execute(unlocked, given).one_or_none()
             if found is None:
                 return None
-            claimed = _claimed(found, now)
-            pause = _pause(kind, found.attempts)
-            taken = {"attempts": claimed.attempts, "due": now + pause, "lease_epoch": claimed.epoch}
+            claimed = _claimed(found, now, _pause(kind, found.attempts))
+            taken = {"attempts": claimed.attempts, "due": claimed.due, "lease_epoch": claimed.epoch}
             is_unchanged = sa.and_(*is_job(found), row.lease_epoch == found.lease_epoch, IS_WAITING)
             leased = {"lease_owner": owner, "lease_until": now + lease, "began_at": now, "began_by": owner}
             if connection.execute(sa.update(job).where(is_unchanged).values(**taken, **leased)).rowcount == 0:
@@ -196,7 +195,8 @@ def settle(database: Database, kind: Kind, claimed: Job, outcome: Outcome) -> No
         if outcome is Outcome.AGAIN:
             _change(connection, claimed, **well, due=PAST)
         elif outcome is Outcome.LATER:
-            _change(connection, claimed, **well, due=claimed.began_at + claimed.again_after)
+            later = sa.literal(claimed.began_at + claimed.again_after, UtcDateTime)
+            _change(connection, claimed, **well, due=sa.case((row.due == claimed.due, later), else_=row.due))
         elif kind.keeps_done:
             _change(connection, claimed, **well, state=JobState.DONE, ended_at=now)
         else:
@@ -291,7 +291,7 @@ def _requested(wanted: Wanted, now: datetime) -> dict[str, Any]:
     }
 
 
-def _claimed(found: sa.Row[Any], now: datetime) -> Job:
+def _claimed(found: sa.Row[Any], now: datetime, pause: timedelta) -> Job:
     return Job(
         found.id,
         found.kind,
@@ -304,6 +304,7 @@ def _claimed(found: sa.Row[Any], now: datetime) -> Job:
         Envelope(found.actor, found.via, found.request_id),
         found.progress,
         now,
+        now + pause,
     )
 
 

@@ -60,10 +60,10 @@ class Rig:
     def __init__(self, database: Database, time: Time) -> None:
         self.database, self.time = database, time
 
-    def want(self, *subjects: str, account: str = "alice", host: str = "", again: bool = False) -> None:
+    def want(self, *subjects: str, account: str = "alice", host: str = "", **how: bool) -> None:
         with self.database.write() as connection:
             wanted = [Wanted(KIND, subject, account, host) for subject in subjects]
-            queue.request(connection, wanted, self.time(), again=again)
+            queue.request(connection, wanted, self.time(), **how)
 
     def claim(self, of: Kind, owner: str = "one") -> Job | None:
         return queue.claim(self.database, of, owner=owner, lease=LEASE)

@@ -84,6 +84,20 @@ def test_a_job_that_is_requested_again_stays_as_it_is(rig: Rig) -> None:
     assert (again.attempts, again.problem) == (1, None)
 
 
+def test_a_job_that_is_to_hurry_while_it_runs_is_due_again_at_once(rig: Rig) -> None:
+    rig.want("a")
+    claimed = rig.claimed(kind())
+    claimed.again_after = timedelta(days=1)
+    rig.want("a", hurry=True)
+    queue.settle(rig.database, kind(), claimed, Outcome.LATER)
+    again = rig.claimed(kind())
+    again.again_after = timedelta(days=1)
+    rig.later(timedelta(hours=1))
+    queue.settle(rig.database, kind(), again, Outcome.LATER)
+    assert rig.claim(kind()) is None
+    assert rig.row("a").due == again.began_at + again.again_after
+
+
 def test_a_finished_job_has_no_row_unless_its_kind_keeps_it(rig: Rig) -> None:
     rig.want("a")
     queue.settle(rig.database, kind(), rig.claimed(kind()), Outcome.DONE)
