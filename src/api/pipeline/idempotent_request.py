@@ -38,6 +38,8 @@ T = TypeVar("T")
 F = TypeVar("F", bound=BaseModel)
 
 KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+SAYING: Final = ("content-disposition", "upload-length", "upload-offset", "upload-complete")
+"""Headers that say what is requested, of which file and at which place."""
 MAX_ROUTE_CHARACTERS: Final = 255
 """A longer path is kept as its hash, as one with NUL is: PostgreSQL indexes neither."""
 
@@ -67,7 +69,9 @@ class Attempt:
     ) -> None:
         self.body: Final = body
         self._turns: Final = request.turns
-        self._query: Final = request.request.url.query
+        headers = request.request.headers
+        said = (f"{name}: {headers[name]}" for name in SAYING if name in headers)
+        self._beside: Final = "\n".join(filter(None, [request.request.url.query, *said]))
         self.is_repetition = stored is not None
         self._result = stored.for_digest(self._digest) if stored is not None else None
         self._services: Final = request.services
@@ -82,8 +86,8 @@ class Attempt:
 
     @property
     def _digest(self) -> str:
-        """Identify what was requested: a query may say what to remove."""
-        return self.body.digest(self._query)
+        """Identify what was requested: a query may say what to remove, headers where bytes go."""
+        return self.body.digest(self._beside)
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a unit of work of the account in a thread, in the account's turn: it takes one thread at a time.

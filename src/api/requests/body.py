@@ -47,10 +47,10 @@ class Body:
     names: Mapping[str, str] = field(default_factory=dict)
     """Of files, as their client calls them."""
 
-    def digest(self, query: str) -> str:
-        """Return a hash of the content, independent of how the parts were framed, and of the URL's query."""
+    def digest(self, beside: str) -> str:
+        """Return a hash of the content, independent of how the parts were framed, and of what is said beside the body."""
         files = {name: [staged.cid, staged.size] for name, staged in self.files.items()}
-        content = [self.fields, files, self.is_form, *([query] if query else [])]
+        content = [self.fields, files, self.is_form, *([beside] if beside else [])]
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def file(self, name: str) -> Staged:

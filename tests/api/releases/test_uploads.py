@@ -319,6 +319,18 @@ def test_an_upload_is_removed_with_the_file_that_it_became(client, alice, releas
     assert read(client, alice, release)["files"] == []
 
 
+def test_another_file_or_place_under_the_same_key_is_refused(client, alice, release):
+    key = {"Idempotency-Key": "k"}
+    url = begun(client, alice, release, name="one.mp3", **key)
+    for other in ({"name": "two.mp3"}, {"name": "one.mp3", "length": 7}):
+        assert refusal(begin(client, alice, release, **other, **key)) == (422, "idempotency_mismatch")
+    assert append(client, alice, url, SONG[:9], 0, **key).status_code == 204
+    assert append(client, alice, url, SONG[:9], 0, **key).headers["Upload-Offset"] == "9"
+    assert refusal(append(client, alice, url, SONG[:9], 9, **key)) == (422, "idempotency_mismatch")
+    assert refusal(append(client, alice, url, SONG[:9], 0, last=True, **key)) == (422, "idempotency_mismatch")
+    assert offset(client, alice, url) == (9, "?0")
+
+
 def test_a_repetition_under_its_key_begins_no_second_upload(client, alice, release):
     first, again = (begin(client, alice, release, **{"Idempotency-Key": "k"}) for _ in range(2))
     assert first.headers["Location"] == again.headers["Location"]
