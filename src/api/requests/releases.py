@@ -94,7 +94,7 @@ def name_in(request: Request) -> str:
     given["Content-Disposition"] = header.decode(errors="replace")
     try:
         return file_name(given.get_filename(""))
-    except ValueError:  # it names a charset that decodes no text
+    except (ValueError, TypeError):  # it names a charset that decodes no text, or pieces in no order
         return file_name("")
 
 

@@ -107,6 +107,11 @@ def test_a_name_in_a_charset_that_is_none_begins_an_upload_all_the_same(client, 
     assert begin(client, alice, release, **named).json()["name"] == "file"
 
 
+def test_a_name_in_pieces_without_order_begins_an_upload_all_the_same(client, alice, release):
+    named = {"Content-Disposition": "attachment; filename*=UTF-8''a; filename*0=b"}
+    assert begin(client, alice, release, **named).json()["name"] == "file"
+
+
 def test_files_come_in_the_order_of_their_numbers_and_those_without_at_the_end(client, alice, release):
     for seed, number in enumerate(("2", "", "1/3", "3")):
         uploaded(client, alice, release, tagged(seed, title=f"t{number}", number=number), name="x.mp3")
