@@ -304,6 +304,9 @@ def test_a_release_has_a_limit_of_files_and_an_upload_of_parts(client, alice, re
     url = begun(client, alice, release)
     append(client, alice, url, SONG[:10], 0)
     assert refusal(append(client, alice, url, SONG[10:20], 10)) == (409, "limit_reached")
+    url = begun(client, alice, release)
+    append(client, alice, url, SONG, 0)
+    assert append(client, alice, url, b"", len(SONG), last=True).status_code == 200
     monkeypatch.setattr(use_cases, "MAX_FILES", 1)
     assert refusal(begin(client, alice, release)) == (409, "limit_reached")
 

@@ -154,7 +154,7 @@ async def _append(request: CommandRequest, attempt: CommandAttempt, on: On[Relea
     require_offset(found, at)  # before its bytes are stored; the append looks again
     if at + staged.size > most:
         raise TooLargeError(most)
-    if len(found.parts) >= MAX_PARTS:
+    if staged.size and len(found.parts) >= MAX_PARTS:
         raise LimitReachedError(MAX_PARTS, "appends to an upload")
     try:
         upload = await request.intake.keep_part(found, at, staged)
