@@ -175,16 +175,15 @@ def new_record(
     unit: UnitOfWork,
     collection: str,
     is_promised: Callable[[RecordKey], bool] = lambda _key: False,
-    *,
-    place: int = 0,
 ) -> dict[str, str]:
     """Return where a new record of the account is, and its time: the first from now on whose TID is no key of a record.
 
-    `is_promised` tells of the keys of what may have a record later; `place` counts those before it in the unit.
+    `is_promised` tells of the keys of what may have a record later.
     """
-    did, at = owner_of(unit), unit.now + place * ONE_MICROSECOND
+    did, at = owner_of(unit), unit.next_record_at.get(collection, unit.now)
     while is_taken(unit.connection, key := RecordKey(did, collection, tid_of(at))) or is_promised(key):
         at += ONE_MICROSECOND
+    unit.next_record_at[collection] = at + ONE_MICROSECOND
     return {"did": did, "collection": collection, "rkey": tid_of(at), "created_at": utc_text(at)}
 
 

@@ -72,6 +72,8 @@ class UnitOfWork:
         self.did: Final = did
         self.envelope: Final = envelope
         self.log: Final = log
+        self.next_record_at: Final[dict[str, datetime]] = {}
+        """Of each collection, from when on the key for a new record is looked for: those before are taken."""
         self._connection: sa.Connection | None = None
         self._assumed: Final[list[Assumption]] = []
         self._assumed_now: datetime | None = None

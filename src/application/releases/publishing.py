@@ -8,7 +8,7 @@ Whatever ends on the way, the job runs again, and 2 happens once or not at all.
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -193,9 +193,8 @@ def _make_tracks(
     collection = kinds[Track.TOPIC].collection
     tracks: list[Track] = []
     for file in release.files:
-        command = replace(_command(release, file, artist, collection), place=len(tracks))
         try:
-            tracks.append(register_track(unit, command, reserved))
+            tracks.append(register_track(unit, _command(release, file, artist, collection), reserved))
         except DuplicateAudioError as error:
             same = f"{file.name} has exactly the audio of track {error.track_id}"
             raise UploadRefusedError(same) from None

@@ -52,8 +52,6 @@ class RegisterTrack:
     self_labels: tuple[str, ...] = ()
     copies_audio: bool = False
     """Whether the audio is copied to the PDS."""
-    place: int = 0
-    """How many tracks the unit registers before it."""
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -66,9 +64,9 @@ def register_track(unit: UnitOfWork, command: RegisterTrack, reserved: Reserved)
     reserved.require(command.named, unit.now)
     did = owner_of(unit)
     require_no_duplicate(unit.connection, did, command.audio.cid)
-    own = ("downloads", "collection", "copies_audio", "place")
+    own = ("downloads", "collection", "copies_audio")
     fields = {name: value for name, value in vars(command).items() if name not in own}
-    where = new_record(unit, command.collection, place=command.place)
+    where = new_record(unit, command.collection)
     track = Track.register(at=unit.now, track_id=next_subject_id(unit.connection, did), **where, **fields)
     track.set_downloads(command.downloads, at=unit.now)
     if command.copies_audio:

@@ -5,6 +5,7 @@ from sqlalchemy import select
 
 from eventstore.sql.schema import stored_event
 from tests.api.world import refusal, upload
+from tests.statements import recorded_statements
 
 
 @pytest.fixture
@@ -50,6 +51,20 @@ def test_fields_of_many_tracks_change_in_one_request(world, client, alice, three
     assert (album["title"], album["track_count"]) == ("Tape", 2)
     world.deliver()
     assert world.record(one)["title"] == "One"
+
+
+def test_new_albums_of_many_tracks_take_as_many_statements_each_as_those_of_a_few(world, client, alice):
+    tracks = [upload(client, alice, seed=seed) for seed in range(20)]
+
+    def statements(some):
+        with recorded_statements(world.database.engine) as seen:
+            assert (
+                edit(client, alice, *(row(each, album=f"A{each['id']}") for each in some)).status_code == 200
+            )
+        return len(seen)
+
+    few = statements(tracks[:4])
+    assert statements(tracks[4:]) <= 4 * few
 
 
 @pytest.mark.parametrize("number", [2**63, 2**66, -(2**63)])
