@@ -263,12 +263,21 @@ def retry(connection: sa.Connection, job_id: int, now: datetime) -> sa.Row[Any] 
 
 
 def prune_turns(database: Database, before: datetime) -> None:
-    """Forget when accounts were served that have had no job of a kind since."""
+    """Forget when accounts were served that have had no job of a kind since.
+
+    What was requested meanwhile may have lost its turn, without which no worker sees it: it gets one.
+    """
     waits = sa.select(row.id).where(
         row.kind == job_turn.c.kind, row.account == job_turn.c.account, IS_WAITING
     )
     with database.write() as connection:
         connection.execute(sa.delete(job_turn).where(job_turn.c.served_at <= before, ~waits.exists()))
+    has_turn = sa.exists().where(job_turn.c.kind == row.kind, job_turn.c.account == row.account)
+    without = sa.select(row.kind, row.account).where(IS_WAITING, ~has_turn).distinct()
+    with database.write() as connection:
+        turns = [{**each, "served_at": PAST} for each in connection.execute(without).mappings()]
+        if turns:
+            connection.execute(upsert(connection, job_turn).on_conflict_do_nothing(), turns)
 
 
 def _is_of(kind: str, subject: str, account: str | None = None) -> tuple[sa.ColumnElement[bool], ...]:

@@ -9,7 +9,7 @@ from sqlalchemy import event, select, text
 from eventstore.coordination.due_parts import parts_of
 from eventstore.errors import LeaseLostError
 from eventstore.jobs import queue
-from eventstore.jobs.kinds import Failure, Outcome
+from eventstore.jobs.kinds import Failure, Outcome, Wanted
 from eventstore.jobs.queue import PROCESS_ENDED
 from eventstore.jobs.table import JobState, job, job_turn, state_of
 from tests.eventstore.jobs.rig import KIND, LEASE, SECOND, Rig, kind
@@ -96,6 +96,19 @@ def test_a_job_that_is_to_hurry_while_it_runs_is_due_again_at_once(rig: Rig) -> 
     queue.settle(rig.database, kind(), again, Outcome.LATER)
     assert rig.claim(kind()) is None
     assert rig.row("a").due == again.began_at + again.again_after
+
+
+@pytest.mark.databases("postgres")
+def test_a_job_that_is_requested_while_its_turn_is_pruned_gets_another(rig: Rig) -> None:
+    rig.want("a")
+    queue.settle(rig.database, kind(), rig.claimed(kind()), Outcome.DONE)
+    rig.later(timedelta(days=1))
+    with rig.database.write() as connection:
+        queue.request(connection, [Wanted(KIND, "b", "alice")], rig.time())
+        with ThreadPoolExecutor() as other:
+            other.submit(queue.prune_turns, rig.database, rig.time()).result()
+    queue.prune_turns(rig.database, rig.time())
+    assert rig.claimed(kind()).subject == "b"
 
 
 def test_a_finished_job_has_no_row_unless_its_kind_keeps_it(rig: Rig) -> None:
