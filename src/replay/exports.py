@@ -7,6 +7,7 @@ From then on any process makes any range of the archive, which begins with the c
 The sweep spares what an export names until it expires. An account has one: a new one replaces it.
 """
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ from replay.errors import ExportNotFoundError, ExportTakenDownError, ExportUnder
 from storage.archive import Entry, Part, parts_of
 from storage.cid import CidHasher, cid_of, sha256_of
 from storage.errors import BytesMissingError, MediaGoneError, StoreUnavailableError
+from storage.formats.audio import MIME
 from storage.media import Media, end_grace_period
 from storage.stores.store import in_time
 from storage.taken_down import taken_down
@@ -79,6 +81,7 @@ export_file: Final = sa.Table(
 _file: Final = export_file.c
 _FILES: Final = sa.select(*(each for each in _file if each.name != "bucket")).order_by(_file.number)
 Row = dict[str, Any]
+_ENDING: Final = re.compile(rf"\.({'|'.join([*MIME, 'jpeg', 'png', 'webp', 'image'])})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,11 @@ def _row(did: str, number: int, name: str, **known: Any) -> Row:
     return {"did": did, "number": number, "name": name, **file, **known}
 
 
+def _folder(name: str) -> str:
+    """Return a name that no file of the archive has: with a file and a folder of one name it could not be unpacked."""
+    return f"{name}_" if _ENDING.search(name) else name
+
+
 def _missing(taken_down_at: datetime | None) -> Row:
     return {"missing": TAKEN_DOWN} if taken_down_at is not None else {}
 
@@ -229,7 +237,8 @@ class _Listing:
             self._add(path, cover.mime.rpartition("/")[2], cid=cover.cid, size=cover.size, **missing)
 
     def _add(self, path: list[str], kind: str, **known: Any) -> None:
-        stem = "/".join(map(file_name, [self._artist, *path]))
+        *folders, last = map(file_name, [self._artist, *path])
+        stem = "/".join([*map(_folder, folders), last])
         name = f"{stem}.{kind}"
         while name.casefold() in self._names:
             name = f"{stem} ({next(self._numbers)}).{kind}"

@@ -85,6 +85,15 @@ def test_no_name_leads_out_of_its_folder_or_is_there_twice(world, client, alice)
     ]
 
 
+def test_an_album_that_is_called_as_a_file_beside_it_can_be_unpacked(world, client, alice, tmp_path):
+    upload(client, alice, title="Song", seed=1)
+    upload(client, alice, title="Two", album="song.mp3", seed=2)
+    archive = opened(fetch(client, alice, made(world, client, alice)))
+    for folder in {name.rpartition("/")[0].casefold() for name in archive.namelist()}:
+        assert folder not in map(str.casefold, archive.namelist())
+    archive.extractall(tmp_path)
+
+
 def test_what_is_taken_down_or_lost_is_left_out_and_named(world, client, alice, admin):
     gone, lost, _ = (upload(client, alice, title=f"Song {seed}", seed=seed) for seed in (1, 2, 3))
     assert decide(client, admin, gone).json()["affected"] == 1
