@@ -25,7 +25,7 @@ from outbox.pds.verdict import Kind, Verdict
 from outbox.record.dag_cbor import Record, UnencodableError, encode
 from outbox.record.kind import GENERATION
 from outbox.relay.delivery_task import DeliveryTask
-from outbox.relay.journal import record_adopted
+from outbox.relay.journal import ENDING, record_adopted
 
 logger: Final = logging.getLogger("mastertape.outbox")
 
@@ -209,7 +209,10 @@ _CHANGES: Final = {
 
 
 def set_target(connection: sa.Connection, task: DeliveryTask, **values: Any) -> Started | None:
-    """Set columns; where the CID is among them, `is_listed` says of what is returned whether lists refer to another one."""
+    """Set columns, and end an attempt on PostgreSQL where the values of ENDING are among them.
+
+    Where the CID is, `is_listed` says of what is returned whether lists refer to another one.
+    """
     started = _setting(tuple(values)).start(connection, {**of_target(task.key), **values})
     return started if "observed_cid" in values else None
 
@@ -221,6 +224,8 @@ def is_listed(changed: Started | None) -> bool:
 @cache
 def _setting(names: Sequence[str]) -> Prepared:
     statement = _CHANGES["again_at" in names, "observed_cid" in names]
+    if "attempt_id" in names:
+        statement = statement.add_cte(ENDING)
     return Prepared(lambda _: statement, [name for name in names if name in target])
 
 

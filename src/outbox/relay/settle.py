@@ -40,6 +40,7 @@ from outbox.relay.delivery import CONTENDED
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
     close_attempts,
+    ending,
     first_of_same_errors,
     is_fault_of_record_alone,
     record_unsent,
@@ -102,9 +103,15 @@ def _settle(
         each.outcome is Outcome.DELIVERED and not each.is_mismatch for each in delivered.results
     )
     with pipelined(connection) if is_plain else nullcontext():
-        close_attempts(connection, lane.did, delivered.attempt_ids, delivered.verdict, now)
+        ends: dict[str, Any] = {}
+        if unit is None and connection.dialect.name == "postgresql":
+            ends = ending(delivered.attempt_ids[0], delivered.verdict, now)
+        else:
+            close_attempts(connection, lane.did, delivered.attempt_ids, delivered.verdict, now)
         settled = [
-            _acknowledge(connection, result, now) if unit is None else _settle_target(unit, lane, result)
+            _acknowledge(connection, result, now, **ends)
+            if unit is None
+            else _settle_target(unit, lane, result)
             for result in delivered.results
         ]
     changed = zip(delivered.results, settled, strict=True)
@@ -186,7 +193,7 @@ def _acknowledge_in(unit: UnitOfWork, result: Result) -> Started | None:
     return _acknowledge(unit.connection, result, unit.now)
 
 
-def _acknowledge(connection: sa.Connection, result: Result, now: datetime) -> Started | None:
+def _acknowledge(connection: sa.Connection, result: Result, now: datetime, **also: Any) -> Started | None:
     """Acknowledge the generation that was sent; a newer one stays open."""
     task = result.task
     body = task.body
@@ -201,6 +208,7 @@ def _acknowledge(connection: sa.Connection, result: Result, now: datetime) -> St
         ever_sent=result.outcome is not Outcome.CANCELLED,
         **verification_columns(task, result.verify_at),
         **CLEAN,
+        **also,
     )
     # the first record that names a new upload, whose blob the PDS has found therefore
     names_new_blob = task.attempts > 0 or any(

@@ -259,8 +259,8 @@ async def test_a_paced_record_whose_blob_was_missed_before_is_not_forgotten(desk
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
 
-STATEMENTS = 6
-"""Settle: the lane, the attempt, the target; begin the next: its target, its events, the intent."""
+STATEMENTS = {"sqlite": 6, "postgresql": 5}
+"""Settle: the lane, the attempt, the target, which is one with it on PostgreSQL; begin the next: its target, its events, the intent."""
 TRANSACTIONS = 1
 
 
@@ -297,7 +297,10 @@ async def test_each_further_record_of_a_lane_run_takes_few_statements_and_one_tr
     few, few_commits = await statements_of(desk, seen, 1)
     many, many_commits = await statements_of(desk, seen, BATCH_FROM - 1)
     further = BATCH_FROM - 2
-    assert (many - few, many_commits - few_commits) == (further * STATEMENTS, further * TRANSACTIONS)
+    assert (many - few, many_commits - few_commits) == (
+        further * STATEMENTS[desk.database.dialect],
+        further * TRANSACTIONS,
+    )
 
 
 async def test_the_last_result_of_a_lane_run_releases_the_lane_in_its_own_transaction(
