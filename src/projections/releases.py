@@ -12,9 +12,10 @@ from eventstore.change import Change, changes_of
 from eventstore.jobs.table import job
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
 from eventstore.sql.schema import Position, UtcDateTime, metadata, partial_index
-from eventstore.streams.buckets import account_columns
+from eventstore.streams.buckets import Part, account_columns, in_part
 
 VERSION: Final = 1
+MAX_REQUESTED: Final = 100
 
 releases: Final = sa.Table(
     "releases",
@@ -76,16 +77,15 @@ def previewed(connection: sa.Connection, preview_hash: str) -> sa.Row[str, int] 
     return connection.execute(sa.select(it.did, it.release_id).where(*these)).one_or_none()
 
 
-def due_releases(
-    connection: sa.Connection, now: datetime, kind: str, *, at_most: int
-) -> Sequence[sa.Row[str, int]]:
-    """Return the account and the id of live releases whose time has come, without a job of this kind."""
+def due_releases(part: Part, kind: str) -> Any:
+    """Select live releases of the part whose time has come, without a job of this kind."""
     subject = sa.cast(it.release_id, sa.Text)
     this = (job.c.account == it.did, job.c.bucket == it.bucket, job.c.subject == subject)
     known = sa.exists().where(job.c.kind == kind, *this)
-    these = (it.state == ReleaseState.SCHEDULED.value, it.publish_at <= now, LIVE, ~known)
-    due = sa.select(it.did, it.release_id).where(*these).order_by(it.publish_at).limit(at_most)
-    return connection.execute(due).all()
+    is_due = it.publish_at <= sa.bindparam("now", type_=UtcDateTime)
+    these = (in_part(it.bucket, part), it.state == ReleaseState.SCHEDULED.value, is_due, LIVE, ~known)
+    found = sa.select(subject.label("subject"), it.did.label("account"), sa.literal("").label("host"))
+    return found.where(*these).order_by(it.publish_at).limit(MAX_REQUESTED)
 
 
 def left_since(connection: sa.Connection, before: datetime, *, at_most: int) -> Sequence[sa.Row[str, int]]:

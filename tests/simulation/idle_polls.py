@@ -35,7 +35,7 @@ class IdlePolls:
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._empty: dict[Poll, tuple[int, datetime, str]] = {}
-        self._due: tuple[int, datetime, dict[range, float]] | None = None
+        self._due: tuple[int, datetime, tuple[dict[range, float], list[range]]] | None = None
 
     def wrap(self, look: Poll, rows: str) -> Poll:
         """The same poll, skipped while it cannot find anything or no such rows exist."""
@@ -56,16 +56,16 @@ class IdlePolls:
         return quick
 
     def wrap_due(
-        self, seconds_until_due: Callable[..., dict[range, float]]
-    ) -> Callable[..., dict[range, float]]:
+        self, seconds_until_due: Callable[..., tuple[dict[range, float], list[range]]]
+    ) -> Callable[..., tuple[dict[range, float], list[range]]]:
         """The same times, read again only when a row has changed."""
 
-        def quick(database: Database, parts: Any) -> dict[range, float]:
+        def quick(database: Database, parts: Any) -> tuple[dict[range, float], list[range]]:
             changes, now = driver_of(database).total_changes, self._clock()
             if self._due is None or self._due[0] != changes:
                 self._due = changes, now, seconds_until_due(database, parts)
-            _, then, due = self._due
-            return {part: seconds - (now - then).total_seconds() for part, seconds in due.items()}
+            _, then, (due, leased) = self._due
+            return {part: seconds - (now - then).total_seconds() for part, seconds in due.items()}, leased
 
         return quick
 

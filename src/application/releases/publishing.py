@@ -32,13 +32,11 @@ from application.lists.commands import CreateList, Entry, create_list
 from application.releases.drafts import change_release
 from application.subjects import On, find, load_owned, require_staying
 from application.tracks.commands import RegisterTrack, artist_name, register_track
-from eventstore.change import Envelope, Via
 from eventstore.coordination.restore_detection import is_restored
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
-from eventstore.sql.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import Accounts
 from outbox.mirror.states import LaneState
@@ -54,7 +52,6 @@ from storage.uploads.staged_uploads import uploads_of
 PUBLISH: Final = "publish_release"
 """The kind of the jobs; a subject is a release's id."""
 MAX_CONCURRENT: Final = 4
-MAX_REQUESTED: Final = 100
 FIRST_PAUSE_SECONDS: Final = 5.0
 MAX_PAUSE_SECONDS: Final = 600.0
 MAX_ATTEMPTS: Final = 8
@@ -78,21 +75,8 @@ def schedule(unit: UnitOfWork, on: On[Release], at: datetime | None) -> Release:
     # one that waits for its next attempt was requested before its owner took the release back
     queue.cancel(unit.connection, PUBLISH, str(release.release_id), release.did)
     if state_at(release, unit.now) == ReleaseState.PUBLISHING:
-        queue.request(unit.connection, [_wanted(release.did, release.release_id)], unit.now)
+        queue.request(unit.connection, [Wanted(PUBLISH, str(release.release_id), release.did)], unit.now)
     return release
-
-
-def request_due(database: Database) -> None:
-    """Request a job for each release whose time has come."""
-    with database.read_committed() as connection:  # an idle worker writes nothing
-        due = due_releases(connection, database.recent_now(connection), PUBLISH, at_most=MAX_REQUESTED)
-    if due:
-        with database.write() as connection:
-            queue.request(connection, [_wanted(*each) for each in due], database.now(connection))
-
-
-def _wanted(did: str, release_id: int) -> Wanted:
-    return Wanted(PUBLISH, str(release_id), did, envelope=Envelope(did, Via.JOB, ""))
 
 
 def unschedule(unit: UnitOfWork, on: On[Release]) -> Release:
@@ -119,7 +103,7 @@ class Publishing:
             max_pause_seconds=MAX_PAUSE_SECONDS,
             condition=lambda job, _part: sa.and_(~is_restored(), ~_is_inactive(job.c.account)),
             ends_when_cancelled=False,
-            find_everywhere=request_due,
+            find=partial(due_releases, kind=PUBLISH),
         )
 
     async def work(self, job: Job) -> Outcome:
@@ -149,7 +133,7 @@ class Publishing:
         )
 
     def _run(self, job: Job, work: Callable[[UnitOfWork], object]) -> None:
-        self.log.transact(job.account, job.envelope, work)
+        self.log.transact(job.account, replace(job.envelope, actor=job.account), work)
 
     def _publish(self, job: Job, release: Release, on: On[Release]) -> None:
         account, reserved = self.accounts.get(job.account), Reserved(self.media)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from math import inf
 from typing import Any, Final
 
@@ -24,27 +25,29 @@ class DueParts:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.woken: Final = asyncio.Event()
         """Some parts were made due since the last look."""
+        self._is_round_due = True
         self.begins_round = False
-        """Whether to ask now, too, what is asked once for all parts: after a wake, and with the first part."""
+        """Whether to ask now, too, what is asked once for all parts: at the start, and after a wake."""
 
     def wake(self, *buckets: int) -> None:
         """Make the parts of these buckets due at once, or all; callable from any thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.make_due, *buckets)
+            self._loop.call_soon_threadsafe(partial(self.make_due, *buckets, in_round=True))
 
-    def make_due(self, *buckets: int, seconds: float = 0.0) -> None:
-        """Look into the parts of these buckets after so long, or before; into all if none is named."""
+    def make_due(self, *buckets: int, seconds: float = 0.0, in_round: bool = False) -> None:
+        """Look into the parts of these buckets after so long, or before; into all if none is named, which begins a round."""
         at = _now() + seconds
         for part, before in self._next.items():
             if not buckets or any(each in part for each in buckets):
                 self._next[part] = min(before, at)
         if seconds <= 0:
+            self._is_round_due |= in_round or not buckets
             self.woken.set()
 
     async def take(self, in_thread: Callable[..., Awaitable[Any]]) -> list[Part]:
         """Return the parts to look into now. What is made due from here on is looked into once more."""
         self._loop = asyncio.get_running_loop()
-        was_woken = self.woken.is_set()
+        self.begins_round, self._is_round_due = self._is_round_due, False
         self.woken.clear()
         if not self._next:  # no process runs while the tables are divided
             self._next = dict.fromkeys(await in_thread(parts_of, self._database), -inf)
@@ -55,7 +58,6 @@ class DueParts:
         for number, part in due:
             turn = self._began_at + number / len(self._next) * IDLE_SECONDS
             self._next[part] = now + IDLE_SECONDS - (now - turn) % IDLE_SECONDS
-        self.begins_round = was_woken or any(number == 0 for number, _ in due)
         return [part for _, part in due]
 
     def seconds(self) -> float:

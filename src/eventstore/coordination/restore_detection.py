@@ -52,6 +52,9 @@ _HAS_CITUS: Final = "to_regclass('pg_dist_node') is not null"
 _IDENTITY: Final = f"""
     select (select system_identifier from pg_control_system()) || ' ' ||
         substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || ' ' || {_WHERE}, {_HAS_CITUS}"""  # noqa: S608
+_LAST_ISSUED: Final = sa.text(
+    "select case when is_called then last_value else 0 end from stored_event_position_seq"
+)
 _WORKERS: Final = """
     select coalesce(string_agg(concat(' ', nodeid, ':', case when success then result else '-' end), '' order by nodeid), '')
     from run_command_on_workers($$
@@ -134,6 +137,11 @@ def ends_before(newest: int, seen: int) -> str:
 
 def newest_position(connection: sa.Connection) -> int:
     return connection.scalar(sa.select(sa.func.max(stored_event.c.position))) or 0
+
+
+def last_issued(connection: sa.Connection) -> int | None:
+    """Return the position that PostgreSQL issued last, which no table is read for: that may be on many nodes."""
+    return None if connection.dialect.name == "sqlite" else connection.scalar(_LAST_ISSUED)
 
 
 def newest_issued(connection: sa.Connection) -> int:

@@ -1,6 +1,6 @@
 """What is known of a kind of job: its handler, its limits, and when it is tried again."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -99,10 +99,12 @@ class Kind:
     """False for work in a thread, which goes on when its task is cancelled: its lease is left to expire."""
     drains: bool = False
     """Whether a worker that stops gives it STOP_TIMEOUT_SECONDS to end: it is expensive to begin again."""
-    find: Callable[[Database, Sequence[Part]], object] | None = None
-    """Requests what is due in these parts, before each look for due jobs."""
+    find: Callable[[Part], sa.Select[Any]] | None = None
+    """Selects the `subject`, `account` and `host` of what is due in the part by `:now` and has no job: each look for due jobs requests it."""
+    new_first: bool = False
+    """Whether accounts of which something is found go before the others that were served before."""
     find_everywhere: Callable[[Database], object] | None = None
-    """Does so once a round for all parts, where the look is cheap or what is found belongs to no account."""
+    """Requests what is due in all parts, after a wake: a process without work asks about one part at a time."""
     leaves_work: bool = True
     """Whether other work may be due as one ends; False where it wakes for that itself."""
     on_failed: Callable[[sa.Connection, Job, str, datetime], None] = lambda *_: None

@@ -87,25 +87,44 @@ def cancel(connection: sa.Connection, kind: str, subject: str, account: str | No
 
 
 def due_kinds(
-    connection: sa.Connection,
+    database: Database,
     kinds: Sequence[Kind],
     parts: Sequence[Part],
     *,
-    now: datetime,
     busy: Mapping[str, Sequence[str]] = {},
 ) -> dict[str, list[Part]]:
-    """Return the kinds that have a job to claim, each with its parts, the one of the account that is next first.
+    """Request what the kinds find, and return those that have a job to claim, each with its parts, the one of the account that is next first.
 
     `busy` says for each kind what hosts get no more from this process. Most looks find nothing, and need no write transaction.
     """
-    found: list[tuple[sa.Row[Any], Part]] = []
-    for part in parts if kinds else ():
-        given = {"now": now} | _busy(kinds, busy)
-        found += [(each, part) for each in connection.execute(_due_kinds(tuple(kinds), part), given)]
+    found = _look(database, kinds, parts, busy)
+    if wanted := [each for each, _ in found if each.id is None]:
+        with database.write() as connection:
+            now = database.now(connection)
+            for kind in kinds:
+                of_kind = [
+                    Wanted(kind.name, each.subject, each.account, each.host)
+                    for each in wanted
+                    if each.kind == kind.name
+                ]
+                request(connection, of_kind, now, new_first=kind.new_first)
+        found = _look(database, kinds, parts, busy)
     due = defaultdict[str, list[Part]](list)
-    for each, part in sorted(found, key=lambda one: tuple(one[0])):
+    for each, part in sorted((one for one in found if one[0].id is not None), key=lambda one: tuple(one[0])):
         due[each.kind].append(part)
     return due
+
+
+def _look(
+    database: Database, kinds: Sequence[Kind], parts: Sequence[Part], busy: Mapping[str, Sequence[str]]
+) -> list[tuple[sa.Row[Any], Part]]:
+    with database.read_committed() as connection:
+        given = {"now": database.recent_now(connection)} | _busy(kinds, busy)
+        return [
+            (each, part)
+            for part in (parts if kinds else ())
+            for each in connection.execute(_in_part(tuple(kinds), part), given)
+        ]
 
 
 def claim(
@@ -339,8 +358,23 @@ def _change(connection: sa.Connection, claimed: Job, **values: Any) -> bool:
 
 
 @lru_cache(REMEMBERED)  # building it costs more than executing it (CONTRIBUTING.md)
-def _due_kinds(kinds: tuple[Kind, ...], part: Part) -> Any:
-    return sa.union_all(*(sa.select(_next_of(kind, part).subquery()) for kind in kinds))
+def _in_part(kinds: tuple[Kind, ...], part: Part) -> Any:
+    """Select the next job of each kind, and without an id what the kind finds: one statement, since each goes to a node."""
+    due = [
+        sa.select(_next_of(kind, part).subquery(), *map(sa.null().label, ("subject", "host")))
+        for kind in kinds
+    ]
+    return sa.union_all(
+        *due, *(_found(kind.name, kind.find(part)) for kind in kinds if kind.find is not None)
+    )
+
+
+def _found(kind: str, found: sa.Select[Any]) -> Any:
+    of = found.subquery().c
+    nothing = [sa.null().label(name) for name in ("rank", "served_at")]
+    return sa.select(
+        sa.literal(kind).label("kind"), *nothing, of.account, sa.null().label("id"), of.subject, of.host
+    )
 
 
 @lru_cache(REMEMBERED)

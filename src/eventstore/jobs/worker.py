@@ -145,18 +145,14 @@ class Worker:
         begins_round = self.parts.begins_round
         if not parts or (begins_round and not self._may_work()):
             return {}
-        for kind in self._kinds.values():
-            if kind.find is not None:
-                kind.find(self._database, parts)
-            if kind.find_everywhere is not None and begins_round:
-                kind.find_everywhere(self._database)
         if begins_round:
+            for kind in self._kinds.values():
+                if kind.find_everywhere is not None:
+                    kind.find_everywhere(self._database)
             queue.release_ended(self._database, self._kinds, self._has_ended, but=[self._owner])
         with_room = [kind for kind in self._kinds.values() if self._room(kind)]
-        with self._database.read_committed() as connection:
-            now = self._database.recent_now(connection)
-            busy = {kind.name: self._busy(kind) for kind in with_room}
-            due = queue.due_kinds(connection, with_room, parts, now=now, busy=busy)
+        busy = {kind.name: self._busy(kind) for kind in with_room}
+        due = queue.due_kinds(self._database, with_room, parts, busy=busy)
         return due if begins_round or (due and self._may_work()) else {}
 
     def _room(self, kind: Kind) -> int:

@@ -3,20 +3,18 @@
 An account has a job while some upload of its is due. Its lease keeps all but one process from uploading for it.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from aggregates.published import Subject
-from eventstore.jobs import queue
-from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
+from eventstore.jobs.kinds import Job, Kind, Outcome
 from eventstore.jobs.table import job, job_turn
 from eventstore.sql.database import Database
 from eventstore.sql.schema import UtcDateTime
-from eventstore.streams.buckets import EVERY, Part, for_account, in_part, in_reach
+from eventstore.streams.buckets import Part, for_account, in_part, in_reach
 from outbox.mirror.due import host_open_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState
@@ -55,21 +53,9 @@ def upload_kind(work: Callable[[Job], Awaitable[Outcome]]) -> Kind:
         condition=_has_room,
         rank=_rank,
         drains=True,
-        find=request_due,
+        find=_accounts,
+        new_first=True,
     )
-
-
-def request_due(database: Database, parts: Iterable[Part] = (EVERY,)) -> None:
-    """Request a job for each account of these parts that has an upload to make now, and none yet."""
-    with database.read_committed() as connection:  # an idle worker writes nothing
-        now = database.recent_now(connection)
-        due = (connection.scalars(_accounts(part), {"now": now}) for part in parts)
-        dids = sorted(did for of_part in due for did in of_part)
-    if not dids:
-        return
-    with database.write() as connection:
-        wanted = [Wanted(UPLOAD, did) for did in dids]
-        queue.request(connection, wanted, database.now(connection), new_first=True)
 
 
 def next_upload(database: Database, claimed: Job) -> Upload | None:
@@ -124,10 +110,9 @@ _HAS_TURN: Final = sa.exists().where(
 """A job whose turn was pruned while it was requested is requested again, which gives it one."""
 
 
-@cache
-def _accounts(part: Part) -> sa.Select[str]:
+def _accounts(part: Part) -> Any:
     return (
-        sa.select(upload.did)
+        sa.select(upload.did.label("subject"), upload.did.label("account"), sa.literal("").label("host"))
         .where(
             in_part(upload.bucket, part),
             _IS_DUE,

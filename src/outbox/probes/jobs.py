@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -10,10 +9,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventstore.jobs import queue
-from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
+from eventstore.jobs.kinds import Job, Kind, Outcome
 from eventstore.jobs.table import job
 from eventstore.sql.database import Database
-from eventstore.streams.buckets import EVERY, Part, in_part
+from eventstore.sql.schema import UtcDateTime
+from eventstore.streams.buckets import Part, in_part
 from outbox.mirror.hosts import PacedPds
 from outbox.mirror.lanes import (
     NO_LIMITS,
@@ -47,22 +47,16 @@ FOUND_FAILING: Final = {
 """The error of a lane that a probe finds unable to deliver."""
 
 
-def request_due(database: Database, parts: Iterable[Part] = (EVERY,)) -> None:
-    """Request a job for each lane of these parts whose probe is due.
+def due_probes(part: Part) -> Any:
+    """Select the lanes of the part whose probe is due.
 
     A host that may not be sent requests now stops none: directories say where its accounts are.
     """
     known = sa.exists().where(job.c.kind == PROBE, job.c.account == lane.did)
-    with database.read_committed() as connection:  # an idle worker writes nothing
-        is_due = (lane.probe_at <= database.recent_now(connection), ~lane.paused, ~pds_host.c.paused)
-        due = sa.select(lane.did, lane.host).join(pds_host, pds_host.c.host == lane.host)
-        some = due.where(*is_due, ~known).order_by(lane.probe_at, lane.did).limit(MAX_REQUESTED)
-        of_parts = (some.where(in_part(lane.bucket, part)) for part in parts)
-        rows = [row for these in of_parts for row in connection.execute(these)]
-    if rows:
-        with database.write() as connection:
-            wanted = [Wanted(PROBE, row.did, row.did, row.host) for row in rows]
-            queue.request(connection, wanted, database.now(connection))
+    is_due = (lane.probe_at <= sa.bindparam("now", type_=UtcDateTime), ~lane.paused, ~pds_host.c.paused)
+    due = sa.select(lane.did.label("subject"), lane.did.label("account"), lane.host)
+    due = due.join(pds_host, pds_host.c.host == lane.host).where(in_part(lane.bucket, part), *is_due, ~known)
+    return due.order_by(lane.probe_at, lane.did).limit(MAX_REQUESTED)
 
 
 def probed_lane(database: Database, did: str) -> Any | None:
@@ -143,7 +137,7 @@ class Probes:
             max_per_host=MAX_CONCURRENT_PROBES_OF_HOST,
             first_pause_seconds=FIRST_PAUSE_SECONDS,
             max_pause_seconds=MAX_PAUSE_SECONDS,
-            find=request_due,
+            find=due_probes,
         )
 
     async def _work(self, job: Job) -> Outcome:

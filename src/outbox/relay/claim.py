@@ -331,15 +331,21 @@ _ZERO: Final = sa.literal_column("0", sa.Integer)
 _LEASE_ALONE: Final = Prepared(_lease_alone, _LEASE_COLUMNS)
 
 
-def seconds_until_due(database: Database, parts: Iterable[Part] = (EVERY,)) -> dict[Part, float]:
-    """Compute the seconds until a lane of each part may be claimed: 0 or less if one is due, although another relay may hold it."""
+def seconds_until_due(
+    database: Database, parts: Iterable[Part] = (EVERY,)
+) -> tuple[dict[Part, float], list[Part]]:
+    """Compute the seconds until a lane of each part may be claimed: 0 or less if one is due, although another relay may hold it.
+
+    Returns the parts, too, in which a lane with work is leased.
+    """
     with database.read_committed() as connection:
         now = database.recent_now(connection)
         with pipelined(connection):
             started = {part: _due(part).start(connection, {}) for part in parts}
         found = [(part, result.all()[0]) for part, result in started.items()]
     times = {part: (row.live, row.backfill, row.leased_until) for part, row in found}
-    return {part: (min(at or NEVER for at in each) - now).total_seconds() for part, each in times.items()}
+    seconds = {part: (min(at or NEVER for at in each) - now).total_seconds() for part, each in times.items()}
+    return seconds, [part for part, row in found if row.leased_until is not None]
 
 
 _IS_FREE: Final = (~WAS_LEASED, ~is_observed())

@@ -1,12 +1,13 @@
 """Releases what ended processes have leased, without waiting for the end of the lease (ADR 36)."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from eventstore.sql.database import Database
+from eventstore.streams.buckets import Part, in_part
 from outbox.mirror.tables import PAST, WAS_LEASED, lane, mirror_lane
 
 logger = logging.getLogger("mastertape.outbox")
@@ -15,18 +16,22 @@ HasEnded = Callable[[str], bool]
 """Whether the owner of leases is proved to have ended."""
 
 
-def release_of_ended(database: Database, has_ended: HasEnded) -> int:
-    """Release the lanes of owners that have ended; returns how many.
+def release_of_ended(database: Database, parts: Iterable[Part], has_ended: HasEnded) -> list[Part]:
+    """Release the lanes of these parts whose owners have ended; returns the part of each.
 
     A lane's epoch still fences late results. A row that is locked, perhaps by the last transaction of such a process, is left to
     the next time.
     """
     with database.read_committed() as connection:
-        leased = connection.execute(_LEASED).all()
-    owners = sorted(owner for owner in {each.lease_owner for each in leased} if has_ended(owner))
-    released = sum(_release(database, each) for each in leased if each.lease_owner in owners)
+        leased = [
+            (each, part)
+            for part in parts
+            for each in connection.execute(_LEASED.where(in_part(lane.bucket, part)))
+        ]
+    owners = sorted(owner for owner in {each.lease_owner for each, _ in leased} if has_ended(owner))
+    released = [part for each, part in leased if each.lease_owner in owners and _release(database, each)]
     if released:
-        logger.info("leases_released", extra={"owners": owners, "count": released})
+        logger.info("leases_released", extra={"owners": owners, "count": len(released)})
     return released
 
 

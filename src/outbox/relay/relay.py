@@ -159,7 +159,8 @@ class Relay:
                 failures += 1
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._parts.woken.wait(), pause)
-            await asyncio.sleep(self._polled_at + self._min_pause - self._loop.time())
+            shortest = MIN_POLL_SECONDS if self._runs else MIN_POLL_SECONDS / 3
+            await asyncio.sleep(self._polled_at + shortest - self._loop.time())
         stopped.cancel()
         await asyncio.gather(*self._runs, return_exceptions=True)
         self._stop = None
@@ -180,11 +181,8 @@ class Relay:
             return self._parts.seconds()
         # begun before the claim, so that this process's clock never overestimates the lease
         lease = LeaseClock(self.limits.lease)
-        now = asyncio.get_running_loop().time()
-        if releases := self._parts.begins_round and now >= self._early_release_at:
-            self._early_release_at = now + EARLY_RELEASE_SECONDS
         running = dict(self._runs)
-        found, lanes = await in_thread(self._poll, parts, list(running.values()), releases=releases)
+        found, lanes = await in_thread(self._poll, parts, list(running.values()))
         for lane in lanes:
             self._start(lane, lease)
         may_claim_more = bool(lanes) or not self._runs.keys() >= running.keys()
@@ -198,10 +196,6 @@ class Relay:
         run = asyncio.create_task(self._run(lane, lease, begun))
         self._runs[run] = lane
         run.add_done_callback(self._ended)
-
-    @property
-    def _min_pause(self) -> float:
-        return MIN_POLL_SECONDS if self._runs else MIN_POLL_SECONDS / 3
 
     def _ended(self, run: asyncio.Task[Counter[Outcome]]) -> None:
         """Look for what the lane has next, and for what waited for its host, or for room here."""
@@ -240,20 +234,21 @@ class Relay:
         unit.with_save(start)
         unit.before_commit(begin)
 
-    def _poll(
-        self, parts: Sequence[Part], running: Sequence[Lane], *, releases: bool
-    ) -> tuple[dict[Part, float], list[Lane]]:
+    def _poll(self, parts: Sequence[Part], running: Sequence[Lane]) -> tuple[dict[Part, float], list[Lane]]:
         """Ask in how many seconds each part has something due, and claim lanes.
 
         It claims none while the read models are another release's, in which nothing could be settled.
         """
-        self._workers.compare()
-        if releases:
-            release_of_ended(self.log.database, self.has_ended)
         if (free := self.limits.lanes - len(running)) <= 0:
             return dict.fromkeys(parts, 0.0), []
-        found = seconds_until_due(self.log.database, parts)
-        if not (due := [part for part, seconds in found.items() if seconds <= 0]):
+        found, leased = seconds_until_due(self.log.database, parts)
+        if leased and time.monotonic() >= self._early_release_at:
+            self._early_release_at = time.monotonic() + EARLY_RELEASE_SECONDS
+            found |= dict.fromkeys(release_of_ended(self.log.database, leased, self.has_ended), 0.0)
+        due = [part for part, seconds in found.items() if seconds <= 0]
+        if due or self._parts.begins_round:
+            self._workers.compare()
+        if not due:
             return found, []
         if projections := self.log.outdated():
             self._log_outdated(projections[0].name)

@@ -36,6 +36,7 @@ from service.config.settings import Settings
 from service.wiring.bootstrap import Container
 from service.wiring.identity import pds_http_client
 from service.wiring.log import staging_folder
+from storage.public.copies import release_expired
 from storage.public.review import review
 from storage.stores.store import public_copies
 from storage.uploads.upload import discard_abandoned
@@ -126,9 +127,11 @@ def request_derived(container: Container) -> None:
 
 
 def tend_outbox(container: Container) -> None:
-    """Wake lanes that sleep over work, and have accounts probed that wait for a host that is down."""
+    """Wake lanes that sleep over work, have accounts probed that wait for a host that is down, and end reservations of processes that died."""
     if woken := tend_lanes(container.database):
         container.services.wake(*map(bucket_of, woken))
+    if release_expired(container.database):
+        container.worker.wake()
 
 
 def review_public_copies(container: Container) -> None:
@@ -210,7 +213,7 @@ def discard_abandoned_uploads(container: Container) -> None:
 
 JOBS: Final = (
     PeriodicJob("sweep_media", DAY, sweep_media),
-    PeriodicJob("request_derived", MINUTE, request_derived),
+    PeriodicJob("request_derived", 10 * MINUTE, request_derived),
     PeriodicJob("tend_lanes", MINUTE, tend_outbox),
     PeriodicJob("end_drafts", HOUR, end_old_drafts),
     PeriodicJob("review_public_copies", HOUR, review_public_copies),

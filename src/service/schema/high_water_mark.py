@@ -11,7 +11,12 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.coordination.restore_detection import compare_with_seen, newest_issued, restored_because
+from eventstore.coordination.restore_detection import (
+    compare_with_seen,
+    last_issued,
+    newest_issued,
+    restored_because,
+)
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from service.config.settings import Settings
@@ -42,10 +47,11 @@ def detect_restore(log: EventLog, settings: Settings) -> None:
 
 def record_high_water_mark(log: EventLog, settings: Settings) -> None:
     """Raise the high-water mark to the newest position. A lower position marks the database as restored instead."""
-    path = high_water_mark_path(settings)
+    path, seen = high_water_mark_path(settings), seen_position(settings)
     with log.database.read() as connection:
+        if last_issued(connection) == seen:
+            return
         newest, is_restored = newest_issued(connection), restored_because(connection) is not None
-    seen = seen_position(settings)
     if newest < seen:
         compare_with_seen(log.database, seen)
     elif newest > seen and not is_restored:  # what was seen before may prove what was lost

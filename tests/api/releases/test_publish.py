@@ -17,6 +17,7 @@ from eventstore.jobs.worker import Worker
 from eventstore.sql.schema import stored_event
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.states import LaneState
+from projections import releases
 from storage.public.publisher import Publisher
 from tests.api.account_deletion.deletion import leave
 from tests.api.releases.uploads import draft, read, tagged, uploaded
@@ -303,7 +304,7 @@ def test_an_account_that_is_leaving_publishes_nothing(world, client, alice, rele
 def test_releases_that_may_not_run_keep_no_other_waiting_and_are_requested_once(
     world, client, alice, release, monkeypatch
 ):
-    monkeypatch.setattr(publishing, "MAX_REQUESTED", 1)
+    monkeypatch.setattr(releases, "MAX_REQUESTED", 1)
     bob = world.sign_in("bob")
     publish(client, alice, release)
     with world.database.write() as connection:
@@ -314,7 +315,7 @@ def test_releases_that_may_not_run_keep_no_other_waiting_and_are_requested_once(
     assert published(world, client, bob, other)[0]["state"] == "published"
     assert read(client, alice, release)["state"] == "publishing"
     monkeypatch.setattr(queue, "request", dies)
-    publishing.request_due(world.database)
+    world.carry()
 
 
 def test_a_release_that_is_published_now_has_its_job_in_the_same_transaction(client, world, alice, release):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from eventstore.coordination import due_parts
+from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Outcome
 from eventstore.jobs.worker import Worker
 from eventstore.sql.database import Database
@@ -83,14 +84,20 @@ async def test_what_a_job_requests_for_an_account_of_another_part_waits_for_no_p
     await asyncio.wait({working})
 
 
-async def test_a_wake_of_a_bucket_has_its_part_alone_looked_into(rig: Rig) -> None:
+async def test_a_wake_of_a_bucket_has_its_part_alone_looked_into(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looked: asyncio.Queue[Sequence[range]] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 
-    def find(_database: Database, parts: Sequence[range]) -> None:
+    def look(
+        _database: Database, _kinds: object, parts: Sequence[range], **_how: object
+    ) -> dict[str, object]:
         loop.call_soon_threadsafe(looked.put_nowait, parts)
+        return {}
 
-    worker = a_worker(rig, kind(find=find))
+    monkeypatch.setattr(queue, "due_kinds", look)
+    worker = a_worker(rig, kind())
     working = asyncio.create_task(worker.run())
     assert await asyncio.wait_for(looked.get(), 30) == PARTS
     worker.wake(bucket_of(ACCOUNTS[0]))

@@ -8,10 +8,11 @@ from sqlalchemy import delete, insert, select, update
 
 from eventstore.coordination.due_parts import parts_of
 from eventstore.jobs import queue
+from eventstore.jobs.queue import due_kinds
 from eventstore.jobs.table import job as job_table
 from eventstore.jobs.table import job_turn
 from eventstore.sql.database import Database
-from outbox.blobs.claim import MAX_UPLOADS_PER_HOST, Upload, request_due
+from outbox.blobs.claim import MAX_UPLOADS_PER_HOST, Upload
 from outbox.mirror.tables import UPLOAD, blob_job, mirror_lane
 from tests.eventstore.threads import together
 from tests.outbox.rigs.relay_rig import Clock
@@ -68,7 +69,7 @@ def test_a_job_whose_turn_was_pruned_while_it_was_requested_is_claimed_all_the_s
     database: Database,
 ) -> None:
     did = add_jobs(database, 1, [10])
-    request_due(database, parts_of(database))
+    due_kinds(database, [KIND], parts_of(database))
     with database.write() as connection:
         connection.execute(delete(job_turn))
     assert [job.did for job in claim_uploads(database)] == [did]

@@ -9,8 +9,9 @@ import httpx
 from aggregates.tracks.track import Track
 from eventstore.coordination.due_parts import parts_of
 from eventstore.jobs.kinds import Job
+from eventstore.jobs.queue import due_kinds
 from eventstore.sql.database import Database
-from outbox.probes.jobs import Probes, probed_lane, request_due
+from outbox.probes.jobs import Probes, probed_lane
 from outbox.relay.result import Outcome
 from tests.eventstore.jobs.rig import claim_anywhere
 from tests.fake_pds.signed_in_pds import SignedInPds
@@ -67,9 +68,9 @@ async def after(desk: Rig, pause: timedelta) -> dict[Outcome, int]:
 
 def claim_probes(database: Database, owner: str = "one", *, limit: int = 8) -> list[tuple[Job, Any]]:
     """Claim as the worker of this process does."""
-    request_due(database, parts_of(database))
     unused: Any = None
     kind, found = Probes(database, unused, unused).kind(), list[tuple[Job, Any]]()
+    due_kinds(database, [kind], parts_of(database))
     while len(found) < limit and (claimed := claim_anywhere(database, kind, owner)):
         probe = probed_lane(database, claimed.subject)
         assert probe is not None

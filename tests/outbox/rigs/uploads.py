@@ -9,9 +9,10 @@ from aggregates.tracks.track import Track
 from aggregates.values import Audio
 from eventstore.coordination.due_parts import parts_of
 from eventstore.jobs.kinds import Job, Outcome
+from eventstore.jobs.queue import due_kinds
 from eventstore.jobs.table import job as job_table
 from eventstore.sql.database import Database
-from outbox.blobs.claim import Upload, next_upload, request_due, upload_kind
+from outbox.blobs.claim import Upload, next_upload, upload_kind
 from outbox.mirror.tables import UPLOAD, blob_job
 from tests.eventstore.jobs.rig import claim_anywhere
 from tests.outbox.rigs.relay_rig import Rig
@@ -52,7 +53,7 @@ KIND = upload_kind(_nothing)
 
 def claim_uploads(database: Database, owner: str = "relay", *, limit: int = 8) -> Sequence[Upload]:
     """Claim as the worker of this relay does."""
-    request_due(database, parts_of(database))
+    due_kinds(database, [KIND], parts_of(database))
     uploads: list[Upload] = []
     while len(uploads) < limit and (claimed := claim_anywhere(database, KIND, owner)):
         upload = next_upload(database, claimed)
