@@ -8,7 +8,7 @@ Whatever ends on the way, the job runs again, and 2 happens once or not at all.
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final

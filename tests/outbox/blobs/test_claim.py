@@ -17,7 +17,7 @@ from outbox.mirror.tables import UPLOAD, blob_job, mirror_lane
 from tests.eventstore.threads import together
 from tests.outbox.rigs.relay_rig import Clock
 from tests.outbox.rigs.rows import HOST, add_lane, set_host
-from tests.outbox.rigs.uploads import claim_uploads
+from tests.outbox.rigs.uploads import KIND, claim_uploads
 from tests.servers.databases import ON_ONE_NODE
 
 pytestmark = ON_ONE_NODE

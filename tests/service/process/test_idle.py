@@ -15,10 +15,8 @@ from service.config.settings import Settings
 from service.process.jobs import JOBS, MINUTE, periodic_kind, request_periodic
 from service.schema.high_water_mark import RECORD_INTERVAL_SECONDS, record_high_water_mark
 from service.wiring.bootstrap import Container, build
-from tests.dsl import a_track
 from tests.servers.citus import CITUS
-from tests.servers.databases import IN_ONE_PART
-from tests.service.conftest import save
+from tests.servers.databases import IN_ONE_PART, KINDS
 from tests.statements import recorded_statements, remote_commands
 
 pytestmark = pytest.mark.anyio
@@ -32,6 +30,7 @@ EVERY_MINUTE = [each.name for each in JOBS if each.interval == MINUTE]
 
 
 @IN_ONE_PART
+@pytest.mark.databases(*KINDS)
 async def test_each_further_part_costs_an_idle_process_two_statements_a_round(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,8 +45,9 @@ async def test_each_further_part_costs_an_idle_process_two_statements_a_round(
 
 @pytest.mark.databases(CITUS)
 async def test_an_idle_process_asks_workers_twice_a_second_at_most(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tape: Container, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert tape.log.stable_position() > 0
     commands = await asked_while_idle(settings, monkeypatch, remote_commands)
     assert 0 < len(commands) <= REMOTE_COMMANDS * ROUNDS * IDLE_SECONDS, "\n".join(commands)
 
@@ -58,7 +58,6 @@ async def asked_while_idle(
     time = 0.0
     monkeypatch.setattr(due_parts, "_now", lambda: time)
     container = build(settings)
-    save(container, a_track())
     container.worker.add(periodic_kind(container, JOBS))
     request_periodic(container.database, [each.name for each in JOBS])
     with recorded(container.database.engine) as seen:
