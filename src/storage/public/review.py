@@ -50,17 +50,20 @@ def review(database: Database, copies: "S3Store") -> int:
 
 def _mark_wrong_rows(database: Database) -> int:
     audio = public_audio.c
-    wanted = sa.exists().where(audio.name == copy.name, audio.wanted)
+    # Citus joins a table of the coordinator with what others find, and not with their rows
+    of_tracks = sa.select(audio.name, audio.cid, audio.mime).where(audio.wanted).cte()
+    of_jobs = sa.select(job.c.subject).where(job.c.kind.in_(list(Action))).cte()
+    wanted = copy.name.in_(sa.select(of_tracks.c.name))
     is_wrong = sa.or_(
         sa.and_(wanted, copy.state != PublicCopyState.PUBLIC),
         sa.and_(sa.not_(wanted), copy.state != PublicCopyState.ABSENT),
     )
-    is_open = sa.exists().where(job.c.kind.in_(list(Action)), job.c.subject == copy.name)
+    is_open = copy.name.in_(sa.select(of_jobs.c.subject))
     settled_wrongly = sa.and_(sa.not_(is_open), is_wrong)
-    without_row = audio.wanted & ~sa.exists().where(copy.name == audio.name)
+    without_row = sa.select(of_tracks).where(~sa.exists().where(copy.name == of_tracks.c.name))
     with database.read() as connection:
         rows = connection.execute(sa.select(copy.name, copy.cid, copy.mime).where(settled_wrongly)).mappings()
-        new = connection.execute(sa.select(audio.name, audio.cid, audio.mime).where(without_row)).mappings()
+        new = connection.execute(without_row).mappings()
         wrong: list[Any] = [*rows, *new]
     for row in wrong:
         with database.write() as connection:
