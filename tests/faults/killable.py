@@ -17,7 +17,7 @@ from application.releases import publishing
 from eventstore import idempotency
 from identity.sessions import session_store
 from outbox.lists import references
-from service.cli.main import main
+from service.cli.main import freeze_startup_objects, main
 from tests.faults.failpoints import Trigger, install
 
 
@@ -58,7 +58,9 @@ def supervise(trigger: Trigger, command: list[str]) -> int:
 if __name__ == "__main__":
     path, lease, *words = sys.argv[1:]
     told = Trigger(Path(path))
-    install(told)
+    with freeze_startup_objects():
+        install(told)
+        import service.cli.serve  # noqa: F401 - else each life would load it
     shorten_pauses(int(lease))
     shorten_leases(int(lease))
     sys.exit(supervise(told, words))
