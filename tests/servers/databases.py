@@ -24,6 +24,8 @@ AND_CITUS = ["citus"] * bool(CITUS_URL)
 """A kind more, where there is one, for what several nodes might change."""
 ON_SQLITE = pytest.mark.databases("sqlite")
 """For a test of what no database decides, such as how a request is read or refused: it runs once, not on both."""
+ON_POSTGRES = pytest.mark.databases(KINDS[1])
+"""For a test of what SQLite has not, such as several parts."""
 ON_BOTH = pytest.mark.databases(*KINDS, *AND_CITUS)
 """For one of a module whose other tests need one."""
 ON_ONE_NODE = pytest.mark.databases(*KINDS)

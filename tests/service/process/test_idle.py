@@ -16,11 +16,12 @@ from service.process.jobs import JOBS, MINUTE, periodic_kind, request_periodic
 from service.schema.high_water_mark import RECORD_INTERVAL_SECONDS, record_high_water_mark
 from service.wiring.bootstrap import Container, build
 from tests.servers.citus import CITUS
-from tests.servers.databases import IN_ONE_PART, KINDS
+from tests.servers.databases import IN_ONE_PART, ON_POSTGRES
 from tests.statements import recorded_statements, remote_commands
 
 pytestmark = pytest.mark.anyio
 ROUNDS = 10
+PARTS = 4
 QUESTIONS = 2
 """Of each part in a round: when its lanes are due, and whether jobs are, or are to be requested."""
 REMOTE_COMMANDS = 2.0
@@ -30,17 +31,17 @@ EVERY_MINUTE = [each.name for each in JOBS if each.interval == MINUTE]
 
 
 @IN_ONE_PART
-@pytest.mark.databases(*KINDS)
+@ON_POSTGRES
 async def test_each_further_part_costs_an_idle_process_two_statements_a_round(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("outbox.relay.relay.EARLY_RELEASE_SECONDS", 0)
     asked = dict[int, int]()
-    for number in (1, 16):
+    for number in (1, PARTS):
         monkeypatch.setattr(due_parts, "parts_of", lambda _, number=number: divided(number))
         asked[number] = len(await asked_while_idle(settings, monkeypatch))
     assert asked[1] > ROUNDS * QUESTIONS
-    assert asked[16] <= asked[1] + 15 * QUESTIONS * (ROUNDS + 1)
+    assert asked[PARTS] <= asked[1] + (PARTS - 1) * QUESTIONS * (ROUNDS + 1)
 
 
 @pytest.mark.databases(CITUS)
