@@ -22,6 +22,7 @@ from tests.outbox.lists.test_references import ReferenceRig, both, rig, uri_of  
 from tests.outbox.rigs.foreign_writes import sent
 from tests.outbox.rigs.relay_rig import LONG, Fault, answer_lost, answered, as_it_is, meanwhile, refused
 from tests.outbox.rigs.replays import settle_all
+from tests.servers.databases import ON_SQLITE
 
 pytestmark = pytest.mark.anyio
 FEW, SEVERAL = 1, 6
@@ -191,6 +192,7 @@ async def test_a_list_of_a_commit_of_unknown_end_does_not_go_back(rig: Reference
     assert all(is_current(rig, each) for each in lists)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "fault",
     [
@@ -260,6 +262,7 @@ def undeletes_track(of: ReferenceRig) -> None:
     of.command(1, lambda it: it.undelete(at=of.clock()))
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("then", [as_it_is, answer_lost, refused], ids=["it lands", "answer lost", "refused"])
 @pytest.mark.parametrize(
     "act", [reorders, deletes, undeletes, hides, edits_again, deletes_track, undeletes_track]
