@@ -2,8 +2,9 @@
 
 import gc
 import os
+from collections import defaultdict
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 
 import httpx
 import hypothesis
@@ -56,14 +57,16 @@ def pytest_collection_modifyitems(config, items):
     keep some workers while the others have nothing left.
     """
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    files = list(dict.fromkeys(item.path for item in items if item.nodeid.startswith("tests/e2e/")))
-    others = iter([item for item in items if item.path not in files])
+    of_file = defaultdict(list)
+    for item in items:
+        of_file[item.path if item.nodeid.startswith("tests/e2e/") else None].append(item)
+    others = iter(of_file.pop(None, []))
+    files = list(of_file.values())
     ordered = []
     for number in range(workers):
         until = len(items) * (number + 1) // workers
         if number % 2 == 0:
-            here = files[number // 2 :: (workers + 1) // 2]
-            ordered += [item for item in items if item.path in here]
+            ordered += chain.from_iterable(files[number // 2 :: (workers + 1) // 2])
         ordered += islice(others, max(0, until - len(ordered)))
     items[:] = [*ordered, *others]
 
