@@ -32,6 +32,8 @@ CONVERGES_WITHIN = LEASE_SECONDS + 26
 """Half the lease of a relay: alone it takes one second for 16 records of a replay, and each victim has many at the end."""
 TAKEN_ALONG_AFTER_SECONDS = 10
 """If no armed point was passed by then, a lane run for another record has taken the act along: a further edit has a run of its own."""
+LOOK_AGAIN_SECONDS = 0.2
+"""One look asks for up to twenty answers."""
 WAITING = {"held", "detached", "rejected", "parked"}
 FOREIGN = {"ForeignEditObserved", "ForeignEditAdopted", "RecordMissing"}
 
@@ -259,7 +261,7 @@ class Victim:
         deadline = time.monotonic() + CONVERGES_WITHIN
         while wrong := self.disagreements():
             assert time.monotonic() < deadline, wrong
-            time.sleep(0.05)
+            time.sleep(LOOK_AGAIN_SECONDS)
 
     def disagreements(self) -> list[Any]:
         mirror = self.mirror

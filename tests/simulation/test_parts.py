@@ -14,7 +14,7 @@ from tests.simulation.idle_polls import IdlePolls
 from tests.simulation.network import WRITES
 from tests.simulation.world import World
 
-EDITS = 200
+EDITS = 100
 
 
 @pytest.fixture
