@@ -40,13 +40,18 @@ def launched(playwright: Playwright) -> Generator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def page() -> Iterator[Page]:
-    """An empty page in a browser without a profile.
-
-    The browser ends with the test, since no other event loop may run in this thread beside it.
-    """
+@pytest.fixture(scope="module")
+def chromium_browser() -> Iterator[Browser]:
+    """A browser for the tests of one module: while it runs, no other event loop may run in this thread."""
     with sync_playwright() as playwright, launched(playwright) as browser:
-        opened = browser.new_page()
-        opened.set_default_timeout(PATIENCE_SECONDS * 1000)
-        yield opened
+        yield browser
+
+
+@pytest.fixture
+def page(chromium_browser: Browser) -> Iterator[Page]:
+    """An empty page in a profile of its own."""
+    opened = chromium_browser.new_page()
+    opened.set_default_timeout(PATIENCE_SECONDS * 1000)
+    yield opened
+    for context in chromium_browser.contexts:
+        context.close()
