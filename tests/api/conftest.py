@@ -1,19 +1,16 @@
 """The service in this process, on both databases."""
 
 import asyncio
-import json
-from functools import cache, partial
+from functools import cache
 
 import pytest
 
-from api.document import DocumentedApp
 from identity.accounts.credentials import Scope
 from service.config.settings import Settings
 from tests.api.client import TestClient
 from tests.api.world import World, did_of
 
 ADMIN = "did:plc:" + "admin".ljust(24, "a")
-DOCUMENTS = []
 
 
 @cache
@@ -27,19 +24,11 @@ def common_settings():
     )
 
 
-def documented(app):
-    """The document of each of these worlds is the same, and takes as long to make as forty worlds: it is made once."""
-    if not DOCUMENTS:
-        DOCUMENTS.append(json.dumps(DocumentedApp.openapi(app)))
-    return json.loads(DOCUMENTS[0])
-
-
 @pytest.fixture
 def world(tmp_path, migrated_url):
     data = tmp_path / "data"
     own = {"data": data, "database_url": migrated_url, "media": f"disk:{data}/media"}
     made = World(common_settings().model_copy(update=own))
-    made.app.openapi = partial(documented, made.app)
     yield made
     asyncio.run(made.made.close())
 
