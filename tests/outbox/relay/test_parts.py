@@ -15,10 +15,10 @@ from tests.dsl import BOB
 from tests.outbox.rigs.relay_rig import Rig, running, until_delivered
 from tests.outbox.rigs.rows import HOST, LEASE, add_lane, dids, set_host
 from tests.outbox.rigs.working_relay import WorkingRelay
-from tests.servers.databases import IN_ONE_PART
+from tests.servers.databases import IN_ONE_PART, ON_ONE_NODE
 from tests.statements import recorded_statements
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_ONE_NODE]  # its parts are ranges, which are no shards
 FOR_EVER = 1e9
 PARTS = divided(16)
 START = Relay._start_due  # noqa: SLF001
