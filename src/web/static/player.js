@@ -177,7 +177,7 @@ document.addEventListener("hear", (event) => {
   const ids = idsOf(controls);
   if (current?.id !== ids[0]) return play(ids, event.detail);
   audio.currentTime = event.detail;
-  audio.play();
+  audio.play().catch(() => {});
 });
 
 const HEAD = 'link[rel="canonical"], link[rel="alternate"], meta[property], meta[name="robots"], meta[name="description"]';

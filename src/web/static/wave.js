@@ -74,7 +74,7 @@ function seek(place, seconds) {
   if (!place.dispatchEvent(new CustomEvent("hear", { bubbles: true, cancelable: true, detail: seconds }))) return;
   const audio = place.querySelector("audio");
   audio.currentTime = seconds;
-  audio.play();
+  audio.play().catch(() => {});
 }
 
 // The place of a comment leads to the audio, which the player of the page plays from there.
@@ -111,7 +111,7 @@ export function showKeys(deck) {
   keys.hidden = false;
   deck.querySelector("[data-length]").remove();
   audio.hidden = true;
-  button.addEventListener("click", () => (audio.paused ? audio.play() : audio.pause()));
+  button.addEventListener("click", () => (audio.paused ? audio.play().catch(() => {}) : audio.pause()));
   position.addEventListener("input", () => {
     audio.currentTime = position.value;
     show();
