@@ -19,6 +19,8 @@ from eventstore.coordination.restore_detection import (
 )
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
+from eventstore.sql.cluster import is_distributed
+from eventstore.sql.schema import stored_event
 from service.config.settings import Settings
 
 logger: Final = logging.getLogger("mastertape.service")
@@ -49,7 +51,8 @@ def record_high_water_mark(log: EventLog, settings: Settings) -> None:
     """Raise the high-water mark to the newest position. A lower position marks the database as restored instead."""
     path, seen = high_water_mark_path(settings), seen_position(settings)
     with log.database.read() as connection:
-        if last_issued(connection) == seen:
+        # the log is on many nodes, its sequence on one
+        if is_distributed(connection, stored_event.name) and last_issued(connection) == seen:
             return
         newest, is_restored = newest_issued(connection), restored_because(connection) is not None
     if newest < seen:
