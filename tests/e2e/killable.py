@@ -3,7 +3,6 @@
 import itertools
 import os
 import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -16,7 +15,7 @@ from typing import Any, ClassVar
 import httpx
 
 from demo.agreement import differences
-from demo.service import MASTERTAPE, Service
+from demo.service import MASTERTAPE
 from demo.story import COLLECTION as TRACKS
 from devpds.server import DevPds
 from outbox.relay.delivery_task import BATCH_FROM
@@ -25,6 +24,7 @@ from tests.e2e.eventually import eventually
 from tests.faults.failpoints import FOLLOWING, Trigger
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import PdsAccount
+from tests.servers.preloaded import KILLABLE, Service
 
 LEASE_SECONDS = 4
 """Of refreshes and keys."""
@@ -58,7 +58,7 @@ class KillableService(Service):
 
     def __init__(self, data: Path, pds: DevPds, env: Mapping[str, str], nodes: Sequence[str] = ()) -> None:
         self.trigger = Trigger(data / "trigger", nodes)
-        program = [sys.executable, "-m", "tests.faults.killable", self.trigger.path, str(LEASE_SECONDS)]
+        program = [KILLABLE, self.trigger.path, str(LEASE_SECONDS)]
         super().__init__(data, pds, program=program, env=env)
 
     def command(self, *words: str) -> None:

@@ -1,12 +1,11 @@
-"""The service in a process that is killed at a named point and started again: `python -m tests.faults.killable FILE LEASE serve`.
+"""The service in a process that is killed at a named point and started again, with the arguments FILE LEASE serve.
 
-The modules are loaded once; every start is a fork. LEASE, in seconds, is that of refreshes and keys, and the time in which lists
+Every start is a fork. LEASE, in seconds, is that of refreshes and keys, and the time in which lists
 follow records; relays keep their leases, which nothing waits for after a kill.
 """
 
 import os
 import signal
-import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ from application.releases import publishing
 from eventstore import idempotency
 from identity.sessions import session_store
 from outbox.lists import references
-from service.cli.main import freeze_startup_objects, main
+from service.cli.main import main as mastertape
 from tests.faults.failpoints import Trigger, install
 
 
@@ -42,7 +41,7 @@ def supervise(trigger: Trigger, command: list[str]) -> int:
         child = os.fork()
         if child == 0:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            main(command)
+            mastertape(command)
         trigger.lives(child)
 
         def leave(number: int, _frame: FrameType | None, child: int = child) -> None:
@@ -55,12 +54,10 @@ def supervise(trigger: Trigger, command: list[str]) -> int:
         trigger.disarm()
 
 
-if __name__ == "__main__":
-    path, lease, *words = sys.argv[1:]
-    told = Trigger(Path(path))
-    with freeze_startup_objects():
-        install(told)
-        import service.cli.serve  # noqa: F401 - else each life would load it
+def main(args: list[str]) -> int:
+    path, lease, *words = args
+    trigger = Trigger(Path(path))
+    install(trigger)
     shorten_pauses(int(lease))
     shorten_leases(int(lease))
-    sys.exit(supervise(told, words))
+    return supervise(trigger, words)
