@@ -105,7 +105,7 @@ class EventLog:
         """Whether it is known which version makes the rows of each projection."""
         self.standing: Final = [Assumption(are_current(self.projections), finds=True)] if projections else []
         """What every unit takes to be so."""
-        self.early: Final = [each for each in self.projections if isinstance(each, Early)]
+        self.early: Final = {each.name: each for each in self.projections if isinstance(each, Early)}
 
     @contextmanager
     def unit_of_work(self, did: str | None, envelope: Envelope) -> Generator[UnitOfWork]:

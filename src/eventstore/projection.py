@@ -99,15 +99,13 @@ class Early(Projection, Protocol):
     """A read model some of whose rows are written by the statement that proves what the unit took to be so, on PostgreSQL."""
 
     def first(self, changes: Sequence[Change]) -> Sequence[Assumption]:
-        """Return the updates, which are of rows that are there; `apply` is called with `into_rest` after them."""
+        """Return the updates, which are of rows that are there."""
+
+    def apply_rest(self, connection: sa.Connection, changes: Sequence[Change]) -> None:
+        """Write what `apply` would write into the live tables after those updates."""
 
 
 def into_live(table: sa.Table) -> sa.Table:
-    return table
-
-
-def into_rest(table: sa.Table) -> sa.Table:
-    """Do as `into_live`, and tell an `Early` read model that its first rows are written."""
     return table
 
 

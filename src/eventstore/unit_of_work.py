@@ -27,7 +27,7 @@ from eventstore.errors import (
     is_duplicate,
     sqlstate,
 )
-from eventstore.projection import FINGERPRINTS, Into, has_events, into_live, into_rest, require_current
+from eventstore.projection import FINGERPRINTS, has_events, into_live, require_current
 from eventstore.sql.database import MAX_CLOCK_LAG, require_same_server
 from eventstore.sql.prepared import (
     DIVISION_BY_ZERO,
@@ -244,13 +244,15 @@ class UnitOfWork:
             raise StaleError  # its time has passed: it has waited for its turn
         with _under_lock(connection, commits=commits_at_once):
             locked = lock_account(connection, self._account, self._assumed_now)
-            first = [] if is_sqlite else [one for each in self.log.early for one in each.first(changes)]
+            first = (
+                [] if is_sqlite else [one for each in self.log.early.values() for one in each.first(changes)]
+            )
             prove(connection, [*self.log.standing, *self._assumed, *first])
             inserted = append_rows(connection, rows) if rows else []
             if is_sqlite:
                 self._place(changes, inserted)
             if changes:
-                self._apply(connection, changes, into_rest if first else into_live)
+                self._apply(connection, changes, first_are_written=bool(first))
             self.require_unbroken()
             if commits_at_once:
                 start_commit(connection)
@@ -306,9 +308,14 @@ class UnitOfWork:
             self._apply(self._connection, changes)
         return changes
 
-    def _apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into = into_live) -> None:
+    def _apply(
+        self, connection: sa.Connection, changes: Sequence[Change], *, first_are_written: bool = False
+    ) -> None:
         for projection in self.log.projections:
-            projection.apply(connection, changes, into)
+            if first_are_written and (early := self.log.early.get(projection.name)) is not None:
+                early.apply_rest(connection, changes)
+            else:
+                projection.apply(connection, changes, into_live)
         for read in self._reads_of_save:
             read(connection, changes)
 

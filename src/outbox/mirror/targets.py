@@ -13,7 +13,7 @@ from aggregates.published import Published, Subject, WithBlob, has_record
 from aggregates.published_events import Created, Deleted, NamespaceMigrated, PublishedEvent, Undeleted
 from eventstore.change import Change, changes_of
 from eventstore.coordination.commit_signals import awaited
-from eventstore.projection import Into, into_rest, upserting, write_rows
+from eventstore.projection import Into, into_live, upserting, write_rows
 from eventstore.sql.prepared import Assumption, Prepared
 from eventstore.streams.append import insert_of, key_of
 from eventstore.streams.buckets import for_account
@@ -89,24 +89,32 @@ class MirrorTargets:
 
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         """Set the targets to the newest state; in the live tables, make their lanes due too."""
+        if _is_live(into):  # lanes are locked before targets, as everywhere
+            for did, at in {each.did: _at(each) for each, *_ in changes_of(Published, changes)}.items():
+                wake_lane(connection, did, at)
+        self._set(connection, changes, into)
+
+    def apply_rest(self, connection: sa.Connection, changes: Sequence[Change]) -> None:
+        self._set(connection, changes, into_live)
+
+    def _set(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         pages: dict[Any, _Page] = defaultdict(_Page)
-        touched_at: dict[str, datetime] = {}
         for change, before, after in changes_of(Published, changes):
             pages[change.aggregate_id].add(change, before, after)
-            touched_at[change.did] = _at(change)
-        is_live = into(mirror_target) is mirror_target
-        if is_live:  # lanes are locked before targets, as everywhere
-            for did, at in touched_at.items() if into is not into_rest else ():
-                wake_lane(connection, did, at)
+        if _is_live(into):
             for did in {change.did for change in changes if isinstance(change.event, Deleted)}:
                 # a full account's lane goes on: deletes are sent first
                 is_full = (lane.did == did, lane.state == LaneState.FULL)
                 goes_on = {"state": LaneState.READY, "probe_at": NEVER}
                 connection.execute(sa.update(mirror_lane).where(*is_full).values(goes_on))
-        _write(connection, list(pages.values()), into, is_live=is_live)
+        _write(connection, list(pages.values()), into)
 
 
-def _write(connection: sa.Connection, pages: Sequence[_Page], into: Into, *, is_live: bool) -> None:
+def _is_live(into: Into) -> bool:
+    return into(mirror_target) is mirror_target
+
+
+def _write(connection: sa.Connection, pages: Sequence[_Page], into: Into) -> None:
     rows: list[dict[str, Any]] = []
     for page in pages:
         newest = page.newest
@@ -126,7 +134,7 @@ def _write(connection: sa.Connection, pages: Sequence[_Page], into: Into, *, is_
             this = is_about(table, newest.did, newest.TOPIC, newest.subject_id)
             changes = (~table.c.former, table.c.detached != detached)
             connection.execute(sa.update(table).where(*this, *changes).values(detached=detached))
-    if is_live:  # live work does not wait for backfill
+    if _is_live(into):  # live work does not wait for backfill
         trace = trace_parent.get()
         rows = [{**row, "backfill": False, "trace": trace} for row in rows]
     if rows:
@@ -136,7 +144,7 @@ def _write(connection: sa.Connection, pages: Sequence[_Page], into: Into, *, is_
     blobs = [blob_row(page.blob_changed) for page in pages if page.blob_changed is not None]
     write_rows(connection, into(blob_job), blobs)
     for page in pages:
-        if (subject := page.bytes_replaced) is not None and is_live:
+        if (subject := page.bytes_replaced) is not None and _is_live(into):
             # else the new bytes are uploaded unasked, or wait for a pause that is not their own
             clean = {"again": False, "attempts": 0, "not_before": PAST, "last_error": None, "cause": None}
             this = is_about(blob_job, subject.did, subject.TOPIC, subject.subject_id)
