@@ -105,7 +105,7 @@ def register(log: EventLog, number: int, *, account: int | None = None, edits: i
     """Upload a track of the account with this number, or another one, and edit it, in one unit of work."""
     track = track_of(number, account)
     for edit in range(edits):
-        track.update_metadata({"title": f"Take {number}.{edit}"}, at=track.created_on)
+        track.edit({"title": f"Take {number}.{edit}"}, at=track.created_on)
     with log.unit_of_work(did_of(account or number), ARTIST) as unit:
         unit.save(track)
         enter(unit.connection, [number], account)
@@ -122,7 +122,7 @@ def retitle(log: EventLog, number: int, title: str, *, account: int | None = Non
 
     def edit(unit: UnitOfWork) -> None:
         track = unit.load(Track, Track.create_id(number))
-        track.update_metadata({"title": title}, at=unit.now)
+        track.edit({"title": title}, at=unit.now)
         unit.save(track)
 
     log.transact(did_of(account or number), ARTIST, edit)
@@ -149,7 +149,7 @@ def fill(log: EventLog, present: int, wanted: int) -> None:
 def _events(number: int) -> Iterator[Any]:
     track = track_of(number)
     for edit in range(EVENTS_PER_TRACK - 1):
-        track.update_metadata({"title": f"Take {number}.{edit}"}, at=track.created_on)
+        track.edit({"title": f"Take {number}.{edit}"}, at=track.created_on)
     return iter(track.collect_events())
 
 

@@ -108,7 +108,7 @@ class _Relay:
         with self._container.log.unit_of_work(did, ARTIST) as unit:
             for track_id in track_ids:
                 track = unit.load(Track, Track.create_id(track_id))
-                track.update_metadata({"title": new_title()}, at=unit.now)
+                track.edit({"title": new_title()}, at=unit.now)
                 unit.save(track)
 
 

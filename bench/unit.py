@@ -80,7 +80,7 @@ def _saves(stock: Stock) -> Edit:
 
     def save(number: int) -> None:
         track = tracks[number]
-        track.update_metadata({"title": f"Take {next(_next_number)}"}, at=track.modified_on)
+        track.edit({"title": f"Take {next(_next_number)}"}, at=track.modified_on)
         stock.save(track)
 
     return save

@@ -107,8 +107,8 @@ def events_of_lists() -> list[published_events.PublishedEvent]:
     made = a_list(items=(some_item("A"), some_item("b")), record_requested=False)
     made.edit({"name": "new", "release_date": "2026-11-30"}, at=now)
     made.request_record(LISTS, at=now)
-    made.replace_artwork(some_artwork(), at=now)
-    made.remove_artwork(at=now)
+    made.set_artwork(some_artwork(), at=now)
+    made.set_artwork(None, at=now)
     made.add(some_item("C"), before=some_item("b").uri, at=now)
     made.move(some_item("C").uri, before=None, at=now)
     made.refresh_references(references, at=now)
@@ -138,9 +138,9 @@ def events_of_a_track() -> dict[str, published_events.PublishedEvent]:
     """One event of each class, of the lives of two tracks: one that was uploaded, one that was taken over."""
     now = some_time(60)
     steps: tuple[Step, ...] = (
-        lambda t: t.update_metadata({"title": "new", "album": None, "tags": ("b",)}, at=now),
-        lambda t: t.replace_artwork(some_artwork(2), at=now),
-        lambda t: t.remove_artwork(at=now),
+        lambda t: t.edit({"title": "new", "album": None, "tags": ("b",)}, at=now),
+        lambda t: t.set_artwork(some_artwork(2), at=now),
+        lambda t: t.set_artwork(None, at=now),
         lambda t: t.set_unlisted(True, at=now),
         lambda t: t.replace_audio(some_audio(2), at=now),
         lambda t: t.request_blob_migration(at=now),

@@ -2,7 +2,7 @@
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, ClassVar, Final, NamedTuple, Self
@@ -122,6 +122,10 @@ class Published(Owned):
 
     Adopted: ClassVar[type[Any]] = type(None)
     """A kind whose records are never adopted has none."""
+    Edited: ClassVar[type[Any]] = type(None)
+    """A kind without METADATA has none."""
+    SETTERS: ClassVar[Mapping[str, Callable[..., None]]] = {}
+    """By field, of those of its owner that have an event of their own, in the order in which an edit sets them."""
 
     Event = PublishedEvent
     RecordMissing = events.RecordMissing
@@ -188,6 +192,15 @@ class Published(Owned):
     def desired_blob(self) -> DesiredBlob | None:
         """None if it is neither requested nor on the PDS."""
         return None
+
+    def edit(self, changes: Mapping[str, Any], *, at: datetime) -> None:
+        """Set the given fields of METADATA and SETTERS, checked values (see aggregates.values), where they differ."""
+        self.require_live()
+        if stored := self.stored_changes(changes):
+            self.trigger_event(self.Edited, changes=stored, timestamp=at)
+        for name, set_field in self.SETTERS.items():
+            if name in changes:
+                set_field(self, changes[name], at=at)
 
     def restore_record(self, *, at: datetime) -> None:
         """Request that the record is written again, after it was deleted or edited elsewhere."""

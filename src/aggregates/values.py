@@ -64,6 +64,10 @@ class Artwork:
         return self.cid, self.thumbnail_cid
 
 
+def cids_in(artwork: Artwork | None) -> tuple[str, ...]:
+    return artwork.cids if artwork is not None else ()
+
+
 @dataclass(frozen=True)
 class Feature:
     """A featured artist, with the handle as it was when the track named them."""
@@ -142,7 +146,7 @@ class ReleaseFile:
 
     @property
     def cids(self) -> tuple[str, ...]:
-        return (self.audio.cid, *(self.artwork.cids if self.artwork is not None else ()))
+        return (self.audio.cid, *cids_in(self.artwork))
 
     def arranged(self, fields: Mapping[str, Any]) -> "ReleaseFile":
         """Return it with these fields, of which `upload_id` names it."""

@@ -1,7 +1,7 @@
 """Finds what a request is about, a track or another subject: as it is or was, for its owner or a reader."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 import sqlalchemy as sa
 
 from aggregates.accounts.profile import Profile
+from aggregates.errors import InvalidFieldError
 from aggregates.lists.track_list import TrackList
 from aggregates.published import Owned, Published, Subject
 from aggregates.reactions.comment import Comment
@@ -207,6 +208,17 @@ def past_of(log: EventLog, connection: sa.Connection, did: str, on: On[S], when:
     if found is None or found.state.version != version:
         raise VersionNotFoundError(kind=on.word)
     return of_class(on.aggregate, found.state)
+
+
+def require_revertible(
+    names: Iterable[str], fields: Collection[str], kept_because: Mapping[str, str]
+) -> None:
+    """Raise InvalidFieldError for the first of these that is not one of the fields that can be reverted, and say why."""
+    for name in names:
+        if name in kept_because:
+            raise InvalidFieldError("fields", f"{name} cannot be reverted: {kept_because[name]}")
+        if name not in fields:
+            raise InvalidFieldError("fields", f"must be some of: {', '.join(fields)}")
 
 
 def changes_between_versions(

@@ -17,7 +17,7 @@ from tests.dsl import (
 from tests.every_event import events_of_a_track
 
 BY_A_PERSON: dict[str, Step] = {
-    **{name: step for name, step in COMMANDS.items() if name != "remove_artwork"},
+    **COMMANDS,
     "delete": lambda t: t.delete(at=NOW),
     "take_down": lambda t: t.take_down("a claim", at=NOW),
 }
@@ -50,7 +50,7 @@ def test_an_adopted_track_is_a_new_generation_that_needs_no_write() -> None:
 def test_tags_alone_are_not_in_the_record() -> None:
     for changes, touches in (({"tags": ("a",)}, False), ({"tags": ("a",), "title": "new"}, True)):
         track = a_track()
-        track.update_metadata(changes, at=NOW)
+        track.edit(changes, at=NOW)
         event = track.collect_events()[-1]
         assert isinstance(event, Track.Event)
         assert event.touches_record() is touches

@@ -216,7 +216,7 @@ async def test_comments_that_the_login_does_not_allow_wait_for_consent_and_track
     mirror = both.mirror(of=Comment)
     assert (mirror.state, mirror.reason) == (MirrorState.PARKED, "needs_consent")
 
-    both.command(1, lambda track: track.update_metadata({"title": "goes on"}, at=both.clock()), of=Track)
+    both.command(1, lambda track: track.edit({"title": "goes on"}, at=both.clock()), of=Track)
     assert await both.relay_once() == {Outcome.DELIVERED: 1}
     assert (both.remote(comment) or {})["text"] == "Comment 1"
 
@@ -240,7 +240,7 @@ async def test_several_comments_that_the_login_does_not_allow_are_refused_as_a_b
     assert {both.mirror(each.comment_id, of=Comment).reason for each in several} == {"needs_consent"}
 
     both.wire.faults.clear()
-    both.command(1, lambda track: track.update_metadata({"title": "goes on"}, at=both.clock()), of=Track)
+    both.command(1, lambda track: track.edit({"title": "goes on"}, at=both.clock()), of=Track)
     assert await both.relay_once() == {Outcome.DELIVERED: 1}
     both.sign_in()
     await both.relay_once()

@@ -35,9 +35,9 @@ def _at(make: Callable[..., Step], *arguments: st.SearchStrategy[object]) -> st.
 
 # Audio is numbered within the track: two tracks of an artist never have the same.
 STEPS: st.SearchStrategy[Step] = st.one_of(
-    _at(lambda changes: lambda t: t.update_metadata(changes, at=some_time(1)), METADATA_CHANGES),
+    _at(lambda changes: lambda t: t.edit(changes, at=some_time(1)), METADATA_CHANGES),
     _at(lambda n: lambda t: t.replace_audio(some_audio(1000 * t.track_id + n), at=some_time(2)), NUMBERS),
-    _at(lambda n: lambda t: t.replace_artwork(some_artwork(n), at=some_time(3)), NUMBERS),
+    _at(lambda n: lambda t: t.set_artwork(some_artwork(n), at=some_time(3)), NUMBERS),
     _at(lambda to: lambda t: t.set_downloads(to, at=some_time(4)), st.sampled_from(Downloads)),
     _at(lambda on: lambda t: t.set_unlisted(on, at=some_time(4)), st.booleans()),
     _at(
@@ -47,7 +47,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     _at(lambda final: lambda t: t.record_blob_failure("x", final=final, at=some_time(6)), st.booleans()),
     st.sampled_from(
         [
-            lambda t: t.remove_artwork(at=some_time(7)),
+            lambda t: t.set_artwork(None, at=some_time(7)),
             lambda t: t.request_blob_migration(at=some_time(8)),
             lambda t: t.record_blob(some_blob(t.audio), at=some_time(9)),
             lambda t: t.record_missing(observed_at=some_time(10)),

@@ -62,11 +62,11 @@ STEPS = st.one_of(
         st.lists(NAMES, max_size=4),
     ),
     step(lambda on: lambda it: it.set_visibility(on, at=some_time(6)), st.sampled_from(Visibility)),
-    step(lambda n: lambda it: it.replace_artwork(some_artwork(n), at=some_time(7)), st.integers(1, 2)),
+    step(lambda n: lambda it: it.set_artwork(some_artwork(n), at=some_time(7)), st.integers(1, 2)),
     st.sampled_from(
         [
             lambda it: it.edit({"description": "Words"}, at=some_time(8)),
-            lambda it: it.remove_artwork(at=some_time(9)),
+            lambda it: it.set_artwork(None, at=some_time(9)),
             lambda it: it.delete(at=some_time(10)),
             lambda it: it.undelete(at=some_time(11)),
         ]
@@ -149,7 +149,7 @@ def test_the_bytes_of_a_cover_are_kept_while_a_list_names_them(log: EventLog) ->
     cids = [some_artwork(7).cid, some_artwork(7).thumbnail_cid]
     with log.database.read() as connection:
         assert named(connection, cids, START) == {*cids}
-    change(log, made.list_id, [lambda it: it.remove_artwork(at=START)])
+    change(log, made.list_id, [lambda it: it.set_artwork(None, at=START)])
     with log.database.read() as connection:
         assert named(connection, cids, some_time(10**9)) == set()
     with log.database.read() as connection:

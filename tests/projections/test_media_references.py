@@ -34,10 +34,10 @@ def test_back_and_forth_in_one_unit_ends_where_it_ends(log: EventLog) -> None:
     change(
         log,
         1,
-        lambda t: t.remove_artwork(at=some_time(5)),
-        lambda t: t.replace_artwork(some_artwork(1), at=some_time(6)),
-        lambda t: t.replace_artwork(some_artwork(2), at=some_time(7)),
-        lambda t: t.replace_artwork(some_artwork(1), at=some_time(8)),
+        lambda t: t.set_artwork(None, at=some_time(5)),
+        lambda t: t.set_artwork(some_artwork(1), at=some_time(6)),
+        lambda t: t.set_artwork(some_artwork(2), at=some_time(7)),
+        lambda t: t.set_artwork(some_artwork(1), at=some_time(8)),
     )
     assert released(log, some_artwork(1).cid) is None
     assert released(log, some_artwork(2).cid) == recorded(log)

@@ -131,8 +131,8 @@ def test_a_page_for_a_short_term_looks_at_a_limited_number_of_tracks_and_the_nex
 
 def test_a_search_follows_a_track_through_its_edits(log: EventLog) -> None:
     upload(log, 1, title="Before")
-    change(log, 1, lambda t: t.update_metadata({"tags": ("b",)}, at=some_time(4)))
-    change(log, 1, lambda t: t.update_metadata({"title": "After"}, at=some_time(5)))
+    change(log, 1, lambda t: t.edit({"tags": ("b",)}, at=some_time(4)))
+    change(log, 1, lambda t: t.edit({"title": "After"}, at=some_time(5)))
     assert [found(log, TrackFilter(q=q)) for q in ("before", "after")] == [[], [1]]
 
 

@@ -107,7 +107,7 @@ async def test_the_sweep_takes_a_cover_that_no_track_names_and_what_was_remember
     assert (has_cover(rig, COVER), set(jobs_of(rig))) == (True, {gone})
     for number in (1, 2):
         track = rig.track(rig.tracks()[f"Song {number}"].track_id)
-        rig.change(track, lambda track: track.remove_artwork(at=rig.clock()))
+        rig.change(track, lambda track: track.set_artwork(None, at=rig.clock()))
     sweep_media(rig.media, day)
     assert (has_cover(rig, COVER), jobs_of(rig)) == (False, {})
     assert sorted(each.mime for each in rig.live()) == ["audio/mpeg"] * 2

@@ -34,7 +34,7 @@ def tape(container: Container) -> Container:
     save(container, track)
     with container.database.write() as connection:  # an id of an older version
         connection.execute(insert(track_id_sequence).values(id=track.track_id, did=track.did))
-    track.update_metadata({"title": "Second"}, at=some_time(60))
+    track.edit({"title": "Second"}, at=some_time(60))
     save(container, track)
     return container
 

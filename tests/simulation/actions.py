@@ -73,9 +73,9 @@ def _gate(track: Track, world: World, dice: random.Random) -> None:
 
 def _artwork(track: Track, world: World, dice: random.Random) -> None:
     if dice.random() < 0.3:
-        track.remove_artwork(at=world.clock())
+        track.set_artwork(None, at=world.clock())
     else:
-        track.replace_artwork(some_artwork(dice.randint(1, 3)), at=world.clock())
+        track.set_artwork(some_artwork(dice.randint(1, 3)), at=world.clock())
 
 
 def _account(status: Status) -> Act:

@@ -45,7 +45,7 @@ def _edit_track(track: Track, dice: random.Random, at: datetime) -> None:
         {"tags": (f"tag {dice.randint(0, 9)}",)},
         {"description": f"text {dice.randint(0, 9)}", "title": "both"},
     ])  # fmt: skip
-    track.update_metadata(changes, at=at)
+    track.edit(changes, at=at)
 
 
 def _like(world: "World", _unit: UnitOfWork, did: str, like_id: int) -> Like:

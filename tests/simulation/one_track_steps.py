@@ -20,9 +20,7 @@ UNTAKEN_FEATURE = {"did": "did:plc:carol", "handle": "carol.test", "displayName"
 OWNER: dict[str, Step] = {
     "edit": lambda it: it.edit(title=f"title {it.track.version}"),
     "edit what the PDS refuses": lambda it: it.edit(title=UNTAKEN_TITLE),
-    "feature": lambda it: it.tells(
-        lambda track: track.update_metadata({"features": (some_feature(),)}, at=it.clock())
-    ),
+    "feature": lambda it: it.tells(lambda track: track.edit({"features": (some_feature(),)}, at=it.clock())),
     "delete": lambda it: it.gives(lambda unit: delete_track(unit, On(Track, 1))),
     "undelete": OneTrack.undeletes,
     "gate": lambda it: it.tells(lambda track: track.set_support_gate(SupportGate("any"), at=it.clock())),

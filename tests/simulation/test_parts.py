@@ -40,7 +40,7 @@ def waits(world: World, committed: Callable[[int], None]) -> list[float]:
     for number in range(EDITS):
         did = world.owners[track_id := world.dice.choice(ids)]
         title = {"title": f"take {number}"}
-        assert world.tell(track_id, lambda track, title=title: track.update_metadata(title, at=world.clock()))
+        assert world.tell(track_id, lambda track, title=title: track.edit(title, at=world.clock()))
         edits.append((did, world.loop.time()))
         committed(bucket_of(did))
         world.advance(world.dice.uniform(0, 4))

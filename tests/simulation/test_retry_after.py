@@ -9,7 +9,7 @@ from tests.simulation.world import World
 
 
 def _edit(world: World, track_id: int) -> None:
-    world.tell(track_id, lambda track: track.update_metadata({"title": "two"}, at=world.clock()))
+    world.tell(track_id, lambda track: track.edit({"title": "two"}, at=world.clock()))
 
 
 OVER_FOR_ALL = {"retry_after": 300, "ratelimit_limit": 3000, "ratelimit_remaining": 0, "ratelimit_reset": 300,

@@ -1,8 +1,6 @@
 """What an account says of itself; the name of an artist stays here, since the record has none."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from aggregates import published_events
 from aggregates.published import Published
@@ -71,12 +69,6 @@ class Profile(Published, created_event_name="Created"):
         super().__init__()
         self.avatar: Artwork | None = None
         self.edited_at: datetime | None = None
-
-    def edit(self, changes: Mapping[str, Any], *, at: datetime) -> None:
-        """Set the given fields of METADATA, checked values, where they differ."""
-        self.require_live()
-        if stored := self.stored_changes(changes):
-            self.trigger_event(Profile.Edited, changes=stored, timestamp=at)
 
     def set_avatar(self, avatar: Artwork | None, *, at: datetime) -> None:
         """Set the picture, or remove it with None; the same is no change."""

@@ -1,8 +1,8 @@
 """An album or a playlist of one account, or its list of likes: an order of records of tracks. The record in its owner's PDS is a copy of this."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from aggregates.errors import AlreadyInListError, NotInListError, TooManyItemsError
 from aggregates.lists import list_events as events
@@ -101,12 +101,6 @@ class TrackList(Published, created_event_name="Created"):
 
     # Commands. `at` is the time of the command.
 
-    def edit(self, changes: Mapping[str, Any], *, at: datetime) -> None:
-        """Set the given fields of METADATA, checked values (see aggregates.values), where they differ."""
-        self.require_live()
-        if stored := self.stored_changes(changes):
-            self.trigger_event(TrackList.Edited, changes=stored, timestamp=at)
-
     def request_record(self, collection: str, *, at: datetime) -> None:
         """Have a record in a collection from now on; no change where it has, or may have, one."""
         self.require_live()
@@ -118,15 +112,18 @@ class TrackList(Published, created_event_name="Created"):
         if visibility != self.visibility:
             self.trigger_event(TrackList.VisibilityChanged, visibility=visibility.value, timestamp=at)
 
-    def replace_artwork(self, artwork: Artwork, *, at: datetime) -> None:
+    def set_artwork(self, artwork: Artwork | None, *, at: datetime) -> None:
+        """Set the cover, or remove it with None; the same is no change."""
         self.require_live()
-        if artwork != self.artwork:
+        if artwork is not None and artwork != self.artwork:
             self.trigger_event(TrackList.ArtworkReplaced, artwork=artwork, timestamp=at)
-
-    def remove_artwork(self, *, at: datetime) -> None:
-        self.require_live()
-        if self.artwork is not None:
+        elif artwork is None and self.artwork is not None:
             self.trigger_event(TrackList.ArtworkRemoved, timestamp=at)
+
+    SETTERS: ClassVar[Mapping[str, Callable[..., None]]] = {
+        "visibility": set_visibility,
+        "artwork": set_artwork,
+    }
 
     def add(self, item: ListItem, *, before: str | None = None, at: datetime, limited: bool = True) -> None:
         """Put an item before another one, by its URI, or at the end. Raises AlreadyInListError, NotInListError and TooManyItemsError.

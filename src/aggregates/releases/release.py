@@ -10,7 +10,7 @@ from aggregates.errors import InvalidFieldError, NotADraftError
 from aggregates.published import Owned
 from aggregates.published_events import as_stored
 from aggregates.releases import release_events as events
-from aggregates.values import Artwork, Downloads, ReleaseFile, ReleaseState, SupportGate
+from aggregates.values import Artwork, Downloads, ReleaseFile, ReleaseState, SupportGate, cids_in
 
 _NUMBER: Final = re.compile("([0-9]+)")
 DRAFTS: Final = frozenset({ReleaseState.DRAFT, ReleaseState.FAILED})
@@ -83,8 +83,7 @@ class Release(Owned, created_event_name="Created"):
         """The bytes that it names; once it is published, its tracks do."""
         if self.state == ReleaseState.PUBLISHED:
             return frozenset()
-        cover = self.artwork.cids if self.artwork is not None else ()
-        return frozenset([*cover, *(cid for file in self.files for cid in file.cids)])
+        return frozenset([*cids_in(self.artwork), *(cid for file in self.files for cid in file.cids)])
 
     # Commands. `at` is the time of the command.
 

@@ -1,14 +1,14 @@
 """One track of one artist. The record in the artist's PDS is a copy of this, made by the relay."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Final
+from typing import ClassVar, Final
 
 from aggregates.errors import GatedTrackError
 from aggregates.published import DesiredBlob, WithBlob
 from aggregates.tracks import track_events as events
-from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
+from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate, cids_in
 
 METADATA: Final = ("title", "album", "features", "tags", "description", "self_labels")
 
@@ -30,7 +30,7 @@ class Track(WithBlob, created_event_name="Created"):
 
     Created = events.Created
     Adopted = events.Adopted
-    MetadataUpdated = events.MetadataUpdated
+    Edited = events.MetadataUpdated
     ArtworkReplaced = events.ArtworkReplaced
     ArtworkRemoved = events.ArtworkRemoved
     SupportGateSet = events.SupportGateSet
@@ -93,29 +93,17 @@ class Track(WithBlob, created_event_name="Created"):
 
     # Commands. `at` is the time of the command.
 
-    def update_metadata(self, changes: Mapping[str, Any], *, at: datetime) -> None:
-        """Set the given fields of METADATA, checked values (see aggregates.values), where they differ."""
+    def set_artwork(self, artwork: Artwork | str | None, *, at: datetime) -> None:
+        """Set the cover, or the URL that the track was adopted with in place of one; None removes both."""
         self.require_live()
-        if stored := self.stored_changes(changes):
-            self.trigger_event(Track.MetadataUpdated, changes=stored, timestamp=at)
-
-    def replace_artwork(self, artwork: Artwork, *, at: datetime) -> None:
-        self.require_live()
-        if artwork != self.artwork:
-            self.trigger_event(Track.ArtworkReplaced, artwork=artwork, timestamp=at)
-
-    def remove_artwork(self, *, at: datetime) -> None:
-        self.require_live()
-        if self.artwork is not None or self.image_url is not None:
+        if isinstance(artwork, Artwork):
+            if artwork != self.artwork:
+                self.trigger_event(Track.ArtworkReplaced, artwork=artwork, timestamp=at)
+            return
+        if self.artwork is not None or (artwork is None and self.image_url is not None):
             self.trigger_event(Track.ArtworkRemoved, timestamp=at)
-
-    def restore_image_url(self, image_url: str, *, at: datetime) -> None:
-        """Name the URL that the track was adopted with in place of the cover; the same URL is no change."""
-        self.require_live()
-        if self.artwork is not None:
-            self.trigger_event(Track.ArtworkRemoved, timestamp=at)
-        if image_url != self.image_url:
-            self.trigger_event(Track.MetadataUpdated, changes={"image_url": image_url}, timestamp=at)
+        if artwork != self.image_url:
+            self.trigger_event(Track.Edited, changes={"image_url": artwork}, timestamp=at)
 
     def set_support_gate(self, gate: SupportGate | None, *, at: datetime) -> None:
         """Make the track for supporters only, or open with None."""
@@ -169,6 +157,17 @@ class Track(WithBlob, created_event_name="Created"):
         if key_hash != self.listening_key_hash:
             self.trigger_event(Track.ListeningKeySet, key_hash=key_hash, timestamp=at)
 
+    SETTERS: ClassVar[Mapping[str, Callable[..., None]]] = {
+        "artwork": set_artwork,
+        "support_gate": set_support_gate,
+        "unlisted": set_unlisted,
+        "downloads": set_downloads,
+        "comments": set_comments,
+        "audio": replace_audio,
+        "audio_name": name_audio,
+        "listening_key": set_listening_key,
+    }
+
     def opens_with(self, key: str) -> bool:
         return self.deleted_at is None and self.listening_key_hash == _hash(key)
 
@@ -215,8 +214,6 @@ def _hash(key: str) -> str:
     return sha256(key.encode()).hexdigest()
 
 
-def media_cids(track: Track) -> Iterable[str]:
-    """Yield the CIDs of the bytes that the track needs."""
-    yield track.audio.cid
-    if track.artwork is not None:
-        yield from track.artwork.cids
+def media_cids(track: Track) -> tuple[str, ...]:
+    """Return the CIDs of the bytes that the track needs."""
+    return (track.audio.cid, *cids_in(track.artwork))

@@ -1,16 +1,21 @@
 """Reads a subject as it was, after the event of a version or at a time: for its owner, operators, and who has a track's key."""
 
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import sqlalchemy as sa
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from aggregates.tracks.track import Track
+from api.pipeline.command_request import CommandRequest
+from api.requests.body import Body, fields_as
+from api.requests.fields import RevertFields
 from api.requests.parameters import Moment
 from api.services import Services
 from application.errors import NotAuthenticatedError
-from application.subjects import A, On, find, past_of, require_reader
+from application.subjects import A, On, find, past_of, require_reader, require_revertible
 from identity.accounts.credentials import Principal
 from projections.tracks.table import TrackView
 
@@ -56,6 +61,21 @@ def past_state(
         now = require_listener(services, connection, on, caller, key)
         version = now.version if wanted.version is None else wanted.version
         return now, past_of(services.log, connection, now.did, on, wanted.at or version)
+
+
+async def past_fields(
+    request: CommandRequest, on: On[A], body: Body, fields: Collection[str], kept_because: Mapping[str, str]
+) -> tuple[A, Collection[str]]:
+    """Return the subject as it was at the version that a revert wants, and which of the fields are to be so again."""
+    wanted = fields_as(RevertFields, body)
+    some = wanted.fields if "fields" in wanted.model_fields_set else fields
+    require_revertible(some, fields, kept_because)
+
+    def past() -> A:
+        with request.services.database.read() as connection:
+            return past_of(request.services.log, connection, request.principal.did, on, wanted.to_version)
+
+    return await run_in_threadpool(past), some
 
 
 def past_views(

@@ -180,9 +180,10 @@ class EditPlaylist(EditList):
 async def edit(playlist_id: PlaylistId, request: Command) -> Response:
     async def parse(_request: CommandRequest, body: Body, of: dict[str, Any]) -> EditPlaylist:
         wanted = fields_as(PlaylistChange, body)
-        name = {"name": wanted.name} if wanted.name else {}
-        visibility = None if wanted.is_private is None else _visibility(wanted.is_private)
-        return EditPlaylist(**of, metadata=name, visibility=visibility, is_shown=wanted.show_on_profile)
+        changes: dict[str, Any] = {"name": wanted.name} if wanted.name else {}
+        if wanted.is_private is not None:
+            changes["visibility"] = _visibility(wanted.is_private)
+        return EditPlaylist(**of, changes=changes, is_shown=wanted.show_on_profile)
 
     return await answer_list(request, PLAYLISTS, playlist_id, parse, shown_playlist)
 

@@ -263,7 +263,8 @@ async def delete(track_id: PeerTrackId, request: Command) -> Response:
 async def _edit_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
     access = access_of(body)
     fields = {name: value for name, value in body.fields.items() if name != "publishing"}
-    return replace(await edit_command(request, track_id, replace(body, fields=fields)), **access)
+    command = await edit_command(request, track_id, replace(body, fields=fields))
+    return replace(command, changes={**command.changes, **access})
 
 
 @router.post("/tracks/{track_id}/publishing", openapi_extra=names("settings"))
@@ -285,7 +286,7 @@ async def _access_command(request: CommandRequest, track_id: int, body: Body) ->
     settings = fields_as(PeerFields, body).settings
     if settings is None:
         raise InvalidFieldError("settings", "must be there: artists have no defaults here")
-    return EditTrack(Track, track_id, request.versions, **access_in(settings, "settings"))
+    return EditTrack(Track, track_id, request.versions, changes=access_in(settings, "settings"))
 
 
 def _job(reader: SubjectReader, subject: Subject) -> CommandResult:

@@ -80,6 +80,12 @@ def fields_as(model: type[M], body: Body) -> M:
     raise InvalidFieldError(field, rule_of(first["msg"]))
 
 
+def given_in(model: type[BaseModel], body: Body) -> dict[str, Any]:
+    """Return the fields that the body has, as the model checks them; raises as `fields_as`."""
+    fields = fields_as(model, body)
+    return {name: getattr(fields, name) for name in fields.model_fields_set}
+
+
 PARTS: Final = 100
 
 

@@ -1,6 +1,7 @@
 """The fields of bodies: of a track, of an account's profile, and of its API tokens. Each field checks itself."""
 
 import unicodedata
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
@@ -15,6 +16,7 @@ from pydantic import (
     StringConstraints,
     ValidationInfo,
     WithJsonSchema,
+    create_model,
 )
 
 from aggregates.errors import InvalidFieldError
@@ -178,6 +180,18 @@ class EditRow(Changes, PlainFields):
 
     id: Annotated[int, Strict()]
     version: Annotated[int, Strict()]
+
+
+class RevertFields(BaseModel):
+    to_version: Annotated[int, Strict(), Structured]
+    fields: Texts = ()
+
+    @classmethod
+    def of(cls, word: str, fields: Iterable[str]) -> type[BaseModel]:
+        """Return what the document says of a kind that has these fields."""
+        version = Field(description=f"a `version` of the {word}'s history")
+        some = Field((), description=f"which of {', '.join(fields)}; all when absent")
+        return create_model(cls.__name__, to_version=(int, version), fields=(tuple[str, ...], some))
 
 
 async def features_of(names: tuple[str, ...], artists: FeaturedArtists, artist: str) -> tuple[Feature, ...]:

@@ -75,7 +75,7 @@ def rename(
     stay = [item for item in made.items if item.uri in earlier]
     tracks = tracks_with_text(unit, made, title, of=stay, confirm=confirm)
     for track in tracks:
-        track.update_metadata({"album": made.name}, at=unit.now)
+        track.edit({"album": made.name}, at=unit.now)
     unit.save(*tracks)
 
 
@@ -139,7 +139,7 @@ def _followers(
     for track in tracks:
         is_in = uri_of(track) in now
         if is_in or track.album == title:
-            track.update_metadata({"album": made.name if is_in else None}, at=unit.now)
+            track.edit({"album": made.name if is_in else None}, at=unit.now)
     return [*others, *tracks]
 
 

@@ -1,14 +1,14 @@
 """Commands on albums and playlists: make, edit, order, delete, undelete."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError, NotInListError
 from aggregates.lists.list_order import rearranged, with_unseen
 from aggregates.lists.track_list import TrackList
-from aggregates.values import Artwork, ListItem, ListType, Visibility, checked_list_name
+from aggregates.values import Artwork, ListItem, ListType, Visibility, checked_list_name, cids_in
 from application.errors import NotInAlbumsError, RecordNotReadError, TrackNotFoundError
 from application.lists.albums import (
     new_list,
@@ -36,10 +36,6 @@ class Entry:
     track_id: int | None = None
     uri: str | None = None
     cid: str | None = None
-
-
-def cids_in(artwork: Artwork | None) -> tuple[str, ...]:
-    return artwork.cids if artwork is not None else ()
 
 
 @dataclass(frozen=True)
@@ -94,21 +90,16 @@ class ChangeList(OnList):
 
 @dataclass(frozen=True, kw_only=True)
 class EditList(ChangeList):
-    """Checked values of the changed fields; a new cover is stored already."""
+    """Checked values of the changed fields, or those of an earlier version with its items; a new cover is stored already."""
 
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    visibility: Visibility | None = None
-    artwork: Artwork | None = None
-    removes_artwork: bool = False
+    changes: Mapping[str, Any]
 
     def make(self, subject: TrackList, at: datetime) -> None:
-        subject.edit(self.metadata, at=at)
-        if self.visibility is not None:
-            subject.set_visibility(self.visibility, at=at)
-        if self.artwork is not None:
-            subject.replace_artwork(self.artwork, at=at)
-        elif self.removes_artwork:
-            subject.remove_artwork(at=at)
+        changes = dict(self.changes)
+        items = changes.pop("items", None)
+        subject.edit(changes, at=at)
+        if items is not None:
+            subject.reorder(items, at=at, may_repeat=True)
 
 
 FIELDS: Final = ("name", "slug", "description", "release_date", "follow", "visibility", "artwork", "items")
@@ -126,52 +117,17 @@ KEPT_BECAUSE: Final = {
 """Why each of the other fields that history shows cannot be reverted."""
 
 
-def require_revertible(fields: Collection[str]) -> None:
-    """Raise InvalidFieldError for the first field that cannot be reverted, and say why."""
-    for name in fields:
-        if name in KEPT_BECAUSE:
-            raise InvalidFieldError("fields", f"{name} cannot be reverted: {KEPT_BECAUSE[name]}")
-        if name not in FIELDS:
-            raise InvalidFieldError("fields", f"must be some of: {', '.join(FIELDS)}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RevertList(ChangeList):
-    """The earlier state, and the fields to revert to it."""
-
-    past: TrackList
-    fields: Collection[str] = FIELDS
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        kept = {*self.fields} - {"items"}
-        return {name: getattr(self.past, name) for name in TrackList.METADATA if name in kept}
-
-    def make(self, subject: TrackList, at: datetime) -> None:
-        past = self.past
-        subject.edit(self.metadata, at=at)
-        if "visibility" in self.fields:
-            subject.set_visibility(Visibility(past.visibility), at=at)
-        if "artwork" in self.fields:
-            if past.artwork is not None:
-                subject.replace_artwork(past.artwork, at=at)
-            else:
-                subject.remove_artwork(at=at)
-        if "items" in self.fields:
-            subject.reorder(past.items, at=at, may_repeat=True)
-
-
-def edit_list(unit: UnitOfWork, command: EditList | RevertList, reserved: Reserved) -> TrackList:
+def edit_list(unit: UnitOfWork, command: EditList, reserved: Reserved) -> TrackList:
     """Edit the list; a new title is the album text of its tracks. Raises TitleTakenError, TooManyTracksError and MediaGoneError."""
     made = load_owned(unit, command)
     title, before, cover = made.name, made.items, made.artwork
-    if command.metadata.get("name", title) != title:
-        require_free(unit, made.list_type, command.metadata["name"])
+    if command.changes.get("name", title) != title:
+        require_free(unit, made.list_type, command.changes["name"])
     command.make(made, unit.now)
     if made.artwork != cover:
         reserved.require(cids_in(made.artwork), unit.now)
     _request_record(made, command.collection, unit.now)
-    if isinstance(command, RevertList):
+    if "items" in command.changes:
         refresh(unit, made)  # what it has again may have another CID by now
     rename(unit, made, title, before, confirm=command.confirm)
     save(unit, made, before=before, title=title)
@@ -250,7 +206,7 @@ def delete_list(
         if with_tracks:
             track.delete(at=unit.now)
         else:
-            track.update_metadata({"album": None}, at=unit.now)
+            track.edit({"album": None}, at=unit.now)
     made.delete(at=unit.now)
     unit.save(made, *tracks)
     return made
@@ -266,7 +222,7 @@ def undelete_list(unit: UnitOfWork, on: OnList, reserved: Reserved) -> TrackList
     made.undelete(at=unit.now)
     tracks = tracks_with_text(unit, made, None, confirm=True)
     for track in tracks:
-        track.update_metadata({"album": made.name}, at=unit.now)
+        track.edit({"album": made.name}, at=unit.now)
     if made.list_type == ListType.ALBUM:
         for view in tracks_of(unit, made.items).values():
             if view.did == made.did and view.album not in {None, made.name}:

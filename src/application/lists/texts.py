@@ -82,7 +82,7 @@ def _set_texts(unit: UnitOfWork, list_id: int, earlier: set[str]) -> bool:
     left = [row.track_id for row in alone if uri_of(row) in earlier]
     some = unit.load_all(Track, [Track.create_id(each) for each in (inside or left)[:TRACKS_IN_A_UNIT]])
     for track in some:
-        track.update_metadata({"album": album.name if inside else None}, at=unit.now)
+        track.edit({"album": album.name if inside else None}, at=unit.now)
         take_out_of_others(unit, uri_of(track), but=list_id)
     unit.save(*some)
     return bool(some)

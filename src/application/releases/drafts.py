@@ -9,8 +9,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.releases.release import DRAFTS, Release
+from aggregates.values import cids_in
 from application.errors import LimitReachedError, ReleaseNotFoundError
-from application.lists.commands import cids_in
 from application.releases.uploads import forget_uploads
 from application.subjects import On, find, load_owned, owner_of
 from eventstore.event_log import EventLog

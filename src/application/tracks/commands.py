@@ -5,10 +5,9 @@ or where the command was decided on another version of the track.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -22,6 +21,7 @@ from aggregates.values import (
     Feature,
     SupportGate,
     checked_artist,
+    cids_in,
 )
 from application.authorization import require_no_duplicate
 from application.errors import ApplicationError, TracksRefusedError
@@ -56,7 +56,7 @@ class RegisterTrack:
     @property
     def named(self) -> tuple[str, ...]:
         """The bytes that the command names."""
-        return (self.audio.cid, *(self.artwork.cids if self.artwork is not None else ()))
+        return (self.audio.cid, *cids_in(self.artwork))
 
 
 def register_track(unit: UnitOfWork, command: RegisterTrack, reserved: Reserved) -> Track:
@@ -81,65 +81,38 @@ def artist_name(display_name: str) -> str:
     return checked_artist(display_name.encode()[:ARTIST_BYTES].decode(errors="ignore"))
 
 
-class Keep(Enum):
-    """Stands for an unchanged value, where None means a removed one."""
-
-    KEEP = "keep"
-
-
-KEEP: Final = Keep.KEEP
-
-
-@dataclass(frozen=True)
-class EditTrack(ChangeOn[Track]):
-    """Checked values of the changed fields; new media is stored already."""
-
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    support_gate: SupportGate | Keep | None = KEEP
-    unlisted: bool | None = None
-    downloads: Downloads | None = None
-    artwork: Artwork | Keep | None = KEEP
-    comments: bool | Keep | None = KEEP
-    audio_name: str | Keep | None = KEEP
-    listening_key: str | Keep | None = KEEP
-
+class ChangeTrack(ChangeOn[Track]):
     @property
     def named(self) -> tuple[str, ...]:
-        return self.artwork.cids if isinstance(self.artwork, Artwork) else ()
+        """The bytes that it is known to name."""
+        return ()
 
-    def make(self, subject: Track, at: datetime) -> None:
-        subject.update_metadata(self.metadata, at=at)
-        if self.support_gate is not KEEP:
-            subject.set_support_gate(self.support_gate, at=at)
-        if self.unlisted is not None:
-            subject.set_unlisted(self.unlisted, at=at)
-        if self.downloads is not None:
-            subject.set_downloads(self.downloads, at=at)
-        if self.comments is not KEEP:
-            subject.set_comments(self.comments, at=at)
-        if self.audio_name is not KEEP:
-            subject.name_audio(self.audio_name, at=at)
-        if self.listening_key is not KEEP:
-            subject.set_listening_key(self.listening_key, at=at)
-        if isinstance(self.artwork, Artwork):
-            subject.replace_artwork(self.artwork, at=at)
-        elif self.artwork is None:
-            subject.remove_artwork(at=at)
+    @property
+    def may_publish(self) -> bool:
+        """Whether it may make audio public."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplaceAudio(ChangeOn[Track]):
-    audio: Audio
+class EditTrack(ChangeTrack):
+    """Checked values of the changed fields, and the audio; new media is stored already."""
+
+    changes: Mapping[str, Any]
 
     @property
     def named(self) -> tuple[str, ...]:
-        return (self.audio.cid,)
+        audio: Audio | None = self.changes.get("audio")
+        return (*cids_in(self.changes.get("artwork")), *((audio.cid,) if audio is not None else ()))
+
+    @property
+    def may_publish(self) -> bool:
+        return "audio" in self.changes or self.changes.get("support_gate", True) is None
 
     def make(self, subject: Track, at: datetime) -> None:
-        subject.replace_audio(self.audio, at=at)
+        subject.edit(self.changes, at=at)
 
 
-class Undelete(ChangeOn[Track]):
+class Undelete(ChangeTrack):
     """With its key and content."""
 
     def make(self, subject: Track, at: datetime) -> None:

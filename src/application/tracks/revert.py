@@ -10,11 +10,11 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from aggregates.errors import InvalidFieldError
 from aggregates.tracks.track import METADATA, Track
 from aggregates.values import Audio
 from application.errors import AcrossGateError, RevisionNotFoundError
-from application.subjects import ChangeOn, On, past_of
+from application.subjects import On, past_of
+from application.tracks.commands import ChangeTrack
 from eventstore.event_log import EventLog
 from eventstore.sql.schema import stored_event
 from eventstore.streams.buckets import bucket_of
@@ -70,34 +70,20 @@ KEPT_BECAUSE: Final = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Revert(ChangeOn[Track]):
+class Revert(ChangeTrack):
     """The earlier state, and the fields to revert to it."""
 
     past: Track
     fields: Collection[str] = FIELDS
 
     def make(self, subject: Track, at: datetime) -> None:
-        past, fields = self.past, self.fields
-        subject.update_metadata({name: getattr(past, name) for name in METADATA if name in fields}, at=at)
-        if "artwork" in fields:
-            if past.artwork is not None:
-                subject.replace_artwork(past.artwork, at=at)
-            elif past.image_url is not None:
-                subject.restore_image_url(past.image_url, at=at)
-            else:
-                subject.remove_artwork(at=at)
-        if "support_gate" in fields:
-            subject.set_support_gate(past.support_gate, at=at)
-        if "unlisted" in fields:
-            subject.set_unlisted(past.unlisted, at=at)
-        if "downloads" in fields:
-            subject.set_downloads(past.downloads, at=at)
-        if "comments" in fields:
-            subject.set_comments(past.comments, at=at)
-        if "audio" in fields:
-            subject.replace_audio(past.audio, at=at)
-            if past.blob is not None and subject.support_gate is None:
-                subject.request_blob_migration(at=at)
+        past = self.past
+        changes = {name: getattr(past, name) for name in self.fields}
+        if "artwork" in changes:
+            changes["artwork"] = past.artwork or past.image_url
+        subject.edit(changes, at=at)
+        if "audio" in changes and past.blob is not None and subject.support_gate is None:
+            subject.request_blob_migration(at=at)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,15 +96,6 @@ class RestoreAudio(Revert):
         if (self.past.support_gate is None) is not (subject.support_gate is None):
             raise AcrossGateError
         super().make(subject, at)
-
-
-def require_revertible(fields: Collection[str]) -> None:
-    """Raise InvalidFieldError for the first field that cannot be reverted, and say why."""
-    for name in fields:
-        if name in KEPT_BECAUSE:
-            raise InvalidFieldError("fields", f"{name} cannot be reverted: {KEPT_BECAUSE[name]}")
-        if name not in FIELDS:
-            raise InvalidFieldError("fields", f"must be some of: {', '.join(FIELDS)}")
 
 
 @dataclass(frozen=True)

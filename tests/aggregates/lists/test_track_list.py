@@ -267,7 +267,7 @@ def test_the_record_is_written_again_for_its_name_and_items_alone() -> None:
     ):
         _, event = after("A", lambda it, c=changes: it.edit(c, at=NOW))  # type: ignore[misc]
         assert (event.changes, event.touches_record()) == (changes, touches)
-    _, event = after("A", lambda it: it.replace_artwork(some_artwork(), at=NOW))
+    _, event = after("A", lambda it: it.set_artwork(some_artwork(), at=NOW))
     assert not event.touches_record()
 
 
@@ -275,7 +275,7 @@ UNCHANGED: dict[str, Step] = {
     "edit": lambda it: it.edit({"name": "List 1", "items": it.items}, at=NOW),
     "set_visibility": lambda it: it.set_visibility(Visibility.PUBLIC, at=NOW),
     "request_record": lambda it: it.request_record(LISTS, at=NOW),
-    "remove_artwork": lambda it: it.remove_artwork(at=NOW),
+    "set_artwork": lambda it: it.set_artwork(None, at=NOW),
     "undelete": lambda it: it.undelete(at=NOW),
 }
 
@@ -289,8 +289,7 @@ COMMANDS: dict[str, Step] = {
     "edit": lambda it: it.edit({"name": "new"}, at=NOW),
     "request_record": lambda it: it.request_record(LISTS, at=NOW),
     "set_visibility": lambda it: it.set_visibility(Visibility.PRIVATE, at=NOW),
-    "replace_artwork": lambda it: it.replace_artwork(some_artwork(), at=NOW),
-    "remove_artwork": lambda it: it.remove_artwork(at=NOW),
+    "set_artwork": lambda it: it.set_artwork(some_artwork(), at=NOW),
     "add": lambda it: it.add(some_item("X"), at=NOW),
     "remove": lambda it: it.remove(uris("A")[0], at=NOW),
     "move": lambda it: it.move(uris("A")[0], before=None, at=NOW),

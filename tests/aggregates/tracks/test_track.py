@@ -27,9 +27,8 @@ NOW = some_time(60)
 GATE = SupportGate("any")
 
 COMMANDS: dict[str, Step] = {
-    "update_metadata": lambda t: t.update_metadata({"title": "new"}, at=NOW),
-    "replace_artwork": lambda t: t.replace_artwork(some_artwork(), at=NOW),
-    "remove_artwork": lambda t: t.remove_artwork(at=NOW),
+    "edit": lambda t: t.edit({"title": "new"}, at=NOW),
+    "set_artwork": lambda t: t.set_artwork(some_artwork(), at=NOW),
     "set_support_gate": lambda t: t.set_support_gate(GATE, at=NOW),
     "set_unlisted": lambda t: t.set_unlisted(True, at=NOW),
     "set_downloads": lambda t: t.set_downloads(Downloads.OFF, at=NOW),
@@ -89,8 +88,8 @@ def test_metadata_events_carry_only_what_changed() -> None:
     changes = {"title": "new", "album": None, "tags": ("a",), "description": "same"}
     track = (
         given(a_track(album="old", description="same"))
-        .when(lambda t: t.update_metadata(changes, at=NOW))
-        .then(fact(Track.MetadataUpdated, changes={"title": "new", "album": None, "tags": ["a"]}))
+        .when(lambda t: t.edit(changes, at=NOW))
+        .then(fact(Track.Edited, changes={"title": "new", "album": None, "tags": ["a"]}))
     )
     assert (track.title, track.album, track.tags) == ("new", None, ("a",))
     assert (track.description, track.artist) == ("same", "Alice")
@@ -111,23 +110,21 @@ def test_each_field_of_the_metadata_can_be_set_and_setting_it_again_is_no_change
     field: str, value: object
 ) -> None:
     def set_field(track: Track) -> None:
-        track.update_metadata({field: value}, at=NOW)
+        track.edit({field: value}, at=NOW)
 
     stored = list(value) if isinstance(value, tuple) else value
-    track = (
-        given(a_track()).when(set_field, set_field).then(fact(Track.MetadataUpdated, changes={field: stored}))
-    )
+    track = given(a_track()).when(set_field, set_field).then(fact(Track.Edited, changes={field: stored}))
     assert getattr(track, field) == value
 
 
 def test_the_order_of_features_and_tags_is_a_change() -> None:
-    given(a_track(tags=("a", "b"))).when(lambda t: t.update_metadata({"tags": ("b", "a")}, at=NOW)).then(
-        fact(Track.MetadataUpdated, changes={"tags": ["b", "a"]})
+    given(a_track(tags=("a", "b"))).when(lambda t: t.edit({"tags": ("b", "a")}, at=NOW)).then(
+        fact(Track.Edited, changes={"tags": ["b", "a"]})
     )
 
 
 def test_the_artists_name_is_as_of_the_upload() -> None:
-    given(a_track()).when(lambda t: t.update_metadata({"artist": "Bob", "rkey": "x"}, at=NOW)).then()
+    given(a_track()).when(lambda t: t.edit({"artist": "Bob", "rkey": "x"}, at=NOW)).then()
 
 
 # Artwork.
@@ -137,11 +134,11 @@ def test_artwork_is_set_replaced_and_removed() -> None:
     track = (
         given(a_track())
         .when(
-            lambda t: t.replace_artwork(some_artwork(1), at=NOW),
-            lambda t: t.replace_artwork(some_artwork(1), at=NOW),
-            lambda t: t.replace_artwork(some_artwork(2), at=NOW),
-            lambda t: t.remove_artwork(at=NOW),
-            lambda t: t.remove_artwork(at=NOW),
+            lambda t: t.set_artwork(some_artwork(1), at=NOW),
+            lambda t: t.set_artwork(some_artwork(1), at=NOW),
+            lambda t: t.set_artwork(some_artwork(2), at=NOW),
+            lambda t: t.set_artwork(None, at=NOW),
+            lambda t: t.set_artwork(None, at=NOW),
         )
         .then(
             fact(Track.ArtworkReplaced, artwork=some_artwork(1)),
@@ -287,11 +284,11 @@ def test_an_adopted_track_is_what_its_record_says() -> None:
 
 def test_a_cover_of_ours_takes_the_place_of_one_elsewhere_and_removing_it_is_a_change() -> None:
     elsewhere = "https://elsewhere.test/cover"
-    given(an_adopted_track(image_url=elsewhere)).when(lambda t: t.remove_artwork(at=NOW)).then(
+    given(an_adopted_track(image_url=elsewhere)).when(lambda t: t.set_artwork(None, at=NOW)).then(
         Track.ArtworkRemoved
     )
     replaced = given(an_adopted_track(image_url=elsewhere)).when(
-        lambda t: t.replace_artwork(some_artwork(), at=NOW)
+        lambda t: t.set_artwork(some_artwork(), at=NOW)
     )
     assert replaced.then(fact(Track.ArtworkReplaced, artwork=some_artwork())).image_url is None
 

@@ -55,7 +55,7 @@ def test_a_copy_goes_when_its_command_fails_in_the_unit(client, alice, public, p
     track = upload(client, alice, support_gate={"type": "any"})
 
     with monkeypatch.context() as broken:
-        broken.setattr(Track, "set_support_gate", Mock(side_effect=StoreUnavailableError("in the unit")))
+        broken.setitem(Track.SETTERS, "support_gate", Mock(side_effect=StoreUnavailableError("in the unit")))
         answer = client.patch(f"/tracks/{track['id']}", data={"support_gate": ""}, headers=alice.headers)
     assert answer.status_code == 503
     run_due(publisher)

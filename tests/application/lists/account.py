@@ -71,7 +71,7 @@ class Account:
         def work(unit: UnitOfWork) -> None:
             track = unit.load(Track, Track.create_id(id_of(number, self.did)))
             before = track.album
-            track.update_metadata({"album": album}, at=unit.now)
+            track.edit({"album": album}, at=unit.now)
             unit.save(track)
             follow_album_text(unit, track, before)
 
@@ -105,11 +105,8 @@ class Account:
         made: TrackList = self.names(lambda unit, reserved: create_list(unit, command, reserved))
         return made
 
-    def edits(self, list_id: int, **metadata: Any) -> TrackList:
-        fields = {
-            name: metadata.pop(name) for name in ("visibility", "versions", "confirm") if name in metadata
-        }
-        command = EditList(TrackList, list_id, collection=LISTS, metadata=metadata, **fields)
+    def edits(self, list_id: int, *, confirm: bool = False, **changes: Any) -> TrackList:
+        command = EditList(TrackList, list_id, collection=LISTS, changes=changes, confirm=confirm)
         made: TrackList = self.names(lambda unit, reserved: edit_list(unit, command, reserved))
         return made
 

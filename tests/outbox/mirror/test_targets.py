@@ -20,8 +20,8 @@ from tests.dsl import ALICE, a_track, some_audio, some_blob, some_time
 
 NOW = some_time(10)
 STEPS: dict[str, Callable[[Track], None]] = {
-    "title": lambda t: t.update_metadata({"title": f"v{t.version}"}, at=NOW),
-    "tags": lambda t: t.update_metadata({"tags": (f"v{t.version}",)}, at=NOW),
+    "title": lambda t: t.edit({"title": f"v{t.version}"}, at=NOW),
+    "tags": lambda t: t.edit({"tags": (f"v{t.version}",)}, at=NOW),
     "unlist": lambda t: t.set_unlisted(not t.unlisted, at=NOW),
     "audio": lambda t: t.replace_audio(some_audio(100 + t.version), at=NOW),
     "want_blob": lambda t: t.request_blob_migration(at=NOW),

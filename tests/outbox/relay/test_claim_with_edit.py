@@ -41,7 +41,7 @@ def edits_and_waits(rig: Rig, track_id: int, did: str, title: str = "waited for"
     def work(unit: UnitOfWork) -> None:
         rig.relay.claim_with(unit)
         track = unit.load(Track, Track.create_id(track_id))
-        track.update_metadata({"title": title}, at=unit.now)
+        track.edit({"title": title}, at=unit.now)
         unit.save(track)
 
     awaited.set(True)
@@ -103,7 +103,7 @@ async def test_an_edit_that_is_rolled_back_leaves_nothing_of_its_claim(blind: Ri
         blind.relay.claim_with(unit)
         unit.before_commit(fails)
         track = unit.load(Track, Track.create_id(1))
-        track.update_metadata({"title": "never committed"}, at=unit.now)
+        track.edit({"title": "never committed"}, at=unit.now)
         unit.save(track)
 
     before = blind.attempts()
@@ -149,7 +149,7 @@ async def test_of_two_at_once_one_is_left_to_a_poll_which_counts_the_other(blind
         with blind.log.unit_of_work(blind.did, Envelope("a", Via.CLI, "r")) as unit:
             blind.relay.claim_with(unit)
             track = unit.load(Track, Track.create_id(1))
-            track.update_metadata({"title": "first"}, at=unit.now)
+            track.edit({"title": "first"}, at=unit.now)
             unit.save(track)
             [leased] = unit.connection.scalars(
                 select(mirror_lane.c.did).where(mirror_lane.c.lease_owner.is_not(None))

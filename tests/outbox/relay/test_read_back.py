@@ -27,7 +27,7 @@ def story() -> tuple[RecordedEvent, ...]:
     """Created at 10, retitled at 20 and 30."""
     track = a_track()
     for title in ("second", "third"):
-        track.update_metadata({"title": title}, at=some_time(1))
+        track.edit({"title": title}, at=some_time(1))
     return tuple(
         RecordedEvent(
             position=10 * (n + 1),

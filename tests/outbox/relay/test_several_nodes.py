@@ -49,7 +49,7 @@ def tracks(desk: Rig) -> list[Track]:
 
 def edit(desk: Rig, track: Track, title: str) -> None:
     change = {"title": title}
-    desk.command(track.subject_id, lambda it: it.update_metadata(change, at=desk.clock()), did=track.did)
+    desk.command(track.subject_id, lambda it: it.edit(change, at=desk.clock()), did=track.did)
 
 
 async def delivered(desk: Rig, tracks: list[Track]) -> list[str]:

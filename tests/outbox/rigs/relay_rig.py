@@ -278,7 +278,7 @@ class Rig(HasRows):
         return subject
 
     def edit(self, track_id: int = 1, **changes: Any) -> Track:
-        return self.command(track_id, lambda track: track.update_metadata(changes, at=self.clock()))
+        return self.command(track_id, lambda track: track.edit(changes, at=self.clock()))
 
     async def relay_once(self) -> Counter[Outcome]:
         return await self.relay.run_once()

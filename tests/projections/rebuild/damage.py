@@ -34,9 +34,9 @@ def record_a_story(log: EventLog) -> Rows:
     for track_id in range(1, 6):
         upload(log, track_id, tags=("a", f"t{track_id}"), features=(some_feature(),), album="x")
     upload(log, 6, did=BOB, artwork=some_artwork(6))
-    change(log, 1, lambda t: t.update_metadata({"title": "new", "tags": ("b",)}, at=some_time(50)))
-    change(log, 2, lambda t: t.replace_artwork(some_artwork(2), at=some_time(51)))
-    change(log, 2, lambda t: t.remove_artwork(at=some_time(52)))
+    change(log, 1, lambda t: t.edit({"title": "new", "tags": ("b",)}, at=some_time(50)))
+    change(log, 2, lambda t: t.set_artwork(some_artwork(2), at=some_time(51)))
+    change(log, 2, lambda t: t.set_artwork(None, at=some_time(52)))
     change(log, 3, lambda t: t.record_blob(some_blob(some_audio(3)), at=some_time(53)))
     change(log, 4, lambda t: t.delete(at=some_time(54)))
     change(log, 5, lambda t: t.record_missing(observed_at=some_time(55)))

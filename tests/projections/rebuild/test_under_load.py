@@ -37,9 +37,9 @@ class Writer(Thread):
         change(
             self.log,
             number,
-            lambda t: t.update_metadata({"title": "new", "tags": ("b",)}, at=some_time(5)),
-            lambda t: t.replace_artwork(some_artwork(number), at=some_time(6)),
-            lambda t: t.remove_artwork(at=some_time(7)),
+            lambda t: t.edit({"title": "new", "tags": ("b",)}, at=some_time(5)),
+            lambda t: t.set_artwork(some_artwork(number), at=some_time(6)),
+            lambda t: t.set_artwork(None, at=some_time(7)),
             did=self.did,
         )
         if number % 3 == 0:
@@ -194,4 +194,4 @@ def rows_read(connection: Connection) -> int:
 
 
 def retitle(log: EventLog, number: int) -> None:
-    change(log, number, lambda t: t.update_metadata({"title": t.title + "!"}, at=some_time(5)), did=BOB)
+    change(log, number, lambda t: t.edit({"title": t.title + "!"}, at=some_time(5)), did=BOB)

@@ -87,7 +87,7 @@ def test_the_service_goes_on_with_its_tables_on_several_nodes(log: EventLog, dis
     assert (len(parts), sorted(bucket for part in parts for bucket in part)) == (SHARDS, [*EVERY])
     with log.unit_of_work(PEOPLE[0], ENVELOPE) as unit:
         track = unit.load(Track, Track.create_id(1))
-        track.update_metadata({"title": "On its node"}, at=some_time(60))
+        track.edit({"title": "On its node"}, at=some_time(60))
         unit.save(track)
     assert log.stable_position() == newest + 1
     assert why_not_ready(log) is None

@@ -88,7 +88,7 @@ def test_the_service_goes_on_with_divided_tables(log: EventLog, divide: Divide) 
     assert due_parts.parts_of(log.database) == divided(PARTS)
     with log.unit_of_work(PEOPLE[0], ENVELOPE) as unit:
         track = unit.load(Track, Track.create_id(1))
-        track.update_metadata({"title": "In its part"}, at=some_time(60))
+        track.edit({"title": "In its part"}, at=some_time(60))
         unit.save(track)
     assert log.stable_position() == newest + 1
     assert list(differences(log, log.projections)) == []

@@ -64,7 +64,7 @@ def begun(rig: Rig, name: str, action: Action) -> Job:
 def test_other_edits_do_not_touch_the_copy(rig: Rig) -> None:
     rig.upload()
     rig.publish_due()
-    rig.change(lambda track: track.update_metadata({"title": "other"}, at=some_time(20)))
+    rig.change(lambda track: track.edit({"title": "other"}, at=some_time(20)))
     assert run_due(rig.publisher) == 0
     assert len(rig.copies.done) == 1
 

@@ -5,21 +5,20 @@ from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field, Strict
-from starlette.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
 
 from aggregates.lists.track_list import TrackList
 from aggregates.published import Subject
-from aggregates.values import Artwork, ListType, Visibility
+from aggregates.values import Artwork, ListType, Visibility, cids_in
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import AsciiJsonResponse
 from api.openapi import IMAGE_FILE, errors, fields_of
 from api.pipeline.command_request import Command, CommandRequest, Respond
 from api.pipeline.idempotent_request import result_of
 from api.pipeline.list_entries import known_entries
-from api.pipeline.past import AsOf, past_state
-from api.requests.body import Body, fields_as
-from api.requests.fields import Structured, Texts
+from api.pipeline.past import AsOf, past_fields, past_state
+from api.requests.body import Body, fields_as, given_in
+from api.requests.fields import RevertFields
 from api.requests.lists import (
     EditAlbumFields,
     EditPlaylistFields,
@@ -40,12 +39,13 @@ from api.responses.list import (
 )
 from api.responses.reader import SubjectReader
 from api.routers.records.records import answer_repair
-from api.routers.tracks.writes import artwork_of, refuse_image_as_text
+from api.routers.tracks.writes import artwork_of, refuse_image_as_text, take_cover
 from api.services import Services
 from application.authorization import may_see
 from application.errors import ListNotFoundError, VersionRequiredError
 from application.lists.commands import (
     FIELDS,
+    KEPT_BECAUSE,
     AddItem,
     ChangeItems,
     CreateList,
@@ -55,17 +55,14 @@ from application.lists.commands import (
     OnList,
     RemoveItem,
     Reorder,
-    RevertList,
     change_items,
-    cids_in,
     create_list,
     delete_list,
     edit_list,
-    require_revertible,
     undelete_list,
 )
 from application.records import change_namespace
-from application.subjects import find, past_of
+from application.subjects import find
 from eventstore.idempotency import CommandResult
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import Principal
@@ -83,11 +80,6 @@ EDIT: Final[dict[ListType, type[BaseModel]]] = {
     ListType.ALBUM: EditAlbumFields,
     ListType.PLAYLIST: EditPlaylistFields,
 }
-
-
-class RevertFields(BaseModel):
-    to_version: Annotated[int, Strict(), Structured] = Field(description="a `version` of the list's history")
-    fields: Texts = Field((), description=f"which of {', '.join(FIELDS)}; all when absent")
 
 
 class EntryQuery(BaseModel):
@@ -170,7 +162,7 @@ def list_routes(door: ShownList) -> APIRouter:
     @router.post(
         f"{one}/revert",
         response_model=door.body,
-        openapi_extra=fields_of(RevertFields),
+        openapi_extra=fields_of(RevertFields.of(TrackList.TOPIC, FIELDS)),
         responses=errors(501),
     )
     async def revert(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
@@ -281,7 +273,7 @@ async def answer_new_list(
     return await attempt.response()
 
 
-Parse = Callable[[CommandRequest, Body, dict[str, Any]], Awaitable[EditList | RevertList | ChangeItems]]
+Parse = Callable[[CommandRequest, Body, dict[str, Any]], Awaitable[EditList | ChangeItems]]
 """Reads a change of a list from a body; given the fields that say of which."""
 
 
@@ -299,10 +291,10 @@ async def answer_list(
         if not attempt.is_repetition:
             of = {**vars(on), "collection": request.services.collection_of(TrackList.TOPIC)}
             command = await parse(request, attempt.body, of)
-            named = cids_in(command.artwork) if isinstance(command, EditList) else ()
+            named = cids_in(command.changes.get("artwork")) if isinstance(command, EditList) else ()
 
             def change(unit: UnitOfWork) -> TrackList:
-                if isinstance(command, EditList | RevertList):
+                if isinstance(command, EditList):
                     return edit_list(unit, command, attempt.reserved)
                 return change_items(unit, command, known)
 
@@ -330,29 +322,18 @@ async def cover_of(request: CommandRequest, body: Body) -> Artwork | None:
 async def edit_of(
     request: CommandRequest, body: Body, of: dict[str, Any], *, confirm: bool = False
 ) -> EditList:
-    fields = fields_as(EDIT[of["list_type"]], body)
-    given: dict[str, Any] = {name: getattr(fields, name) for name in fields.model_fields_set}
-    if "title" in given:
-        given["name"] = given.pop("title")
-    removes = bool(given.pop("remove_image", False)) or body.fields.get("image") == ""
-    visibility: Visibility | None = given.pop("visibility", None)
-    artwork = None if removes else await cover_of(request, body)
-    changes: dict[str, Any] = {"metadata": given, "visibility": visibility, "artwork": artwork}
-    return EditList(**of, **changes, removes_artwork=removes, confirm=confirm)
+    changes = given_in(EDIT[of["list_type"]], body)
+    if "title" in changes:
+        changes["name"] = changes.pop("title")
+    await take_cover(request, body, changes)
+    return EditList(**of, changes=changes, confirm=confirm)
 
 
-async def _reversion(request: CommandRequest, body: Body, of: dict[str, Any]) -> RevertList:
-    wanted = fields_as(RevertFields, body)
-    fields = wanted.fields if "fields" in wanted.model_fields_set else FIELDS
-    require_revertible(fields)
-    services, did = request.services, request.principal.did
+async def _reversion(request: CommandRequest, body: Body, of: dict[str, Any]) -> EditList:
     on = OnList(TrackList, of["id"], list_type=of["list_type"])
-
-    def past() -> TrackList:
-        with services.database.read() as connection:
-            return past_of(services.log, connection, did, on, wanted.to_version)
-
-    return RevertList(**of, past=await run_in_threadpool(past), fields=fields)
+    past, fields = await past_fields(request, on, body, FIELDS, KEPT_BECAUSE)
+    changes = {name: getattr(past, name) for name in fields}
+    return EditList(**of, changes=changes)
 
 
 async def _order(request: CommandRequest, body: Body, of: dict[str, Any]) -> Reorder:

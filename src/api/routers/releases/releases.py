@@ -15,7 +15,7 @@ from api.middleware.http_layer import PREVIEWS
 from api.openapi import IMAGE_FILE, fields_of
 from api.pipeline.command_request import Command, CommandRequest, Respond
 from api.readers.releases import own_release
-from api.requests.body import Body, fields_as
+from api.requests.body import given_in
 from api.requests.parameters import PageQuery, ReleaseId, StrictRoute, cursor_of, page_length
 from api.requests.releases import ArrangementFields, EditReleaseFields, PublishFields, ReleaseFields
 from api.responses.release import (
@@ -25,7 +25,7 @@ from api.responses.release import (
     release_row,
     saved_release,
 )
-from api.routers.lists.lists import cover_of
+from api.routers.tracks.writes import take_cover
 from application.releases.drafts import (
     change_release,
     create_release,
@@ -92,19 +92,10 @@ async def _answer(
     """Give the use case the fields that the body has, and the cover, which is stored."""
     async with request.begin(on=on, files=FILES) as attempt:
         if not attempt.is_repetition:
-            given = await _given(request, attempt.body, model)
+            given = given_in(model, attempt.body)
+            await take_cover(request, attempt.body, given)
             await attempt.commit(lambda unit: use_case(unit, given, attempt.reserved), show)
     return await attempt.response()
-
-
-async def _given(request: CommandRequest, body: Body, model: type[BaseModel]) -> dict[str, Any]:
-    fields = fields_as(model, body)
-    given: dict[str, Any] = {name: getattr(fields, name) for name in fields.model_fields_set}
-    if given.pop("remove_image", False) or body.fields.get("image") == "":
-        given["artwork"] = None
-    elif (artwork := await cover_of(request, body)) is not None:
-        given["artwork"] = artwork
-    return given
 
 
 @router.delete("/{release_id}", status_code=204, response_class=Response)

@@ -8,12 +8,12 @@ from pydantic import BaseModel, Field
 
 from aggregates.errors import InvalidFieldError, ServiceError
 from aggregates.published import Subject
-from aggregates.tracks.track import METADATA, Track
+from aggregates.tracks.track import Track
 from api.errors import ApiError
 from api.openapi import fields_of
 from api.pipeline.command_request import Command, CommandAttempt
 from api.pipeline.idempotent_request import result_of
-from api.requests.body import Body, fields_as
+from api.requests.body import Body, fields_as, given_in
 from api.requests.fields import EditRow, PlainFields, Structured
 from api.requests.parameters import MAX_ID, StrictRoute, require_known_fields
 from api.responses.reader import SubjectReader
@@ -89,13 +89,5 @@ def _commands(rows: Sequence[Any]) -> list[EditTrack]:
 
 def _command(row: Mapping[str, Any]) -> EditTrack:
     require_known_fields(row, tuple(EditRow.model_fields))
-    fields = fields_as(EditRow, Body(row))
-    given = {name: getattr(fields, name) for name in fields.model_fields_set}
-    return EditTrack(
-        Track,
-        fields.id,
-        frozenset({fields.version}),
-        {name: given[name] for name in METADATA if name in given},
-        unlisted=given.get("unlisted"),
-        downloads=given.get("downloads"),
-    )
+    changes = given_in(EditRow, Body(row))
+    return EditTrack(Track, changes.pop("id"), frozenset({changes.pop("version")}), changes=changes)

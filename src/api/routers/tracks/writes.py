@@ -2,28 +2,25 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field, Strict
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
-from aggregates.tracks.track import METADATA, Track
+from aggregates.tracks.track import Track
 from api.openapi import AUDIO_FILE, IMAGE_FILE, fields_of, multipart
 from api.pipeline.command_request import Command, CommandRequest, Respond
-from api.requests.body import NONE, Body, fields_as
-from api.requests.fields import EditFields, Structured, Texts, UploadFields, features_of
+from api.pipeline.past import past_fields
+from api.requests.body import NONE, Body, fields_as, given_in
+from api.requests.fields import EditFields, RevertFields, UploadFields, features_of
 from api.requests.parameters import StrictRoute, TrackId
 from api.responses.track import DeletedBody, TrackBody, changed_track, created_track, deleted_track
 from application.authorization import require_no_duplicate
-from application.subjects import ChangeOn, past_of
 from application.tracks.commands import (
-    KEEP,
+    ChangeTrack,
     EditTrack,
-    Keep,
     RegisterTrack,
-    ReplaceAudio,
     Undelete,
     artist_name,
     change_track,
@@ -31,7 +28,7 @@ from application.tracks.commands import (
     published_by,
     register_track,
 )
-from application.tracks.revert import FIELDS, Revert, require_revertible
+from application.tracks.revert import FIELDS, KEPT_BECAUSE, Revert
 from storage.formats.artwork import MAX_BYTES as IMAGE_BYTES
 from storage.formats.artwork import PreparedArtwork
 from storage.taken_down import require_not_taken_down
@@ -39,7 +36,7 @@ from storage.taken_down import require_not_taken_down
 router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 
 if TYPE_CHECKING:
-    from aggregates.values import Artwork
+    pass
 
 
 @router.post(
@@ -85,7 +82,7 @@ async def edit(track_id: TrackId, request: Command) -> Response:
 async def answer_change(
     track_id: int,
     request: CommandRequest,
-    parse: Callable[[CommandRequest, int, Body], Awaitable[ChangeOn[Track]]],
+    parse: Callable[[CommandRequest, int, Body], Awaitable[ChangeTrack]],
     show: Respond,
     **how: Any,
 ) -> Response:
@@ -93,10 +90,10 @@ async def answer_change(
     async with request.begin(on=request.on(Track, track_id), **how) as attempt:
         if not attempt.is_repetition:
             command = await parse(request, track_id, attempt.body)
-            if not isinstance(command, EditTrack) or command.support_gate is None:
+            if command.may_publish:
                 await attempt.publish_if(partial(published_by, command=command))
-            named = command.named if isinstance(command, EditTrack | ReplaceAudio) else ()
-            await attempt.commit(lambda unit: change_track(unit, command, attempt.reserved), show, named)
+            use_case = partial(change_track, command=command, reserved=attempt.reserved)
+            await attempt.commit(use_case, show, command.named)
     return await attempt.response()
 
 
@@ -113,12 +110,12 @@ async def answer_replacement(track_id: int, request: CommandRequest, show: Respo
     return await answer_change(track_id, request, _replacement, show, files=files, is_upload=True)
 
 
-async def _replacement(request: CommandRequest, track_id: int, body: Body) -> ReplaceAudio:
+async def _replacement(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
     staged = body.file("file")
     audio = await request.intake.read_audio(staged)
     await run_in_threadpool(_refuse_audio, request, audio.cid, track_id)
     await request.intake.keep_audio(staged, audio)
-    return ReplaceAudio(Track, track_id, request.versions, audio=audio)
+    return EditTrack(Track, track_id, request.versions, changes={"audio": audio})
 
 
 @router.delete("/tracks/{track_id}", response_model=DeletedBody)
@@ -160,29 +157,21 @@ async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
 
 
 async def edit_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
-    fields = fields_as(EditFields, body)
-    given: dict[str, Any] = {name: getattr(fields, name) for name in fields.model_fields_set}
-    refuse_image_as_text(body)
-    if "features" in given:
+    changes = given_in(EditFields, body)
+    if "features" in changes:
         artists, did = request.services.featured_artists, request.principal.did
-        given["features"] = await features_of(fields.features, artists, did)
-    removes_artwork = fields.remove_image or "image" in body.fields
-    artwork: Artwork | Keep | None = None if removes_artwork else KEEP
-    if not removes_artwork and (image := await artwork_of(request, body)) is not None:
-        artwork = await request.intake.keep_artwork(image)
-    return EditTrack(
-        Track,
-        track_id,
-        request.versions,
-        {name: given[name] for name in METADATA if name in given},
-        given.get("support_gate", KEEP),
-        given.get("unlisted"),
-        given.get("downloads"),
-        artwork,
-        given.get("comments", KEEP),
-        given.get("audio_name", KEEP),
-        given.get("listening_key", KEEP),
-    )
+        changes["features"] = await features_of(changes["features"], artists, did)
+    await take_cover(request, body, changes)
+    return EditTrack(Track, track_id, request.versions, changes=changes)
+
+
+async def take_cover(request: CommandRequest, body: Body, changes: dict[str, Any]) -> None:
+    """Put into the changes what the body says of the cover, which is stored: a file, or that it goes."""
+    refuse_image_as_text(body)
+    if changes.pop("remove_image", False) or "image" in body.fields:
+        changes["artwork"] = None
+    elif (image := await artwork_of(request, body)) is not None:
+        changes["artwork"] = await request.intake.keep_artwork(image)
 
 
 async def artwork_of(request: CommandRequest, body: Body) -> PreparedArtwork | None:
@@ -201,25 +190,17 @@ def _refuse_audio(request: CommandRequest, audio_cid: str, but: int | None = Non
         require_no_duplicate(connection, request.principal.did, audio_cid, but=but)
 
 
-class RevertFields(BaseModel):
-    to_version: Annotated[int, Strict(), Structured] = Field(description="a `version` of the track's history")
-    fields: Texts = Field((), description=f"which of {', '.join(FIELDS)}; all when absent")
-
-
-@router.post("/tracks/{track_id}/revert", response_model=TrackBody, openapi_extra=fields_of(RevertFields))
+@router.post(
+    "/tracks/{track_id}/revert",
+    response_model=TrackBody,
+    openapi_extra=fields_of(RevertFields.of(Track.TOPIC, FIELDS)),
+)
 async def revert(track_id: TrackId, request: Command) -> Response:
     """Revert the track, or some of its fields, to a version. This is a change like any other."""
     return await answer_change(track_id, request, _reversion, changed_track)
 
 
 async def _reversion(request: CommandRequest, track_id: int, body: Body) -> Revert:
-    wanted = fields_as(RevertFields, body)
-    fields = wanted.fields if "fields" in wanted.model_fields_set else FIELDS
-    require_revertible(fields)
     on = request.on(Track, track_id)
-
-    def past() -> Track:
-        with request.services.database.read() as connection:
-            return past_of(request.services.log, connection, request.principal.did, on, wanted.to_version)
-
-    return Revert(Track, track_id, request.versions, past=await run_in_threadpool(past), fields=fields)
+    past, fields = await past_fields(request, on, body, FIELDS, KEPT_BECAUSE)
+    return Revert(Track, track_id, request.versions, past=past, fields=fields)
