@@ -54,6 +54,23 @@ def body_from(body: type[B], source: Any, **others: Any) -> B:
     return body.model_validate({**named, **others}, from_attributes=True)
 
 
+class Versioned(BaseModel):
+    """A body whose `version` is also its ETag."""
+
+    id: int
+    version: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"ETag": f'"{self.version}"'}
+
+
+def result_of(body: BaseModel, status: int = 200, **headers: str) -> CommandResult:
+    """Return a body as a result that can be kept."""
+    own = body.headers if isinstance(body, Versioned) else {}
+    return CommandResult(status, body, {**own, **headers})
+
+
 class Page(BaseModel, Generic[T]):
     """Some items, and the cursor of the next page when there is one."""
 

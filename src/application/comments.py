@@ -9,7 +9,7 @@ from aggregates.reactions.comment import Comment
 from aggregates.tracks.track import Track
 from application.errors import CommentNotFoundError, CommentsOffError, TooManyCommentsError
 from application.reactions import NO_TRACK, new_id, new_reaction, shown_track
-from application.subjects import On, find, load_owned, owner_of
+from application.subjects import On, change_owned, find, owner_of
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import accounts_of
 from projections import outsiders
@@ -43,17 +43,7 @@ def comment_on_track(
 
 
 def edit_comment(unit: UnitOfWork, on: On[Comment], changes: Mapping[str, Any]) -> Comment:
-    comment = load_owned(unit, on)
-    comment.edit(changes, at=unit.now)
-    unit.save(comment)
-    return comment
-
-
-def delete_comment(unit: UnitOfWork, on: On[Comment]) -> Comment:
-    comment = load_owned(unit, on)
-    comment.delete(at=unit.now)
-    unit.save(comment)
-    return comment
+    return change_owned(unit, on, lambda comment: comment.edit(changes, at=unit.now))
 
 
 def hide_comment(unit: UnitOfWork, comment_id: int, *, hidden: bool) -> Track:
@@ -63,7 +53,5 @@ def hide_comment(unit: UnitOfWork, comment_id: int, *, hidden: bool) -> Track:
         comment = outsiders.locked(unit.connection, outsiders.comment_named(comment_id))
     if comment is None or not comment.is_public:
         raise CommentNotFoundError
-    track = load_owned(unit, On(Track, comment.track_id or NO_TRACK))
-    track.hide_comment(comment_id, hidden=hidden, at=unit.now)
-    unit.save(track)
-    return track
+    on = On(Track, comment.track_id or NO_TRACK)
+    return change_owned(unit, on, lambda track: track.hide_comment(comment_id, hidden=hidden, at=unit.now))

@@ -13,7 +13,7 @@ from aggregates.tracks.track import Track
 from application.errors import TrackNotFoundError
 from application.lists.followed import show_followed
 from application.lists.liked import request_liked_list
-from application.subjects import On, find, load_owned, new_record, owner_of
+from application.subjects import On, change_owned, find, new_record, owner_of
 from eventstore.change import Envelope, Via
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
@@ -113,9 +113,7 @@ def show_reaction(log: EventLog, job: Job, on: On[Reaction]) -> Outcome:
         return made.did if waits and may_wait else None, mirror.record_cid
 
     def name(unit: UnitOfWork) -> None:
-        made = load_owned(unit, on, deleted_too=True)
-        made.record_subject(cid or "", at=unit.now)
-        unit.save(made)
+        change_owned(unit, on, lambda made: made.record_subject(cid or "", at=unit.now), deleted_too=True)
 
     did, cid = log.transact_without_events(show)
     if did is not None and cid is None:

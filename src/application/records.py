@@ -22,7 +22,7 @@ from application.errors import (
     NothingToResolveError,
 )
 from application.lists.albums import follow, require_free_title
-from application.subjects import On, load_owned
+from application.subjects import On, change_owned, load_owned
 from eventstore.change import Envelope, copied
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
@@ -156,9 +156,7 @@ AUDIO_BLOB_BYTES: Final = 104_857_600
 
 
 def copy_audio_to_pds(unit: UnitOfWork, on: On[Track]) -> Track:
-    track = load_owned(unit, on)
-    track.request_blob_migration(at=unit.now)
-    unit.save(track)
+    track = change_owned(unit, on, lambda track: track.request_blob_migration(at=unit.now))
     mark_backfill(unit.connection, track.did, Track.subjects([track.track_id]), backfill=False)
     return track
 

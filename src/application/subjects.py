@@ -150,6 +150,19 @@ def load_owned(unit: UnitOfWork, on: On[S], *, deleted_too: bool = False) -> S:
     return found
 
 
+def change_owned(unit: UnitOfWork, on: On[S], change: Callable[[S], None], *, deleted_too: bool = False) -> S:
+    """Change and save the subject for a command of its owner; raises as `load_owned`."""
+    found = load_owned(unit, on, deleted_too=deleted_too)
+    change(found)
+    unit.save(found)
+    return found
+
+
+def delete_owned(unit: UnitOfWork, on: On[S]) -> S:
+    """Hide the subject; the relay removes its record, and bytes stay for the grace period."""
+    return change_owned(unit, on, lambda found: found.delete(at=unit.now))
+
+
 def require_reader(log: EventLog, connection: sa.Connection, principal: Principal, on: On[S]) -> S:
     """Return the subject, even a deleted one, for its owner or an operator; raises as `require_owned` for others."""
     found = find(log, connection, on)

@@ -16,8 +16,8 @@ from application.records import (
     resolve,
     restore_record,
 )
-from application.subjects import On, load_owned
-from application.tracks.commands import Undelete, change_track, delete_track
+from application.subjects import On, delete_owned, load_owned
+from application.tracks.commands import Undelete, change_track
 from eventstore.coordination.threads import Threads
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.lanes import park_lane
@@ -135,7 +135,7 @@ class OneTrack(SavedTrack):
 
     def deletion_is_restored(self) -> None:
         """The owner deletes the track and undeletes it; the database is restored to between the two."""
-        self.gives(lambda unit: delete_track(unit, On(Track, 1)))
+        self.gives(lambda unit: delete_owned(unit, On(Track, 1)))
         self.relay_runs()
         backup = driver_of(self.database).serialize()
         self.undeletes()

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from aggregates.tracks.track import Track
 from aggregates.values import SupportGate
 from application.records import Resolution, copy_audio_to_pds, retry_mirror
-from application.subjects import On
-from application.tracks.commands import delete_track
+from application.subjects import On, delete_owned
 from outbox.operations.operators import Action
 from tests.dsl import COLLECTION, OLD_COLLECTION, some_feature
 from tests.fake_pds.account import Status
@@ -21,7 +20,7 @@ OWNER: dict[str, Step] = {
     "edit": lambda it: it.edit(title=f"title {it.track.version}"),
     "edit what the PDS refuses": lambda it: it.edit(title=UNTAKEN_TITLE),
     "feature": lambda it: it.tells(lambda track: track.edit({"features": (some_feature(),)}, at=it.clock())),
-    "delete": lambda it: it.gives(lambda unit: delete_track(unit, On(Track, 1))),
+    "delete": lambda it: it.gives(lambda unit: delete_owned(unit, On(Track, 1))),
     "undelete": OneTrack.undeletes,
     "gate": lambda it: it.tells(lambda track: track.set_support_gate(SupportGate("any"), at=it.clock())),
     "replace audio": lambda it: it.tells(

@@ -170,8 +170,3 @@ async def idempotent_request(
 
 
 Idempotent = Annotated[IdempotentRequest, Depends(idempotent_request)]
-
-
-def result_of(body: BaseModel, status: int = 200, **headers: str) -> CommandResult:
-    """Return a body as a result that can be kept."""
-    return CommandResult(status, body, headers)

@@ -14,9 +14,9 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn, Writer
-from api.json_response import AsciiJsonResponse, response_of
+from api.json_response import AsciiJsonResponse, response_of, result_of
 from api.openapi import names
-from api.pipeline.idempotent_request import Idempotent, result_of
+from api.pipeline.idempotent_request import Idempotent
 from api.plyr.reading import ROUTER, Reader
 from api.plyr.track import album_bodies
 from api.readers.search import artists_found

@@ -23,7 +23,8 @@ from api.requests.parameters import CommentId
 from api.responses.reader import SubjectReader
 from api.routers.reactions.comments import answer_edit, shown_comments
 from application.authorization import require_shown
-from application.comments import are_on, comment_on_track, delete_comment
+from application.comments import are_on, comment_on_track
+from application.subjects import delete_owned
 from eventstore.idempotency import CommandResult
 from outbox.tracks.record import RecordUrls
 from projections.tracks.queries import track_by_id
@@ -65,7 +66,7 @@ async def edit(comment_id: CommentId, request: Command) -> Response:
 @router.delete("/tracks/comments/{comment_id}")
 async def delete(comment_id: CommentId, request: Command) -> Response:
     on = request.on(Comment, comment_id)
-    return await request.answer(partial(delete_comment, on=on), says(deleted=True), on=on)
+    return await request.answer(partial(delete_owned, on=on), says(deleted=True), on=on)
 
 
 def _saved(reader: SubjectReader, subject: Subject) -> CommandResult:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
@@ -18,10 +19,9 @@ from aggregates.tracks.track import Track
 from aggregates.values import Downloads, SupportGate
 from api.auth.authentication import ServicesDep, SignedIn
 from api.error_responses import rule_of
-from api.json_response import AsciiJsonResponse
+from api.json_response import AsciiJsonResponse, result_of
 from api.openapi import names
 from api.pipeline.command_request import Command, CommandRequest
-from api.pipeline.idempotent_request import result_of
 from api.pipeline.media_request import Reads
 from api.plyr.reading import ROUTER, Json, PeerTrackId, Reader
 from api.plyr.track import PUBLIC, SUPPORTERS, UNLISTED, TrackResponse, album_with, track_responses
@@ -41,8 +41,8 @@ from api.routers.tracks.writes import (
 from api.services import Services
 from application.errors import TrackNotFoundError
 from application.records import restore_record
-from application.subjects import On, require_owned
-from application.tracks.commands import EditTrack, RegisterTrack, delete_track
+from application.subjects import On, delete_owned, require_owned
+from application.tracks.commands import EditTrack, RegisterTrack
 from application.tracks.revert import (
     AudioRevision,
     RestoreAudio,
@@ -257,7 +257,7 @@ async def edit(track_id: PeerTrackId, request: Command) -> Response:
 @router.delete("/tracks/{track_id}")
 async def delete(track_id: PeerTrackId, request: Command) -> Response:
     on, show = request.on(Track, track_id), PlyrResults(request).deleted
-    return await request.answer(lambda unit: delete_track(unit, on), show, on=on)
+    return await request.answer(partial(delete_owned, on=on), show, on=on)
 
 
 async def _edit_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:

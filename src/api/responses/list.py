@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from aggregates.lists.track_list import TrackList
 from aggregates.values import ListType
-from api.json_response import body_from
+from api.json_response import Versioned, body_from
 from api.responses.mirror import ShownKind, bodies_of
 from api.responses.track import MirrorBody
 from api.services import Services
@@ -49,11 +49,9 @@ class ListMirrorBody(MirrorBody):
     references: ReferencesBody
 
 
-class AnyListBody(BaseModel):
+class AnyListBody(Versioned):
     """A list of tracks. `version` is also its ETag; without a record, `uri`, `cid` and `mirror` are null."""
 
-    id: int
-    version: int
     uri: str | None
     cid: str | None
     owner_did: str
@@ -70,10 +68,6 @@ class AnyListBody(BaseModel):
     taken_down_at: datetime | None = Field(
         description="since when an operator hides the list from all but its owner and operators"
     )
-
-    @property
-    def etag(self) -> str:
-        return f'"{self.version}"'
 
 
 class AnyAlbumBody(AnyListBody):

@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 
 from aggregates.accounts.profile import Profile
 from aggregates.published import Subject
-from api.json_response import body_from
+from api.json_response import Versioned, result_of
 from api.responses.mirror import ShownKind, bodies_of
-from api.responses.reader import SubjectReader
+from api.responses.reader import SubjectReader, body_of_record
 from api.responses.track import MirrorBody
 from api.services import Services
 from application.authorization import may_have_bytes, may_see
@@ -24,11 +24,9 @@ from outbox.views.status import Mirror, mirrors
 from projections.profiles import profiles_of
 
 
-class ProfileBody(BaseModel):
+class ProfileBody(Versioned):
     """A profile. `uri` and `cid` are those of its record, without a CID until the PDS has confirmed it; `mirror` says how far it is."""
 
-    id: int
-    version: int
     did: str
     bio: str | None
     avatar_url: str | None
@@ -45,8 +43,7 @@ PROFILES: Final = ShownKind(Profile, *bodies_of("profile"))
 
 
 def saved_profile(reader: SubjectReader, subject: Subject) -> CommandResult:
-    body = _body(reader.services, *reader.state(Profile, subject))
-    return CommandResult(200, body, {"ETag": f'"{body.version}"'})
+    return result_of(_body(reader.services, *reader.state(Profile, subject)))
 
 
 def own_profile(services: Services, connection: sa.Connection, did: str) -> ProfileBody | None:
@@ -61,16 +58,8 @@ def own_profile(services: Services, connection: sa.Connection, did: str) -> Prof
 
 
 def _body(services: Services, made: Profile, mirror: Mirror) -> ProfileBody:
-    return body_from(
-        ProfileBody,
-        made,
-        id=made.profile_id,
-        version=made.visible_version,
-        avatar_url=services.urls.artwork(made.avatar.cid) if made.avatar is not None else made.avatar_url,
-        uri=mirror.record_uri,
-        cid=mirror.record_cid,
-        mirror=mirror,
-    )
+    avatar_url = services.urls.artwork(made.avatar.cid) if made.avatar is not None else made.avatar_url
+    return body_of_record(ProfileBody, made, mirror, avatar_url=avatar_url)
 
 
 def avatars_of(connection: sa.Connection, urls: RecordUrls, dids: Collection[str]) -> dict[str, str | None]:

@@ -1,7 +1,6 @@
 """A like or a comment as JSON, for the account whose it is, and comments as their track shows them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -9,27 +8,24 @@ from typing import Any, Final
 from pydantic import BaseModel, Field
 
 from aggregates.lists.track_list import TrackList
-from aggregates.published import Published, Subject
+from aggregates.published import Subject
 from aggregates.reactions.comment import Comment
 from aggregates.reactions.like import Like
 from aggregates.reactions.reaction import Reaction
-from api.json_response import body_from
+from api.json_response import Versioned, body_from, result_of
 from api.responses.mirror import ShownKind, bodies_of
-from api.responses.reader import SubjectReader
+from api.responses.reader import SubjectReader, body_of_record
 from api.responses.track import MirrorBody
 from eventstore.idempotency import CommandResult
 from identity.accounts.accounts import Account, handle_in
 from outbox.pds.client import RecordKey
-from outbox.views.status import Mirror
 
 HANDLE: Final = "`handle.invalid` of an account that is not here, or while the DID document confirms none"
 
 
-class AnyReactionBody(BaseModel):
+class AnyReactionBody(Versioned):
     """A like or a comment."""
 
-    id: int
-    version: int
     did: str
     track_id: int | None
     created_at: str
@@ -66,11 +62,9 @@ class CommentRow(AnyCommentBody):
     reason: str | None = Field(description="the operator's")
 
 
-class LikedListBody(BaseModel):
+class LikedListBody(Versioned):
     """The list of likes. `uri` and `cid` are those of its record, and `mirror` says how far that is, or its removal."""
 
-    id: int
-    version: int
     did: str
     name: str
     track_count: int
@@ -90,24 +84,15 @@ def saved(
     """Return what answers a command on a reaction."""
 
     def show(reader: SubjectReader, subject: Subject) -> CommandResult:
-        result = _saved(body, *reader.state(kind, subject))
-        if status is HTTPStatus.CREATED:
-            result.headers["Location"] = f"/{subject.kind}s/{subject.id}/mirror"
-        return replace(result, status=status)
+        where = {"Location": f"/{subject.kind}s/{subject.id}/mirror"} if status is HTTPStatus.CREATED else {}
+        return result_of(body_of_record(body, *reader.state(kind, subject)), status, **where)
 
     return show
 
 
 def saved_liked_list(reader: SubjectReader, subject: Subject) -> CommandResult:
     made, mirror = reader.state(TrackList, subject)
-    return _saved(LikedListBody, made, mirror, track_count=len(made.items))
-
-
-def _saved(body: type[BaseModel], subject: Published, mirror: Mirror, **more: Any) -> CommandResult:
-    version = subject.visible_version
-    of_record = {"uri": mirror.record_uri, "cid": mirror.record_cid, "mirror": mirror}
-    shown = body_from(body, subject, id=subject.subject_id, version=version, **of_record, **more)
-    return CommandResult(200, shown, {"ETag": f'"{version}"'})
+    return result_of(body_of_record(LikedListBody, made, mirror, track_count=len(made.items)))
 
 
 saved_like: Final = saved(Like, LikeBody)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.published import Published, Subject
+from api.json_response import B, body_from
 from api.services import Services
 from application.subjects import A, On, require_owned
 from eventstore.change import Change, of_class
@@ -16,6 +17,13 @@ from outbox.views.status import OF_SUBJECT, Mirror, mirrors, mirrors_in, without
 
 BESIDE: Final[dict[type[Published], Prepared]] = {}
 """What is read of a subject with its save, by its class: its mirror, and what else its body needs; OF_SUBJECT of all others."""
+
+
+def body_of_record(body: type[B], subject: Published, mirror: Mirror, **others: Any) -> B:
+    """Return the body of what is shown with its record, and how far that is."""
+    of_record = {"uri": mirror.record_uri, "cid": mirror.record_cid, "mirror": mirror}
+    ids = {"id": subject.subject_id, "version": subject.visible_version}
+    return body_from(body, subject, **ids, **of_record, **others)
 
 
 class SubjectReader:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from aggregates.published import Subject
 from aggregates.releases.release import DRAFTS, Release
 from aggregates.values import ReleaseFile, ReleaseState
-from api.json_response import body_from
+from api.json_response import Versioned, body_from, result_of
 from api.responses.reader import SubjectReader
 from api.responses.track import SupportGateBody
 from application.releases.drafts import DRAFT_TTL
@@ -54,11 +54,9 @@ class PreviewBody(BaseModel):
     files: list[FileBody]
 
 
-class ReleaseRow(BaseModel):
+class ReleaseRow(Versioned):
     """A release of a list of releases."""
 
-    id: int
-    version: int
     title: str | None
     state: str = Field(description="draft, scheduled, publishing, published or failed")
     publish_at: datetime | None
@@ -87,10 +85,6 @@ class MusicReleaseBody(ReleaseRow):
     album_id: int | None = Field(description="the album that it became")
     files: list[FileBody]
     preview_url: str | None = Field(None, description="the secret link, for the request that made it alone")
-
-    @property
-    def etag(self) -> str:
-        return f'"{self.version}"'
 
 
 def release_row(row: Any, now: datetime) -> ReleaseRow:
@@ -157,10 +151,7 @@ def read_release(reader: SubjectReader, release_id: int) -> Release:
 def saved_release(reader: SubjectReader, subject: Subject, *, created: bool = False) -> CommandResult:
     release, now = read_release(reader, subject.id), reader.services.database.now(reader.connection)
     body = release_body(reader.connection, release, now)
-    headers = {"ETag": body.etag}
-    if created:
-        return CommandResult(201, body, {**headers, "Location": f"/releases/{body.id}"})
-    return CommandResult(200, body, headers)
+    return result_of(body, 201, Location=f"/releases/{body.id}") if created else result_of(body)
 
 
 def ended_release(_reader: SubjectReader, _subject: Subject) -> CommandResult:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from aggregates.published import Subject
 from aggregates.tracks.track import Track
-from api.json_response import body_from
+from api.json_response import Versioned, body_from, result_of
 from api.responses.reader import BESIDE, SubjectReader
 from application.errors import TrackNotFoundError
 from eventstore.change import of_class
@@ -54,11 +54,9 @@ class MirrorBody(BaseModel):
     next_attempt_at: Upcoming
 
 
-class TrackBody(BaseModel):
+class TrackBody(Versioned):
     """A track. `version` is also its ETag; `audio_storage` says `both` once the record on the PDS names the blob."""
 
-    id: int
-    version: int
     title: str
     artist: str
     artist_did: str
@@ -100,10 +98,6 @@ class TrackBody(BaseModel):
     like_count: int
     comment_count: int
     mirror: MirrorBody
-
-    @property
-    def etag(self) -> str:
-        return f'"{self.version}"'
 
 
 def track_body(
@@ -295,13 +289,11 @@ class DeletedBody(BaseModel):
 
 
 def created_track(reader: SubjectReader, subject: Subject) -> CommandResult:
-    answer = changed_track(reader, subject)
-    return CommandResult(201, answer.body, {**answer.headers, "Location": f"/tracks/{subject.id}"})
+    return result_of(saved_track(reader, subject), 201, Location=f"/tracks/{subject.id}")
 
 
 def changed_track(reader: SubjectReader, subject: Subject) -> CommandResult:
-    track = saved_track(reader, subject)
-    return CommandResult(200, track, {"ETag": track.etag})
+    return result_of(saved_track(reader, subject))
 
 
 def deleted_track(reader: SubjectReader, subject: Subject) -> CommandResult:

@@ -1,6 +1,6 @@
 """Commands on a release that is being made: begin, change, share, delete; and the end of drafts that were left."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
@@ -12,7 +12,7 @@ from aggregates.releases.release import DRAFTS, Release
 from aggregates.values import cids_in
 from application.errors import LimitReachedError, ReleaseNotFoundError
 from application.releases.uploads import forget_uploads
-from application.subjects import On, find, load_owned, owner_of
+from application.subjects import On, change_owned, find, load_owned, owner_of
 from eventstore.event_log import EventLog
 from eventstore.jobs.kinds import BY_ITSELF
 from eventstore.streams.ids import next_subject_id
@@ -44,20 +44,13 @@ def edit_release(
 ) -> Release:
     """Set these fields, checked values; a new cover is stored already."""
     reserved.require(cids_in(changes.get("artwork")), unit.now)
-    return change_release(unit, on, lambda release: release.edit(changes, at=unit.now))
-
-
-def change_release(unit: UnitOfWork, on: On[Release], change: Callable[[Release], None]) -> Release:
-    release = load_owned(unit, on)
-    change(release)
-    unit.save(release)
-    return release
+    return change_owned(unit, on, lambda release: release.edit(changes, at=unit.now))
 
 
 def set_preview(unit: UnitOfWork, on: On[Release], token: str | None) -> Release:
     """Let a secret link have this token, in place of any earlier one; without a token it is withdrawn. Only the hash is stored."""
     preview_hash = hash_of(token) if token is not None else None
-    return change_release(unit, on, lambda release: release.set_preview(preview_hash, at=unit.now))
+    return change_owned(unit, on, lambda release: release.set_preview(preview_hash, at=unit.now))
 
 
 def hash_of(token: str) -> str:

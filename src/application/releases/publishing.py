@@ -29,8 +29,7 @@ from application.errors import (
     VersionMismatchError,
 )
 from application.lists.commands import CreateList, Entry, create_list
-from application.releases.drafts import change_release
-from application.subjects import On, find, load_owned, require_staying
+from application.subjects import On, change_owned, find, load_owned, require_staying
 from application.tracks.commands import RegisterTrack, artist_name, register_track
 from eventstore.coordination.restore_detection import is_restored
 from eventstore.coordination.threads import Threads
@@ -81,7 +80,7 @@ def schedule(unit: UnitOfWork, on: On[Release], at: datetime | None) -> Release:
 
 def unschedule(unit: UnitOfWork, on: On[Release]) -> Release:
     """Make a draft of a scheduled release again, also while it waits to be published."""
-    return change_release(unit, on, lambda release: release.unschedule(at=unit.now))
+    return change_owned(unit, on, lambda release: release.unschedule(at=unit.now))
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ class Publishing:
     def _fail(self, job: Job, on: On[Release], reason: str) -> None:
         self._run(
             job,
-            lambda unit: change_release(unit, on, lambda release: release.fail([reason], at=unit.now)),
+            lambda unit: change_owned(unit, on, lambda release: release.fail([reason], at=unit.now)),
         )
 
     def _run(self, job: Job, work: Callable[[UnitOfWork], object]) -> None:

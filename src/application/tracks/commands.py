@@ -26,7 +26,7 @@ from aggregates.values import (
 from application.authorization import require_no_duplicate
 from application.errors import ApplicationError, TracksRefusedError
 from application.lists.albums import follow_album_text
-from application.subjects import ChangeOn, On, find, load_owned, new_record, owner_of
+from application.subjects import ChangeOn, find, load_owned, new_record, owner_of
 from eventstore.change import copied
 from eventstore.event_log import EventLog
 from eventstore.streams.ids import next_subject_id
@@ -146,14 +146,6 @@ def change_tracks(
     if refused:
         raise TracksRefusedError(refused)
     return changed
-
-
-def delete_track(unit: UnitOfWork, on: On[Track]) -> Track:
-    """Hide the track; the relay removes its record, and its bytes stay for the grace period."""
-    track = load_owned(unit, on)
-    track.delete(at=unit.now)
-    unit.save(track)
-    return track
 
 
 def published_by(log: EventLog, connection: sa.Connection, command: ChangeOn[Track]) -> Audio | None:

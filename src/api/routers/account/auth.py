@@ -24,11 +24,11 @@ from api.auth.authentication import (
 )
 from api.error_responses import body_of
 from api.errors import NotSignedInHereError, ScopeRequiredError, TokenNotFoundError, TokenShownOnceError
-from api.json_response import AsciiJsonResponse, MessageBody, body_from, response_of
+from api.json_response import AsciiJsonResponse, MessageBody, body_from, response_of, result_of
 from api.middleware.http_layer import over_http
 from api.openapi import operation
 from api.pipeline.concurrency import sign_in_under_way
-from api.pipeline.idempotent_request import Idempotent, result_of
+from api.pipeline.idempotent_request import Idempotent
 from api.requests.body import fields_as, received_body
 from api.requests.fields import Filled, SignInFields, TokenFields
 from api.requests.parameters import StrictRoute

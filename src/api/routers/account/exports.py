@@ -11,10 +11,10 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn, Writer
-from api.json_response import body_from, response_of
+from api.json_response import body_from, response_of, result_of
 from api.middleware.http_layer import over_http
 from api.openapi import errors
-from api.pipeline.idempotent_request import Idempotent, result_of
+from api.pipeline.idempotent_request import Idempotent
 from api.pipeline.media_request import PRIVATE, CallerReads, File, Reads, attachment
 from api.requests.parameters import Id, StrictRoute
 from api.services import Services

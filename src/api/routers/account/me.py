@@ -10,11 +10,11 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.errors import RateLimitedError
-from api.json_response import ListedUri, body_from, response_of
+from api.json_response import ListedUri, body_from, response_of, result_of
 from api.middleware.http_layer import over_http
 from api.openapi import fields_of
 from api.pipeline.concurrency import NDJSON, Export
-from api.pipeline.idempotent_request import Attempt, Idempotent, result_of
+from api.pipeline.idempotent_request import Attempt, Idempotent
 from api.requests.fields import ProfileFields
 from api.requests.parameters import StrictRoute
 from api.responses.profile import ProfileBody, own_profile

@@ -11,10 +11,9 @@ from aggregates.lists.track_list import TrackList
 from aggregates.published import Subject
 from aggregates.values import Artwork, ListType, Visibility, cids_in
 from api.auth.authentication import OptionalCaller, ServicesDep
-from api.json_response import AsciiJsonResponse
+from api.json_response import AsciiJsonResponse, result_of
 from api.openapi import IMAGE_FILE, errors, fields_of
 from api.pipeline.command_request import Command, CommandRequest, Respond
-from api.pipeline.idempotent_request import result_of
 from api.pipeline.list_entries import known_entries
 from api.pipeline.past import AsOf, past_fields, past_state
 from api.requests.body import Body, fields_as, given_in
@@ -120,7 +119,7 @@ def list_routes(door: ShownList) -> APIRouter:
         if wanted.version is not None or wanted.at is not None:
             return AsciiJsonResponse(past_list(caller, services, door, subject_id, wanted))
         body = read_list(caller, services, door, subject_id)
-        return AsciiJsonResponse(body, headers={"ETag": body.etag})
+        return AsciiJsonResponse(body, headers=body.headers)
 
     @router.patch(
         one,
@@ -222,8 +221,8 @@ def shown_list(
 ) -> CommandResult:
     body = list_of(door, reader, subject, known)
     if created:
-        return result_of(body, 201, ETag=body.etag, Location=f"{door.plural}/{subject.id}")
-    return result_of(body, ETag=body.etag)
+        return result_of(body, 201, Location=f"{door.plural}/{subject.id}")
+    return result_of(body)
 
 
 def read_list(

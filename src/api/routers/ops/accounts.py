@@ -8,9 +8,10 @@ from pydantic import BaseModel, Field
 
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.errors import ArtistNotFoundError, TokenNotFoundError
+from api.json_response import result_of
 from api.middleware.http_layer import over_http
 from api.openapi import errors, operation
-from api.pipeline.idempotent_request import Idempotent, result_of
+from api.pipeline.idempotent_request import Idempotent
 from api.requests.parameters import DRY_RUN, Name, StrictRoute
 from api.responses.ops.deliveries import LaneOfAccountBody, lane_of_account
 from api.responses.ops.repairs import Reason

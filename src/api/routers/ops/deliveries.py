@@ -12,10 +12,10 @@ from pydantic import BaseModel, Field
 from aggregates.errors import InvalidFieldError
 from aggregates.tracks.track import Track
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
-from api.json_response import Page, body_from, cut
+from api.json_response import Page, body_from, cut, result_of
 from api.middleware.http_layer import over_http
 from api.openapi import errors, operation
-from api.pipeline.idempotent_request import Idempotent, result_of
+from api.pipeline.idempotent_request import Idempotent
 from api.requests.parameters import Name, OneOf, PageQuery, StrictRoute, decoded_cursor, page_length
 from api.responses.ops.deliveries import (
     FOLLOWS_RECORD,

@@ -13,9 +13,10 @@ from aggregates.published import Published
 from aggregates.tracks.track import Track
 from aggregates.values import Audio
 from api.auth.authentication import Admin, ServicesDep
+from api.json_response import result_of
 from api.middleware.http_layer import over_http
 from api.openapi import operation
-from api.pipeline.idempotent_request import Idempotent, result_of
+from api.pipeline.idempotent_request import Idempotent
 from api.pipeline.media_intake import PublicCopy
 from api.requests.parameters import DRY_RUN, Id, StrictRoute
 from api.responses.list import DOORS

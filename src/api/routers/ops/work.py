@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
-from api.json_response import MessageBody, Page, cut
+from api.json_response import MessageBody, Page, cut, result_of
 from api.middleware.http_layer import over_http
 from api.openapi import operation
-from api.pipeline.idempotent_request import Idempotent, result_of
+from api.pipeline.idempotent_request import Idempotent
 from api.requests.parameters import (
     JobId,
     Name,

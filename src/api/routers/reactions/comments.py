@@ -12,17 +12,17 @@ from aggregates.published import Subject
 from aggregates.reactions.comment import Comment
 from aggregates.tracks.track import Track
 from api.auth.authentication import OptionalCaller, ServicesDep
-from api.json_response import Page, cut
+from api.json_response import Page, cut, result_of
 from api.openapi import errors, fields_of
 from api.pipeline.command_request import Command, CommandRequest, Respond
-from api.pipeline.idempotent_request import result_of
 from api.requests.body import fields_as
 from api.requests.fields import CommentFields, EditCommentFields
 from api.requests.parameters import CommentId, PageQuery, StrictRoute, TrackId, cursor_of, page_length
 from api.responses.reaction import CommentBody, CommentRow, comment_row, created_comment, saved_comment
 from api.responses.reader import SubjectReader
 from application.authorization import require_shown
-from application.comments import are_on, comment_on_track, delete_comment, edit_comment, hide_comment
+from application.comments import are_on, comment_on_track, edit_comment, hide_comment
+from application.subjects import delete_owned
 from eventstore.idempotency import CommandResult
 from identity.accounts.accounts import accounts_of
 from identity.accounts.credentials import Principal
@@ -102,7 +102,7 @@ async def answer_edit(comment_id: int, request: CommandRequest, show: Respond) -
 async def delete(comment_id: CommentId, request: Command) -> Response:
     """Delete a comment and its record."""
     on = request.on(Comment, comment_id)
-    return await request.answer(partial(delete_comment, on=on), saved_comment, on=on)
+    return await request.answer(partial(delete_owned, on=on), saved_comment, on=on)
 
 
 class HiddenCommentBody(BaseModel):

@@ -10,9 +10,9 @@ from aggregates.errors import InvalidFieldError
 from aggregates.published import Subject
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
+from api.json_response import result_of
 from api.openapi import errors, operation
 from api.pipeline.command_request import Command
-from api.pipeline.idempotent_request import result_of
 from api.requests.body import fields_as
 from api.requests.fields import Structured
 from api.requests.parameters import Id, OneOf, StrictRoute

@@ -14,11 +14,11 @@ from aggregates.errors import GatedTrackError
 from aggregates.published import Published, Subject
 from aggregates.tracks.track import Track
 from api.auth.authentication import ServicesDep, SignedIn, Writer
-from api.json_response import response_of
+from api.json_response import response_of, result_of
 from api.middleware.http_layer import over_http
 from api.openapi import fields_of
 from api.pipeline.command_request import Command, CommandRequest, Respond
-from api.pipeline.idempotent_request import Idempotent, result_of
+from api.pipeline.idempotent_request import Idempotent
 from api.pipeline.media_request import CallerReads, Reads
 from api.pipeline.pds import blob_limit, look, place_of
 from api.requests.body import fields_as
@@ -126,7 +126,7 @@ def restored_record(reader: SubjectReader, subject: Subject) -> CommandResult:
     mirror, not_ours = track.mirror, {MirrorState.HELD, MirrorState.DETACHED}
     if mirror.acked_generation >= mirror.generation and mirror.state not in not_ours:  # the blob may follow
         body = RestoredBody(success=True, track=track, restored_uri=track.atproto_record_uri)
-        return result_of(body, ETag=track.etag)
+        return result_of(body, 200, **track.headers)
     return _recorded(RestoringBody, track, {"track": track, "restored_uri": None})
 
 
@@ -136,7 +136,7 @@ def moved_record(reader: SubjectReader, subject: Subject) -> CommandResult:
     mirror = mirror_of(reader.connection, track.artist_did, subject.id)
     if mirror.is_settled:
         body = MovedBody(success=True, track=track, migrated_uri=track.atproto_record_uri)
-        return result_of(body, ETag=track.etag)
+        return result_of(body, 200, **track.headers)
     of_left = mirror.left[0].reason if mirror.left else None
     fields = {"track": track, "migrated_uri": None}
     return _recorded(MovingBody, track, fields, track.mirror.reason or of_left)

@@ -27,14 +27,13 @@ from api.responses.release import (
 )
 from api.routers.tracks.writes import take_cover
 from application.releases.drafts import (
-    change_release,
     create_release,
     delete_release,
     edit_release,
     set_preview,
 )
 from application.releases.publishing import schedule, unschedule
-from application.subjects import On
+from application.subjects import On, change_owned
 from eventstore.unit_of_work import UnitOfWork
 from projections.releases import page_of_releases
 from storage.formats.artwork import MAX_BYTES as IMAGE_BYTES
@@ -70,7 +69,7 @@ def list_releases(
 def read(principal: SignedIn, services: ServicesDep, release_id: ReleaseId) -> Response:
     """Read a release of yours; its ETag is its version."""
     body = own_release(principal, services, release_id)
-    return AsciiJsonResponse(body, headers={"ETag": body.etag})
+    return AsciiJsonResponse(body, headers=body.headers)
 
 
 @router.patch(
@@ -114,7 +113,7 @@ async def arrange(release_id: ReleaseId, request: Command) -> Response:
 
     def use_case(unit: UnitOfWork, given: dict[str, Any], _: Reserved) -> Release:
         tracks = [each.model_dump(exclude_unset=True) for each in given["tracks"]]
-        return change_release(unit, on, lambda made: made.arrange(tracks, at=unit.now))
+        return change_owned(unit, on, lambda made: made.arrange(tracks, at=unit.now))
 
     return await _answer(request, on, ArrangementFields, use_case)
 

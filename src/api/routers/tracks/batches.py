@@ -10,9 +10,9 @@ from aggregates.errors import InvalidFieldError, ServiceError
 from aggregates.published import Subject
 from aggregates.tracks.track import Track
 from api.errors import ApiError
+from api.json_response import result_of
 from api.openapi import fields_of
 from api.pipeline.command_request import Command, CommandAttempt
-from api.pipeline.idempotent_request import result_of
 from api.requests.body import Body, fields_as, given_in
 from api.requests.fields import EditRow, PlainFields, Structured
 from api.requests.parameters import MAX_ID, StrictRoute, require_known_fields

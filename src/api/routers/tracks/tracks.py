@@ -96,7 +96,7 @@ def read_track(
     if wanted.version is not None or wanted.at is not None:
         return AsciiJsonResponse(past_track(caller, services, track_id, wanted))
     track = live_track(caller, services, track_id)
-    return AsciiJsonResponse(track, headers={"ETag": track.etag})
+    return AsciiJsonResponse(track, headers=track.headers)
 
 
 def past_track(caller: Principal | None, services: Services, track_id: int, wanted: AsOf) -> TrackBody:

@@ -17,6 +17,7 @@ from api.requests.fields import EditFields, RevertFields, UploadFields, features
 from api.requests.parameters import StrictRoute, TrackId
 from api.responses.track import DeletedBody, TrackBody, changed_track, created_track, deleted_track
 from application.authorization import require_no_duplicate
+from application.subjects import delete_owned
 from application.tracks.commands import (
     ChangeTrack,
     EditTrack,
@@ -24,7 +25,6 @@ from application.tracks.commands import (
     Undelete,
     artist_name,
     change_track,
-    delete_track,
     published_by,
     register_track,
 )
@@ -122,7 +122,7 @@ async def _replacement(request: CommandRequest, track_id: int, body: Body) -> Ed
 async def delete(track_id: TrackId, request: Command) -> Response:
     """Delete the track and its record. It can be undeleted while its bytes are kept."""
     on = request.on(Track, track_id)
-    return await request.answer(lambda unit: delete_track(unit, on), deleted_track, on=on)
+    return await request.answer(partial(delete_owned, on=on), deleted_track, on=on)
 
 
 @router.post("/tracks/{track_id}/undelete", response_model=TrackBody)
