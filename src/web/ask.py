@@ -31,7 +31,9 @@ from identity.accounts.credentials import Principal
 C = TypeVar("C", bound=Principal | None)
 P = ParamSpec("P")
 Q = TypeVar("Q", bound=BaseModel)
-Reader = Callable[Concatenate[C, Services, P], BaseModel | Awaitable[BaseModel]]
+Found = BaseModel | Mapping[str, Any]
+"""A body of a route, or what only pages read: JSON."""
+Reader = Callable[Concatenate[C, Services, P], Found | Awaitable[Found]]
 
 
 class SignInFirstError(Exception):
@@ -46,7 +48,8 @@ class Ask(Generic[C]):
     async def __call__(self, reader: Reader[C, P], *args: P.args, **kwargs: P.kwargs) -> Any:
         """Return the JSON of what a reader reads; raises what it raises."""
         body = await run_in_threadpool(reader, self.caller, self.services, *args, **kwargs)
-        return (await body if isawaitable(body) else body).model_dump(mode="json")
+        body = await body if isawaitable(body) else body
+        return body.model_dump(mode="json") if isinstance(body, BaseModel) else body
 
     async def find(self, reader: Reader[C, P], *args: P.args, **kwargs: P.kwargs) -> Any:
         """Return the same; None where there is no such thing."""

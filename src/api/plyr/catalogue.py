@@ -1,9 +1,8 @@
 """Artists for the peer's clients, the caller's own profile, and a search of tracks, artists, albums, tags and playlists at once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any, Final
 from zlib import crc32
 
@@ -26,7 +25,7 @@ from api.routers.tracks.tracks import artist_of
 from api.services import Services
 from eventstore.streams.ids import peer_ids_of
 from eventstore.untrusted import is_storable
-from identity.accounts.accounts import Account, handle_in
+from identity.accounts.accounts import accounts_of, handle_in
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
 from projections.lists import playlists_named
@@ -100,16 +99,6 @@ async def edit_profile(principal: Writer, services: ServicesDep, request: Idempo
 Result = dict[str, Any]
 
 
-class Kind(StrEnum):
-    """What to search for."""
-
-    TRACKS = "tracks"
-    ARTISTS = "artists"
-    ALBUMS = "albums"
-    TAGS = "tags"
-    PLAYLISTS = "playlists"
-
-
 class Search(BaseModel):
     """A search; `type` has kinds with commas between them, all when absent."""
 
@@ -122,23 +111,21 @@ class Search(BaseModel):
 @router.get("/search/")
 def search(wanted: Annotated[Search, Query()], reader: Reader) -> Response:
     """Search for a text, in any case; the closer a name is to it, the higher its relevance. `limit` is for each kind."""
-    kinds = _kinds(wanted.type) if is_storable(wanted.q) else frozenset()
+    kinds = _kinds(wanted.type) if is_storable(wanted.q) else ()
     with reader.services.database.read() as connection:
         finder = _Finder(connection, reader.services, reader.viewer, wanted.q, wanted.limit)
-        found = {kind: FINDS[kind](finder) if kind in kinds else [] for kind in Kind}
+        found = {kind: find(finder) if kind in kinds else [] for kind, find in FINDS.items()}
     results = [each for of_kind in found.values() for each in of_kind]
     results.sort(key=lambda each: each["relevance"], reverse=True)
-    counts = {kind.value: len(of_kind) for kind, of_kind in found.items()}
+    counts = {kind: len(of_kind) for kind, of_kind in found.items()}
     return AsciiJsonResponse({"results": results, "counts": counts})
 
 
-def _kinds(text: str | None) -> frozenset[Kind]:
-    if text is None:
-        return frozenset(Kind)
-    try:
-        return frozenset(Kind(name.strip().lower()) for name in text.split(","))
-    except ValueError:
-        raise InvalidFieldError("type", f"must be one or more of: {', '.join(Kind)}") from None
+def _kinds(text: str | None) -> Collection[str]:
+    kinds = FINDS.keys() if text is None else {name.strip().lower() for name in text.split(",")}
+    if not kinds <= FINDS.keys():
+        raise InvalidFieldError("type", f"must be one or more of: {', '.join(FINDS)}")
+    return kinds
 
 
 @dataclass(frozen=True)
@@ -154,7 +141,7 @@ class _Finder:
     def tracks(self) -> list[Result]:
         page = track_page(self.connection, TrackFilter(q=self.q, owner=self.viewer), limit=self.limit)
         ids = peer_ids_of(self.connection, [view.track_id for view in page.items])
-        accounts = self._accounts(view.did for view in page.items)
+        accounts = accounts_of(self.connection, {view.did for view in page.items})
         return [
             {
                 "type": "track",
@@ -185,7 +172,7 @@ class _Finder:
 
     def albums(self) -> list[Result]:
         albums = albums_named(self.connection, self.viewer, self.q, limit=self.limit)
-        accounts = self._accounts(album.did for album in albums)
+        accounts = accounts_of(self.connection, {album.did for album in albums})
         titles = {(album.did, album.title) for album in albums}
         bodies = album_bodies(self.connection, titles, self.services.urls, self.viewer)
         return [
@@ -215,7 +202,7 @@ class _Finder:
 
     def playlists(self) -> list[Result]:
         playlists = playlists_named(self.connection, self.q, limit=self.limit)
-        accounts = self._accounts(each.did for each in playlists)
+        accounts = accounts_of(self.connection, {each.did for each in playlists})
         return [
             {
                 "type": "playlist",
@@ -236,14 +223,11 @@ class _Finder:
         shares = [len(term) / len(text) for text in map(normalized, texts) if term in text]
         return round(max(shares, default=0.0), 3)
 
-    def _accounts(self, dids: Iterable[str]) -> dict[str, Account]:
-        return {account.did: account for account in self.services.accounts.of_dids(list(set(dids)))}
 
-
-FINDS: Final[dict[Kind, Callable[[_Finder], list[Result]]]] = {
-    Kind.TRACKS: _Finder.tracks,
-    Kind.ARTISTS: _Finder.artists,
-    Kind.ALBUMS: _Finder.albums,
-    Kind.TAGS: _Finder.tags,
-    Kind.PLAYLISTS: _Finder.playlists,
+FINDS: Final[dict[str, Callable[[_Finder], list[Result]]]] = {
+    "tracks": _Finder.tracks,
+    "artists": _Finder.artists,
+    "albums": _Finder.albums,
+    "tags": _Finder.tags,
+    "playlists": _Finder.playlists,
 }

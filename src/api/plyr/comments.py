@@ -10,20 +10,18 @@ from fastapi import APIRouter, Response
 
 from aggregates.published import Subject
 from aggregates.reactions.comment import Comment
-from aggregates.tracks.track import Track
 from api.json_response import AsciiJsonResponse
 from api.openapi import names
 from api.pipeline.command_request import Command
 from api.plyr.likes import of_record
 from api.plyr.reading import ROUTER, PeerTrackId, Reader, says
 from api.plyr.track import People
-from api.requests.body import fields_as
 from api.requests.fields import CommentFields
 from api.requests.parameters import CommentId
 from api.responses.reader import SubjectReader
-from api.routers.reactions.comments import answer_edit, shown_comments
+from api.routers.reactions.comments import answer_comment, answer_edit, shown_comments
 from application.authorization import require_shown
-from application.comments import are_on, comment_on_track
+from application.comments import are_on
 from application.subjects import delete_owned
 from eventstore.idempotency import CommandResult
 from outbox.tracks.record import RecordUrls
@@ -49,13 +47,7 @@ def list_comments(track_id: PeerTrackId, reader: Reader) -> Response:
 @router.post("/tracks/{track_id}/comments", openapi_extra=names(*CommentFields.model_fields))
 async def comment(track_id: PeerTrackId, request: Command) -> Response:
     """Comment on a track that has a record."""
-    on, collection = request.on(Track, track_id), request.services.collection_of(Comment.TOPIC)
-    async with request.begin() as attempt:
-        if not attempt.is_repetition:
-            said = fields_as(CommentFields, attempt.body)
-            use_case = partial(comment_on_track, on=on, collection=collection, **dict(said))
-            await attempt.commit(of_record(use_case), _saved)
-    return await attempt.response()
+    return await answer_comment(track_id, request, _saved, of_record)
 
 
 @router.patch("/tracks/comments/{comment_id}", openapi_extra=names("text"))

@@ -1,19 +1,20 @@
 """Likes for the peer's clients."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Response
 
+from aggregates.published import Owned
 from aggregates.reactions.like import Like
 from aggregates.reactions.reaction import Reaction
 from aggregates.tracks.track import Track
 from api.auth.authentication import SignedIn
 from api.errors import NoRecordError
 from api.json_response import AsciiJsonResponse
-from api.pipeline.command_request import Command
+from api.pipeline.command_request import Command, UseCase
 from api.plyr.reading import ROUTER, PeerTrackId, Reader, says
 from api.plyr.track import People
 from application.authorization import may_see, require_shown
@@ -23,19 +24,17 @@ from projections.reaction_queries import count_at, like_page, reaction_page
 from projections.tracks.queries import track_by_id, tracks_of
 from projections.tracks.table import TrackView
 
-R = TypeVar("R", bound=Reaction)
-
 router: Final = APIRouter(**ROUTER)
 MAX_LIKED: Final = 500
 """The newest: the peer's clients ask for all at once."""
 
 
-def of_record(use_case: Callable[[UnitOfWork], R]) -> Callable[[UnitOfWork], R]:
+def of_record(use_case: UseCase) -> UseCase:
     """Return the use case, which raises NoRecordError where the track has no record."""
 
-    def checked(unit: UnitOfWork) -> R:
+    def checked(unit: UnitOfWork) -> Owned:
         made = use_case(unit)
-        if made.track_cid is None:
+        if isinstance(made, Reaction) and made.track_cid is None:
             raise NoRecordError
         return made
 

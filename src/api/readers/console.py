@@ -4,26 +4,21 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from api.auth.authentication import OperatorDep, ServicesDep
 from api.json_response import body_from
+from api.services import Services
+from identity.accounts.credentials import Principal
 from outbox.mirror.delivery_counts import deliveries_by_hour
 from outbox.views import overview
 
 
-class TroubleBody(BaseModel):
-    """What has to be looked at first; null while nothing has."""
-
-    sentence: str | None
-
-
-def read_trouble(_operator: OperatorDep, services: ServicesDep) -> TroubleBody:
+def read_trouble(_operator: Principal, services: Services) -> dict[str, str | None]:
     """Read why nothing is sent, or which host fails the longest: what each screen of the console shows beside its own."""
     if (problem := services.not_ready_because() or services.silent_because()) is not None:
-        return TroubleBody(sentence=problem)
+        return {"sentence": problem}
     with services.database.read() as connection:
         found = overview.hosts(connection, failing=True, limit=1)
     failing = [row.host for row in found if not row.paused]
-    return TroubleBody(sentence=f"{failing[0]} does not answer as it should." if failing else None)
+    return {"sentence": f"{failing[0]} does not answer as it should." if failing else None}
 
 
 class DeliveryHourBody(BaseModel):
@@ -42,7 +37,7 @@ class DeliveriesBody(BaseModel):
     releases: dict[str, datetime]
 
 
-def read_deliveries(_operator: OperatorDep, services: ServicesDep) -> DeliveriesBody:
+def read_deliveries(_operator: Principal, services: Services) -> DeliveriesBody:
     """Read how many records were delivered in each hour of the last week, and how fast, for the console's charts."""
     with services.database.read() as connection:
         hours, releases = deliveries_by_hour(connection, services.database.now(connection))

@@ -7,7 +7,7 @@ from typing import Final, cast
 from pydantic import BaseModel
 
 from aggregates.tracks.track import Track
-from api.json_response import Page, opaque
+from api.json_response import Page, body_from, opaque
 from api.requests.parameters import cursor_of
 from api.services import Services
 from eventstore.streams.buckets import BUCKETS
@@ -71,13 +71,10 @@ def _feed(views: Iterable[TrackView], urls: RecordUrls, cursor: str | None) -> P
 
 
 def _item(view: TrackView, urls: RecordUrls) -> FeedItem:
-    return FeedItem(
+    return body_from(
+        FeedItem,
+        view,
         id=view.track_id,
-        title=view.title,
-        artist=view.artist,
-        description=view.description,
-        created_at=view.created_at,
-        updated_at=view.updated_at,
         audio_url=None if view.support_gate else urls.audio(cast("Track", view)),
         audio_bytes=view.audio.size,
         audio_type=view.audio.mime,
@@ -111,11 +108,8 @@ def addresses(_caller: Principal | None, services: Services, ids: tuple[int, int
         accounts = accounts_of(connection, {row.did for row in rows})
     return AddressesBody(
         items=[
-            Address(
-                id=row.track_id,
-                artist_handle=handle_in(accounts, row.did),
-                artist_did=row.did,
-                updated_at=row.updated_at,
+            body_from(
+                Address, row, id=row.track_id, artist_handle=handle_in(accounts, row.did), artist_did=row.did
             )
             for row in rows[:MAX_ADDRESSES]
         ],

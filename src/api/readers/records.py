@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 
 from aggregates.published import Published, Subject
-from api.json_response import Page, body_from
+from api.json_response import body_from
 from api.requests.parameters import URI, subject_at
 from api.responses.mirror import ShownKind
 from api.responses.track import MirrorBody
@@ -83,43 +83,23 @@ def shown_at(
     return None
 
 
-class NamedBody(BaseModel):
-    """What has a record: the end of its addresses, and its title."""
-
-    route: str
-    title: str
-
-
-class NamesBody(BaseModel):
-    names: dict[str, NamedBody]
-
-
 def names_at(
     principal: Principal, services: Services, kinds: Sequence[ShownKind[Any]], uris: Sequence[str]
-) -> NamesBody:
-    """Return of these records, by URI, what of the caller's has them."""
-    names = dict[str, NamedBody]()
+) -> dict[str, Any]:
+    """Return of these records, by URI, what of the caller's has them: the end of its addresses, and its title."""
+    names = dict[str, dict[str, str]]()
     with services.database.read() as connection:
         for uri in uris:
             kind, found = shown_at(services, connection, kinds, uri) or (None, None)
             if kind is not None and found is not None and found.did == principal.did:
                 subject_id, called = found.subject_id, kind.called.capitalize()
                 title = _title(found) or f"{called} {subject_id}"
-                names[uri] = NamedBody(route=kind.route(subject_id), title=title)
-    return NamesBody(names=names)
+                names[uri] = {"route": kind.route(subject_id), "title": title}
+    return {"names": names}
 
 
-class WaitingRow(BaseModel):
-    """How many records of a kind, by its word, are in a state, and the oldest of them."""
-
-    word: str
-    state: str
-    records: int
-    first_id: int
-
-
-def read_waiting(principal: Principal, services: Services) -> Page[WaitingRow]:
-    """Count for a page the caller's records that the PDS does not have as the log says."""
+def read_waiting(principal: Principal, services: Services) -> dict[str, Any]:
+    """Count for a page the caller's records that the PDS does not have as the log says, by kind and state; with the oldest of each."""
     word, list_ = sa.func.coalesce(track_list.c.list_type, target.kind).label("word"), track_list.c
     same = sa.and_(list_.did == target.did, list_.list_id == target.subject_id)
     number, first = sa.func.count(target.subject_id.distinct()), sa.func.min(target.subject_id)
@@ -131,23 +111,17 @@ def read_waiting(principal: Principal, services: Services) -> Page[WaitingRow]:
         .group_by("word", "mirror_state")
     )
     with services.database.read() as connection:
-        rows = connection.execute(found).all()
-    items = [body_from(WaitingRow, row, state=row.mirror_state) for row in rows]
-    return Page[WaitingRow](items=items, cursor=None)
+        rows = connection.execute(found).mappings().all()
+    return {"items": [{**row, "state": row["mirror_state"]} for row in rows]}
 
 
-class TitlesBody(BaseModel):
-    titles: dict[str, str]
-
-
-def titles_at(caller: Principal | None, services: Services, uris: Sequence[str]) -> TitlesBody:
+def titles_at(caller: Principal | None, services: Services, uris: Sequence[str]) -> dict[str, Any]:
     """Return the titles of the tracks whose records have these URIs, of those that the caller may know of."""
     with services.database.read() as connection:
         found = tracks_at(connection, [uri for uri in uris if URI.fullmatch(uri)])
-    return TitlesBody(
-        titles={
-            uri: view.title
-            for uri, view in found.items()
-            if view.deleted_at is None and may_see(caller, view.did, view.taken_down_at)
-        }
-    )
+    titles = {
+        uri: view.title
+        for uri, view in found.items()
+        if view.deleted_at is None and may_see(caller, view.did, view.taken_down_at)
+    }
+    return {"titles": titles}

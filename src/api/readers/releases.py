@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.releases.release import Release
@@ -26,19 +25,13 @@ def own_release(principal: Principal, services: Services, release_id: int) -> Mu
         return release_body(connection, release, services.database.now(connection))
 
 
-class LimitsBody(BaseModel):
-    """How large a file may be that is uploaded, and for its copy on the PDS."""
-
-    upload_bytes: int
-    pds_bytes: int
-
-
-async def upload_limits(principal: Principal, services: Services) -> LimitsBody:
+async def upload_limits(principal: Principal, services: Services) -> dict[str, int]:
+    """Return how large a file may be that is uploaded, and for its copy on the PDS."""
     account = await run_in_threadpool(services.accounts.get, principal.did)
     host = account.pds_url if account is not None else None
     taken = await blob_limit(services, principal.did, host, LIMIT_TIMEOUT_SECONDS)
     pds_bytes = min(AUDIO_BLOB_BYTES, taken or AUDIO_BLOB_BYTES)
-    return LimitsBody(upload_bytes=services.max_upload_bytes, pds_bytes=pds_bytes)
+    return {"upload_bytes": services.max_upload_bytes, "pds_bytes": pds_bytes}
 
 
 def previewed_release(_caller: Principal | None, services: Services, token: str) -> PreviewBody:

@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 import sqlalchemy as sa
-from pydantic import BaseModel
 
 from api.services import Services
 from eventstore.untrusted import is_storable
@@ -17,63 +16,33 @@ MAX_FOUND: Final = 12
 MAX_TAGS: Final = 200
 
 
-class UsedTag(BaseModel):
-    name: str
-    tracks: int
+Json = dict[str, Any]
 
 
-class TagsBody(BaseModel):
-    """The most used first."""
-
-    items: list[UsedTag]
-
-
-class FoundArtist(BaseModel):
-    did: str
-    handle: str
-    display_name: str
-
-
-class FoundList(BaseModel):
-    """An album, or a playlist: its address needs the slug of the one and the id of the other."""
-
-    id: int
-    slug: str
-    title: str
-    owner_did: str
-    owner_handle: str
-
-
-class FoundBody(BaseModel):
-    artists: list[FoundArtist]
-    albums: list[FoundList]
-    playlists: list[FoundList]
-    tags: list[UsedTag]
-
-
-def used_tags(caller: Principal | None, services: Services) -> TagsBody:
+def used_tags(caller: Principal | None, services: Services) -> Json:
+    """Return the tags of listed tracks, the most used first."""
     with services.database.read() as connection:
-        return TagsBody(items=_tags(connection, _did_of(caller), limit=MAX_TAGS))
+        return {"items": _tags(connection, _did_of(caller), limit=MAX_TAGS)}
 
 
-def found_beside_tracks(caller: Principal | None, services: Services, q: str) -> FoundBody:
+def found_beside_tracks(caller: Principal | None, services: Services, q: str) -> Json:
     """Find artists, albums, playlists and tags whose names contain a text, in any case."""
     if not is_storable(q):
-        return FoundBody(artists=[], albums=[], playlists=[], tags=[])
+        return {"artists": [], "albums": [], "playlists": [], "tags": []}
     viewer = _did_of(caller)
     with services.database.read() as connection:
         albums = _albums(connection, viewer, q)
         playlists = playlists_named(connection, q, limit=MAX_FOUND)
         owners = accounts_of(connection, {row.did for row in (*albums, *playlists)})
-        return FoundBody(
-            artists=[
-                FoundArtist(did=each.did, handle=each.handle, display_name=each.name)
+        return {
+            "artists": [
+                {"did": each.did, "handle": each.handle, "display_name": each.name}
                 for each in artists_found(connection, services, viewer, q, limit=MAX_FOUND)
             ],
-            albums=[_list(row, row.slug, owners) for row in albums],
-            playlists=[_list(row, "", owners) for row in playlists],
-            tags=_tags(connection, viewer, part=q, limit=MAX_FOUND),
-        )
+            "albums": [{**_list(row, owners), "slug": row.slug} for row in albums],
+            "playlists": [_list(row, owners) for row in playlists],
+            "tags": _tags(connection, viewer, part=q, limit=MAX_FOUND),
+        }
 
 
 def artists_found(
@@ -96,21 +65,14 @@ def _albums(connection: sa.Connection, viewer: str | None, q: str) -> list[Any]:
     return [row for row in rows if (row.did, row.name) in named]
 
 
-def _list(row: Any, slug: str, owners: dict[str, Account]) -> FoundList:
-    return FoundList(
-        id=row.list_id,
-        slug=slug,
-        title=row.name,
-        owner_did=row.did,
-        owner_handle=handle_in(owners, row.did),
-    )
+def _list(row: Any, owners: dict[str, Account]) -> Json:
+    owner = {"owner_did": row.did, "owner_handle": handle_in(owners, row.did)}
+    return {"id": row.list_id, "title": row.name, **owner}
 
 
-def _tags(connection: sa.Connection, viewer: str | None, *, part: str = "", limit: int) -> list[UsedTag]:
-    return [
-        UsedTag(name=row.name, tracks=row.tracks)
-        for row in tags_by_use(connection, viewer, part=part, oldest=end_of_scan(connection), limit=limit)
-    ]
+def _tags(connection: sa.Connection, viewer: str | None, *, part: str = "", limit: int) -> list[Json]:
+    rows = tags_by_use(connection, viewer, part=part, oldest=end_of_scan(connection), limit=limit)
+    return [{"name": row.name, "tracks": row.tracks} for row in rows]
 
 
 def _did_of(caller: Principal | None) -> str | None:

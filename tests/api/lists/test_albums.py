@@ -88,16 +88,15 @@ def test_an_edit_that_renames_many_texts_names_their_number_and_goes_on_once_it_
     assert refusal(client.delete(path, headers=alice.headers)) == (409, "too_many_tracks")
 
 
-def test_a_cover_comes_as_a_file_and_goes(client, alice):
+@pytest.mark.parametrize("without", [{"remove_image": True}, {"image": None}])
+def test_a_cover_comes_as_a_file_and_goes(client, alice, without):
     album = create(client, alice)
     files = {"image": ("cover.png", samples.png(), "image/png")}
     edited = client.patch(f"/albums/{album['id']}", data={}, files=files, headers=alice.headers).json()
     cid = edited["image_url"].rpartition("/")[2]
     assert client.get(f"/artwork/{cid}").status_code == 200
     assert client.get(f"/artwork/{edited['thumbnail_url'].rpartition('/')[2]}").status_code == 200
-    removed = client.patch(
-        f"/albums/{album['id']}", json={"remove_image": True}, headers=alice.headers
-    ).json()
+    removed = client.patch(f"/albums/{album['id']}", json=without, headers=alice.headers).json()
     assert (removed["image_url"], removed["thumbnail_url"]) == (None, None)
     assert refusal(client.get(f"/artwork/{cid}")) == (404, "media_not_found")
 

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel
 
 from aggregates.values import Visibility
 from api.auth.authentication import OptionalCaller, ServicesDep
@@ -32,20 +31,6 @@ from application.subjects import require_owned
 from eventstore.untrusted import is_storable
 from identity.accounts.credentials import Principal
 from projections.lists import IS_ALBUM, IS_UP, LIVE, album_at, it, track_list
-
-
-class OwnLists(BaseModel):
-    """Lists of one type, newest first."""
-
-    items: list[AlbumRow | PlaylistRow]
-    cursor: str | None
-
-
-def own_lists(
-    principal: Principal, services: Services, door: ShownList, wanted: PageQuery, *, deleted: bool = False
-) -> OwnLists:
-    rows, cursor = page_of_lists(principal, services, door, principal.did, wanted, deleted=deleted)
-    return OwnLists(items=rows, cursor=cursor)
 
 
 def own_list(
@@ -89,9 +74,7 @@ def albums_of_artist(
     caller: OptionalCaller, services: ServicesDep, artist: Artist, wanted: Annotated[PageQuery, Query()]
 ) -> Page[AlbumRow]:
     """List the albums of an artist, newest first."""
-    did = artist_of(services, artist).did
-    rows, cursor = page_of_lists(caller, services, ALBUMS, did, wanted)
-    return Page[AlbumRow](items=rows, cursor=cursor)
+    return page_of_lists(caller, services, ALBUMS, artist_of(services, artist).did, wanted)
 
 
 @router.get("/artists/{artist}/playlists")
@@ -99,9 +82,7 @@ def playlists_of_artist(
     caller: OptionalCaller, services: ServicesDep, artist: Artist, wanted: Annotated[PageQuery, Query()]
 ) -> Page[PlaylistRow]:
     """List the playlists of an artist, newest first; private ones are for their owner alone."""
-    did = artist_of(services, artist).did
-    rows, cursor = page_of_lists(caller, services, PLAYLISTS, did, wanted)
-    return Page[PlaylistRow](items=rows, cursor=cursor)
+    return page_of_lists(caller, services, PLAYLISTS, artist_of(services, artist).did, wanted)
 
 
 def page_of_lists(
@@ -112,13 +93,13 @@ def page_of_lists(
     wanted: PageQuery,
     *,
     deleted: bool = False,
-) -> tuple[Any, str | None]:
-    """Return rows of an account's lists of a type that the caller may know of, newest first, and the next cursor."""
+) -> Page[Any]:
+    """Return an account's lists of a type that the caller may know of, newest first."""
     before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
     with services.database.read() as connection:
         found = lists_of(connection, caller, door, did, before=before, limit=limit + 1, deleted=deleted)
         rows, cursor = cut(found, limit, lambda row: row.list_id)
-        return list_rows(services, connection, door, rows, caller), cursor
+        return Page[Any](items=list_rows(services, connection, door, rows, caller), cursor=cursor)
 
 
 def lists_of(

@@ -1,6 +1,6 @@
 """Comments on tracks: by their authors, as a track shows them, and hidden by the track's owner."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from aggregates.tracks.track import Track
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import Page, cut, result_of
 from api.openapi import errors, fields_of
-from api.pipeline.command_request import Command, CommandRequest, Respond
+from api.pipeline.command_request import Command, CommandRequest, Respond, UseCase
 from api.requests.body import fields_as
 from api.requests.fields import CommentFields, EditCommentFields
 from api.requests.parameters import CommentId, PageQuery, StrictRoute, TrackId, cursor_of, page_length
@@ -72,12 +72,21 @@ def shown_comments(
 )
 async def comment(track_id: TrackId, request: Command) -> Response:
     """Comment on a track at a place of its audio. While it has no record, the comment's own waits for that: its mirror is `pending`, because of `subject`."""
+    return await answer_comment(track_id, request, created_comment)
+
+
+async def answer_comment(
+    track_id: int,
+    request: CommandRequest,
+    show: Respond,
+    checked: Callable[[UseCase], UseCase] = lambda use_case: use_case,
+) -> Response:
     on, collection = request.on(Track, track_id), request.services.collection_of(Comment.TOPIC)
     async with request.begin() as attempt:
         if not attempt.is_repetition:
             said = fields_as(CommentFields, attempt.body)
             use_case = partial(comment_on_track, on=on, collection=collection, **dict(said))
-            await attempt.commit(use_case, created_comment)
+            await attempt.commit(checked(use_case), show)
     return await attempt.response()
 
 

@@ -13,7 +13,7 @@ from api.requests.fields import TEXT_BYTES
 from api.requests.parameters import MAX_ID, MAX_PAGE_LENGTH, Id, PageQuery, number_of
 from api.responses.list import ALBUMS, PLAYLISTS, ShownList
 from api.routers.lists.lists import past_list
-from api.routers.lists.reads import own_list, own_lists
+from api.routers.lists.reads import own_list, page_of_lists
 from api.routers.records.mirrors import read_lane
 from api.routers.tracks.tracks import Listing, MyListing, list_my_tracks, list_tracks
 from identity.accounts.credentials import Principal
@@ -160,7 +160,8 @@ async def _show_lists(
 ) -> Response:
     problem = problem_of(refusal) if refusal is not None else None
     asked = wanted(PageQuery, cursor=cursor, limit=PAGE)
-    page, lane = await ask(own_lists, door, asked, deleted=deleted), await ask(read_lane)
+    page = await ask(page_of_lists, door, ask.caller.did, asked, deleted=deleted)
+    lane = await ask(read_lane)
     return render(
         "studio/lists.html",
         refusal.status if refusal is not None else HTTPStatus.OK,
