@@ -9,6 +9,7 @@ from outbox.mirror.tables import delivery_attempt
 from storage.media import media
 from tests.api.world import upload
 from tests.media_samples import samples
+from tests.service.process.periodic import continue_account_deletions
 
 
 def three_tracks(world, client, person):
@@ -36,6 +37,14 @@ def leave(client, person):
     answer = client.delete("/me", headers=person.headers)
     assert (answer.status_code, answer.headers["location"]) == (202, "/me"), answer.text
     return answer.json()
+
+
+def is_deleted(world, client, person):
+    """All of the account goes, none of whose writes can arrive late any more."""
+    long_since(world)
+    leave(client, person)
+    world.deliver()
+    continue_account_deletions(world.made)
 
 
 def me(client, person):

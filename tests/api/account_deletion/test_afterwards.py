@@ -9,7 +9,7 @@ from eventstore.idempotency import idempotency
 from projections.rebuild.rebuild import differences
 from replay.derived import sweep_media
 from storage.media import media
-from tests.api.account_deletion.deletion import leave, live_media, me, rows
+from tests.api.account_deletion.deletion import is_deleted, leave, live_media, me, rows
 from tests.api.world import upload
 from tests.servers.databases import ON_SQLITE
 from tests.service.process.periodic import continue_account_deletions
@@ -54,18 +54,14 @@ def test_bytes_that_another_account_has_just_uploaded_stay(world, client, alice,
 
 @pytest.mark.usefixtures("tracks")
 def test_a_rebuild_after_an_account_deletion_gives_the_same_read_models(world, client, alice):
-    leave(client, alice)
-    world.deliver()
-    continue_account_deletions(world.made)
+    is_deleted(world, client, alice)
     again = world.sign_in("alice")
     upload(client, again, seed=1)
     assert differences(world.log, world.log.projections, page=2) == []
 
 
 def test_a_deleted_account_that_returns_starts_empty(world, client, alice, tracks):
-    leave(client, alice)
-    world.deliver()
-    continue_account_deletions(world.made)
+    is_deleted(world, client, alice)
     again = world.sign_in("alice")
     assert me(client, again).json()["leaving"] is None
     assert client.get("/tracks", headers=again.headers).json()["items"] == []
@@ -80,7 +76,5 @@ def test_kept_responses_are_deleted_too(world, client, alice):
     track = upload(client, alice, headers=headers)
     assert rows(world, idempotency, alice.did)
     client.delete(f"/tracks/{track['id']}", headers=alice.headers)
-    leave(client, alice)
-    world.deliver()
-    continue_account_deletions(world.made)
+    is_deleted(world, client, alice)
     assert rows(world, idempotency, alice.did) == []

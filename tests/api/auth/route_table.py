@@ -41,6 +41,44 @@ OPEN, OWN, TRACK, OPERATOR, ADMIN, THING = (Row(who) for who in Who)
 
 WITH_KEY = {f"GET /tracks/{{track_id}}/{what}" for what in ("audio", "versions")}
 """Open as well to who has the key that the owner has set."""
+OF_RECORDS = {
+    "tracks/{track_id}": Who.TRACK,
+    "likes/{like_id}": Who.THING,
+    "comments/{comment_id}": Who.TRACK,
+    "profiles/{profile_id}": Who.TRACK,
+    "liked/{liked_id}": Who.TRACK,
+    "albums/{album_id}": Who.TRACK,
+    "playlists/{playlist_id}": Who.TRACK,
+}
+"""The kinds with a record, by the address of one; all have the same routes of it."""
+
+
+def of_record(one: str, who: Who) -> dict[str, Row]:
+    row, decision = Row(who), Row(who, {"json": {"keep": "ours"}})
+    reads = (f"GET /{one}/{what}" for what in ("history", "mirror", "mirror/compare"))
+    writes = (f"POST /{one}/{what}" for what in ("restore-record", "mirror/retry"))
+    return {**dict.fromkeys((*reads, *writes), row), f"POST /{one}/mirror/resolve": decision}
+
+
+def of_list(word: str, name: str) -> dict[str, Row]:
+    one = f"/{word}s/{{{word}_id}}"
+    return {
+        f"POST /{word}s": Row(Who.OWN, {"json": {name: "x"}}),
+        f"GET {one}": OPEN,
+        f"PATCH {one}": Row(Who.TRACK, {"json": {name: "x"}}),
+        f"DELETE {one}": TRACK,
+        f"POST {one}/undelete": TRACK,
+        f"POST {one}/revert": Row(Who.TRACK, {"json": {"to_version": 1}}),
+        f"POST {one}/migrate-namespace": TRACK,
+        f"PUT {one}/tracks": Row(Who.TRACK, {"json": {"tracks": []}}),
+        f"POST {one}/tracks": Row(Who.TRACK, {"json": {"track_id": 1}}),
+        f"PATCH {one}/tracks": Row(Who.TRACK, {"json": {"track_id": 1, "before": None}}),
+        f"DELETE {one}/tracks": Row(Who.TRACK, {"params": {"track_id": 1}}),
+        f"GET {one}/diff": Row(Who.TRACK, {"params": {"from": 0}}),
+        f"GET /artists/{{artist}}/{word}s": OPEN,
+    }
+
+
 ROUTES = {
     "GET /tracks": OPEN,
     "GET /artists": OPEN,
@@ -53,70 +91,21 @@ ROUTES = {
     "PUT /tracks/{track_id}/audio": Row(Who.TRACK, {"files": {"file": b"not looked at"}}),
     "POST /tracks/{track_id}/undelete": TRACK,
     "POST /tracks/{track_id}/revert": Row(Who.TRACK, {"json": {"to_version": 1}}),
-    "POST /tracks/{track_id}/restore-record": TRACK,
     "POST /tracks/{track_id}/migrate-to-pds": TRACK,
     "POST /tracks/{track_id}/migrate-namespace": TRACK,
-    "GET /tracks/{track_id}/mirror": TRACK,
-    "GET /tracks/{track_id}/mirror/compare": TRACK,
-    "POST /tracks/{track_id}/mirror/retry": TRACK,
-    "POST /tracks/{track_id}/mirror/resolve": Row(Who.TRACK, {"json": {"keep": "ours"}}),
-    "GET /tracks/{track_id}/history": TRACK,
     **dict.fromkeys(WITH_KEY, TRACK),
     "GET /tracks/{track_id}/diff": Row(Who.TRACK, {"params": {"from": 0}}),
     "GET /tracks/{track_id}/likes": OPEN,
     "PUT /tracks/{track_id}/like": OWN,
     "DELETE /tracks/{track_id}/like": THING,
-    "GET /likes/{like_id}/mirror": THING,
-    "GET /likes/{like_id}/mirror/compare": THING,
-    "POST /likes/{like_id}/mirror/retry": THING,
-    "POST /likes/{like_id}/mirror/resolve": Row(Who.THING, {"json": {"keep": "ours"}}),
-    "GET /likes/{like_id}/history": THING,
     "GET /tracks/{track_id}/comments": OPEN,
     "POST /tracks/{track_id}/comments": Row(Who.OWN, {"json": {"text": "x", "timestamp_ms": 1}}),
     "PATCH /comments/{comment_id}": Row(Who.TRACK, {"json": {"text": "x"}}),
     "DELETE /comments/{comment_id}": TRACK,
-    "POST /likes/{like_id}/restore-record": THING,
-    "POST /comments/{comment_id}/restore-record": TRACK,
     "PUT /comments/{comment_id}/hidden": TRACK,
     "DELETE /comments/{comment_id}/hidden": TRACK,
-    "GET /comments/{comment_id}/mirror": TRACK,
-    "GET /comments/{comment_id}/mirror/compare": TRACK,
-    "POST /comments/{comment_id}/mirror/retry": TRACK,
-    "POST /comments/{comment_id}/mirror/resolve": Row(Who.TRACK, {"json": {"keep": "ours"}}),
-    "GET /comments/{comment_id}/history": TRACK,
     "PUT /me/avatar": Row(Who.OWN, {"files": {"image": samples.png()}}),
     "DELETE /me/avatar": THING,
-    **{
-        f"{method} /{one}{end}": row
-        for one in ("profiles/{profile_id}", "liked/{liked_id}")
-        for method, end, row in (
-            ("POST", "/restore-record", TRACK),
-            ("GET", "/mirror", TRACK),
-            ("GET", "/mirror/compare", TRACK),
-            ("POST", "/mirror/retry", TRACK),
-            ("POST", "/mirror/resolve", Row(Who.TRACK, {"json": {"keep": "ours"}})),
-            ("GET", "/history", TRACK),
-        )
-    },
-    "POST /albums": Row(Who.OWN, {"json": {"title": "x"}}),
-    "GET /albums/{album_id}": OPEN,
-    "PATCH /albums/{album_id}": Row(Who.TRACK, {"json": {"title": "x"}}),
-    "DELETE /albums/{album_id}": TRACK,
-    "POST /albums/{album_id}/undelete": TRACK,
-    "POST /albums/{album_id}/revert": Row(Who.TRACK, {"json": {"to_version": 1}}),
-    "POST /albums/{album_id}/restore-record": TRACK,
-    "POST /albums/{album_id}/migrate-namespace": TRACK,
-    "PUT /albums/{album_id}/tracks": Row(Who.TRACK, {"json": {"tracks": []}}),
-    "POST /albums/{album_id}/tracks": Row(Who.TRACK, {"json": {"track_id": 1}}),
-    "PATCH /albums/{album_id}/tracks": Row(Who.TRACK, {"json": {"track_id": 1, "before": None}}),
-    "DELETE /albums/{album_id}/tracks": Row(Who.TRACK, {"params": {"track_id": 1}}),
-    "GET /albums/{album_id}/mirror": TRACK,
-    "GET /albums/{album_id}/mirror/compare": TRACK,
-    "POST /albums/{album_id}/mirror/retry": TRACK,
-    "POST /albums/{album_id}/mirror/resolve": Row(Who.TRACK, {"json": {"keep": "ours"}}),
-    "GET /albums/{album_id}/history": TRACK,
-    "GET /albums/{album_id}/diff": Row(Who.TRACK, {"params": {"from": 0}}),
-    "GET /artists/{artist}/albums": OPEN,
     "POST /releases": Row(Who.OWN, {"json": {"title": "x"}}),
     "GET /releases": OWN,
     "GET /releases/{release_id}": THING,
@@ -131,25 +120,6 @@ ROUTES = {
     "HEAD /releases/{release_id}/uploads/{upload_id}": THING,
     "PATCH /releases/{release_id}/uploads/{upload_id}": THING,
     "DELETE /releases/{release_id}/uploads/{upload_id}": THING,
-    "POST /playlists": Row(Who.OWN, {"json": {"name": "x"}}),
-    "GET /playlists/{playlist_id}": OPEN,
-    "PATCH /playlists/{playlist_id}": Row(Who.TRACK, {"json": {"name": "x"}}),
-    "DELETE /playlists/{playlist_id}": TRACK,
-    "POST /playlists/{playlist_id}/undelete": TRACK,
-    "POST /playlists/{playlist_id}/revert": Row(Who.TRACK, {"json": {"to_version": 1}}),
-    "POST /playlists/{playlist_id}/restore-record": TRACK,
-    "POST /playlists/{playlist_id}/migrate-namespace": TRACK,
-    "PUT /playlists/{playlist_id}/tracks": Row(Who.TRACK, {"json": {"tracks": []}}),
-    "POST /playlists/{playlist_id}/tracks": Row(Who.TRACK, {"json": {"track_id": 1}}),
-    "PATCH /playlists/{playlist_id}/tracks": Row(Who.TRACK, {"json": {"track_id": 1, "before": None}}),
-    "DELETE /playlists/{playlist_id}/tracks": Row(Who.TRACK, {"params": {"track_id": 1}}),
-    "GET /playlists/{playlist_id}/mirror": TRACK,
-    "GET /playlists/{playlist_id}/mirror/compare": TRACK,
-    "POST /playlists/{playlist_id}/mirror/retry": TRACK,
-    "POST /playlists/{playlist_id}/mirror/resolve": Row(Who.TRACK, {"json": {"keep": "ours"}}),
-    "GET /playlists/{playlist_id}/history": TRACK,
-    "GET /playlists/{playlist_id}/diff": Row(Who.TRACK, {"params": {"from": 0}}),
-    "GET /artists/{artist}/playlists": OPEN,
     "GET /audio/{cid}.{extension}": OPEN,
     "GET /audio/{cid}.{extension}/download": OPEN,
     "GET /artwork/{cid}": OPEN,
@@ -214,6 +184,9 @@ ROUTES = {
     "GET /healthz": OPEN,
     "GET /readyz": OPEN,
     "GET /metrics": OPEN,
+    **{route: row for one, who in OF_RECORDS.items() for route, row in of_record(one, who).items()},
+    **of_list("album", "title"),
+    **of_list("playlist", "name"),
 }
 
 READS_THOUGH_POST: frozenset[str] = frozenset()

@@ -5,13 +5,12 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import delete, select
 
-from projections.reactions import carry, locked, reaction, track_count
+from projections.reactions import reaction, track_count
 from projections.rebuild.rebuild import rebuild
-from tests.api.account_deletion.deletion import leave, long_since
+from tests.api.account_deletion.deletion import is_deleted
 from tests.api.comments.test_comments import change, say, shown, turn
 from tests.api.likes.test_like import read, seen
 from tests.api.world import refusal, upload
-from tests.service.process.periodic import continue_account_deletions
 
 
 @pytest.fixture
@@ -147,14 +146,6 @@ def test_while_comments_are_off_none_are_shown_to_others(client, people, track, 
     assert seen(client, alice, track) == (False, 0, 1)
 
 
-def test_a_comment_that_is_carried_twice_counts_once(client, world, people, track, comment):
-    alice, bob = people.alice, people.bob
-    with world.database.write() as connection:
-        row = locked(connection, "comment", bob.did, comment["id"])
-        carry(connection, alice.did, "comment", row)
-    assert seen(client, bob, track) == (False, 0, 1)
-
-
 def test_a_comment_that_is_hidden_before_it_is_carried_is_never_shown(client, world, alice, bob, track):
     comment = say(client, bob, track).json()
     change(client, alice, comment, "PUT", "/hidden")
@@ -182,10 +173,7 @@ def test_a_rebuild_counts_anew_without_those_that_are_hidden(client, world, peop
 def test_the_comments_of_an_account_that_leaves_go_with_it(client, world, people, track, comment):
     alice, bob = people.alice, people.bob
     world.deliver()
-    long_since(world)
-    leave(client, bob)
-    world.deliver()
-    continue_account_deletions(world.made)
+    is_deleted(world, client, bob)
     world.carry()
     assert comment["uri"] not in world.pds.records
     assert everyone(client, (alice, None), track) == [[], []]

@@ -12,12 +12,11 @@ from projections.media_references import media_references
 from replay.derived import sweep_media
 from replay.exports import EXPORT_TTL, export_file
 from storage.media import media
-from tests.api.account_deletion.deletion import leave, live_media, long_since
+from tests.api.account_deletion.deletion import is_deleted, live_media
 from tests.api.exports.making import ask, fetch, made, opened, report, work
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
-from tests.service.process.periodic import continue_account_deletions
 
 GRACE = timedelta(days=1)
 
@@ -124,10 +123,7 @@ def test_one_that_is_being_made_says_so(client, alice):
 @pytest.mark.usefixtures("export")
 def test_the_account_takes_it_along_when_it_leaves(world, client, alice):
     world.deliver()
-    long_since(world)
-    leave(client, alice)
-    world.deliver()
-    continue_account_deletions(world.made)
+    is_deleted(world, client, alice)
     assert world.rows(export_file.select()) == []
     world.execute(update(media).values(reserved_at=None))
     sweep_media(world.made.media, timedelta(days=30))

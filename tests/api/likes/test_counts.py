@@ -5,10 +5,9 @@ from sqlalchemy import delete, select
 
 from projections.reactions import carry, likes, locked, reaction, track_count
 from projections.rebuild.rebuild import rebuild
-from tests.api.account_deletion.deletion import leave, long_since
+from tests.api.account_deletion.deletion import is_deleted
 from tests.api.likes.test_like import like, read, seen
 from tests.api.world import upload
-from tests.service.process.periodic import continue_account_deletions
 
 
 @pytest.fixture
@@ -46,10 +45,7 @@ def test_a_rebuild_counts_anew(client, world, bob, track):
 
 def test_the_likes_of_an_account_that_leaves_go_with_it(client, world, alice, bob, track):
     [mine] = read(client, bob, "/me/likes")["items"]
-    long_since(world)
-    leave(client, bob)
-    world.deliver()
-    continue_account_deletions(world.made)
+    is_deleted(world, client, bob)
     world.carry()
     assert not [uri for uri in world.pds.records if mine["did"] in uri]
     assert seen(client, alice, track) == (False, 0, 0)
@@ -59,10 +55,7 @@ def test_the_likes_of_an_account_that_leaves_go_with_it(client, world, alice, bo
 def test_of_an_account_that_leaves_no_track_has_a_count(client, world, alice, bob, track):
     second = upload(client, alice, seed=2)
     like(client, bob, second)
-    long_since(world)
-    leave(client, alice)
-    world.deliver()
-    continue_account_deletions(world.made)
+    is_deleted(world, client, alice)
     world.carry()
     for table in (reaction, track_count):
         assert world.rows(select(table)) == []

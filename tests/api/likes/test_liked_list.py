@@ -2,11 +2,10 @@
 
 import pytest
 
-from tests.api.account_deletion.deletion import leave, long_since
+from tests.api.account_deletion.deletion import is_deleted
 from tests.api.likes.test_like import like, make_due, read
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
-from tests.service.process.periodic import continue_account_deletions
 
 pytestmark = ON_SQLITE
 PATH = "/me/likes/record"
@@ -117,9 +116,6 @@ def test_it_leaves_with_its_account(world, client, bob, tracks):
     like(client, bob, tracks[0])
     made = turn(client, bob).json()
     world.deliver()
-    long_since(world)
-    leave(client, bob)
-    world.deliver()
-    continue_account_deletions(world.made)
+    is_deleted(world, client, bob)
     world.carry()
     assert not [uri for uri in world.pds.records if made["did"] in uri]

@@ -18,12 +18,11 @@ from outbox.pds.client import RecordKey, Remote
 from projections.reaction_queries import comments_at_tracks_of
 from projections.reactions import outsider_reaction, reaction
 from projections.rebuild.rebuild import rebuild
-from tests.api.account_deletion.deletion import leave, long_since
+from tests.api.account_deletion.deletion import is_deleted
 from tests.api.comments.test_comments import change, say, shown, turn
 from tests.api.likes.test_like import like, read, seen
 from tests.api.world import did_of, refusal, upload
 from tests.fake_pds.scripted_pds import HOST
-from tests.service.process.periodic import continue_account_deletions
 
 CAROL = did_of("carol")
 OTHER_HOST = "https://other.example.com"
@@ -340,10 +339,7 @@ def test_a_rebuild_counts_it_too(client, world, alice, track, carol):
 def test_it_goes_with_the_account_of_the_track(client, world, alice, carol):
     carol.likes()
     carol.comments()
-    long_since(world)
-    leave(client, alice)
-    world.deliver()
-    continue_account_deletions(world.made)
+    is_deleted(world, client, alice)
     assert world.rows(select(outsider_reaction)) == world.rows(select(reaction)) == []
     carol.likes()
     assert world.rows(select(outsider_reaction)) == []

@@ -66,17 +66,6 @@ def test_an_album_of_texts_has_no_record_until_it_is_saved(world, client, alice)
     assert saved["uri"] in world.pds.records
 
 
-def test_a_deleted_account_leaves_no_list(world, client, alice, tracks):
-    create(client, alice, *tracks)
-    create(client, alice, path="/playlists", name="Own", visibility="private")
-    upload(client, alice, seed=7, album="Texts")
-    world.deliver()
-    assert client.delete("/me", headers=alice.headers).status_code in {200, 202}
-    world.deliver()
-    assert world.pds.records == {}
-    assert client.get(f"/artists/{alice.did}/albums").status_code in {200, 404}
-
-
 def test_a_record_that_was_deleted_elsewhere_is_restored(world, client, alice, tracks):
     album = create(client, alice, *tracks)
     world.deliver()

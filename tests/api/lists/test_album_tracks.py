@@ -71,16 +71,3 @@ def test_an_album_is_ordered_that_has_records_which_are_not_here(world, client, 
     current = {**alice.headers, "If-Match": f'"{album["version"]}"'}
     ordered = client.put(f"/albums/{album['id']}/tracks", json=wanted, headers=current).json()
     assert ordered["tracks"][0]["uri"] == added["uri"]
-
-
-def test_a_deleted_track_is_in_no_list_of_its_owner(world, client, alice, tracks):
-    album = create(client, alice, *tracks)
-    world.deliver()
-    client.delete(f"/tracks/{tracks[1]['id']}", headers=alice.headers)
-    assert ids(read(client, album)) == [tracks[0]["id"], tracks[2]["id"]]
-    [row] = client.get(f"/artists/{alice.did}/albums").json()["items"]
-    assert row["track_count"] == read(client, album)["track_count"] == 2
-    client.post(f"/tracks/{tracks[1]['id']}/undelete", headers=alice.headers)
-    assert ids(read(client, album)) == [track["id"] for track in tracks]
-    world.deliver()
-    assert len(world.pds.records[read(client, album)["uri"]]["items"]) == 3

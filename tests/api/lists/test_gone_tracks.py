@@ -5,11 +5,10 @@ from sqlalchemy import select
 
 from identity.accounts.credentials import Scope
 from outbox.lists.items import list_follower
-from tests.api.account_deletion.deletion import leave, long_since
+from tests.api.account_deletion.deletion import is_deleted
 from tests.api.lists.requests import create, ids, read
 from tests.api.world import upload
 from tests.servers.databases import ON_SQLITE
-from tests.service.process.periodic import continue_account_deletions
 
 pytestmark = ON_SQLITE
 
@@ -43,6 +42,8 @@ def test_it_leaves_its_owners_lists_and_undelete_puts_it_back(world, client, ali
     before, version = records(world, made), read(client, made, path=path)["version"]
     client.delete(f"/tracks/{tracks[1]['id']}", headers=alice.headers)
     assert ids(read(client, made, alice, path)) == [tracks[0]["id"], tracks[2]["id"]]
+    [row] = client.get(f"/artists/{alice.did}{path}").json()["items"]
+    assert row["track_count"] == read(client, made, path=path)["track_count"] == 2
     world.deliver()
     assert records(world, made) == [before[0], before[2]]
 
@@ -116,10 +117,7 @@ def test_the_lists_of_an_account_that_leaves_go_with_it(world, client, bob, trac
     album = client.get(f"/artists/{bob.did}/albums").json()["items"][0]
     settle(world)
     assert len(world.rows(select(list_follower))) == 3
-    long_since(world)
-    leave(client, bob)
-    world.deliver()
-    continue_account_deletions(world.made)
+    is_deleted(world, client, bob)
     settle(world)
     assert not [uri for uri in world.pds.records if bob.did in uri]
     assert world.rows(select(list_follower)) == []
@@ -130,10 +128,7 @@ def test_the_lists_of_an_account_that_leaves_go_with_it(world, client, bob, trac
 def test_the_tracks_of_an_account_that_leaves_are_gone_in_lists_of_others(world, client, alice, bob, tracks):
     made = create(client, bob, *tracks, path="/playlists")
     settle(world)
-    long_since(world)
-    leave(client, alice)
-    world.deliver()
-    continue_account_deletions(world.made)
+    is_deleted(world, client, alice)
     settle(world)
     assert world.rows(select(list_follower)) == []
     assert shown(client, made, "/playlists") == [(track["id"], True) for track in tracks]

@@ -133,30 +133,6 @@ def test_records_that_are_not_read_in_time_are_refused(world, alice, monkeypatch
     assert refusal(answer) == (409, "record_not_read")
 
 
-def test_a_track_of_another_artist_that_is_deleted_is_shown_as_gone(world, client, alice, bob):
-    track = upload(client, bob)
-    world.deliver()
-    made = playlist(client, alice, track)
-    client.delete(f"/tracks/{track['id']}", headers=bob.headers)
-    [entry] = read(client, made, path="/playlists")["tracks"]
-    assert (entry["gone"], entry["title"], entry["track_id"]) == (True, None, track["id"])
-
-
-def test_a_list_follows_the_tracks_of_its_account(world, client, alice):
-    track = upload(client, alice)
-    world.deliver()
-    made = playlist(client, alice, track)
-    world.deliver()
-    version = read(client, made, path="/playlists")["version"]
-    client.patch(f"/tracks/{track['id']}", json={"title": "New"}, headers=alice.headers)
-    world.deliver()
-    now = client.get(f"/tracks/{track['id']}").json()
-    [item] = world.pds.records[made["uri"]]["items"]
-    assert item["subject"]["cid"] == now["atproto_record_cid"]
-    body = read(client, made, path="/playlists")
-    assert (body["version"], body["mirror"]["references"]["state"]) == (version, "current")
-
-
 def test_a_list_of_others_tracks_says_that_it_is_behind_or_does_not_follow(world, client, alice, bob):
     track = upload(client, bob)
     world.deliver()

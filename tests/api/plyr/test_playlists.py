@@ -153,16 +153,6 @@ def test_another_account_changes_nothing(client, alice, bob, tracks):
     assert client.get(f"{PATH}/by-artist/%00").json() == []
 
 
-def test_a_deleted_playlist_takes_its_record_along(client, world, alice):
-    made = create(client, alice)
-    world.deliver()
-    answer = client.delete(f"{PATH}/{made['id']}", headers=alice.headers)
-    assert (answer.status_code, answer.json()) == (200, {"deleted": True})
-    world.deliver()
-    assert world.pds.records == {}
-    assert client.get(PATH, headers=alice.headers).json() == []
-
-
 def test_there_are_no_recommendations(client, alice):
     path = f"{PATH}/{create(client, alice)['id']}/recommendations"
     assert client.get(path, headers=alice.headers).json() == {"tracks": [], "available": False}
