@@ -34,6 +34,7 @@ from application.lists.commands import (
     CreateList,
     EditList,
     Entry,
+    OnList,
     Rearrange,
     RemoveItem,
     create_list,
@@ -142,14 +143,14 @@ class Finalized(BaseModel):
 async def finalize(album_id: AlbumId, request: Command) -> Response:
     """Put these tracks of the album in their order, and have a record of it."""
 
-    async def parse(request: CommandRequest, body: Body, of: dict[str, Any]) -> Rearrange:
+    async def parse(request: CommandRequest, body: Body, _on: OnList) -> Rearrange:
         numbers = fields_as(Finalized, body).track_ids
 
         def entries() -> list[Entry]:
             with request.services.database.read() as connection:
                 return [Entry(track_id_of(connection, number) or NO_TRACK) for number in numbers]
 
-        return Rearrange(**of, entries=await run_in_threadpool(entries))
+        return Rearrange(await run_in_threadpool(entries))
 
     return await answer_list(request, ALBUMS, album_id, parse, shown_album)
 
@@ -163,10 +164,10 @@ async def replace_cover(album_id: AlbumId, request: Command) -> Response:
 async def edit(
     album_id: AlbumId, request: Command, title: str | None = None, description: str | None = None
 ) -> Response:
-    async def parse(request: CommandRequest, _body: Body, of: dict[str, Any]) -> EditList:
+    async def parse(request: CommandRequest, _body: Body, on: OnList) -> EditList:
         given = {"title": title, "description": description}
         fields = {name: value for name, value in given.items() if value is not None}
-        return await edit_of(request, Body(fields), of, confirm=True)
+        return await edit_of(request, Body(fields), on, confirm=True)
 
     return await answer_list(request, ALBUMS, album_id, parse, shown_album)
 
@@ -181,10 +182,8 @@ async def delete(album_id: AlbumId, request: Command, cascade: bool = False) -> 
 
 @router.delete("/albums/{album_uuid}/tracks/{track_id}")
 async def remove(album_id: AlbumId, track_id: TrackId, found: PeerTrackId, request: Command) -> Response:
-    async def parse(_request: CommandRequest, _body: Body, of: dict[str, Any]) -> RemoveItem:
-        return RemoveItem(**of, entry=Entry(found))
-
-    return await answer_list(request, ALBUMS, album_id, parse, says(removed=True, track_id=track_id))
+    removed = says(removed=True, track_id=track_id)
+    return await answer_list(request, ALBUMS, album_id, lambda *_: RemoveItem(Entry(found)), removed)
 
 
 def list_at(services: Services, uri: str) -> tuple[ShownList, int]:

@@ -47,6 +47,7 @@ from application.lists.commands import (
     AddItem,
     CreateList,
     EditList,
+    OnList,
     Rearrange,
     RemoveItem,
     delete_list,
@@ -163,7 +164,7 @@ class PlaylistChange(BaseModel):
     is_private: Flag | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class EditPlaylist(EditList):
     is_shown: bool | None = None
 
@@ -178,12 +179,12 @@ class EditPlaylist(EditList):
 
 @router.patch(PLAYLIST, openapi_extra=names(*PlaylistChange.model_fields))
 async def edit(playlist_id: PlaylistId, request: Command) -> Response:
-    async def parse(_request: CommandRequest, body: Body, of: dict[str, Any]) -> EditPlaylist:
+    def parse(_request: CommandRequest, body: Body, _on: OnList) -> EditPlaylist:
         wanted = fields_as(PlaylistChange, body)
         changes: dict[str, Any] = {"name": wanted.name} if wanted.name else {}
         if wanted.is_private is not None:
             changes["visibility"] = _visibility(wanted.is_private)
-        return EditPlaylist(**of, changes=changes, is_shown=wanted.show_on_profile)
+        return EditPlaylist(changes, is_shown=wanted.show_on_profile)
 
     return await answer_list(request, PLAYLISTS, playlist_id, parse, shown_playlist)
 
@@ -203,18 +204,18 @@ class NewEntry(BaseModel):
 
 @router.post(f"{PLAYLIST}/tracks", openapi_extra=names(*NewEntry.model_fields))
 async def add(playlist_id: PlaylistId, request: Command) -> Response:
-    async def parse(request: CommandRequest, body: Body, of: dict[str, Any]) -> AddItem:
+    async def parse(request: CommandRequest, body: Body, _on: OnList) -> AddItem:
         named = checked_entry(None, fields_as(NewEntry, body).track_uri, "track_uri")
         [entry] = await known_entries(request, [named])
-        return AddItem(**of, entry=entry)
+        return AddItem(entry)
 
     return await answer_list(request, PLAYLISTS, playlist_id, parse, shown_playlist)
 
 
 @router.delete(f"{PLAYLIST}/tracks/{{track_uri:path}}")
 async def remove(playlist_id: PlaylistId, track_uri: str, request: Command) -> Response:
-    async def parse(_request: CommandRequest, _body: Body, of: dict[str, Any]) -> RemoveItem:
-        return RemoveItem(**of, entry=checked_entry(None, track_uri, "track_uri"))
+    def parse(*_: object) -> RemoveItem:
+        return RemoveItem(checked_entry(None, track_uri, "track_uri"))
 
     return await answer_list(request, PLAYLISTS, playlist_id, parse, shown_playlist)
 
@@ -241,9 +242,9 @@ async def reorder(playlist_id: PlaylistId, request: Command) -> Response:
 async def answer_order(request: CommandRequest, door: ShownList, list_id: int) -> Response:
     """Put the entries that are named in their order; the others stay, since another request may just have added them."""
 
-    async def parse(_request: CommandRequest, body: Body, of: dict[str, Any]) -> Rearrange:
+    def parse(_request: CommandRequest, body: Body, _on: OnList) -> Rearrange:
         named = fields_as(Order, body).items
-        return Rearrange(**of, entries=[checked_entry(None, each.uri, "items") for each in named])
+        return Rearrange([checked_entry(None, each.uri, "items") for each in named])
 
     def ordered(reader: SubjectReader, subject: Subject) -> CommandResult:
         ours = list_of(door, reader, subject)
@@ -261,9 +262,9 @@ async def replace_cover(playlist_id: PlaylistId, request: Command) -> Response:
 
 
 async def answer_cover(request: CommandRequest, door: ShownList, list_id: int) -> Response:
-    async def parse(request: CommandRequest, body: Body, of: dict[str, Any]) -> EditList:
+    async def parse(request: CommandRequest, body: Body, on: OnList) -> EditList:
         body.file("image")
-        return await edit_of(request, body, of)
+        return await edit_of(request, body, on)
 
     def replaced(reader: SubjectReader, subject: Subject) -> CommandResult:
         ours = list_of(door, reader, subject).model_dump(include={"image_url", "thumbnail_url"})

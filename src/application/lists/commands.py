@@ -79,20 +79,13 @@ class OnList(On[TrackList]):
         return self.list_type in {None, state.list_type}
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChangeList(OnList):
-    """A change of a list by its owner. An album that texts of tracks made has a record in this `collection` from then on."""
-
-    collection: str
-    confirm: bool = False
-    """Whether the texts of very many tracks may follow later."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EditList(ChangeList):
+@dataclass(frozen=True)
+class EditList:
     """Checked values of the changed fields, or those of an earlier version with its items; a new cover is stored already."""
 
     changes: Mapping[str, Any]
+    confirm: bool = False
+    """Whether the texts of very many tracks may follow later."""
 
     def make(self, subject: TrackList, at: datetime) -> None:
         changes = dict(self.changes)
@@ -117,72 +110,81 @@ KEPT_BECAUSE: Final = {
 """Why each of the other fields that history shows cannot be reverted."""
 
 
-def edit_list(unit: UnitOfWork, command: EditList, reserved: Reserved) -> TrackList:
-    """Edit the list; a new title is the album text of its tracks. Raises TitleTakenError, TooManyTracksError and MediaGoneError."""
-    made = load_owned(unit, command)
-    title, before, cover = made.name, made.items, made.artwork
-    if command.changes.get("name", title) != title:
-        require_free(unit, made.list_type, command.changes["name"])
-    command.make(made, unit.now)
-    if made.artwork != cover:
-        reserved.require(cids_in(made.artwork), unit.now)
-    _request_record(made, command.collection, unit.now)
-    if "items" in command.changes:
-        refresh(unit, made)  # what it has again may have another CID by now
-    rename(unit, made, title, before, confirm=command.confirm)
-    save(unit, made, before=before, title=title)
-    return made
-
-
-@dataclass(frozen=True, kw_only=True)
-class AddItem(ChangeList):
+@dataclass(frozen=True)
+class AddItem:
     entry: Entry
 
 
-@dataclass(frozen=True, kw_only=True)
-class RemoveItem(ChangeList):
+@dataclass(frozen=True)
+class RemoveItem:
     entry: Entry
 
 
-@dataclass(frozen=True, kw_only=True)
-class MoveItem(ChangeList):
+@dataclass(frozen=True)
+class MoveItem:
     entry: Entry
     before: Entry | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reorder(ChangeList):
+@dataclass(frozen=True)
+class Reorder:
     entries: Sequence[Entry]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rearrange(ChangeList):
+@dataclass(frozen=True)
+class Rearrange:
     """An order of some entries, decided on no version: what was added meanwhile stays."""
 
     entries: Sequence[Entry]
 
 
-ChangeItems = AddItem | RemoveItem | MoveItem | Reorder | Rearrange
-
-
+ListChange = EditList | AddItem | RemoveItem | MoveItem | Reorder | Rearrange
 Known = dict[str, ListedTrack | None]
 """Tracks that were read already, by URI; None where no track here has it."""
 
 
-def change_items(unit: UnitOfWork, command: ChangeItems, known: Known) -> TrackList:
-    """Change which items the list has, and where, and add to what is `known`. Raises what the list and `_items` raise."""
-    made = load_owned(unit, command)
-    before = made.items
-    match command:
+def change_list(
+    unit: UnitOfWork,
+    on: OnList,
+    change: ListChange,
+    *,
+    collection: str,
+    reserved: Reserved,
+    known: Known,
+) -> TrackList:
+    """Change the list, and add to what is `known`; a new title is the album text of its tracks.
+
+    An album that texts of tracks made has a record in this collection from then on. Raises TitleTakenError, TooManyTracksError,
+    MediaGoneError, and what the list and `_items` raise.
+    """
+    made = load_owned(unit, on)
+    title, before, cover = made.name, made.items, made.artwork
+    _make(unit, made, change, known)
+    if made.artwork != cover:
+        reserved.require(cids_in(made.artwork), unit.now)
+    _request_record(made, collection, unit.now)
+    rename(unit, made, title, before, confirm=isinstance(change, EditList) and change.confirm)
+    save(unit, made, before=before, title=title)
+    return made
+
+
+def _make(unit: UnitOfWork, made: TrackList, change: ListChange, known: Known) -> None:
+    match change:
+        case EditList(changes=changes):
+            if changes.get("name", made.name) != made.name:
+                require_free(unit, made.list_type, changes["name"])
+            change.make(made, unit.now)
+            if "items" in changes:
+                refresh(unit, made)  # what it has again may have another CID by now
         case AddItem(entry=entry):
-            made.add(*_items(unit, made, [entry], tracks_of(unit, before)), at=unit.now)
+            made.add(*_items(unit, made, [entry], tracks_of(unit, made.items)), at=unit.now)
         case RemoveItem(entry=entry):
             made.remove(_named(unit, entry), at=unit.now)
         case MoveItem(entry=entry, before=place):
             behind = _named(unit, place) if place is not None else None
             made.move(_named(unit, entry), before=behind, at=unit.now)
         case Reorder(entries=entries):
-            tracks = tracks_of(unit, before)
+            before, tracks = made.items, tracks_of(unit, made.items)
             known |= {item.uri: tracks.get(item.uri) for item in before}
             wanted = _items(unit, made, entries, tracks)
             made.reorder(with_unseen(before, wanted, _deleted(made, tracks)), at=unit.now)
@@ -191,9 +193,6 @@ def change_items(unit: UnitOfWork, command: ChangeItems, known: Known) -> TrackL
             if not {item.uri for item in made.items}.issuperset(uris):
                 raise NotInListError
             made.reorder(rearranged(made.items, uris), at=unit.now)
-    _request_record(made, command.collection, unit.now)
-    save(unit, made, before=before)
-    return made
 
 
 def delete_list(

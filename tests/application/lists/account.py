@@ -15,14 +15,14 @@ from application.lists.commands import (
     CreateList,
     EditList,
     Entry,
+    ListChange,
     MoveItem,
     OnList,
     RemoveItem,
     Reorder,
-    change_items,
+    change_list,
     create_list,
     delete_list,
-    edit_list,
     undelete_list,
 )
 from eventstore.change import Envelope
@@ -106,24 +106,27 @@ class Account:
         return made
 
     def edits(self, list_id: int, *, confirm: bool = False, **changes: Any) -> TrackList:
-        command = EditList(TrackList, list_id, collection=LISTS, changes=changes, confirm=confirm)
-        made: TrackList = self.names(lambda unit, reserved: edit_list(unit, command, reserved))
-        return made
+        return self._changes(list_id, EditList(changes, confirm))
 
     def adds(self, list_id: int, entry: Entry) -> TrackList:
-        return self._changes(AddItem(TrackList, list_id, collection=LISTS, entry=entry))
+        return self._changes(list_id, AddItem(entry))
 
     def removes(self, list_id: int, entry: Entry) -> TrackList:
-        return self._changes(RemoveItem(TrackList, list_id, collection=LISTS, entry=entry))
+        return self._changes(list_id, RemoveItem(entry))
 
     def moves(self, list_id: int, entry: Entry, before: Entry | None) -> TrackList:
-        return self._changes(MoveItem(TrackList, list_id, collection=LISTS, entry=entry, before=before))
+        return self._changes(list_id, MoveItem(entry, before))
 
     def orders(self, list_id: int, *entries: Entry, versions: frozenset[int] | None = None) -> TrackList:
-        return self._changes(Reorder(TrackList, list_id, versions, collection=LISTS, entries=entries))
+        return self._changes(list_id, Reorder(entries), versions)
 
-    def _changes(self, command: Any) -> TrackList:
-        made: TrackList = self.does(lambda unit: change_items(unit, command, {}))
+    def _changes(self, list_id: int, change: ListChange, versions: frozenset[int] | None = None) -> TrackList:
+        on = OnList(TrackList, list_id, versions)
+        made: TrackList = self.names(
+            lambda unit, reserved: change_list(
+                unit, on, change, collection=LISTS, reserved=reserved, known={}
+            )
+        )
         return made
 
     def deletes(self, list_id: int) -> TrackList:

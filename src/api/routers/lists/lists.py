@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from inspect import isawaitable
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
@@ -46,18 +47,17 @@ from application.lists.commands import (
     FIELDS,
     KEPT_BECAUSE,
     AddItem,
-    ChangeItems,
     CreateList,
     EditList,
     Known,
+    ListChange,
     MoveItem,
     OnList,
     RemoveItem,
     Reorder,
-    change_items,
+    change_list,
     create_list,
     delete_list,
-    edit_list,
     undelete_list,
 )
 from application.records import change_namespace
@@ -75,7 +75,7 @@ NEW: Final[dict[ListType, type[BaseModel]]] = {
     ListType.ALBUM: NewAlbumFields,
     ListType.PLAYLIST: NewPlaylistFields,
 }
-EDIT: Final[dict[ListType, type[BaseModel]]] = {
+EDIT: Final[dict[ListType | None, type[BaseModel]]] = {
     ListType.ALBUM: EditAlbumFields,
     ListType.PLAYLIST: EditPlaylistFields,
 }
@@ -199,7 +199,11 @@ def item_routes(door: ShownList) -> APIRouter:
         request: Command,
     ) -> Response:
         """Take a track out."""
-        return await answer_list(request, door, subject_id, partial(_removal, wanted=wanted))
+
+        def removal(*_: object) -> RemoveItem:
+            return RemoveItem(checked_entry(wanted.track_id, wanted.uri, "track_id"))
+
+        return await answer_list(request, door, subject_id, removal)
 
     return router
 
@@ -272,8 +276,8 @@ async def answer_new_list(
     return await attempt.response()
 
 
-Parse = Callable[[CommandRequest, Body, dict[str, Any]], Awaitable[EditList | ChangeItems]]
-"""Reads a change of a list from a body; given the fields that say of which."""
+Parse = Callable[[CommandRequest, Body, OnList], ListChange | Awaitable[ListChange]]
+"""Reads a change of a list from a body, given which list it is."""
 
 
 async def answer_list(
@@ -288,17 +292,13 @@ async def answer_list(
     on, known = door.on(subject_id, request.versions), Known()
     async with request.begin(on=on, **how) as attempt:
         if not attempt.is_repetition:
-            of = {**vars(on), "collection": request.services.collection_of(TrackList.TOPIC)}
-            command = await parse(request, attempt.body, of)
-            named = cids_in(command.changes.get("artwork")) if isinstance(command, EditList) else ()
-
-            def change(unit: UnitOfWork) -> TrackList:
-                if isinstance(command, EditList):
-                    return edit_list(unit, command, attempt.reserved)
-                return change_items(unit, command, known)
-
+            collection = request.services.collection_of(TrackList.TOPIC)
+            parsed = parse(request, attempt.body, on)
+            change: ListChange = await parsed if isawaitable(parsed) else parsed
+            named = cids_in(change.changes.get("artwork")) if isinstance(change, EditList) else ()
+            how = {"change": change, "collection": collection, "reserved": attempt.reserved, "known": known}
             shows = show or partial(shown_list, door, known=None if request.preferred_wait_seconds else known)
-            await attempt.commit(change, shows, named, is_long=True)
+            await attempt.commit(partial(change_list, on=on, **how), shows, named, is_long=True)
     return await attempt.response()
 
 
@@ -318,41 +318,31 @@ async def cover_of(request: CommandRequest, body: Body) -> Artwork | None:
     return await request.intake.keep_artwork(image) if image is not None else None
 
 
-async def edit_of(
-    request: CommandRequest, body: Body, of: dict[str, Any], *, confirm: bool = False
-) -> EditList:
-    changes = given_in(EDIT[of["list_type"]], body)
+async def edit_of(request: CommandRequest, body: Body, on: OnList, *, confirm: bool = False) -> EditList:
+    changes = given_in(EDIT[on.list_type], body)
     if "title" in changes:
         changes["name"] = changes.pop("title")
     await take_cover(request, body, changes)
-    return EditList(**of, changes=changes, confirm=confirm)
+    return EditList(changes, confirm)
 
 
-async def _reversion(request: CommandRequest, body: Body, of: dict[str, Any]) -> EditList:
-    on = OnList(TrackList, of["id"], list_type=of["list_type"])
+async def _reversion(request: CommandRequest, body: Body, on: OnList) -> EditList:
     past, fields = await past_fields(request, on, body, FIELDS, KEPT_BECAUSE)
-    changes = {name: getattr(past, name) for name in fields}
-    return EditList(**of, changes=changes)
+    return EditList({name: getattr(past, name) for name in fields})
 
 
-async def _order(request: CommandRequest, body: Body, of: dict[str, Any]) -> Reorder:
+async def _order(request: CommandRequest, body: Body, on: OnList) -> Reorder:
     if request.versions is None:
         raise VersionRequiredError
     entries = fields_as(OrderFields, body).tracks
-    return Reorder(**of, entries=await known_entries(request, entries, of["id"]))
+    return Reorder(await known_entries(request, entries, on.id))
 
 
-async def _addition(request: CommandRequest, body: Body, of: dict[str, Any]) -> AddItem:
+async def _addition(request: CommandRequest, body: Body, _on: OnList) -> AddItem:
     [entry] = await known_entries(request, [fields_as(EntryFields, body).entry])
-    return AddItem(**of, entry=entry)
+    return AddItem(entry)
 
 
-async def _move(_request: CommandRequest, body: Body, of: dict[str, Any]) -> MoveItem:
+def _move(_request: CommandRequest, body: Body, _on: OnList) -> MoveItem:
     fields = fields_as(MoveFields, body)
-    return MoveItem(**of, entry=fields.entry, before=fields.before)
-
-
-async def _removal(
-    _request: CommandRequest, _body: Body, of: dict[str, Any], *, wanted: EntryQuery
-) -> RemoveItem:
-    return RemoveItem(**of, entry=checked_entry(wanted.track_id, wanted.uri, "track_id"))
+    return MoveItem(fields.entry, fields.before)
