@@ -17,6 +17,15 @@ def assign_fields(aggregate: Aggregate, values: Mapping[str, Any]) -> None:
         setattr(aggregate, field, tuple(value) if isinstance(value, list) else value)
 
 
+def own_fields(event: Aggregate.Event) -> dict[str, Any]:
+    """Return what an event has beside what each event has."""
+    return {
+        field: value
+        for field, value in vars(event).items()
+        if field not in Aggregate.Event.__dataclass_fields__
+    }
+
+
 def as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values in the form that events store: lists, where an aggregate has tuples."""
     return {field: list(value) if isinstance(value, tuple) else value for field, value in values.items()}
@@ -59,7 +68,8 @@ class PublishedEvent(Aggregate.Event, metaclass=EventType):
             aggregate.updated_at = self.timestamp
 
     def assign(self, aggregate: Any, /) -> None:
-        """Set what this event changes. No clock, no I/O, no refusal."""
+        """Set what this event changes: its fields, unless its class says otherwise. No clock, no I/O, no refusal."""
+        assign_fields(aggregate, own_fields(self))
 
 
 class Created(PublishedEvent, Aggregate.Created):

@@ -162,7 +162,16 @@ class BlobRef:
     ref: dict[str, Any]
 
 
-def _checked_text(field: str, value: str, maximum: int | None, *, minimum: int = 0) -> str:
+def _checked_text(
+    field: str,
+    value: str,
+    maximum: int | None,
+    *,
+    minimum: int = 0,
+    characters: int | None = None,
+    is_seen: bool = False,
+) -> str:
+    """Check bytes, characters, and where it is shown as a name whether there is something to see."""
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
@@ -173,11 +182,15 @@ def _checked_text(field: str, value: str, maximum: int | None, *, minimum: int =
         raise InvalidFieldError(field, "must not be empty")
     if maximum is not None and size > maximum:
         raise InvalidFieldError(field, f"at most {maximum} bytes of UTF-8")
+    if is_seen and value and not is_visible(value):
+        raise InvalidFieldError(field, "must have a character that can be seen")
+    if characters is not None and graphemes(value) > characters:
+        raise InvalidFieldError(field, f"at most {characters} characters")
     return value
 
 
-def _checked_optional(field: str, value: str | None, maximum: int) -> str | None:
-    return _checked_text(field, value or "", maximum) or None  # empty is none
+def _checked_optional(field: str, value: str | None, maximum: int, **more: Any) -> str | None:
+    return _checked_text(field, value or "", maximum, **more) or None  # empty is none
 
 
 checked_title: Final = partial(_checked_text, "title", maximum=TITLE_BYTES, minimum=1)
@@ -185,14 +198,7 @@ checked_artist: Final = partial(_checked_text, "artist", maximum=ARTIST_BYTES, m
 checked_album: Final = partial(_checked_optional, "album", maximum=ALBUM_BYTES)
 checked_audio_name: Final = partial(_checked_optional, "audio_name", maximum=ALBUM_BYTES)
 checked_description: Final = partial(_checked_optional, "description", maximum=DESCRIPTION_BYTES)
-
-
-def checked_bio(value: str | None) -> str | None:
-    """At most 2560 bytes and 256 graphemes; empty is none."""
-    bio = _checked_optional("bio", value, BIO_BYTES)
-    if bio is not None and graphemes(bio) > BIO_GRAPHEMES:
-        raise InvalidFieldError("bio", f"at most {BIO_GRAPHEMES} characters")
-    return bio
+checked_bio: Final = partial(_checked_optional, "bio", maximum=BIO_BYTES, characters=BIO_GRAPHEMES)
 
 
 def checked_listening_key(value: str | None) -> str | None:
@@ -218,10 +224,8 @@ _SUPPORT_URL: Final = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?([/?#][^\
 
 def checked_comment(value: Any) -> str:
     """At most 1000 bytes, with something to see."""
-    text = _checked_text("text", value if isinstance(value, str) else "", COMMENT_BYTES, minimum=1)
-    if not is_visible(text):
-        raise InvalidFieldError("text", "must have a character that can be seen")
-    return text
+    text = value if isinstance(value, str) else ""
+    return _checked_text("text", text, COMMENT_BYTES, minimum=1, is_seen=True)
 
 
 def checked_timestamp_ms(value: Any) -> int:
@@ -232,12 +236,8 @@ def checked_timestamp_ms(value: Any) -> int:
 
 def checked_list_name(value: str, *, field: str = "name") -> str:
     """At most 256 bytes and 64 graphemes, with something to see."""
-    name = _checked_text(field, value.strip(), ALBUM_BYTES, minimum=1)
-    if not is_visible(name):
-        raise InvalidFieldError(field, "must have a character that can be seen")
-    if graphemes(name) > NAME_GRAPHEMES:
-        raise InvalidFieldError(field, f"at most {NAME_GRAPHEMES} characters")
-    return name
+    name = value.strip()
+    return _checked_text(field, name, ALBUM_BYTES, minimum=1, characters=NAME_GRAPHEMES, is_seen=True)
 
 
 def graphemes(text: str) -> int:
@@ -281,10 +281,7 @@ _NOT_IN_SLUGS: Final = re.compile(r"[^\w]+")
 
 def checked_display_name(value: str | None) -> str | None:
     """At most 256 bytes, as the record's artist, with something to see; empty is none."""
-    name = _checked_text("display_name", (value or "").strip(), ARTIST_BYTES)
-    if name and not is_visible(name):
-        raise InvalidFieldError("display_name", "must have a character that can be seen")
-    return name or None
+    return _checked_optional("display_name", (value or "").strip(), ARTIST_BYTES, is_seen=True)
 
 
 def is_visible(text: str) -> bool:

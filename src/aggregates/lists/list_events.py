@@ -101,18 +101,12 @@ class VisibilityChanged(published_events.PublishedEvent):
     RECREATES_RECORD = True
     visibility: str
 
-    def assign(self, track_list: "TrackList") -> None:
-        track_list.visibility = self.visibility
-
 
 class ArtworkReplaced(published_events.PublishedEvent):
     """A cover was set, for the first time or in place of another; it is not part of the record."""
 
     TOPIC = "list.artwork_replaced.v1"
     artwork: Artwork
-
-    def assign(self, track_list: "TrackList") -> None:
-        track_list.artwork = self.artwork
 
 
 class ArtworkRemoved(published_events.PublishedEvent):

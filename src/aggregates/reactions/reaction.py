@@ -22,9 +22,6 @@ class SubjectKnown(published_events.PublishedEvent):
     BY_RELAY = True
     track_cid: str
 
-    def assign(self, reaction: "Reaction") -> None:
-        reaction.track_cid = self.track_cid
-
 
 class Undeleted(published_events.Undeleted):
     """It is back; the CID stays, where there was one."""

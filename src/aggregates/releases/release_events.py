@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from eventsourcing.domain import Aggregate
 
-from aggregates.published_events import assign_fields
+from aggregates.published_events import assign_fields, own_fields
 from aggregates.values import Downloads, ReleaseFile, ReleaseState
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ class ReleaseEvent(Aggregate.Event):
         aggregate.changed_at = self.timestamp
 
     def assign(self, release: "Release") -> None:
-        """Set what this event changes. No clock, no I/O, no refusal."""
+        """Set what this event changes: its fields, unless its class says otherwise. No clock, no I/O, no refusal."""
+        assign_fields(release, own_fields(self))
 
 
 class Edited(ReleaseEvent):
@@ -81,9 +82,6 @@ class Scheduled(ReleaseEvent):
     STATE = ReleaseState.SCHEDULED
     publish_at: datetime
 
-    def assign(self, release: "Release") -> None:
-        release.publish_at = self.publish_at
-
 
 class Unscheduled(ReleaseEvent):
     """Its owner made it a draft again."""
@@ -123,9 +121,6 @@ class PreviewSet(ReleaseEvent):
     TOPIC = "release.preview_set.v1"
     STATE = None
     preview_hash: str | None
-
-    def assign(self, release: "Release") -> None:
-        release.preview_hash = self.preview_hash
 
 
 class Deleted(ReleaseEvent):

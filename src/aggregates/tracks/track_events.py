@@ -122,9 +122,6 @@ class VisibilityChanged(published_events.PublishedEvent):
     TOPIC = "track.visibility_changed.v1"
     unlisted: bool
 
-    def assign(self, track: "Track") -> None:
-        track.unlisted = self.unlisted
-
 
 class DownloadsChanged(published_events.PublishedEvent):
     """Who may download the audio as a file: open, ask, supporters or off; not part of the record."""
@@ -141,9 +138,6 @@ class CommentsChanged(published_events.PublishedEvent):
 
     TOPIC = "track.comments_changed.v1"
     comments: bool | None
-
-    def assign(self, track: "Track") -> None:
-        track.comments = self.comments
 
 
 class CommentHidden(published_events.PublishedEvent):

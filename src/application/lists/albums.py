@@ -3,8 +3,7 @@
 A track is in at most one album, the one that its text names: what changes the one changes the other in the same unit of work.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -41,10 +40,7 @@ def follow_album_text(unit: UnitOfWork, track: Track, before: str | None) -> Non
     if track.album == before:
         return
     uri = uri_of(track)
-    left = [made for made in _albums_with(unit, {uri}) if made.name != track.album]
-    for made in left:
-        _take_out(made, {uri}, unit.now)
-    save(unit, *left)
+    save(unit, *_take_out(unit, {uri}, but=lambda made: made.name == track.album))
     if track.album is not None:
         _enter(unit, uri, track.album, track.collection)
 
@@ -126,15 +122,15 @@ def _followers(
     earlier, now = {item.uri for item in before}, {item.uri for item in made.items}
     if earlier == now:
         return []
-    others = [other for other in _albums_with(unit, now - earlier) if other.list_id != made.list_id]
-    for other in others:
-        _take_out(other, now - earlier, unit.now)
+    others: list[TrackList | Track] = [
+        *_take_out(unit, now - earlier, but=lambda other: other.list_id == made.list_id)
+    ]
     moved = [item for item in (*before, *made.items) if item.uri in earlier ^ now]
     views = [view for view in tracks_of(unit, moved).values() if view.did == made.did]
     live = [view for view in views if view.deleted_at is None]
     if len(live) > MAX_TRACKS_AT_ONCE and title == made.name:
         request_album_texts(unit.connection, made.did, unit.now, made.list_id)
-        return [*others]
+        return others
     tracks = _load_tracks(unit, live)
     for track in tracks:
         is_in = uri_of(track) in now
@@ -143,20 +139,21 @@ def _followers(
     return [*others, *tracks]
 
 
-def _take_out(made: TrackList, uris: Collection[str], at: datetime) -> None:
-    """Take tracks out of an album; one that texts made is deleted with its last track."""
-    for uri in [item.uri for item in made.items if item.uri in uris]:
-        made.remove(uri, at=at)
-    if not (made.items or made.record_requested):
-        made.delete(at=at)
+def _take_out(
+    unit: UnitOfWork, uris: Collection[str], *, but: Callable[[TrackList], bool]
+) -> list[TrackList]:
+    """Take tracks out of the albums that they are in, except some; one that texts made is deleted with its last track."""
+    left = [made for made in _albums_with(unit, uris) if not but(made)]
+    for made in left:
+        for uri in [item.uri for item in made.items if item.uri in uris]:
+            made.remove(uri, at=unit.now)
+        if not (made.items or made.record_requested):
+            made.delete(at=unit.now)
+    return left
 
 
 def take_out_of_others(unit: UnitOfWork, uri: str, *, but: int) -> None:
-    """Take a track out of the albums that it is in, except one."""
-    others = [made for made in _albums_with(unit, {uri}) if made.list_id != but]
-    for made in others:
-        _take_out(made, {uri}, unit.now)
-    save(unit, *others)
+    save(unit, *_take_out(unit, {uri}, but=lambda made: made.list_id == but))
 
 
 def tracks_of(unit: UnitOfWork, items: Iterable[ListItem]) -> dict[str, ListedTrack]:
