@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,8 +28,15 @@ def own_fields(event: Aggregate.Event) -> dict[str, Any]:
 
 
 def as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values in the form that events store: lists, where an aggregate has tuples."""
-    return {field: list(value) if isinstance(value, tuple) else value for field, value in values.items()}
+    """Return values in the form that events store: lists, where an aggregate has tuples, and texts for enums."""
+    return {
+        field: list(value)
+        if isinstance(value, tuple)
+        else str(value)
+        if isinstance(value, StrEnum)
+        else value
+        for field, value in values.items()
+    }
 
 
 class EventType(MetaDomainEvent):

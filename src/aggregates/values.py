@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import partial
+from hashlib import sha256
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
@@ -332,6 +333,10 @@ def checked_support_gate(kind: str) -> SupportGate:
     if kind not in GATE_TYPES:
         raise InvalidFieldError("support_gate", f"type must be one of: {', '.join(GATE_TYPES)}")
     return SupportGate(type=kind)
+
+
+def hash_of(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()
 
 
 ALPHABET: Final = "234567abcdefghijklmnopqrstuvwxyz"

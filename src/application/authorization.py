@@ -20,7 +20,7 @@ from application.errors import (
     SupportRequiredError,
     TrackNotFoundError,
 )
-from identity.accounts.credentials import Principal
+from identity.accounts.credentials import Principal, did_of
 from projections.lists import Cover
 from projections.tracks.queries import live_tracks_with_audio, track_by_id
 from projections.tracks.table import TrackView
@@ -83,7 +83,7 @@ async def admit(
 
     def is_exempt(view: TrackView) -> bool:
         """Whether no limit holds: the caller's own track, or one that was taken down, which only admins get."""
-        return view.taken_down_at is not None or (caller is not None and view.did == caller.did)
+        return view.taken_down_at is not None or view.did == did_of(caller)
 
     refused, limited = (Downloads.OFF, Downloads.SUPPORTERS) if is_download else (None, None)
     offered = [view for view in views if view.downloads is not refused or is_exempt(view)]

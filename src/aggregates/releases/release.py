@@ -69,7 +69,7 @@ class Release(Owned, created_event_name="Created"):
 
     @classmethod
     def create(cls, *, did: str, release_id: int, changes: Mapping[str, Any], at: datetime) -> "Release":
-        made = {"did": did, "release_id": release_id, "changes": _as_stored(changes)}
+        made = {"did": did, "release_id": release_id, "changes": as_stored(changes)}
         return cls._create(cls.Created, id=cls.create_id(release_id), timestamp=at, **made)
 
     @property
@@ -91,7 +91,7 @@ class Release(Owned, created_event_name="Created"):
         """Set the given fields of METADATA, checked values (see aggregates.values), where they differ."""
         self.require_draft()
         if changed := {name: value for name, value in changes.items() if value != getattr(self, name)}:
-            self.trigger_event(Release.Edited, changes=_as_stored(changed), timestamp=at)
+            self.trigger_event(Release.Edited, changes=as_stored(changed), timestamp=at)
 
     def has_file(self, upload_id: str) -> bool:
         return any(each.upload_id == upload_id for each in self.files)
@@ -159,8 +159,3 @@ def _order(file: ReleaseFile) -> tuple[float, float, list[tuple[int, str]]]:
         return file.disc or 1, file.number, []
     parts = _NUMBER.split(file.name.casefold())
     return inf, inf, [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
-
-
-def _as_stored(changes: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {name: value.value if isinstance(value, Downloads) else value for name, value in changes.items()}
-    return as_stored(plain)

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from hashlib import sha256
 from typing import ClassVar, Final
 
 from aggregates.errors import GatedTrackError
 from aggregates.published import DesiredBlob, WithBlob
 from aggregates.tracks import track_events as events
-from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate, cids_in
+from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate, cids_in, hash_of
 
 METADATA: Final = ("title", "album", "features", "tags", "description", "self_labels")
 
@@ -153,7 +152,7 @@ class Track(WithBlob, created_event_name="Created"):
     def set_listening_key(self, key: str | None, *, at: datetime) -> None:
         """Set the key that lets its bearer listen to all audio that the track has or had; it replaces an earlier one, None ends that."""
         self.require_live()
-        key_hash = _hash(key) if key is not None else None
+        key_hash = hash_of(key) if key is not None else None
         if key_hash != self.listening_key_hash:
             self.trigger_event(Track.ListeningKeySet, key_hash=key_hash, timestamp=at)
 
@@ -169,7 +168,7 @@ class Track(WithBlob, created_event_name="Created"):
     }
 
     def opens_with(self, key: str) -> bool:
-        return self.deleted_at is None and self.listening_key_hash == _hash(key)
+        return self.deleted_at is None and self.listening_key_hash == hash_of(key)
 
     def request_blob_migration(self, *, at: datetime) -> None:
         """Request that the audio is copied to the PDS; no change if it is there or was requested. Raises GatedTrackError."""
@@ -208,10 +207,6 @@ class Track(WithBlob, created_event_name="Created"):
     def wants_blob(self, audio_cid: str) -> bool:
         """Whether the PDS has to hold this audio: the owner requested a copy, or the record names one."""
         return self.blob_accepts(audio_cid) and (self.blob_requested or self.blob is not None)
-
-
-def _hash(key: str) -> str:
-    return sha256(key.encode()).hexdigest()
 
 
 def media_cids(track: Track) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ from application.errors import (
 from eventstore.coordination.threads import Turns
 from eventstore.errors import ThreadsBusyError
 from eventstore.untrusted import file_name, whole_number
-from identity.accounts.credentials import Principal
+from identity.accounts.credentials import Principal, did_of
 from projections.lists import covers_named
 from projections.profiles import avatars_named
 from projections.tracks.queries import live_tracks_naming, track_by_id
@@ -319,7 +319,7 @@ class MediaRequest:
             return found
         with self.services.database.read() as connection:
             others = covers_named(connection, cid) + avatars_named(connection, cid)
-        did = self.caller.did if self.caller is not None else None
+        did = did_of(self.caller)
         shown = [each for each in others if may_have_bytes(self.caller, each)]
         return found + [
             (each.artwork, each.is_public and each.taken_down_at is None)

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, cast
+from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from aggregates.tracks.track import Track
 from aggregates.values import tag_as_stored
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse, opaque
@@ -17,13 +18,13 @@ from api.middleware.rate_limits import PREFIX
 from api.pipeline.command_request import Respond
 from api.pipeline.media_request import ForMedia
 from api.plyr.track import TrackResponse, track_responses, with_gates_open
-from api.requests.parameters import NO_TRACK, DeferredRoute, StrictRoute, TrackId, cursor_of, track_at
+from api.requests.parameters import NO_TRACK, DeferredRoute, StrictRoute, TrackId, cursor_of, subject_at
 from api.routers.tracks.tracks import MyListing, OwnPage, audio_sizes, own_page, without_record
 from api.services import Services
 from application.authorization import require_shown
 from eventstore.idempotency import CommandResult
 from eventstore.streams.ids import peer_ids_of, track_id_of
-from identity.accounts.credentials import Principal
+from identity.accounts.credentials import Principal, did_of
 from projections.reaction_queries import most_liked
 from projections.tracks.queries import (
     TrackFilter,
@@ -34,9 +35,6 @@ from projections.tracks.queries import (
     track_page,
 )
 from projections.tracks.table import TrackView
-
-if TYPE_CHECKING:
-    from aggregates.tracks.track import Track
 
 ROUTER: Final[dict[str, Any]] = {"prefix": PREFIX, "route_class": StrictRoute, "include_in_schema": False}
 """The options of each router in this room; OpenAPI has our own routes alone, since these follow another service's contract."""
@@ -66,7 +64,7 @@ class PeerReader:
 
     @property
     def viewer(self) -> str | None:
-        return self.caller.did if self.caller is not None else None
+        return did_of(self.caller)
 
     async def one(self, find: Callable[[sa.Connection], TrackView | None]) -> Json:
         """Return the track that `find` finds as JSON; raises TrackNotFoundError where it is not for the caller."""
@@ -222,7 +220,7 @@ async def read_track_by_uri(uri: str, reader: Reader) -> Response:
     """Read the track whose record has this AT-URI, or had it before it changed namespace; it names the artist's DID."""
 
     def find(connection: sa.Connection) -> TrackView | None:
-        track_id = track_at(connection, uri)
+        track_id = subject_at(connection, uri, Track)
         return track_by_id(connection, track_id) if track_id is not None else None
 
     return AsciiJsonResponse(await reader.one(find))

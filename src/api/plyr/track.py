@@ -16,7 +16,7 @@ from application.authorization import Supporters, supported_artists
 from application.lists.albums import SHOWN_TO_OTHERS
 from eventstore.streams.ids import peer_ids_of
 from identity.accounts.accounts import accounts_of, handle_in
-from identity.accounts.credentials import Principal
+from identity.accounts.credentials import Principal, did_of
 from outbox.tracks.record import RecordUrls
 from projections.lists import IS_UP, albums_where
 from projections.lists import it as list_columns
@@ -183,7 +183,7 @@ def track_responses(
     peer_ids = peer_ids_of(connection, [view.track_id for view in views])
     dids = {view.did for view in views} | {feature.did for view in views for feature in view.features}
     people = People(connection, urls, dids)
-    viewer = caller.did if caller is not None else None
+    viewer = did_of(caller)
     bodies = track_bodies(connection, views, urls, viewer)
     albums = album_bodies(connection, {(view.did, view.album) for view in views if view.album}, urls, viewer)
     return [
@@ -219,7 +219,7 @@ def _response(
     album: AlbumBody | None,
     caller: Principal | None,
 ) -> TrackResponse:
-    is_owner = caller is not None and caller.did == view.did
+    is_owner = did_of(caller) == view.did
     is_gated = view.support_gate is not None and not is_owner
     is_offered = not is_gated and view.downloads in {Downloads.OPEN, Downloads.ASK}
     listening = SUPPORTERS if view.support_gate is not None else PUBLIC

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from api.services import Services
 from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account, accounts_of, handle_in
-from identity.accounts.credentials import Principal
+from identity.accounts.credentials import Principal, did_of
 from projections.lists import IS_UP, albums_where, it, playlists_named
 from projections.tracks.queries import albums_named, artists_named, end_of_scan, tags_by_use, with_tracks
 
@@ -22,14 +22,14 @@ Json = dict[str, Any]
 def used_tags(caller: Principal | None, services: Services) -> Json:
     """Return the tags of listed tracks, the most used first."""
     with services.database.read() as connection:
-        return {"items": _tags(connection, _did_of(caller), limit=MAX_TAGS)}
+        return {"items": _tags(connection, did_of(caller), limit=MAX_TAGS)}
 
 
 def found_beside_tracks(caller: Principal | None, services: Services, q: str) -> Json:
     """Find artists, albums, playlists and tags whose names contain a text, in any case."""
     if not is_storable(q):
         return {"artists": [], "albums": [], "playlists": [], "tags": []}
-    viewer = _did_of(caller)
+    viewer = did_of(caller)
     with services.database.read() as connection:
         albums = _albums(connection, viewer, q)
         playlists = playlists_named(connection, q, limit=MAX_FOUND)
@@ -73,7 +73,3 @@ def _list(row: Any, owners: dict[str, Account]) -> Json:
 def _tags(connection: sa.Connection, viewer: str | None, *, part: str = "", limit: int) -> list[Json]:
     rows = tags_by_use(connection, viewer, part=part, oldest=end_of_scan(connection), limit=limit)
     return [{"name": row.name, "tracks": row.tracks} for row in rows]
-
-
-def _did_of(caller: Principal | None) -> str | None:
-    return caller.did if caller is not None else None

@@ -21,7 +21,6 @@ from starlette.routing import compile_path, get_name
 
 from aggregates.errors import InvalidFieldError
 from aggregates.published import Published
-from aggregates.tracks.track import Track
 from api.errors import UnknownFieldError, UnknownParameterError, UnparsableError
 from api.json_response import AsciiJsonResponse
 from api.openapi import REFUSALS, calls_of, errors
@@ -144,10 +143,6 @@ def subject_at(connection: sa.Connection, uri: str, kind: type[Published]) -> in
     found = URI.fullmatch(uri)
     subject = None if found is None else subject_with_record(connection, RecordKey(*found.groups()))
     return subject.id if subject is not None and subject.kind == kind.TOPIC else None
-
-
-def track_at(connection: sa.Connection, uri: str) -> int | None:
-    return subject_at(connection, uri, Track)
 
 
 DRY_RUN: Final[bool] = Field(False, description="whether to count only")

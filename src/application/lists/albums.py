@@ -18,7 +18,7 @@ from application.subjects import new_record, owner_of
 from eventstore.streams.ids import next_subject_id
 from eventstore.streams.record_uris import uri_column
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.credentials import Principal
+from identity.accounts.credentials import Principal, did_of
 from outbox.lists.items import list_item, request_album_texts
 from outbox.lists.newest import items_of, references_of
 from outbox.mirror.lanes import hold_lane
@@ -223,8 +223,7 @@ def new_list(unit: UnitOfWork, collection: str, **fields: Any) -> TrackList:
         **fields,
     }
     made["slug"] = made.get("slug") or free_slug(unit.connection, owner_of(unit), made["name"])
-    stored = {name: str(made[name]) for name in ("list_type", "visibility")}
-    return TrackList.register(at=unit.now, **made | stored)
+    return TrackList.register(at=unit.now, **made)
 
 
 def refresh(unit: UnitOfWork, made: TrackList) -> None:
@@ -252,7 +251,7 @@ def unseen_counts(
     number = sa.func.count().label("number")
     unseen = sa.select(list_item.c.list_id, number).join(tracks, sa.and_(*IS_OF_TRACK))
     of_lists = (list_item.c.did == did, list_item.c.list_id.in_(list_ids))
-    is_own = caller is not None and caller.did == did
+    is_own = did_of(caller) == did
     is_unseen = _of_track.deleted_at.is_not(None) if is_own else _UNSEEN_BY_OTHERS
     rows = connection.execute(unseen.where(*of_lists, is_unseen).group_by(list_item.c.list_id))
     return {row.list_id: row.number for row in rows}

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
-from hashlib import sha256
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from aggregates.releases.release import DRAFTS, Release
-from aggregates.values import cids_in
+from aggregates.values import cids_in, hash_of
 from application.errors import LimitReachedError, ReleaseNotFoundError
 from application.releases.uploads import forget_uploads
 from application.subjects import On, change_owned, find, load_owned, owner_of
@@ -51,10 +50,6 @@ def set_preview(unit: UnitOfWork, on: On[Release], token: str | None) -> Release
     """Let a secret link have this token, in place of any earlier one; without a token it is withdrawn. Only the hash is stored."""
     preview_hash = hash_of(token) if token is not None else None
     return change_owned(unit, on, lambda release: release.set_preview(preview_hash, at=unit.now))
-
-
-def hash_of(token: str) -> str:
-    return sha256(token.encode()).hexdigest()
 
 
 def find_preview(log: EventLog, connection: sa.Connection, token: str) -> Release:

@@ -109,6 +109,10 @@ class Principal:
         return scope in INCLUDED[self.scope]
 
 
+def did_of(caller: Principal | None) -> str | None:
+    return caller.did if caller is not None else None
+
+
 @dataclass(frozen=True)
 class Issued:
     id: str

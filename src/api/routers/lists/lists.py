@@ -64,7 +64,7 @@ from application.records import change_namespace
 from application.subjects import find
 from eventstore.idempotency import CommandResult
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.credentials import Principal
+from identity.accounts.credentials import Principal, did_of
 from storage.formats.artwork import MAX_BYTES as IMAGE_BYTES
 from storage.media import Reserved
 
@@ -233,7 +233,7 @@ def read_list(
     caller: Principal | None, services: Services, door: ShownList, list_id: int
 ) -> AlbumBody | PlaylistBody:
     """Return a live list that the caller may know of; raises ListNotFoundError."""
-    viewer = None if caller is None else caller.did
+    viewer = did_of(caller)
     with services.database.read() as connection:
         made = find(services.log, connection, door.on(list_id))
         if made is None or made.deleted_at is not None or not _is_shown(made, caller):
@@ -245,7 +245,7 @@ def read_list(
 
 
 def _is_shown(made: TrackList, caller: Principal | None) -> bool:
-    is_own = caller is not None and caller.did == made.did
+    is_own = did_of(caller) == made.did
     is_for_all = made.visibility == Visibility.PUBLIC
     return (is_own or is_for_all) and may_see(caller, made.did, made.taken_down_at)
 
@@ -256,7 +256,7 @@ def past_list(
     """Return a list as it was, for its owner and operators; raises as `past_state`."""
     _, then = past_state(services, door.on(list_id), wanted, caller)
     with services.database.read() as connection:
-        return list_body(services, connection, door, then, None if caller is None else caller.did)
+        return list_body(services, connection, door, then, did_of(caller))
 
 
 async def answer_new_list(

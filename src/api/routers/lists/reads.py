@@ -29,7 +29,7 @@ from application.errors import ListNotFoundError
 from application.lists.albums import SHOWN_TO_OTHERS
 from application.subjects import require_owned
 from eventstore.untrusted import is_storable
-from identity.accounts.credentials import Principal
+from identity.accounts.credentials import Principal, did_of
 from projections.lists import IS_ALBUM, IS_UP, LIVE, album_at, it, track_list
 
 
@@ -54,7 +54,7 @@ def album_titled(
     caller: Principal | None, services: Services, did: str, title: str
 ) -> AlbumRow | PlaylistRow:
     """Return the album that the text of a track names; raises ListNotFoundError."""
-    is_own = caller is not None and caller.did == did
+    is_own = did_of(caller) == did
     is_shown = sa.true() if is_own else SHOWN_TO_OTHERS
     query = sa.select(track_list).where(it.did == did, it.name == title, LIVE, IS_ALBUM, is_shown)
     with services.database.read() as connection:
@@ -114,7 +114,7 @@ def lists_of(
 ) -> Sequence[Any]:
     """Return rows of the lists of an account that the caller may know of, newest first."""
     these = [it.did == did, ~LIVE if deleted else LIVE, it.list_type == door.list_type.value]
-    if caller is None or caller.did != did:
+    if did_of(caller) != did:
         these += [it.visibility == Visibility.PUBLIC.value, IS_UP]
         these += [SHOWN_TO_OTHERS] if door is ALBUMS else []
     if before is not None:

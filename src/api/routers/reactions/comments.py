@@ -25,7 +25,7 @@ from application.comments import are_on, comment_on_track, edit_comment, hide_co
 from application.subjects import delete_owned
 from eventstore.idempotency import CommandResult
 from identity.accounts.accounts import accounts_of
-from identity.accounts.credentials import Principal
+from identity.accounts.credentials import Principal, did_of
 from projections.reaction_queries import Others, comment_page
 from projections.tracks.queries import track_by_id
 from projections.tracks.table import TrackView
@@ -57,7 +57,7 @@ def shown_comments(
     others = Others.SHOWN if are_on(connection, track) else Others.NONE
     if caller is not None and caller.operator:
         others = Others.ALL
-    viewer = caller.did if caller is not None else None
+    viewer = did_of(caller)
     return comment_page(
         connection, track.did, track.track_id, viewer, others=others, before=before, limit=limit
     )

@@ -34,7 +34,7 @@ from application.tracks.revert import kept_audio
 from eventstore.sql.database import count_rows
 from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account
-from identity.accounts.credentials import Principal
+from identity.accounts.credentials import Principal, did_of
 from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import target
 from outbox.views.status import DECIDES_STATE, STATE, TARGETS_AT_WORK
@@ -76,7 +76,7 @@ def list_tracks(
         () if wanted.tag is None else (wanted.tag,),
         wanted.album,
         wanted.q,
-        caller.did if caller else None,
+        did_of(caller),
     )
     with services.database.read() as connection:
         page = track_page(connection, which, cursor=cursor, limit=limit)
@@ -105,7 +105,7 @@ def past_track(caller: Principal | None, services: Services, track_id: int, want
     here = f"{services.base_url}/tracks/{track_id}"
     with services.database.read() as connection:
         now, then = past_views(services, track_id, wanted, caller)
-        body = past_track_body(connection, then, services.urls, caller.did if caller else None)
+        body = past_track_body(connection, then, services.urls, did_of(caller))
         is_shown = now.deleted_at is None and now.taken_down_at is None  # at the same addresses
         if not is_shown or (now.audio.cid, now.support_gate) != (then.audio.cid, then.support_gate):
             kept = kept_audio(connection, then.audio.cid, services.sweep_grace)
@@ -123,7 +123,7 @@ def past_track(caller: Principal | None, services: Services, track_id: int, want
 def live_track(caller: Principal | None, services: Services, track_id: int) -> TrackBody:
     """Return a track as it is, for those who may know of it; raises TrackNotFoundError."""
     with services.database.read_committed() as connection:
-        track = one_track(connection, track_id, services.urls, caller.did if caller else None)
+        track = one_track(connection, track_id, services.urls, did_of(caller))
     if track.deleted_at is not None or not may_see(caller, track.artist_did, track.taken_down_at):
         raise TrackNotFoundError
     return track
