@@ -1,6 +1,7 @@
 """An account with tracks and lists, and what it does to them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -57,19 +58,21 @@ class Account:
         reserved = Reserved(self.media)
         return reserved.run(lambda: self.does(lambda unit: work(unit, reserved)))
 
-    def uploads(self, number: int, album: str | None = None) -> Track:
-        track = a_track(id_of(number, self.did), did=self.did, album=album)
-
-        def work(unit: UnitOfWork) -> None:
+    def uploads(self, *numbers: int, album: str | None = None) -> None:
+        def work(unit: UnitOfWork, number: int) -> None:
+            track = a_track(id_of(number, self.did), did=self.did, album=album)
             unit.save(track)
             follow_album_text(unit, track, None)
 
-        self.does(work)
-        return track
+        for each in numbers:
+            self.does(partial(work, number=each))
+
+    def track(self, unit: UnitOfWork, number: int) -> Track:
+        return unit.load(Track, Track.create_id(id_of(number, self.did)))
 
     def sets_text(self, number: int, album: str | None) -> None:
         def work(unit: UnitOfWork) -> None:
-            track = unit.load(Track, Track.create_id(id_of(number, self.did)))
+            track = self.track(unit, number)
             before = track.album
             track.edit({"album": album}, at=unit.now)
             unit.save(track)
@@ -79,7 +82,7 @@ class Account:
 
     def deletes_track(self, number: int) -> None:
         def work(unit: UnitOfWork) -> None:
-            track = unit.load(Track, Track.create_id(id_of(number, self.did)))
+            track = self.track(unit, number)
             track.delete(at=unit.now)
             unit.save(track)
 
@@ -87,7 +90,7 @@ class Account:
 
     def undeletes_track(self, number: int) -> None:
         def work(unit: UnitOfWork) -> None:
-            track = unit.load(Track, Track.create_id(id_of(number, self.did)))
+            track = self.track(unit, number)
             track.undelete(at=unit.now)
             unit.save(track)
             follow_album_text(unit, track, None)
@@ -144,19 +147,12 @@ class Account:
 
     def albums(self) -> dict[str, list[int]]:
         """The tracks of each live album, by title; and that text and album of each track agree."""
-        with self.log.database.read() as connection:
-            live = (track_list.c.did == self.did, track_list.c.deleted_at.is_(None))
-            ids = connection.scalars(sa.select(track_list.c.list_id).where(*live)).all()
-        found = [made for made in map(self.loaded, ids) if made.list_type == ListType.ALBUM]
+        found = [made for made in map(self.loaded, ids_of(self)) if made.list_type == ListType.ALBUM]
         with self.log.database.read() as connection:
             return {str(made.name): lists_tracks(connection, made) for made in found}
 
     def texts(self, *numbers: int) -> list[str | None]:
-        loaded = [
-            self.does(lambda unit, n=n: unit.load(Track, Track.create_id(id_of(n, self.did))))
-            for n in numbers
-        ]
-        return [track.album for track in loaded]
+        return [self.does(partial(self.track, number=each)).album for each in numbers]
 
 
 def lists_tracks(connection: sa.Connection, made: TrackList) -> list[int]:

@@ -19,8 +19,7 @@ from tests.dsl import BOB, some_artwork
 
 
 def test_the_tracks_of_a_new_album_get_its_text_in_their_order(alice: Account) -> None:
-    for number in (1, 2, 3):
-        alice.uploads(number)
+    alice.uploads(1, 2, 3)
     made = alice.creates("Album", *of(3, 1))
     assert alice.albums() == {"Album": [3, 1]}
     assert alice.texts(1, 2, 3) == ["Album", None, "Album"]
@@ -64,8 +63,7 @@ def test_an_album_has_tracks_of_its_owner_alone(alice: Account, bob: Account) ->
 
 
 def test_a_track_moves_to_the_album_to_which_it_is_added(alice: Account) -> None:
-    for number in (1, 2):
-        alice.uploads(number)
+    alice.uploads(1, 2)
     first, second = alice.creates("First", *of(1, 2)), alice.creates("Second")
     alice.adds(second.list_id, *of(1))
     assert alice.albums() == {"First": [2], "Second": [1]}
@@ -76,8 +74,7 @@ def test_a_track_moves_to_the_album_to_which_it_is_added(alice: Account) -> None
 
 
 def test_a_track_that_leaves_its_album_loses_its_text(alice: Account) -> None:
-    for number in (1, 2, 3):
-        alice.uploads(number)
+    alice.uploads(1, 2, 3)
     made = alice.creates("Album", *of(1, 2, 3))
     alice.removes(made.list_id, *of(2))
     assert alice.texts(1, 2, 3) == ["Album", None, "Album"]
@@ -86,8 +83,7 @@ def test_a_track_that_leaves_its_album_loses_its_text(alice: Account) -> None:
 
 
 def test_a_rename_renames_the_text_of_its_tracks(alice: Account) -> None:
-    for number in (1, 2):
-        alice.uploads(number)
+    alice.uploads(1, 2)
     made = alice.creates("Old", *of(1, 2))
     renamed = alice.edits(made.list_id, name="New")
     assert (renamed.name, renamed.first_name, renamed.slug) == ("New", "Old", "old")
@@ -98,8 +94,7 @@ def test_a_rename_renames_the_text_of_its_tracks(alice: Account) -> None:
 def test_more_texts_than_a_unit_may_change_are_refused(
     alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in (1, 2, 3):
-        alice.uploads(number)
+    alice.uploads(1, 2, 3)
     made = alice.creates("Album", *of(1, 2, 3))
     monkeypatch.setattr(albums, "MAX_TRACKS_AT_ONCE", 2)
     with pytest.raises(TooManyTracksError) as refused:
@@ -110,8 +105,7 @@ def test_more_texts_than_a_unit_may_change_are_refused(
 
 
 def test_a_deleted_album_clears_the_text_of_its_tracks_and_undelete_brings_both_back(alice: Account) -> None:
-    for number in (1, 2, 3):
-        alice.uploads(number)
+    alice.uploads(1, 2, 3)
     made = alice.creates("Album", *of(3, 2, 1))
     alice.deletes(made.list_id)
     assert (alice.albums(), alice.texts(1, 2, 3)) == ({}, [None, None, None])

@@ -6,8 +6,7 @@ from tests.dsl import LISTS
 
 
 def test_a_text_puts_its_track_at_the_end_of_an_album_that_is_made_if_need_be(alice: Account) -> None:
-    alice.uploads(1, album="Album")
-    alice.uploads(2, album="Album")
+    alice.uploads(1, 2, album="Album")
     alice.uploads(3)
     alice.sets_text(3, "Album")
     assert alice.albums() == {"Album": [1, 2, 3]}
@@ -16,8 +15,7 @@ def test_a_text_puts_its_track_at_the_end_of_an_album_that_is_made_if_need_be(al
 
 
 def test_a_text_takes_its_track_out_of_the_album_before(alice: Account) -> None:
-    alice.uploads(1)
-    alice.uploads(2)
+    alice.uploads(1, 2)
     alice.creates("First", *of(1, 2))
     alice.sets_text(1, "Second")
     assert alice.albums() == {"First": [2], "Second": [1]}
@@ -46,8 +44,7 @@ def test_a_title_that_no_record_can_have_waits_until_it_is_shortened(alice: Acco
 
 
 def test_a_deleted_track_comes_back_to_its_place_or_to_an_album_of_its_text(alice: Account) -> None:
-    for number in (1, 2, 3):
-        alice.uploads(number)
+    alice.uploads(1, 2, 3)
     made = alice.creates("Album", *of(1, 2, 3))
     alice.deletes_track(2)
     alice.undeletes_track(2)
@@ -59,8 +56,7 @@ def test_a_deleted_track_comes_back_to_its_place_or_to_an_album_of_its_text(alic
 
 
 def test_an_order_keeps_a_track_that_is_deleted_behind_what_it_followed(alice: Account) -> None:
-    for number in (1, 2, 3):
-        alice.uploads(number)
+    alice.uploads(1, 2, 3)
     made = alice.creates("List", *of(1, 2, 3), of=ListType.PLAYLIST)
     alice.deletes_track(2)
     alice.orders(made.list_id, *of(3, 1))

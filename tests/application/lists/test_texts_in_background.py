@@ -63,8 +63,7 @@ def test_texts_from_before_become_albums_without_a_record(
 def test_the_texts_of_many_tracks_follow_in_the_background(
     alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in (1, 2, 3):
-        alice.uploads(number)
+    alice.uploads(1, 2, 3)
     made = alice.creates("Album", *of(1, 2, 3))
     monkeypatch.setattr(albums, "MAX_TRACKS_AT_ONCE", 2)
     renamed = alice.edits(made.list_id, name="New", confirm=True)
@@ -83,8 +82,7 @@ def test_the_texts_of_many_tracks_follow_in_the_background(
 def test_the_texts_of_many_tracks_that_come_and_go_follow_in_the_background(
     alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in (1, 2, 3):
-        alice.uploads(number, album="Texts")
+    alice.uploads(1, 2, 3, album="Texts")
     first = alice.creates("First")
     monkeypatch.setattr(albums, "MAX_TRACKS_AT_ONCE", 2)
     second = alice.creates("Second", *of(3, 2, 1))
@@ -104,8 +102,7 @@ def test_the_texts_of_many_tracks_that_come_and_go_follow_in_the_background(
 def test_the_history_of_an_album_is_read_once_for_all_that_have_left_it(
     alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in (1, 2, 3):
-        alice.uploads(number)
+    alice.uploads(1, 2, 3)
     made = alice.creates("Album", *of(1, 2, 3))
     monkeypatch.setattr(albums, "MAX_TRACKS_AT_ONCE", 2)
     monkeypatch.setattr(texts, "TRACKS_IN_A_UNIT", 1)
@@ -136,8 +133,7 @@ def takes_over(account: Account, list_id: int, *numbers: int) -> None:
 
 
 def test_what_another_client_did_to_an_album_changes_no_text(alice: Account) -> None:
-    for number in (1, 2, 3):
-        alice.uploads(number)
+    alice.uploads(1, 2, 3)
     made = alice.creates("Album", *of(1, 2))
     takes_over(alice, made.list_id, 1, 3)
     make_albums(alice)
@@ -150,8 +146,7 @@ def test_what_another_client_did_to_an_album_changes_no_text(alice: Account) -> 
 def test_a_track_that_another_client_entered_in_a_second_album_is_in_both_until_its_text_changes(
     alice: Account,
 ) -> None:
-    for number in (1, 2):
-        alice.uploads(number)
+    alice.uploads(1, 2)
     alice.creates("First", *of(1, 2))
     takes_over(alice, alice.creates("Second").list_id, 1)
     make_albums(alice)
@@ -163,8 +158,7 @@ def test_a_track_that_another_client_entered_in_a_second_album_is_in_both_until_
 def test_the_texts_of_many_tracks_of_one_album_leave_those_of_others_alone(
     alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in (1, 2, 3, 4):
-        alice.uploads(number)
+    alice.uploads(1, 2, 3, 4)
     found, made = alice.creates("Found"), alice.creates("Album", *of(1, 2, 3))
     takes_over(alice, found.list_id, 4)
     monkeypatch.setattr(albums, "MAX_TRACKS_AT_ONCE", 2)
