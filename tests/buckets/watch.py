@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).parents[2]
 SOURCE: Final = str(ROOT / "src") + "/"
 TESTS: Final = str(ROOT / "tests")
 DOCUMENT: Final = ROOT / "docs/scaling.md"
-GENERAL: Final = ("eventstore/sql/prepared.py", "eventstore/sql/database.py")
+GENERAL: Final = tuple(f"eventstore/sql/{name}.py" for name in ("prepared", "database", "cluster"))
 """Every statement goes through these."""
 BEYOND: Final = (Reach.LISTED, Reach.MANY, Reach.REFUSED)
 

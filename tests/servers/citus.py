@@ -24,7 +24,8 @@ ON_CITUS = pytest.mark.skipif(
 )
 CITUS = pytest.param("citus", marks=ON_CITUS)
 """A kind of database, for tests that run on it as well."""
-SHARDS = 8
+SHARDS, MANY_SHARDS = 8, 32
+OF_MANY_SHARDS = pytest.param("citus_of_many_shards", marks=ON_CITUS)
 
 
 def nodes_of(url: str, which: str = "groupid <> 0") -> list[str]:
@@ -113,16 +114,26 @@ def _make_cluster(urls: Sequence[str]) -> None:
 
 @pytest.fixture(scope="session")
 def citus_template(citus_nodes: list[str]) -> Iterator[str]:
-    from eventstore.sql.database import Database
-    from service.schema.distribution import distribute
-
     with cluster_database(citus_nodes) as url:
-        migrate(url)
-        with closing(Database(url)) as database:
-            distribute(database, SHARDS)
+        _migrate(url, SHARDS)
         for node in citus_nodes:
             as_template(node, str(make_url(url).database))
         yield str(make_url(url).database)
+
+
+def _migrate(url: str, shards: int) -> None:
+    from eventstore.sql.database import Database
+    from service.schema.distribution import distribute
+
+    migrate(url)
+    with closing(Database(url)) as database:
+        distribute(database, shards)
+
+
+@pytest.fixture
+def migrated_citus_of_many_shards(fresh_citus: str) -> str:
+    _migrate(fresh_citus, MANY_SHARDS)
+    return fresh_citus
 
 
 @pytest.fixture

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from math import inf
 from typing import Any, Final
 
+import sqlalchemy as sa
+
 from eventstore.jobs.table import job
-from eventstore.sql.cluster import is_distributed, shards_of
+from eventstore.sql.cluster import is_distributed, shards_of, texts_of
 from eventstore.sql.database import Database
-from eventstore.streams.buckets import EVERY, PARTS, Part, divided
+from eventstore.streams.buckets import EVERY, PARTS, Part, bucket_of, divided
 
 IDLE_SECONDS: Final = 14.0
 """The longest time between two looks into a part, so that work starts within 15 s whose commit signal was lost."""
@@ -18,10 +21,13 @@ IDLE_SECONDS: Final = 14.0
 class DueParts:
     """Belongs to one event loop."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, find: Callable[[], sa.Select[str]]) -> None:
+        """`find` selects accounts of which something may be due by `:now`, or `:soon`: of several machines each is asked for those of all its parts."""
         self._database: Final = database
+        self._find: Final = find
         self._next: dict[Part, float] = {}
         self._began_at = 0.0
+        self._asks_nodes_at = inf
         self._loop: asyncio.AbstractEventLoop | None = None
         self.woken: Final = asyncio.Event()
         """Some parts were made due since the last look."""
@@ -52,18 +58,37 @@ class DueParts:
         if not self._next:  # no process runs while the tables are divided
             self._next = dict.fromkeys(await in_thread(parts_of, self._database), -inf)
             self._began_at = _now()
+            if any(isinstance(each, tuple) for each in self._next):
+                self._asks_nodes_at = self._began_at + IDLE_SECONDS / 2
+        if _now() >= self._asks_nodes_at:
+            self._asks_nodes_at = _now() + IDLE_SECONDS / 2
+            self._spread(await in_thread(self._parts_with_work))
         now = _now()
         due = [(number, part) for number, (part, at) in enumerate(self._next.items()) if at <= now]
         # parts have their times within the interval, and each process its own: looks are spread over it
         for number, part in due:
             turn = self._began_at + number / len(self._next) * IDLE_SECONDS
-            self._next[part] = now + IDLE_SECONDS - (now - turn) % IDLE_SECONDS
+            next_turn = now + IDLE_SECONDS - (now - turn) % IDLE_SECONDS
+            self._next[part] = next_turn if self._asks_nodes_at == inf else inf
         return [part for _, part in due]
+
+    def _parts_with_work(self) -> list[Part]:
+        with self._database.read_committed() as connection:
+            now = self._database.recent_now(connection)
+            query = self._find().params(now=now, soon=now + timedelta(seconds=IDLE_SECONDS))
+            buckets = set(map(bucket_of, texts_of(connection, query, job.name)))
+        return [part for part in self._next if not buckets.isdisjoint(part)]
+
+    def _spread(self, parts: Sequence[Part]) -> None:
+        """Look into these parts before the nodes are asked again."""
+        now = _now()
+        for number, part in enumerate(parts):
+            self._next[part] = min(self._next[part], now + number / len(parts) * IDLE_SECONDS / 2)
 
     def seconds(self) -> float:
         """Return how long to wait until a part is due."""
         now = _now()
-        return max(0.0, min(self._next.values(), default=now + IDLE_SECONDS) - now)
+        return max(0.0, min(self._asks_nodes_at, *self._next.values()) - now) if self._next else IDLE_SECONDS
 
 
 def parts_of(database: Database) -> Sequence[Part]:

@@ -115,6 +115,16 @@ def due_kinds(
     return due
 
 
+def accounts_with_work(kinds: Sequence[Kind]) -> sa.Select[str]:
+    """Select an account that has a job of the kinds which is due by `:now`, or for which one of them finds something."""
+    now = sa.bindparam("now", type_=UtcDateTime)
+    is_due = (IS_WAITING, row.kind.in_([each.name for each in kinds]), row.due <= now, row.lease_until <= now)
+    due = sa.select(row.account).where(*is_due).limit(1).subquery()
+    found = [each.find(EVERY).limit(1).subquery() for each in kinds if each.find is not None]
+    accounts = sa.union_all(*(sa.select(each.c.account) for each in (due, *found)))
+    return sa.select(accounts.subquery().c.account)
+
+
 def _look(
     database: Database, kinds: Sequence[Kind], parts: Sequence[Part], busy: Mapping[str, Sequence[str]]
 ) -> list[tuple[sa.Row[Any], Part]]:

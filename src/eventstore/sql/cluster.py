@@ -1,7 +1,9 @@
 """What is known of a cluster of Citus: its nodes, and which buckets lie together in a shard."""
 
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -15,6 +17,21 @@ _SHARDS: Final = sa.text(f"""
     select array_agg(bucket order by bucket) from generate_series(0, {BUCKETS - 1}) bucket
     group by get_shard_id_for_distribution_column(cast(:table as regclass), cast(bucket as smallint)) order by min(bucket)
 """)  # noqa: S608
+_OF_SHARD: Final = re.compile(r"\bof_shard\.(\w+)")
+_PLACES: Final = sa.text(f"""
+    with of_bucket as materialized (
+        select bucket, get_shard_id_for_distribution_column(cast(:table as regclass), cast(bucket as smallint)) as shardid
+        from generate_series(0, {BUCKETS - 1}) bucket
+    ), of_node as (select groupid, min(bucket) as bucket from of_bucket join pg_dist_placement using (shardid) group by groupid)
+    select bucket, shardminvalue, json_object_agg(logicalrelid, logicalrelid || '_' || shardid) as shards
+    from pg_dist_shard join pg_dist_placement using (shardid) join of_node using (groupid)
+    where cast(logicalrelid as text) = any(:tables) group by bucket, shardminvalue
+""")  # noqa: S608
+"""The first bucket of each node, and how a node names its part of each table; copies of whole tables have no value."""
+_AT_NODE: Final = """
+    select query_to_xml(:query, false, true, '')
+    from (select count(*) from (select from {0} where {1} = {2} limit 1) any_row) one_row"""
+"""What names a bucket goes to its node as it is, and there the text reads other shards as well."""
 _WORKERS: Final = """
     select nodeid, nodename || ':' || nodeport as name, success, result
     from run_command_on_workers(:command) join pg_dist_node using (nodename, nodeport) order by nodeid"""
@@ -53,6 +70,38 @@ def is_distributed(connection: sa.Connection, table: str) -> bool:
 def shards_of(connection: sa.Connection, table: str) -> Sequence[Part]:
     """Return the buckets of each shard of a table that is distributed."""
     return [tuple(buckets) for buckets in connection.scalars(_SHARDS, {"table": table})]
+
+
+def texts_of(connection: sa.Connection, query: sa.Select[str], table: str) -> Sequence[str]:
+    """Return what the query finds; where the table is distributed, in each shard of a node by one command."""
+    if not is_distributed(connection, table):
+        return connection.scalars(query).all()
+    options: dict[str, Any] = {"schema_translate_map": {None: "of_shard"}, "render_schema_translate": True}
+    compiled = str(query.compile(connection, compile_kwargs={"literal_binds": True}, **options))
+    sql = compiled.replace("%%", "%")  # which the driver would do where a statement has parameters
+
+    def in_shard(names: Mapping[str, str]) -> str:
+        return f"({_OF_SHARD.sub(lambda found: names[found[1]], sql)})"
+
+    found = list[str]()
+    for bucket, shards in _shards_of_nodes(connection, table, [*{*_OF_SHARD.findall(sql)}]).items():
+        of_node = f"select * from ({' union all '.join(map(in_shard, shards))}) of_node (found)"  # noqa: S608
+        asked = connection.scalar(sa.text(_AT_NODE.format(table, BUCKET, bucket)), {"query": of_node})
+        found += re.findall("<found>(.*?)</found>", asked or "")
+    return found
+
+
+def _shards_of_nodes(
+    connection: sa.Connection, table: str, tables: Sequence[str]
+) -> Mapping[int, Sequence[Mapping[str, str]]]:
+    """Return the names of the tables in each shard of a node, by its first bucket."""
+    of_nodes, copies = defaultdict[int, list[dict[str, str]]](list), dict[str, str]()
+    for bucket, value, names in connection.execute(_PLACES, {"table": table, "tables": tables}):
+        if value is None:
+            copies |= names
+        else:
+            of_nodes[bucket].append(names)
+    return {bucket: [names | copies for names in shards] for bucket, shards in of_nodes.items()}
 
 
 def on_workers(connection: sa.Connection, command: str) -> list[Answer]:

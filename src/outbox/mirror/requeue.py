@@ -7,6 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from aggregates.published import Subject
+from eventstore.sql.cluster import texts_of
 from eventstore.sql.database import Database
 from outbox.mirror.due import is_open, target_due_at
 from outbox.mirror.lanes import change_lane
@@ -131,7 +132,7 @@ def wake_stuck_lanes(database: Database) -> list[str]:
     Every ordinary change wakes its lane in its own transaction: a rebuild that repaired targets, or manual SQL, wakes none.
     """
     with database.read_committed() as connection:
-        asleep = list(connection.scalars(_ASLEEP))
+        asleep = [*texts_of(connection, _ASLEEP, mirror_lane.name)]
     for did in asleep:
         with database.write() as connection:
             change_lane(connection, did, due_at=database.now(connection))

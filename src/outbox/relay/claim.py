@@ -365,6 +365,19 @@ def _free_lanes(part: Part) -> sa.Subquery:
     )
 
 
+def accounts_with_work() -> sa.Select[str]:
+    """Select an account whose lane is leased, or may be claimed by `:soon`."""
+    live = (HAS_LIVE_WORK, latest_of(lane_due_at(), host_open_at()) <= _SOON)
+    waiting = latest_of(lane_backfill_at(), _host.backfill_after, host_open_at()) <= _SOON
+    of_host = (lane.host == _host.host, ~_host.paused)
+    conditions = ((*live, *of_host), (HAS_BACKFILL, waiting, *of_host), (WAS_LEASED, HAS_WORK))
+    found = (sa.select(lane.did).where(*these).limit(_ONE).subquery() for these in conditions)
+    return sa.select(sa.union_all(*map(sa.select, found)).subquery().c.did)
+
+
+_SOON: Final = sa.bindparam("soon", type_=UtcDateTime)
+
+
 def longest_due(connection: sa.Connection) -> datetime | None:
     """Return when the first lane that no relay has leased may be claimed for live work, or might have been."""
     parts = (

@@ -44,7 +44,7 @@ from outbox.pds.verdict import verdict_of_fault
 from outbox.ports import Tracing
 from outbox.record.kind import RecordKinds
 from outbox.relay.batch import BatchRun, SentBatch
-from outbox.relay.claim import claim, seconds_until_due, start_claim
+from outbox.relay.claim import accounts_with_work, claim, seconds_until_due, start_claim
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask, next_task
 from outbox.relay.early_release import HasEnded, release_of_ended
@@ -134,7 +134,7 @@ class Relay:
     """Parts with due work that another relay has, or whose hosts are at their limits."""
 
     def __post_init__(self) -> None:
-        self._parts = DueParts(self.log.database)
+        self._parts = DueParts(self.log.database, accounts_with_work)
         self._workers = Workers(self.log.database)
 
     def wake(self, *buckets: int) -> None:

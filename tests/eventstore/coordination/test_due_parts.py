@@ -7,11 +7,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from eventstore.coordination import due_parts
 from eventstore.coordination.due_parts import IDLE_SECONDS, DueParts, parts_of
+from eventstore.jobs.table import job
 from eventstore.sql.database import Database
-from eventstore.streams.buckets import BUCKETS, EVERY, divided
+from eventstore.streams.buckets import BUCKETS, EVERY, bucket_of, divided
 
 pytestmark = pytest.mark.anyio
 PARTS = 16
@@ -40,7 +42,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 async def parts(time: Time, monkeypatch: pytest.MonkeyPatch) -> DueParts:
     """All were looked into a moment ago."""
     monkeypatch.setattr(due_parts, "parts_of", lambda _: divided(PARTS))
-    made = DueParts(Database("sqlite:///"))
+    made = DueParts(Database("sqlite:///"), lambda: select(job.c.account))
     assert await made.take(here) == divided(PARTS)
     time.now += 0.001
     return made
@@ -91,6 +93,31 @@ async def test_work_that_comes_due_is_looked_for_then(parts: DueParts, time: Tim
     parts.make_due(part[0], seconds=5)
     time.now += 5
     assert part in await parts.take(here)
+
+
+async def test_of_shards_those_with_work_are_looked_into_alone_and_in_time(
+    time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, shards = list[float](), [(0, 2), (1, 3), *((bucket,) for bucket in range(4, BUCKETS))]
+    waiting = [did for did in map("did:plc:{}".format, range(1000)) if bucket_of(did) > 3]
+
+    def accounts(*_: Any) -> list[str]:
+        asked.append(time.now)
+        return waiting
+
+    monkeypatch.setattr(due_parts, "parts_of", lambda _: shards)
+    monkeypatch.setattr(due_parts, "texts_of", accounts)
+    parts = DueParts(Database("sqlite:///"), lambda: select(job.c.account))
+    assert await parts.take(here) == shards
+    looks, began = defaultdict[int, list[float]](list), time.now
+    while time.now < began + 60:
+        time.now += parts.seconds()
+        for bucket, *_ in await parts.take(here):
+            looks[bucket].append(time.now)
+    assert looks.keys() == set(map(bucket_of, waiting))
+    for times in looks.values():
+        assert max(later - earlier for earlier, later in pairwise([began, *times])) < IDLE_SECONDS + 0.01
+    assert len(asked) <= 60 / IDLE_SECONDS * 2 + 1
 
 
 def test_a_database_that_is_not_divided_is_one_part(migrated_sqlite: str) -> None:

@@ -66,7 +66,10 @@ class Rig:
             queue.request(connection, wanted, self.time(), **how)
 
     def claim(self, of: Kind, owner: str = "one") -> Job | None:
-        return queue.claim(self.database, of, owner=owner, lease=LEASE)
+        """Claim as a worker does, first in the part of the account that is next."""
+        parts = queue.due_kinds(self.database, [of], parts_of(self.database)).get(of.name, ())
+        claims = (queue.claim(self.database, of, owner=owner, lease=LEASE, part=part) for part in parts)
+        return next((claimed for claimed in claims if claimed is not None), None)
 
     def claimed(self, of: Kind, owner: str = "one") -> Job:
         found = self.claim(of, owner)

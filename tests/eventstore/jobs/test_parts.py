@@ -12,8 +12,9 @@ from eventstore.jobs.worker import Worker
 from eventstore.sql.database import Database
 from eventstore.streams.buckets import bucket_of, divided
 from tests.eventstore.jobs.rig import LEASE, SECOND, Rig, kind
+from tests.servers.databases import ON_ONE_NODE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_ONE_NODE]  # its parts are ranges, which are no shards
 PARTS = divided(16)
 ACCOUNTS = [f"did:plc:{number}" for number in range(12)]
 FOR_EVER = 1e9

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import update
+from sqlalchemy import Select, exists, literal, select, update
 
 from eventstore.coordination import due_parts
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome
-from eventstore.jobs.table import JobState, job
+from eventstore.jobs.table import JobState, job, job_turn
 from eventstore.jobs.worker import Worker
-from tests.eventstore.jobs.rig import LEASE, Rig, Time, kind
+from eventstore.streams.buckets import Part, in_part
+from tests.eventstore.jobs.rig import KIND, LEASE, Rig, Time, kind
 
 pytestmark = pytest.mark.anyio
 
@@ -79,6 +80,31 @@ async def test_a_wake_has_the_worker_look_at_once(rig: Rig, monkeypatch: pytest.
     await until(lambda: work.begun)
     working.cancel()
     await asyncio.wait({working})
+
+
+def turns_without_a_job(part: Part) -> Select[Any]:
+    turn = job_turn.c
+    found = select(turn.account.label("subject"), turn.account, literal("").label("host"))
+    return found.where(in_part(turn.bucket, part), ~exists().where(job.c.account == turn.account))
+
+
+@pytest.mark.parametrize("is_requested", [True, False])
+async def test_what_no_wake_told_of_is_found_within_fifteen_seconds(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, is_requested: bool
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(due_parts, "_now", lambda: now[0])
+    worker = a_worker(rig, kind(find=turns_without_a_job))
+    await worker.run_once()
+    rig.want("a")
+    if not is_requested:
+        with rig.database.write() as connection:
+            queue.cancel(connection, KIND, "a", "alice")
+    while not worker.busy:
+        now[0] += worker.parts.seconds()
+        await worker.start_due()
+    await worker.drain()
+    assert now[0] <= 1015
 
 
 async def test_a_retry_that_comes_due_waits_for_no_poll(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """A relay whose lanes are in many parts: what is due starts in time, and turns and limits hold over all parts."""
 
 import asyncio
-from unittest.mock import patch
 
 import pytest
 
@@ -12,7 +11,7 @@ from outbox.mirror.tables import NEVER
 from outbox.relay.claim import claim
 from outbox.relay.relay import Relay
 from tests.dsl import BOB
-from tests.outbox.rigs.relay_rig import Rig, running, until_delivered
+from tests.outbox.rigs.relay_rig import Rig, running, seconds_until_found, until_delivered
 from tests.outbox.rigs.rows import HOST, LEASE, add_lane, dids, set_host
 from tests.outbox.rigs.working_relay import WorkingRelay
 from tests.servers.databases import IN_ONE_PART, ON_ONE_NODE
@@ -42,15 +41,7 @@ def _never_polls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("parts")
 async def test_a_lane_that_no_wake_told_of_is_found_within_fifteen_seconds(desk: Rig) -> None:
-    times = [1000.0]
-    with patch.object(due_parts, "_now", lambda: times[0]):
-        await desk.relay_once()
-        desk.upload()
-        while not desk.relay._runs:  # noqa: SLF001
-            times[0] += desk.relay._parts.seconds()  # noqa: SLF001
-            await START(desk.relay)
-        assert times[0] <= 1000 + 15
-        await desk.relay_once()
+    assert await seconds_until_found(desk) <= 15
     assert desk.mirror().state == "delivered"
 
 

@@ -14,7 +14,7 @@ from aggregates.tracks.track import Track
 from eventstore.streams.buckets import bucket_of
 from tests.dsl import COLLECTION
 from tests.eventstore.threads import together
-from tests.outbox.rigs.relay_rig import Rig, memory_rig_on, running, until_delivered
+from tests.outbox.rigs.relay_rig import Rig, memory_rig_on, running, seconds_until_found, until_delivered
 from tests.servers.citus import ON_CITUS, away, nodes_of, worker_of
 from tests.servers.databases import connection_to
 
@@ -59,6 +59,11 @@ async def delivered(desk: Rig, tracks: list[Track]) -> list[str]:
         await until_delivered(desk, track.subject_id)
     records = [desk.pds.get_record(track.did, COLLECTION, track.rkey) for track in tracks]
     return [record["value"]["title"] for record in records if record]
+
+
+async def test_a_lane_that_no_wake_told_of_is_found_within_fifteen_seconds(desk: Rig) -> None:
+    assert await seconds_until_found(desk) <= 15
+    assert desk.mirror().state == "delivered"
 
 
 async def test_while_a_worker_is_away_edits_of_others_go_on_and_all_arrives_when_it_is_back(

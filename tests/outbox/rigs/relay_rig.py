@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import httpx
 
@@ -18,6 +19,7 @@ from aggregates.tracks.track import Track
 from aggregates.values import Audio
 from devpds.server import DevPds
 from eventstore.change import Envelope
+from eventstore.coordination import due_parts
 from eventstore.coordination.due_parts import parts_of
 from eventstore.event_log import EventLog
 from eventstore.projection import Projection
@@ -35,7 +37,7 @@ from outbox.reactions.record import CommentRecords
 from outbox.record.kind import RecordKinds
 from outbox.relay.claim import claim
 from outbox.relay.delivery import Delivery
-from outbox.relay.relay import RelayLimits
+from outbox.relay.relay import Relay, RelayLimits
 from outbox.relay.result import Outcome, Result
 from outbox.relay.settle import settle
 from outbox.tracks.record import RecordUrls, TrackRecords
@@ -373,6 +375,19 @@ async def memory_rig_on(url: str, made: Callable[..., R] = Rig) -> AsyncIterator
             yield made(database, pds, ALICE, Wire(pds, http, ANYONE, "token"), clock)
         finally:
             database.close()
+
+
+async def seconds_until_found(rig: Rig) -> float:
+    """Commit something due of which no wake tells, and let time pass until the relay starts it."""
+    now = [1000.0]
+    with patch.object(due_parts, "_now", lambda: now[0]):
+        await rig.relay_once()
+        rig.upload()
+        while not rig.relay._runs:  # noqa: SLF001
+            now[0] += rig.relay._parts.seconds()  # noqa: SLF001
+            await Relay._start_due(rig.relay)  # noqa: SLF001
+        await rig.relay_once()
+    return now[0] - 1000
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from service.config.settings import Settings
 from service.process.jobs import JOBS, MINUTE, periodic_kind, request_periodic
 from service.schema.high_water_mark import RECORD_INTERVAL_SECONDS, record_high_water_mark
 from service.wiring.bootstrap import Container, build
-from tests.servers.citus import CITUS
+from tests.servers.citus import CITUS, OF_MANY_SHARDS
 from tests.servers.databases import IN_ONE_PART, ON_POSTGRES
 from tests.statements import recorded_statements, remote_commands
 
@@ -25,7 +25,7 @@ PARTS = 4
 QUESTIONS = 2
 """Of each part in a round: when its lanes are due, and whether jobs are, or are to be requested."""
 REMOTE_COMMANDS = 2.0
-"""A second, on Citus with SHARDS."""
+"""A second, on Citus."""
 Recorded = Callable[[Engine], AbstractContextManager[list[str]]]
 EVERY_MINUTE = [each.name for each in JOBS if each.interval == MINUTE]
 
@@ -44,7 +44,7 @@ async def test_each_further_part_costs_an_idle_process_two_statements_a_round(
     assert asked[PARTS] <= asked[1] + (PARTS - 1) * QUESTIONS * (ROUNDS + 1)
 
 
-@pytest.mark.databases(CITUS)
+@pytest.mark.databases(CITUS, OF_MANY_SHARDS)
 async def test_an_idle_process_asks_workers_twice_a_second_at_most(
     tape: Container, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +95,6 @@ async def look(container: Container) -> None:
 
 def make_due(container: Container) -> None:
     with container.database.write() as connection:
-        these = update(job).where(job.c.subject.in_(EVERY_MINUTE))
+        these = update(job).where(job.c.account.in_(EVERY_MINUTE))
         connection.execute(these.values(due=container.database.now(connection)))
     container.worker.parts.make_due(*map(bucket_of, EVERY_MINUTE))
