@@ -18,6 +18,7 @@ from eventstore.sql.database import Database
 from eventstore.streams.buckets import bucket_of
 
 _PART = re.compile(r"\.bucket BETWEEN (\d+) AND (\d+)")
+_SHARD = re.compile(r"\.bucket = ANY \('\{([\d,]+)\}'")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,10 @@ def of_one_part(seen: list[str], did: str) -> list[str]:
     """Leave out what polls have asked about parts in which the account is not."""
     bucket = bucket_of(did)
     return [
-        sql for sql in seen if all(int(first) <= bucket <= int(last) for first, last in _PART.findall(sql))
+        sql
+        for sql in seen
+        if all(int(first) <= bucket <= int(last) for first, last in _PART.findall(sql))
+        and all(str(bucket) in buckets.split(",") for buckets in _SHARD.findall(sql))
     ]
 
 

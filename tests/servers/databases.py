@@ -29,7 +29,7 @@ ON_POSTGRES = pytest.mark.databases(KINDS[1])
 ON_BOTH = pytest.mark.databases(*KINDS, *AND_CITUS)
 """For one of a module whose other tests need one."""
 ON_ONE_NODE = pytest.mark.databases(*KINDS)
-"""For turns and limits over all accounts: of several nodes each has its own (docs/adr/0055-citus.md)."""
+"""For turns and limits over all accounts, of which each of several nodes has its own (docs/adr/0055-citus.md), and for plans."""
 IN_ONE_PART = pytest.mark.skipif(DIVIDED, reason="about tables that are not divided")
 
 

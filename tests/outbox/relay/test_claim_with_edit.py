@@ -19,9 +19,10 @@ from tests.dsl import BOB
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import ARTIST, LONG, Rig, running, until_delivered
 from tests.outbox.rigs.rows import lane_row
+from tests.servers.databases import ON_ONE_NODE
 from tests.statements import traced_round_trips
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_ONE_NODE]  # of several, a relay claims after the commit
 FOR_LONG = timedelta(hours=1)
 ROUND_TRIPS = 10
 """Five edit and lease, read the target and its events, record the intent and commit; five begin and lock, settle, look for more, release and commit.

@@ -18,10 +18,10 @@ from outbox.views.drain import drains_of_hosts
 from outbox.views.failures import failing, undelivered, unfinished_by_reason
 from tests.outbox.rigs.relay_rig import KINDS
 from tests.outbox.rigs.rows import HOST, add_lane, claimed
-from tests.servers.databases import IN_ONE_PART, ON_SQLITE
+from tests.servers.databases import IN_ONE_PART, ON_ONE_NODE, ON_SQLITE
 from tests.statements import Statement, before_each_statement
 
-pytestmark = IN_ONE_PART  # indexes of parts have other names
+pytestmark = [IN_ONE_PART, ON_ONE_NODE]  # indexes of parts have other names, and empty shards need none
 DELIVERED = 40_000
 DID = "did:plc:1"
 OF_TRACKS = "ix_mirror_target_track_id"
