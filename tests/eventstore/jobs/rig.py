@@ -1,6 +1,6 @@
 """A queue with one kind of job, on a clock that a test advances."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job
 from eventstore.sql.database import Database
+from eventstore.streams.buckets import Part
 
 KIND = "copying"
 LEASE = timedelta(seconds=60)
@@ -50,9 +51,16 @@ def kind(work: Callable[[Job], Any] = nothing, **options: Any) -> Kind:
     return replace(first, **options)
 
 
-def claim_anywhere(database: Database, of: Kind, owner: str, lease: timedelta = LEASE) -> Job | None:
+def claim_anywhere(
+    database: Database,
+    of: Kind,
+    owner: str,
+    lease: timedelta = LEASE,
+    parts: Sequence[Part] | None = None,
+) -> Job | None:
     """Claim as a worker does, in one part after the other."""
-    claims = (queue.claim(database, of, owner=owner, lease=lease, part=part) for part in parts_of(database))
+    these = parts_of(database) if parts is None else parts
+    claims = (queue.claim(database, of, owner=owner, lease=lease, part=part) for part in these)
     return next((claimed for claimed in claims if claimed is not None), None)
 
 
@@ -68,8 +76,7 @@ class Rig:
     def claim(self, of: Kind, owner: str = "one") -> Job | None:
         """Claim as a worker does, first in the part of the account that is next."""
         parts = queue.due_kinds(self.database, [of], parts_of(self.database)).get(of.name, ())
-        claims = (queue.claim(self.database, of, owner=owner, lease=LEASE, part=part) for part in parts)
-        return next((claimed for claimed in claims if claimed is not None), None)
+        return claim_anywhere(self.database, of, owner, parts=parts)
 
     def claimed(self, of: Kind, owner: str = "one") -> Job:
         found = self.claim(of, owner)

@@ -17,6 +17,7 @@ from replay.reconcile.verify import compare, repos_of
 from replay.repair import jobs
 from replay.repair.plan import steps_in
 from replay.repair.worker import RepairJobs, apply_some
+from tests.eventstore.jobs.rig import claim_anywhere
 from tests.outbox.rigs.foreign_writes import foreign_delete
 from tests.outbox.rigs.relay_rig import Rig
 
@@ -82,7 +83,7 @@ def progress(rig: Rig, repair_id: int) -> tuple[str, int, int]:
 
 
 def claimed(rig: Rig, owner: str) -> Job | None:
-    return queue.claim(rig.database, repairs(rig).kind(), owner=owner, lease=LEASE)
+    return claim_anywhere(rig.database, repairs(rig).kind(), owner, LEASE)
 
 
 class ProcessStep:
