@@ -28,6 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from aggregates.published import Subject
 from eventstore.change import Change
 from eventstore.coordination.backoff import backoff
+from eventstore.coordination.commit_signals import Wake
 from eventstore.coordination.due_parts import DueParts
 from eventstore.coordination.process_names import has_ended
 from eventstore.coordination.restore_detection import Workers
@@ -122,6 +123,8 @@ class Relay:
     tracing: Tracing = field(default_factory=Tracing)
     on_settled: Callable[[str, Mapping[Subject, int]], object] = lambda _did, _acknowledged: None
     """Called after each settled delivery with the account, and the generations of its subjects that the PDS has."""
+    on_ended: Wake = lambda *_: None
+    """Called after each run with the bucket of its lane, which may have more due."""
     _runs: dict[asyncio.Task[Counter[Outcome]], Lane] = field(init=False, default_factory=dict)
     _loop: asyncio.AbstractEventLoop | None = field(init=False, default=None)
     _polled_at: float = field(init=False, default=-inf)
@@ -141,12 +144,18 @@ class Relay:
         """Look into the parts of these buckets, or all, as soon after the last poll as polls may follow; may be called from any thread."""
         self._parts.wake(*buckets)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Deliver until `stop` is set, then finish what is in flight and release the lanes."""
+    async def run(self, stop: asyncio.Event, *, polls: bool = True) -> None:
+        """Deliver until `stop` is set, then finish what is in flight and release the lanes.
+
+        Without polls, run what units of this process claim alone.
+        """
         self._loop, self._stop = asyncio.get_running_loop(), stop
         stopped = asyncio.create_task(stop.wait())
         stopped.add_done_callback(lambda _: self._parts.woken.set())
         failures = 0
+        if not polls:
+            await in_thread(self._workers.compare)
+            await stop.wait()
         while not stop.is_set():
             self._polled_at = self._loop.time()
             try:
@@ -200,6 +209,7 @@ class Relay:
     def _ended(self, run: asyncio.Task[Counter[Outcome]]) -> None:
         """Look for what the lane has next, and for what waited for its host, or for room here."""
         bucket, loop = bucket_of(self._runs.pop(run).did), asyncio.get_running_loop()
+        self.on_ended(bucket)
         at = self._polled_at + MIN_POLL_SECONDS
         loop.call_at(at, self._parts.make_due, bucket, *(part[0] for part in self._held))
 

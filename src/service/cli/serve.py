@@ -44,8 +44,7 @@ def serve(
     log_to_stderr(settings.log_level)
     if listener is not None:
         inherited = Inherited(rate_limits, socket.socket(fileno=metrics) if metrics is not None else None)
-        alone = settings.model_copy(update={"relay": False, "metrics": None})
-        _serve(alone, socket.socket(fileno=listener), inherited)
+        _serve(settings.model_copy(update={"metrics": None}), socket.socket(fileno=listener), inherited)
         return
     with _listener(settings) as bound:
         if workers == 1:
@@ -60,7 +59,7 @@ def _serve(settings: Settings, listener: socket.socket, inherited: Inherited | N
         signal.SIGTERM, lambda *_: sys.exit(0)
     )  # uvicorn raises the signal again once it has shut down
     server = _Server(
-        _config(settings, asgi(container)),
+        _config(settings, asgi(container, supervised=inherited is not None)),
         settings.base_url,
         container.services.event_poller,
         supervised=inherited is not None,
@@ -160,12 +159,16 @@ def _listener(settings: Settings) -> socket.socket:
     return listener
 
 
-def asgi(container: Container) -> ASGIApp:
-    """Return the ASGI application; it closes `container` on shutdown."""
+def asgi(container: Container, *, supervised: bool = False) -> ASGIApp:
+    """Return the ASGI application; it closes `container` on shutdown. Where it is supervised, the relay is another process."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        async with background_work(container, relay=container.settings.relay):
+        has_relay = container.settings.relay
+        work = background_work(
+            container, relay=has_relay and not supervised, beside_relay=has_relay and supervised
+        )
+        async with work:
             yield
 
     app = create_app(container.services)

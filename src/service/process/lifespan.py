@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Generator
+from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
+from aggregates.published import Subject
 from eventstore.coordination.commit_signals import SETTLED, Listener
 from eventstore.errors import EventStoreError
 from eventstore.sql.database import Database
@@ -39,13 +40,17 @@ ANNOUNCER_STOP_TIMEOUT_SECONDS: Final = 2.0
 
 
 @asynccontextmanager
-async def background_work(container: Container, *, relay: bool) -> AsyncGenerator["asyncio.Task[Any]"]:
+async def background_work(
+    container: Container, *, relay: bool, beside_relay: bool = False
+) -> AsyncGenerator["asyncio.Task[Any]"]:
     """Run the background work during the block; then drain the relay, release its lanes and disconnect.
 
+    `beside_relay`, which polls in another process, this one delivers only what its own requests wait for.
     Yields the relay's task, which ends before the block only if it fails.
     """
     stop, database = asyncio.Event(), container.database
-    relay_task: asyncio.Task[Any] = asyncio.create_task(container.relay.run(stop) if relay else stop.wait())
+    runs = container.relay.run(stop, polls=relay) if relay or beside_relay else stop.wait()
+    relay_task: asyncio.Task[Any] = asyncio.create_task(runs)
 
     def log_failure(done: "asyncio.Task[Any]") -> None:
         if not stop.is_set() and not done.cancelled():
@@ -59,6 +64,8 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
                 asyncio.to_thread, container.announcer.stop, ANNOUNCER_STOP_TIMEOUT_SECONDS
             )
             waits = container.services.waits
+            if beside_relay:
+                _announce_runs(container)
             if relay:
                 jobs = periodic_jobs(container.settings)
                 await asyncio.to_thread(request_periodic, database, [each.name for each in jobs])
@@ -85,6 +92,17 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
             relay_task.cancel()
         await asyncio.to_thread(try_record_high_water_mark, container.log, container.settings)
         await container.close()
+
+
+def _announce_runs(container: Container) -> None:
+    """Tell other processes what the relay has settled here, and have the one that polls look for what a lane has next."""
+    relay, announcer, settled_here = container.relay, container.announcer, container.relay.on_settled
+
+    def settled(did: str, acknowledged: Mapping[Subject, int]) -> None:
+        settled_here(did, acknowledged)
+        announcer.announce_settled(did, acknowledged)
+
+    relay.on_settled, relay.on_ended = settled, announcer.announce
 
 
 @asynccontextmanager

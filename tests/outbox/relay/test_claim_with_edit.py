@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, select, update
 from aggregates.tracks.track import Track
 from eventstore.change import Envelope, Via
 from eventstore.coordination.commit_signals import awaited
+from eventstore.streams.buckets import bucket_of
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import mirror_lane, pds_host
@@ -125,6 +126,22 @@ async def test_a_relay_that_runs_all_its_lanes_takes_no_more(blind: Rig) -> None
     async with running(blind):
         await in_thread(edits_and_waits, blind, 1, blind.did)
     assert lane_row(blind.database, blind.did).lease_epoch == before
+
+
+async def test_a_relay_without_polls_delivers_it_and_tells_whose_lane_may_have_more(desk: Rig) -> None:
+    await delivered(desk, 1)
+    desk.clock.advance(minutes=1)
+    desk.edit(1, title="found by a poll alone")
+    desk.upload(2)
+    ended: list[int] = []
+    desk.relay.on_ended = lambda *buckets: ended.extend(buckets)
+    desk.relay._workers.compare()  # noqa: SLF001 - as its start does, in a thread of its own
+    async with running(desk, polls=False):
+        desk.relay.wake()
+        await in_thread(edits_and_waits, desk, 2, desk.did)
+        await until_delivered(desk, 2)
+    assert ended == [bucket_of(desk.did)]
+    assert lane_row(desk.database, desk.did).lease_owner is None
 
 
 async def test_a_relay_that_does_not_run_takes_none(blind: Rig) -> None:

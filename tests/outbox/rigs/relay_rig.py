@@ -391,9 +391,9 @@ async def seconds_until_found(rig: Rig) -> float:
 
 
 @asynccontextmanager
-async def running(rig: Rig) -> AsyncIterator[None]:
+async def running(rig: Rig, *, polls: bool = True) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    relay = asyncio.create_task(rig.relay.run(stop))
+    relay = asyncio.create_task(rig.relay.run(stop, polls=polls))
     await asyncio.sleep(0)
     try:
         yield

@@ -43,10 +43,10 @@ class WorkingRelay(Relay):
         super().wake(*buckets)
         self.jobs.wake(*buckets)
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, *, polls: bool = True) -> None:
         beside = {asyncio.create_task(each) for each in (self.jobs.run(), self._tend())}
         try:
-            await super().run(stop)
+            await super().run(stop, polls=polls)
         finally:
             for each in beside:
                 each.cancel()
