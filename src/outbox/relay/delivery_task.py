@@ -251,8 +251,12 @@ def read_subjects(log: EventLog, connection: sa.Connection, targets: Iterable[An
     for did, of_account in positions.items():
         found |= log.latest_since(connection, did, of_account, _topics())
     for stream, (latest, _) in found.items():
-        # what this transaction has appended itself, a later event, may be rolled back
-        if latest is not None and latest.position <= rows[stream].desired_gen:
+        known = log.cache.get(stream)
+        # what this transaction has appended itself, a later event, may be rolled back; and its snapshot may be older than what is known
+        if (
+            latest is not None
+            and (known.position if known else 0) < latest.position <= rows[stream].desired_gen
+        ):
             log.cache.put(stream, latest)
     return found
 
