@@ -45,6 +45,10 @@ LISTS: Final = Bound(
     "lists",
     "JSON and pydantic alone take 1.6 ms for 500 entries, and their tracks' rows 1.6; lists that no batch takes follow by a job, which pools half a second of commits",
 )
+DELIVERY: Final = Bound(
+    "a delivery",
+    "of 3.0 ms on PostgreSQL, psycopg's own calls take 1.0; a profile of the rest: an eighth makes the request and reads its answer",
+)
 REPLAY: Final = Bound(
     "a replay on PostgreSQL",
     "of 2.2 ms a record, the PDS takes 0.9 and appending the plan's events 0.5; batches follow each other",
@@ -56,6 +60,10 @@ SEARCH: Final = Bound(
 PLANS: Final = Bound(
     "plans",
     "PostgreSQL's own time does not grow: what is above varies from round to round",
+)
+SCREEN: Final = Bound(
+    "a screen",
+    "a profile of the audit: Jinja renders its entries in two fifths of the time, and the JSON of the reference takes a third",
 )
 START: Final = Bound(
     "the imports",

@@ -173,6 +173,7 @@ GOALS: Final = (
             milliseconds,
             "deliveries",
             f"{database}: deliver a record",
+            bounds.DELIVERY,
             figure="p50_ms",
         )
         for database, milliseconds in (("SQLite", 2.0), ("PostgreSQL", 2.5))
@@ -226,7 +227,14 @@ GOALS: Final = (
     *(
         goal
         for what in SCREENS
-        for goal in _on_both(f"screen of {what}", JSON, "console", f"{{database}}: screen of {what}", 3.0)
+        for goal in _on_both(
+            f"screen of {what}",
+            JSON,
+            "console",
+            f"{{database}}: screen of {what}",
+            3.0,
+            bounded_by=bounds.SCREEN,
+        )
     ),
     *_on_both(
         "start of `serve`",
