@@ -28,6 +28,8 @@ from api.requests.parameters import DeferredRoute, number_of
 from api.services import Services
 from identity.accounts.credentials import Principal
 
+Json = Mapping[str, Any]
+"""What a reader or a command answers, and what is made of it."""
 C = TypeVar("C", bound=Principal | None)
 P = ParamSpec("P")
 Q = TypeVar("Q", bound=BaseModel)

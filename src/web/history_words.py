@@ -9,6 +9,7 @@ from api.requests.fields import is_reserved
 from api.responses.mirror import TRACKS, ShownKind
 from api.responses.states import EventStatus, MirrorState
 from identity.accounts.sign_in import USUAL_NAME as APP_PASSWORD
+from web.ask import Json
 from web.rendering import playing_time
 from web.state_words import WORDS
 from web.whereabouts import shown
@@ -89,11 +90,11 @@ class Moment:
 
 
 def moments(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Json],
     viewer_did: str,
     kind: Kind,
     titles: Titles,
-    today: Mapping[str, Any] | None = None,
+    today: Json | None = None,
 ) -> list[Moment]:
     """Tell a page of a history, newest first, with what was undone, and what undid it; `today` has fields that changed after it."""
     sides = [(_values("before", row, kind), _values("after", row, kind)) for row in rows]
@@ -113,16 +114,14 @@ def moments(
     return told
 
 
-def _values(side: str, row: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+def _values(side: str, row: Json, kind: Kind) -> dict[str, Any]:
     """Return what an event changed that can be undone, before or after it."""
     if row["type"] in _BEGINNINGS or kind.kept_because is None:
         return {}
     return {each["field"]: each[side] for each in row["changes"] if each["field"] not in kind.kept_because}
 
 
-def moment(
-    row: Mapping[str, Any], viewer_did: str, kind: Kind = TRACKS, titles: Titles | None = None
-) -> Moment:
+def moment(row: Json, viewer_did: str, kind: Kind = TRACKS, titles: Titles | None = None) -> Moment:
     is_beginning = row["type"] in _BEGINNINGS
     way, _, program = row["via"].partition(":")
     words = WORDS.ways.get(way, "")
@@ -153,7 +152,7 @@ class LastEdit:
     is_kept_here_alone: bool
 
 
-def last_edit(rows: Sequence[Mapping[str, Any]], version: int, kind: Kind) -> LastEdit:
+def last_edit(rows: Sequence[Json], version: int, kind: Kind) -> LastEdit:
     """Return the edit that made this version; one request may have made several events."""
     made = {row["request_id"] for row in rows if row["version"] == version}
     edit = [row for row in rows if row["request_id"] in made]
@@ -161,7 +160,7 @@ def last_edit(rows: Sequence[Mapping[str, Any]], version: int, kind: Kind) -> La
     return LastEdit(words, bool(words) and all(row["delivery"]["status"] == EventStatus.NONE for row in edit))
 
 
-def _kept_here(rows: Iterable[Mapping[str, Any]], kind: Kind) -> str:
+def _kept_here(rows: Iterable[Json], kind: Kind) -> str:
     changes = (each for row in rows if row["type"] not in _BEGINNINGS for each in row["changes"])
     return kept_here((each["field"] for each in changes if _is_set(each["field"], each["after"])), kind)
 
@@ -177,7 +176,7 @@ def kept_here(fields: Iterable[str], kind: Kind) -> str:
     return f"{_listed(labels).capitalize()} {are} kept here; {they_are} not in the record on your PDS."
 
 
-def set_but_kept_here(subject: Mapping[str, Any], kind: Kind = TRACKS) -> str:
+def set_but_kept_here(subject: Json, kind: Kind = TRACKS) -> str:
     """Say which of the fields that its owner set no record has."""
     return kept_here((name for name in kind.kept_here if _is_set(name, subject.get(name))), kind)
 
@@ -186,7 +185,7 @@ def _is_set(field: str, value: Any) -> bool:
     return text_of(field, value) != text_of(field, None)
 
 
-def changes_of(changes: Sequence[Mapping[str, Any]], titles: Titles | None = None) -> list[Change]:
+def changes_of(changes: Sequence[Json], titles: Titles | None = None) -> list[Change]:
     return [
         Change(
             name, label_of(name), *(text_of(name, each[side], titles or {}) for side in ("before", "after"))
@@ -218,7 +217,7 @@ def text_of(field: str, value: Any, titles: Titles = NO_TITLES) -> str | None:
     return str(value)
 
 
-def uris_in(values: Iterable[Mapping[str, Any]]) -> list[str]:
+def uris_in(values: Iterable[Json]) -> list[str]:
     """Return the URIs of tracks among changes of fields, or values of them."""
     found = (
         _reference(item)[0]
@@ -288,7 +287,7 @@ _TEXTS: Final[Mapping[str, Callable[[Any], str | None]]] = {
 }
 
 
-def sentence_of(row: Mapping[str, Any], word: str | None = None) -> str:
+def sentence_of(row: Json, word: str | None = None) -> str:
     """Say what an event did; `word` is what people call what it happened to."""
     of_kind = f"{row['kind']}.{row['type']}"
     if words := WORDS.events.get(of_kind) or WORDS.events.get(row["type"]):
@@ -304,7 +303,7 @@ def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _actor(row: Mapping[str, Any], viewer_did: str) -> str:
+def _actor(row: Json, viewer_did: str) -> str:
     way, _, program = row["via"].partition(":")
     if way in {"relay", "job"}:
         return "mastertape"
@@ -315,11 +314,11 @@ def _actor(row: Mapping[str, Any], viewer_did: str) -> str:
     return f"A program named “{program}”" if is_reserved(program) else program
 
 
-def _person(row: Mapping[str, Any], viewer_did: str, *, you: str) -> str:
+def _person(row: Json, viewer_did: str, *, you: str) -> str:
     return you if row["actor"] == viewer_did else name_of_actor(row)
 
 
-def name_of_actor(row: Mapping[str, Any]) -> str:
+def name_of_actor(row: Json) -> str:
     """Return the handle of who made an event, or the DID where no handle is known."""
     return f"@{row['actor_handle']}" if row["actor_handle"] else str(row["actor"])
 
@@ -330,7 +329,7 @@ def way_of(via: str) -> str:
     return f"with {name}" if name else WORDS.ways.get(way, "")
 
 
-def _delivery(found: Mapping[str, Any], *, is_deletion: bool) -> Delivery | None:
+def _delivery(found: Json, *, is_deletion: bool) -> Delivery | None:
     status = found["status"]
     if status == EventStatus.NONE:
         return None

@@ -4,7 +4,7 @@ First, what templates call: addresses of pages and of what they show on an artis
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -26,13 +26,13 @@ from api.services import Services
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
 from identity.resolution.address_policy import HOST_NAME
+from web.ask import Json
 from web.static_files import static_files
 from web.whereabouts import for_listeners, may_copy
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-Json = Mapping[str, Any]
 
 WEB: Final = ("http", "https")
 RENDITION: Final = "{address}?size={size}"

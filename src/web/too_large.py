@@ -1,13 +1,12 @@
 """Says of a record that its PDS refuses for its size by how much it is too large, and which field of whose fills it."""
 
 import json
-from collections.abc import Mapping
 from typing import Any, Final
 
 from api.responses.mirror import ShownKind
 from api.routers.records.mirrors import compare_record
 from identity.accounts.credentials import Principal
-from web.ask import Ask
+from web.ask import Ask, Json
 from web.history_words import label_of
 
 TOO_LARGE: Final = "PayloadTooLargeError"
@@ -16,9 +15,7 @@ MOST_BYTES: Final = 1_000_000
 """What the PDS of Bluesky takes; no PDS names its limit."""
 
 
-async def oversize(
-    ask: Ask[Principal], kind: ShownKind[Any], subject: Mapping[str, Any]
-) -> Mapping[str, Any] | None:
+async def oversize(ask: Ask[Principal], kind: ShownKind[Any], subject: Json) -> Json | None:
     """Measure the record that the PDS refused for its size, with its largest field; None where it refused none."""
     if subject["mirror"]["reason"] != TOO_LARGE:
         return None

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from api.responses.states import AudioCopyState, MirrorReason, MirrorState
+from web.ask import Json
 from web.state_words import BY_REASON, ON_PDS, WORDS, Act, Mark, Meaning
-
-Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
@@ -14,10 +14,8 @@ from starlette.exceptions import HTTPException
 
 from api.document import DocumentedApp
 from api.examples import EXAMPLES
-from web.ask import PageRoute, or_at
+from web.ask import Json, PageRoute, or_at
 from web.rendering import RenderDep, templates
-
-Json = Mapping[str, Any]
 
 JSON: Final = "application/json"
 FORM: Final = "multipart/form-data"

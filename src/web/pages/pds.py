@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Response
@@ -17,7 +17,7 @@ from api.routers.records.mirrors import read_lane
 from api.routers.records.records import read_adoption, read_migration
 from api.routers.tracks.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import CredentialKind, Principal
-from web.ask import Answer, ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError
+from web.ask import Answer, ApiDep, Ask, FormDep, Json, OwnAsk, PageRoute, RefusedError
 from web.pages.studio.waiting import KINDS, tasks_of
 from web.rendering import Render, RenderDep
 from web.state_words import BY_REASON, REST_WORKS, WORKS, Mark, lane_words
@@ -112,9 +112,7 @@ async def act(action: str, form: FormDep, api: ApiDep, ask: OwnAsk, render: Rend
     return await _done(api.send(method, path, fields, key=form.get("key")), said, ask, render)
 
 
-async def _leave_page(
-    ask: Ask[Principal], render: Render, me: Mapping[str, Any], status: int = HTTPStatus.OK
-) -> Response:
+async def _leave_page(ask: Ask[Principal], render: Render, me: Json, status: int = HTTPStatus.OK) -> Response:
     counts = (await ask(list_my_tracks, MyListing(limit=1)))["counts"]
     is_wrong = status != HTTPStatus.OK
     return render("pds/leave.html", status, me=me, tracks=sum(counts.values()), is_wrong=is_wrong)

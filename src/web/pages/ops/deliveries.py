@@ -2,7 +2,6 @@
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Response
@@ -23,7 +22,7 @@ from api.routers.ops.deliveries import (
     read_lanes,
 )
 from identity.accounts.credentials import Principal
-from web.ask import Ask, OperatorAsk, PageRoute, wanted
+from web.ask import Ask, Json, OperatorAsk, PageRoute, wanted
 from web.pages.ops.words import (
     AUDIO_REFUSED,
     RECORDS,
@@ -45,7 +44,7 @@ HIT_BY: Final = ("cause", "host", "state", "reason", "field", "did")
 """What the screen of those who are hit can be narrowed to, as that of records."""
 
 
-async def host_named(ask: Ask[Principal], name: str | None) -> Mapping[str, Any] | None:
+async def host_named(ask: Ask[Principal], name: str | None) -> Json | None:
     hosts = (await ask(read_hosts, wanted(HostsQuery, host=name)))["items"] if name else []
     return next(iter(hosts), None)
 

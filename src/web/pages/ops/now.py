@@ -1,10 +1,10 @@
 """The first screen: how all is in one sentence, with its age, and all that waits, with what to do about it."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from fastapi import APIRouter, Depends, Response
 
@@ -14,7 +14,7 @@ from api.responses.states import ADOPTION, PERIODIC, JobState, MirrorReason, Mir
 from api.routers.ops.deliveries import FailuresQuery, HostsQuery, read_failures, read_hosts
 from api.routers.ops.work import JobsQuery, read_jobs, read_overview, read_work
 from api.routers.records.audit import AuditQuery, audit_entries
-from web.ask import OperatorAsk, PageRoute, wanted
+from web.ask import Json, OperatorAsk, PageRoute, wanted
 from web.pages.ops.words import OPERATOR_ACTED, AskedDep, ShowDep, about_host, about_wait, record_words
 from web.state_words import Mark
 from web.whereabouts import mark_of
@@ -33,7 +33,7 @@ class Health:
     advice: str | None = None
 
 
-def health(overview: Mapping[str, Any], first: Mapping[str, Any] | None) -> Health:
+def health(overview: Json, first: Json | None) -> Health:
     """Return how all is; `first` is the host that fails the longest."""
     parked = {each["reason"]: each for each in overview["waits"] if each["state"] == MirrorState.PARKED}
     since = {reason: wait["since"] for reason, wait in parked.items()}
@@ -126,7 +126,7 @@ async def show_jobs(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Respons
     return await show("ops/jobs.html", **found, kind=asked["kind"], state=asked["state"], kinds=kinds)
 
 
-def troubles(work: Mapping[str, Any], periodic: Iterable[Mapping[str, Any]]) -> Iterator[Trouble]:
+def troubles(work: Json, periodic: Iterable[Json]) -> Iterator[Trouble]:
     """Yield what needs a look, the worst first."""
     outdated = [each["name"] for each in work["read_models"] if each["state"] == ReadModelState.OUTDATED]
     if outdated:
@@ -150,11 +150,11 @@ def troubles(work: Mapping[str, Any], periodic: Iterable[Mapping[str, Any]]) -> 
         yield Trouble("wait", "firehose", f"The firehose of {_some(lost, 'host')} is not followed.")
 
 
-def stands_still(work: Mapping[str, Any]) -> bool:
+def stands_still(work: Json) -> bool:
     return work["replay"] is not None and _age(work, work["replay"]["moved_at"]) > STANDSTILL
 
 
-def _age(work: Mapping[str, Any], at: str) -> timedelta:
+def _age(work: Json, at: str) -> timedelta:
     return datetime.fromisoformat(work["at"]) - datetime.fromisoformat(at)
 
 

@@ -21,7 +21,7 @@ from api.routers.reactions.comments import list_comments
 from api.routers.records.audit import TYPES, AuditQuery, audit_entries
 from api.routers.tracks.tracks import Listing, list_tracks, live_track, read_artist
 from api.services import Services
-from web.ask import OperatorAsk, PageRoute, wanted
+from web.ask import Json, OperatorAsk, PageRoute, wanted
 from web.pages.ops.words import (
     DID,
     AskedDep,
@@ -133,9 +133,7 @@ def _address_of(services: Services, uri: str) -> str | None:
     return f"/ops{found[0].route(found[1].subject_id)}" if found is not None else None
 
 
-def _marked(
-    tracks: Iterable[Mapping[str, Any]], known: Mapping[int, RecordWords] | None = None
-) -> list[dict[str, Any]]:
+def _marked(tracks: Iterable[Json], known: Mapping[int, RecordWords] | None = None) -> list[dict[str, Any]]:
     """Add to each track the words of its mark: those that are known, which tell of its audio too, or those of its mirror."""
     return [
         {**track, "words": (known or {}).get(track["id"]) or record_words(track["mirror"])}

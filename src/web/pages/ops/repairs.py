@@ -11,7 +11,7 @@ from api.auth.authentication import operator
 from api.requests.parameters import RepairId
 from api.responses.states import DriftKind, Repair, SkipReason
 from api.routers.ops.work import RepairsQuery, read_repair, read_repairs
-from web.ask import ApiDep, FormDep, OperatorAsk, PageRoute, RefusedError, wanted
+from web.ask import ApiDep, FormDep, Json, OperatorAsk, PageRoute, RefusedError, wanted
 from web.pages.ops.words import AskedDep, ShowDep, did_of
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
@@ -78,7 +78,7 @@ async def _list(
 
 
 async def _show(
-    ask: OperatorAsk, show: ShowDep, repair_id: int, typed: Mapping[str, Any] = NOTHING, problem: str = ""
+    ask: OperatorAsk, show: ShowDep, repair_id: int, typed: Json = NOTHING, problem: str = ""
 ) -> Response:
     repair = await ask(read_repair, repair_id)
     return await show("ops/repair.html", repair=repair, words=WORDS, typed=typed, problem=problem)

@@ -18,7 +18,7 @@ from api.routers.ops.takedowns import KINDS
 from api.routers.records.history import HistoryQuery, history_page
 from api.routers.records.mirrors import read_mirror
 from api.routers.tracks.tracks import live_track
-from web.ask import ApiDep, FormDep, OperatorAsk, PageRoute, wanted
+from web.ask import ApiDep, FormDep, Json, OperatorAsk, PageRoute, wanted
 from web.history_words import DOWNLOADS, THE_OPERATOR, Delivery, Moment, moment, name_of_actor
 from web.pages.ops.actions import back_of
 from web.pages.ops.words import RECORDS, ShowDep, of_its_pds, record_words, shortened
@@ -123,7 +123,7 @@ _MOST_CHARACTERS: Final = 1000
 """Of a value: a screen has many of them."""
 
 
-def moment_for_operators(row: Mapping[str, Any], kind: ShownKind[Any]) -> Moment:
+def moment_for_operators(row: Json, kind: ShownKind[Any]) -> Moment:
     """Return an event as the console tells it: with which operator acted, in the console's words for what waits."""
     told, found = moment(row, "", kind), row["delivery"]
     delivery = told.delivery
@@ -149,7 +149,7 @@ def _value(text: str | None) -> str | None:
     return shortened(text, _MOST_CHARACTERS) if text else text
 
 
-def _of_attempt(attempt: Mapping[str, Any]) -> dict[str, Any]:
+def _of_attempt(attempt: Json) -> dict[str, Any]:
     """Return how long an attempt took, and what was asked and answered; of the record that was sent, the journal has its CID."""
     began, ended = utc(attempt["started_at"]), utc(attempt["ended_at"])
     took = None

@@ -22,7 +22,7 @@ from api.routers.ops.accounts import AccountDid
 from api.routers.tracks.tracks import Wanted, list_artists, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
-from web.ask import Ask, OperatorAsk
+from web.ask import Ask, Json, OperatorAsk
 from web.history_words import sentence_of, way_of
 from web.rendering import RenderDep
 from web.state_words import BY_REASON, WORDS, Mark
@@ -88,9 +88,7 @@ class Show:
     def __init__(self, ask: OperatorAsk, render: RenderDep) -> None:
         self._ask, self._render = ask, render
 
-    async def __call__(
-        self, template: str, *, audit: Sequence[Mapping[str, Any]] = (), **values: Any
-    ) -> Response:
+    async def __call__(self, template: str, *, audit: Sequence[Json] = (), **values: Any) -> Response:
         trouble = (await self._ask(read_trouble))["sentence"]
         told = [entry(row) for row in audit]
         handles = await handles_of(self._ask, _dids_in([told, values]))
@@ -132,7 +130,7 @@ class RecordWords:
     next: str
 
 
-def record_words(mirror: Mapping[str, Any], *, is_audio_refused: bool = False) -> RecordWords:
+def record_words(mirror: Json, *, is_audio_refused: bool = False) -> RecordWords:
     """Return the words for `state` and `reason`, as the API answers them for a record."""
     state, reason = MirrorState(mirror["state"]), mirror["reason"]
     words = WORDS.records[state]
@@ -166,7 +164,7 @@ OUR_FAULT: Final = (
 NONE_WAITS: Final = "Nothing: no record waits for it any more."
 
 
-def about_cause(cause: Mapping[str, Any]) -> str:
+def about_cause(cause: Json) -> str:
     if (cause["phase"], cause["kind"]) == ("upload", VerdictKind.REJECTED):
         return WORDS.records[MirrorState.DELIVERED].advice
     if not cause["records"] and cause["kind"] not in PARKING:
@@ -176,13 +174,13 @@ def about_cause(cause: Mapping[str, Any]) -> str:
     return ABOUT_KIND.get(cause["kind"], WORDS.records[MirrorState.PENDING].advice)
 
 
-def about_wait(wait: Mapping[str, Any]) -> str:
+def about_wait(wait: Json) -> str:
     """Say what an operator does about a record, or about all that wait or fail for one reason."""
     lane = BY_REASON.get(wait["reason"]) if wait["state"] == MirrorState.PARKED else None
     return lane.advice if lane is not None else WORDS.records[wait["state"]].advice
 
 
-def message_to_artists(which: Mapping[str, str], cause: Mapping[str, Any] | None) -> str:
+def message_to_artists(which: Mapping[str, str], cause: Json | None) -> str:
     """Return what those who are hit can be told, in the words of their own pages."""
     state, reason = which.get("state"), which.get("reason", "the page of each track says why")
     if state is None:
@@ -196,7 +194,7 @@ def message_to_artists(which: Mapping[str, str], cause: Mapping[str, Any] | None
     return shown({"state": state, "reason": reason}).reason
 
 
-def about_host(host: Mapping[str, Any]) -> str:
+def about_host(host: Json) -> str:
     if host["paused"]:
         return BY_REASON[MirrorReason.PAUSED].advice
     if host["failing_since"] is None:
@@ -224,13 +222,13 @@ class Entry(NamedTuple):
     at: str
     actor: str
     sentence: str
-    about: Mapping[str, Any]
+    about: Json
     result: str | None
     why: str | None
     details: str
 
 
-def entry(row: Mapping[str, Any]) -> Entry:
+def entry(row: Json) -> Entry:
     """Return an entry of the audit, or of a track's history, in words."""
     sentence, about, result = _act(row) if row["type"] == OPERATOR_ACTED else _change(row)
     return Entry(
@@ -244,10 +242,10 @@ def entry(row: Mapping[str, Any]) -> Entry:
     )
 
 
-_Told = tuple[str, Mapping[str, Any], str | None]
+_Told = tuple[str, Json, str | None]
 
 
-def _act(row: Mapping[str, Any]) -> _Told:
+def _act(row: Json) -> _Told:
     after = {each["field"]: each["after"] for each in row["changes"]}
     action, affected, which = str(after.get("action")), after.get("affected"), after.get("filter")
     sentence, *counted = WORDS.operator_actions.get(action, [action.replace("_", " ")])
@@ -259,7 +257,7 @@ def _act(row: Mapping[str, Any]) -> _Told:
     return sentence, about, f"{affected:,} {counted[0]}{'' if affected == 1 else 's'}"
 
 
-def _change(row: Mapping[str, Any]) -> _Told:
+def _change(row: Json) -> _Told:
     sentence = WORDS.account_events.get(row["type"]) or sentence_of(row)
     if "did" not in row:  # in a track's own history
         return sentence, {}, None
@@ -269,7 +267,7 @@ def _change(row: Mapping[str, Any]) -> _Told:
     return f"{sentence}:" if any(about.values()) else sentence, about, None
 
 
-def _details(row: Mapping[str, Any]) -> Iterable[str]:
+def _details(row: Json) -> Iterable[str]:
     """Yield the lines of an event; its reason stands elsewhere."""
     facts = (row["type"], f"event {row['position']}", f"request {row['request_id']}", way_of(row["via"]))
     yield ", ".join(filter(None, facts))
@@ -286,5 +284,5 @@ def shortened(text: str, most_characters: int) -> str:
     return text if len(text) <= most_characters else text[: most_characters - 1] + "…"
 
 
-def _is_reason(change: Mapping[str, Any]) -> bool:
+def _is_reason(change: Json) -> bool:
     return change["field"] in _REASONS and change["after"] is not None

@@ -1,6 +1,5 @@
 """The timeline of a track, an album or a playlist; any two versions compared; whole versions or single fields put back."""
 
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -13,7 +12,7 @@ from api.requests.parameters import Id, number_of
 from api.responses.mirror import TRACKS
 from api.routers.records.history import DiffQuery, HistoryQuery, history_page, read_diff
 from identity.accounts.credentials import Principal
-from web.ask import Ask, FormDep, OwnAsk, PageRoute, wanted
+from web.ask import Ask, FormDep, Json, OwnAsk, PageRoute, wanted
 from web.history_words import changes_of, moments
 from web.pages.studio.subject import Page, StudioKind, titled, to_subject
 from web.rendering import RenderDep, cover_address
@@ -164,12 +163,12 @@ async def _difference(
     return await ask(read_diff, kind.shown, subject_id, wanted(DiffQuery, **{"from": before, "to": after}))
 
 
-def _revertible(found: Mapping[str, Any]) -> set[str]:
+def _revertible(found: Json) -> set[str]:
     return {each["field"] for each in found["changes"] if each["kept_because"] is None}
 
 
 async def _cover_of(
-    kind: StudioKind, media: MediaRequest, now: Mapping[str, Any], then: Mapping[str, Any], version: int
+    kind: StudioKind, media: MediaRequest, now: Json, then: Json, version: int
 ) -> tuple[str | None, bool]:
     """Return where the cover is, None where none is shown, and whether it is still kept: earlier ones are shown of tracks."""
     shown = cover_address(now, COVER_PIXELS)

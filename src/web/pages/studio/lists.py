@@ -17,7 +17,7 @@ from api.routers.lists.reads import own_list, page_of_lists
 from api.routers.records.mirrors import read_lane
 from api.routers.tracks.tracks import Listing, MyListing, list_my_tracks, list_tracks
 from identity.accounts.credentials import Principal
-from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError, wanted
+from web.ask import ApiDep, Ask, FormDep, Json, OwnAsk, PageRoute, RefusedError, wanted
 from web.pages.studio.subject import FLAG, Fields, Page, StudioKind, problem_of, text_or_none, to_subject
 from web.rendering import Render, RenderDep, day, list_address
 from web.state_words import lane_words
@@ -31,7 +31,7 @@ ENDS_WITH_A_NUMBER: Final = re.compile(r"/([0-9]{1,19})/?$", re.ASCII)
 OF_LISTS: Final[Fields] = {"slug": (str, str), "description": (text_or_none, str), "follow": FLAG}
 
 
-def _about(body: Mapping[str, Any]) -> str:
+def _about(body: Json) -> str:
     count = body["track_count"]
     released = body.get("release_date")
     parts = (
@@ -47,7 +47,7 @@ async def _own(door: ShownList, ask: Ask[Principal], list_id: int) -> dict[str, 
     return dict(await ask(own_list, door, list_id))
 
 
-async def _offered(ask: Ask[Principal], made: Mapping[str, Any], find: str) -> dict[str, Any]:
+async def _offered(ask: Ask[Principal], made: Json, find: str) -> dict[str, Any]:
     """Return tracks that the list may take: the viewer's newest, or those with these words; for a playlist, those of other artists too."""
     if find and "visibility" in made:
         page = await ask(list_tracks, wanted(Listing, q=find, limit=MAX_PAGE_LENGTH))

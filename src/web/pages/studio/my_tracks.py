@@ -1,7 +1,7 @@
 """My tracks: each with its mark; filtered, searched, and a selection copied to the PDS or compared with it, with counts first."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from time import monotonic
 from typing import Annotated, Any, Final
@@ -15,7 +15,7 @@ from api.requests.parameters import number_of
 from api.routers.records.mirrors import read_lane
 from api.routers.tracks.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
-from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError, wanted
+from web.ask import ApiDep, Ask, FormDep, Json, OwnAsk, PageRoute, RefusedError, wanted
 from web.pages.studio.waiting import tasks_of
 from web.rendering import RenderDep
 from web.state_words import WORDS, Mark, lane_words
@@ -35,7 +35,7 @@ FILTERS: Final = {
 }
 
 
-def marked(track: Mapping[str, Any]) -> dict[str, Any]:
+def marked(track: Json) -> dict[str, Any]:
     where = where_is(track)
     return {**track, "where": where, "mark": where.whole}
 

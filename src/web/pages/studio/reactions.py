@@ -1,6 +1,6 @@
 """Likes, their list, comments and the profile in the studio: lists of them, and a page of each with its record, as tracks have."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
@@ -17,7 +17,7 @@ from api.responses.profile import PROFILES
 from api.responses.reaction import COMMENTS, LIKES
 from api.routers.tracks.tracks import live_track
 from identity.accounts.credentials import Principal
-from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, wanted
+from web.ask import ApiDep, Ask, FormDep, Json, OwnAsk, PageRoute, wanted
 from web.pages.studio.subject import StudioKind
 from web.rendering import RenderDep, artist_address, track_address
 from web.whereabouts import where_is
@@ -28,21 +28,19 @@ PAGE: Final = 50
 GONE: Final = "a track that is gone"
 
 
-async def _reaction(
-    kind: ShownKind[Any], title: str, ask: Ask[Principal], subject_id: int
-) -> Mapping[str, Any]:
+async def _reaction(kind: ShownKind[Any], title: str, ask: Ask[Principal], subject_id: int) -> Json:
     made = await ask(own_subject, kind, subject_id)
     track = await ask.find(live_track, made["track_id"]) if made["track_id"] is not None else None
     public = track_address(track) if track is not None else ""
     return {**made, "title": title.format(track["title"] if track is not None else GONE), "public": public}
 
 
-async def _profile(ask: Ask[Principal], subject_id: int) -> Mapping[str, Any]:
+async def _profile(ask: Ask[Principal], subject_id: int) -> Json:
     public = artist_address(ask.caller.handle, ask.caller.did)
     return {**await ask(own_subject, PROFILES, subject_id), "title": "Profile", "public": public}
 
 
-async def _liked(ask: Ask[Principal], subject_id: int) -> Mapping[str, Any]:
+async def _liked(ask: Ask[Principal], subject_id: int) -> Json:
     return {
         **await ask(own_subject, LIKED_LIST, subject_id),
         "title": "List of likes",
@@ -50,12 +48,12 @@ async def _liked(ask: Ask[Principal], subject_id: int) -> Mapping[str, Any]:
     }
 
 
-def _text(made: Mapping[str, Any]) -> str:
+def _text(made: Json) -> str:
     return str(made["text"] or "")
 
 
 def _kind(
-    shown: ShownKind[Any], home: str, home_label: str, read: Callable[..., Awaitable[Mapping[str, Any]]]
+    shown: ShownKind[Any], home: str, home_label: str, read: Callable[..., Awaitable[Json]]
 ) -> StudioKind:
     return StudioKind(shown=shown, home=home, home_label=home_label, read=read, about=_text)
 

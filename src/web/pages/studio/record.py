@@ -11,7 +11,7 @@ from api.responses.mirror import ShownKind
 from api.responses.states import DELETE
 from api.routers.records.mirrors import compare_record, read_mirror
 from identity.accounts.credentials import Principal
-from web.ask import Ask, FormDep, OwnAsk, PageRoute, RefusedError
+from web.ask import Ask, FormDep, Json, OwnAsk, PageRoute, RefusedError
 from web.history_words import Titles, label_of, place_of, set_but_kept_here, text_of
 from web.pages.studio.subject import Page, Problem, StudioKind, problem_of, titled, to_subject
 from web.rendering import RenderDep
@@ -61,7 +61,7 @@ def routes(kind: StudioKind) -> APIRouter:
 
 
 async def record_columns(
-    ask: Ask[Principal], kind: ShownKind[Any], subject_id: int, subject: Mapping[str, Any] | None
+    ask: Ask[Principal], kind: ShownKind[Any], subject_id: int, subject: Json | None
 ) -> dict[str, Any]:
     """Compare a record with its PDS, for its owner or an operator; `subject` is None where the operator finds it deleted.
 
@@ -69,7 +69,7 @@ async def record_columns(
     """
     compared = await ask(compare_record, kind, subject_id)
     mirror = await ask(read_mirror, kind, subject_id)
-    fields: Sequence[Mapping[str, Any]] = compared["fields"]
+    fields: Sequence[Json] = compared["fields"]
     titles = await titled(ask, [*fields, *(mirror["conflict"] or {"values": []})["values"]])
     agree = not compared["present"]["problem"] and not any(each["differs"] for each in fields)
     in_order = sorted(fields, key=lambda each: (not each["differs"], place_of(each["field"])))
@@ -119,7 +119,7 @@ def _sides(form: Mapping[str, str]) -> dict[str, str]:
     return {name.removeprefix(SIDE): side for name, side in form.items() if name.startswith(SIDE)}
 
 
-def _row(each: Mapping[str, Any], titles: Titles) -> dict[str, Any]:
+def _row(each: Json, titles: Titles) -> dict[str, Any]:
     name, own = each["field"], each["own"]
     texts = {
         column: _own(name, each[column], titles) if own else _foreign(each[column]) for column in COLUMNS
@@ -151,7 +151,7 @@ def _foreign(value: Any) -> str | None:
     return f"{text[:FOREIGN_CHARACTERS]}… ({len(text):,} characters)"
 
 
-def _as_json(compared: Mapping[str, Any]) -> str | None:
+def _as_json(compared: Json) -> str | None:
     """Return the record as the PDS has it, or last confirmed it where it could not be read; None where there is none."""
     known = "confirmed" if compared["present"]["problem"] else "present"
     if compared[known]["cid"] is None:
@@ -164,7 +164,7 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
-def _attempt(each: Mapping[str, Any]) -> dict[str, str]:
+def _attempt(each: Json) -> dict[str, str]:
     """Return an attempt to write or delete the record in words; `answer` is what the PDS answered, as it did."""
     tone, words = OUTCOMES[each["outcome"]]
     what = "Deletion" if each["op"] == DELETE else "Change"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
-from web.ask import Form
-from web.pages.studio.subject import FLAG, Fields, Json, text_or_none
+from web.ask import Form, Json
+from web.pages.studio.subject import FLAG, Fields, text_or_none
 from web.pages.studio.track import FIELDS as OF_TRACKS
 
 _TO_TAGS: Final = OF_TRACKS["tags"][1]

@@ -12,10 +12,10 @@ from api.readers.releases import own_release, upload_limits
 from api.requests.fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
 from api.requests.parameters import PageQuery, ReleaseId
 from api.routers.releases.releases import list_releases
-from web.ask import ApiDep, Form, FormDep, OwnAsk, PageRoute, RefusedError, ReleaseFormDep, wanted
+from web.ask import ApiDep, Form, FormDep, Json, OwnAsk, PageRoute, RefusedError, ReleaseFormDep, wanted
 from web.history_words import DOWNLOADS
 from web.pages.studio.release_form import digest, files_of, read, texts_of
-from web.pages.studio.subject import Json, problem_of
+from web.pages.studio.subject import problem_of
 from web.rendering import RenderDep, utc
 
 HERE: Final = "/studio/releases"

@@ -23,6 +23,7 @@ from web.ask import (
     ApiDep,
     Ask,
     FormDep,
+    Json,
     OwnAsk,
     PageRoute,
     Reader,
@@ -38,7 +39,6 @@ from web.whereabouts import what_saving_does, where_is
 Values = Mapping[str, str]
 Fields = Mapping[str, tuple[Callable[[Any], str], Callable[[str], Any]]]
 """How each field becomes a text of the form, and that the JSON that the API takes."""
-Json = Mapping[str, Any]
 
 
 def text_or_none(value: str | None) -> str:
@@ -59,7 +59,7 @@ class StudioKind:
     template: str = "studio/plain.html"
     fields: Fields = field(default_factory=dict)
     """None of a kind that is edited elsewhere."""
-    form: Mapping[str, Any] = field(default_factory=dict)
+    form: Json = field(default_factory=dict)
     """What its form shows beside them: limits, choices."""
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """The command for each file of a form."""

@@ -13,7 +13,7 @@ from api.errors import UnparsableError
 from api.requests.parameters import number_of
 from api.routers.tracks.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
-from web.ask import Api, ApiDep, Ask, Form, FormDep, OwnAsk, PageRoute, RefusedError
+from web.ask import Api, ApiDep, Ask, Form, FormDep, Json, OwnAsk, PageRoute, RefusedError
 from web.history_words import DOWNLOADS
 from web.pages.studio.my_tracks import MOST_ROWS, PAGE, selected
 from web.pages.studio.subject import Problem, Values, merged, problem_of
@@ -32,7 +32,7 @@ TEMPLATE: Final = "studio/table.html"
 class Row:
     """A track, with what a person typed or would see of it as of a version; `problem` is why it was refused."""
 
-    track: Mapping[str, Any]
+    track: Json
     version: int
     values: Values
     overtaken: Values = field(default_factory=dict)
@@ -107,9 +107,7 @@ def _saved(text: str) -> tuple[int, int, int]:
     raise UnparsableError("The form cannot be read. Nothing was changed.")
 
 
-async def _send(
-    api: Api, form: Form, changes: Mapping[int, tuple[int, Mapping[str, Any]]]
-) -> Mapping[int, int]:
+async def _send(api: Api, form: Form, changes: Mapping[int, tuple[int, Json]]) -> Mapping[int, int]:
     """Send the fields of tracks that change, each decided on a version of it; returns their new versions. Raises RefusedError."""
     if not changes:
         return {}
@@ -153,7 +151,7 @@ async def _rows(ask: Ask[Principal], ids: Sequence[int]) -> list[Row]:
     return [Row(track, track["version"], _texts(track)) for track in tracks]
 
 
-def _texts(track: Mapping[str, Any]) -> dict[str, str]:
+def _texts(track: Json) -> dict[str, str]:
     return {name: FIELDS[name][0](track[name]) for name in COLUMNS}
 
 

@@ -1,6 +1,5 @@
 """Tracks in the studio: what their pages have beside those of any kind, and uploads."""
 
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -11,7 +10,7 @@ from api.responses.mirror import TRACKS
 from api.routers.records.mirrors import read_mirror
 from api.routers.tracks.tracks import MyListing, list_my_tracks, past_track
 from identity.accounts.credentials import Principal
-from web.ask import ApiDep, Ask, OwnAsk, PageRoute, RefusedError
+from web.ask import ApiDep, Ask, Json, OwnAsk, PageRoute, RefusedError
 from web.history_words import DOWNLOADS
 from web.pages.studio.subject import FLAG, Fields, StudioKind, problem_of, text_or_none, to_subject
 from web.rendering import RenderDep, track_address
@@ -52,7 +51,7 @@ async def _own(ask: Ask[Principal], track_id: int) -> dict[str, Any]:
     raise HTTPException(HTTPStatus.NOT_FOUND)
 
 
-def _about(track: Mapping[str, Any]) -> str:
+def _about(track: Json) -> str:
     return " · ".join(filter(None, (track["artist"], track["album"])))
 
 
