@@ -31,11 +31,11 @@ from web.ask import (
     ElsewhereError,
     FormDep,
     OwnAsk,
-    PageRoute,
     RefusedError,
     SignInFirstError,
     accepts_html,
 )
+from web.page import pages, to
 from web.pages import comments, docs, pds, previews, public, sharing, versions
 from web.pages.ops import actions, deliveries, now, people, repairs, subjects
 from web.pages.studio import history, lists, my_tracks, reactions, record, releases, subject, table, track
@@ -69,7 +69,7 @@ async def error_body(scope: Scope, status: int, headers: MutableHeaders, body: b
 
 
 async def sign_in_first(request: Request, _error: Exception) -> Response:
-    return RedirectResponse(sign_in_address(request), HTTPStatus.SEE_OTHER)
+    return to(sign_in_address(request))
 
 
 async def elsewhere(_request: Request, error: Exception) -> Response:
@@ -91,7 +91,7 @@ def sign_in_address(request: Request) -> str:
     return f"{LOGIN_PATH}?{urlencode(asked)}"
 
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = pages()
 
 STUDIO = "/studio"
 """Where a person who signs in on the page goes, if nothing else was asked for."""
@@ -135,7 +135,7 @@ async def consent(request: Request, form: FormDep, ask: OwnAsk) -> Response:
 
 async def _then(address: str, api: Api, path: str, fields: dict[str, str]) -> Response:
     answer = await api.send("POST", path, fields)
-    response = RedirectResponse(address, HTTPStatus.SEE_OTHER)
+    response = to(address)
     for cookie in answer.headers.getlist("set-cookie"):
         response.headers.append("set-cookie", cookie)
     return response

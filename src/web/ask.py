@@ -47,6 +47,9 @@ class Ask(Generic[C]):
     caller: C
     services: Services
 
+    def is_by(self, did: str) -> bool:
+        return self.caller is not None and self.caller.did == did
+
     async def __call__(self, reader: Reader[C, P], *args: P.args, **kwargs: P.kwargs) -> Any:
         """Return the JSON of what a reader reads; raises what it raises."""
         body = await run_in_threadpool(reader, self.caller, self.services, *args, **kwargs)

@@ -360,9 +360,16 @@ class Render:
     viewer: ViewerDep
 
     def __call__(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
-        asked = {"path": self.request.url.path, "page_address": address_of(self.request)}
+        asked = self.request
         return rendered(
-            template, self.request.app.state.services, status, viewer=self.viewer, **asked, **values
+            template,
+            asked.app.state.services,
+            status,
+            viewer=self.viewer,
+            path=asked.url.path,
+            page_address=address_of(asked),
+            is_first_page="cursor" not in asked.query_params,
+            **values,
         )
 
 

@@ -156,7 +156,7 @@ def test_a_comment_runs_nothing_and_its_links_are_not_followed_for_us(
 def test_more_comments_than_a_page_has_follow_on_the_next(
     *, monkeypatch, world, client, alice, track, here, browser
 ):
-    monkeypatch.setattr("web.pages.public.COMMENTS", 1)
+    monkeypatch.setattr("api.requests.parameters.DEFAULT_PAGE_LENGTH", 1)
     for text in ("Older words", "Newer words"):
         say(client, alice, track, text=text)
     world.carry()

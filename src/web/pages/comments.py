@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import APIRouter, HTTPException, Response
-from fastapi.responses import RedirectResponse
+from fastapi import HTTPException, Response
 
 from api.requests.parameters import CommentId, TrackId
 from api.routers.tracks.tracks import live_track
-from web.ask import ApiDep, FormDep, PageRoute, RefusedError
+from web.ask import ApiDep, FormDep, RefusedError
+from web.page import pages, to
 from web.pages.public import TrackPage, TrackPageDep
 from web.pages.studio.subject import problem_of
 from web.rendering import artist_address
 
-router = APIRouter(prefix="/@{artist}/{track_id}/comments", route_class=PageRoute, include_in_schema=False)
+router = pages("/@{artist}/{track_id}/comments")
 
 PLACE: Final = re.compile(r"[0-9]{1,4}(:[0-9]{1,2}){0,2}", re.ASCII)
 """A place in the audio as a person writes it: `67`, `1:07` or `1:02:30`."""
@@ -90,4 +90,4 @@ async def _refused(
 
 
 def _back(artist: str, track_id: int, end: str) -> Response:
-    return RedirectResponse(f"{artist_address(artist, artist)}/{track_id}{end}", HTTPStatus.SEE_OTHER)
+    return to(f"{artist_address(artist, artist)}/{track_id}{end}")

@@ -7,14 +7,15 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from api.document import DocumentedApp
 from api.examples import EXAMPLES
-from web.ask import Json, PageRoute, or_at
+from web.ask import Json, or_at
+from web.page import pages
 from web.rendering import RenderDep, templates
 
 JSON: Final = "application/json"
@@ -202,7 +203,7 @@ def _shortened(content: Json) -> Json:
     return {name: example[name] for name in names}
 
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = pages()
 
 INDEX: Final = ""
 OPENAPI: Final = "/openapi.json"

@@ -2,17 +2,18 @@
 
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep
 from api.middleware.http_layer import PREVIEWS
 from api.pipeline.media_request import NEVER, ForMedia
 from api.readers.releases import previewed_bytes, previewed_release
-from web.ask import PageRoute, PublicAsk, or_at
+from web.ask import PublicAsk, or_at
+from web.page import pages
 from web.rendering import rendered
 
-router = APIRouter(prefix=PREVIEWS.rstrip("/"), route_class=PageRoute, include_in_schema=False)
+router = pages(PREVIEWS.rstrip("/"))
 UNSEEN: Final = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
 
 

@@ -1,10 +1,11 @@
 """The pages that are shared as links: the front page, artists, tags, tracks, albums and playlists."""
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -20,17 +21,17 @@ from api.routers.lists.lists import read_list
 from api.routers.lists.reads import album_titled, albums_of_artist, playlists_of_artist, read_album
 from api.routers.reactions.comments import list_comments
 from api.routers.tracks.tracks import Listing, Wanted, list_artists, list_tracks, live_track, read_artist
-from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
-from web.ask import ApiDep, Ask, FormDep, PageRoute, PublicAsk, or_at, wanted
-from web.rendering import RenderDep, artist_address, list_address, track_address
+from web.ask import ApiDep, FormDep, Json, or_at, wanted
+from web.page import Cursor, Public, PublicPage, pages, to
+from web.rendering import artist_address, list_address, track_address
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = pages()
 
 NEWEST: Final = 12
 LIKES: Final = "/studio/likes"
 TRACKS: Final = 48
-COMMENTS: Final = 50
+NEWEST_COMMENTS: Final = PageQuery()
 COVERED_HOSTS: Final = 6
 """The page names all but the last."""
 REFUSALS: Final = {
@@ -42,83 +43,82 @@ REFUSALS: Final = {
 
 
 @router.get("/", dependencies=[or_at("/tracks")])
-async def show_home(ask: PublicAsk, render: RenderDep) -> Response:
-    newest = await ask(list_tracks, Listing(limit=NEWEST))
-    return render("home.html", tracks=newest["items"])
+async def show_home(page: Public) -> Response:
+    newest = await page.ask(list_tracks, Listing(limit=NEWEST))
+    return page.render("home.html", tracks=newest["items"])
 
 
 @router.get("/@{artist}", dependencies=[or_at("/artists/{artist}")])
-async def show_artist(artist: str, ask: PublicAsk, render: RenderDep, cursor: str | None = None) -> Response:
+async def show_artist(page: Public, artist: str, cursor: str | None = None) -> Response:
+    ask = page.ask
     found = await ask(read_artist, artist)
     address = artist_address(found["handle"], found["did"])
     if address != artist_address(artist, artist):
         query = f"?{urlencode({'cursor': cursor})}" if cursor else ""
         return RedirectResponse(address + query, HTTPStatus.FOUND)
-    page = await ask(list_tracks, wanted(Listing, artist=found["did"], cursor=cursor, limit=TRACKS))
-    is_first, of_lists = cursor is None, PageQuery(limit=TRACKS)
-    albums = await ask(albums_of_artist, found["did"], of_lists) if is_first else {"items": []}
-    playlists = await ask(playlists_of_artist, found["did"], of_lists) if is_first else {"items": []}
-    return render(
+    tracks = await ask(list_tracks, wanted(Listing, artist=found["did"], cursor=cursor, limit=TRACKS))
+    albums: list[Json] = []
+    playlists: list[Json] = []
+    if cursor is None:
+        of_lists = PageQuery(limit=TRACKS)
+        albums = (await ask(albums_of_artist, found["did"], of_lists))["items"]
+        playlists = (await ask(playlists_of_artist, found["did"], of_lists))["items"]
+    return page.render(
         "artist.html",
-        albums=albums["items"],
-        playlists=playlists["items"],
+        albums=albums,
+        playlists=playlists,
         artist=found,
         address=address,
         has_handle=found["handle"] != INVALID_HANDLE,
-        is_own=_is(ask.caller, found["did"]),
-        tracks=page["items"],
-        cursor=page["cursor"],
-        is_first_page=is_first,
+        is_own=ask.is_by(found["did"]),
+        tracks=tracks["items"],
+        cursor=tracks["cursor"],
     )
 
 
 @router.get("/search", dependencies=[or_at()])
-async def search(ask: PublicAsk, render: RenderDep, q: str = "", cursor: str | None = None) -> Response:
+async def search(page: Public, q: str = "", cursor: str | None = None) -> Response:
     """Tracks, artists, albums, playlists and tags whose words these are."""
     q = q.strip()
-    page: dict[str, Any] = {"items": [], "cursor": None}
-    beside: dict[str, Any] = {"artists": [], "albums": [], "playlists": [], "tags": []}
+    found: Json = {"items": [], "cursor": None}
+    beside: Json = {"artists": [], "albums": [], "playlists": [], "tags": []}
     if q:
-        page = await ask(list_tracks, wanted(Listing, q=q, cursor=cursor, limit=TRACKS))
-        beside = await ask(found_beside_tracks, q) if cursor is None else beside
-    return render("search.html", q=q, tracks=page["items"], cursor=page["cursor"], beside=beside)
+        found = await page.ask(list_tracks, wanted(Listing, q=q, cursor=cursor, limit=TRACKS))
+        beside = await page.ask(found_beside_tracks, q) if cursor is None else beside
+    return page.render("search.html", q=q, tracks=found["items"], cursor=found["cursor"], beside=beside)
 
 
 @router.get("/tags", dependencies=[or_at()])
-async def show_tags(ask: PublicAsk, render: RenderDep) -> Response:
-    return render("tags.html", tags=(await ask(used_tags))["items"])
+async def show_tags(page: Public) -> Response:
+    return page.render("tags.html", tags=(await page.ask(used_tags))["items"])
 
 
 @router.get("/tags/{tag:path}", dependencies=[or_at("/tracks?tag={tag}")])
-async def show_tag(tag: str, ask: PublicAsk, render: RenderDep, cursor: str | None = None) -> Response:
-    page = await ask(list_tracks, wanted(Listing, tag=tag, cursor=cursor, limit=TRACKS))
-    return render(
-        "tag.html", tag=tag, tracks=page["items"], cursor=page["cursor"], is_first_page=cursor is None
-    )
+async def show_tag(page: Public, tag: str, cursor: str | None = None) -> Response:
+    found = await page.ask(list_tracks, wanted(Listing, tag=tag, cursor=cursor, limit=TRACKS))
+    return page.render("tag.html", tag=tag, tracks=found["items"], cursor=found["cursor"])
 
 
-class TrackPage:
+@dataclass(frozen=True)
+class TrackPage(PublicPage):
     """Shows the page of a track, as it is or with a comment that was refused."""
 
-    def __init__(self, ask: PublicAsk, media: ForMedia, render: RenderDep) -> None:
-        self.ask: Final = ask
-        self._media: Final = media
-        self._render: Final = render
+    media: ForMedia
 
     async def show(
-        self, track: dict[str, Any], cursor: str | None = None, status: int | None = None, **told: Any
+        self, track: Json, asked: PageQuery = NEWEST_COMMENTS, status: int | None = None, **told: Any
     ) -> Response:
         """Show it with the comments that end before the cursor; `told` of a refused one are `said`, its fields, and the `problem`."""
         ask = self.ask
         named = dict.fromkeys([track["artist_did"], *(feature["did"] for feature in track["features"])])
         here = {each["did"]: each for each in (await ask(list_artists, Wanted(did=list(named))))["items"]}
-        comments = await ask(list_comments, track["id"], wanted(PageQuery, cursor=cursor, limit=COMMENTS))
-        audible, refusal = await _refusal(self._media, track)
-        is_own, is_there = _is(ask.caller, track["artist_did"]), track["taken_down_at"] is None
+        comments = await ask(list_comments, track["id"], asked)
+        audible, refusal = await _refusal(self.media, track)
+        is_own, is_there = ask.is_by(track["artist_did"]), track["taken_down_at"] is None
         plays = refusal is None and is_there
         download = "open" if is_own else track["downloads"]
         album = (track["artist_did"], track["album"])
-        return self._render(
+        return self.render(
             "track.html",
             status or audible,
             track=track,
@@ -143,7 +143,7 @@ TrackPageDep = Annotated[TrackPage, Depends()]
 
 @router.get("/@{artist}/{track_id}", dependencies=[or_at("/tracks/{track_id}")])
 async def show_track(
-    artist: str, track_id: str, page: TrackPageDep, cursor: str | None = None, hidden: str = ""
+    page: TrackPageDep, artist: str, track_id: str, asked: Cursor, hidden: str = ""
 ) -> Response:
     """A track, with its player where the viewer may hear it; another artist in the address leads to the right one."""
     number = number_of(track_id)
@@ -153,7 +153,7 @@ async def show_track(
     address = track_address(track)
     if address != f"{artist_address(artist, artist)}/{track_id}":
         return RedirectResponse(address, HTTPStatus.FOUND)
-    return await page.show(track, cursor, hidden=number_of(hidden))
+    return await page.show(track, asked, hidden=number_of(hidden))
 
 
 @router.post("/@{artist}/{track_id}/like")
@@ -162,43 +162,41 @@ async def like(artist: str, track_id: int, form: FormDep, api: ApiDep) -> Respon
     method = "DELETE" if form.get("liked") else "PUT"
     await api.send(method, f"/tracks/{track_id}/like", key=form.get("key"))
     here = f"{artist_address(artist, artist)}/{track_id}"
-    return RedirectResponse(LIKES if form.get("return_to") == LIKES else here, HTTPStatus.SEE_OTHER)
+    return to(LIKES if form.get("return_to") == LIKES else here)
 
 
 @router.get("/@{artist}/albums/{slug}", dependencies=[or_at("/artists/{artist}/albums")])
-async def show_album(artist: str, slug: str, ask: PublicAsk, render: RenderDep) -> Response:
-    found = await ask(read_artist, artist)
-    return await _show_list(artist, await ask(read_album, found["did"], slug), ask, render)
+async def show_album(page: Public, artist: str, slug: str) -> Response:
+    found = await page.ask(read_artist, artist)
+    return await _show_list(page, artist, await page.ask(read_album, found["did"], slug))
 
 
 @router.get("/@{artist}/playlists/{list_id}", dependencies=[or_at("/playlists/{list_id}")])
-async def show_playlist(artist: str, list_id: str, ask: PublicAsk, render: RenderDep) -> Response:
+async def show_playlist(page: Public, artist: str, list_id: str) -> Response:
     """A playlist; a private one is for its owner alone."""
     number = number_of(list_id)
     if number is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    return await _show_list(artist, await ask(read_list, PLAYLISTS, number), ask, render)
+    return await _show_list(page, artist, await page.ask(read_list, PLAYLISTS, number))
 
 
-async def _show_list(
-    artist: str, made: dict[str, Any], ask: Ask[Principal | None], render: RenderDep
-) -> Response:
+async def _show_list(page: PublicPage, artist: str, made: Json) -> Response:
     """Show an album or a playlist; another artist in the address leads to the right one."""
     address, asked = list_address(made), artist_address(artist, artist)
     if not address.startswith(f"{asked}/"):
         return RedirectResponse(address, HTTPStatus.FOUND)
     is_album = "title" in made
-    return render(
+    return page.render(
         "list.html",
         made=made,
         title=made["title"] if is_album else made["name"],
         word=(ALBUMS if is_album else PLAYLISTS).word,
-        artist=await ask.find(read_artist, made["owner_did"]),
-        is_own=_is(ask.caller, made["owner_did"]),
+        artist=await page.ask.find(read_artist, made["owner_did"]),
+        is_own=page.ask.is_by(made["owner_did"]),
     )
 
 
-async def _refusal(media: MediaRequest, track: dict[str, Any]) -> tuple[int, str | None]:
+async def _refusal(media: MediaRequest, track: Json) -> tuple[int, str | None]:
     """Return the page's status, and the code of the refusal where the viewer may not hear the track."""
     if track["support_gate"] is not None:
         try:
@@ -210,7 +208,3 @@ async def _refusal(media: MediaRequest, track: dict[str, Any]) -> tuple[int, str
             if reply.status != HTTPStatus.NOT_FOUND:
                 raise
     return HTTPStatus.OK, None
-
-
-def _is(viewer: Principal | None, did: str) -> bool:
-    return viewer is not None and viewer.did == did

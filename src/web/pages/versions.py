@@ -5,16 +5,16 @@ from secrets import token_urlsafe
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, HTTPException, Response
-from fastapi.responses import RedirectResponse
+from fastapi import HTTPException, Response
 
 from api.requests.parameters import TrackId
 from api.routers.tracks.tracks import live_track
 from api.routers.tracks.versions import read_versions
-from web.ask import ApiDep, FormDep, PageRoute, PublicAsk, or_at
+from web.ask import ApiDep, FormDep, PublicAsk, or_at
+from web.page import pages, to
 from web.rendering import RenderDep, artist_address, track_address
 
-router = APIRouter(prefix="/@{artist}/{track_id}/versions", route_class=PageRoute, include_in_schema=False)
+router = pages("/@{artist}/{track_id}/versions")
 KEY_BYTES: Final = 24
 
 
@@ -41,7 +41,7 @@ async def show_versions(
         here=f"{track_address(track)}/versions",
         key=key,
         has_key=found["has_key"],
-        is_own=ask.caller is not None and ask.caller.did == track["artist_did"],
+        is_own=ask.is_by(track["artist_did"]),
         versions=versions,
         pair=[*_chosen(versions, a, 1), *_chosen(versions, b, 0)],
     )
@@ -63,4 +63,4 @@ async def act(artist: str, track_id: TrackId, do: str, form: FormDep, api: ApiDe
     await api.send("PATCH", f"/tracks/{track_id}", fields)
     query = f"?key={fields['listening_key']}" if do == "link" else ""
     here = f"{artist_address(artist, artist)}/{track_id}/versions"
-    return RedirectResponse(here + query, HTTPStatus.SEE_OTHER)
+    return to(here + query)

@@ -165,7 +165,7 @@ def test_comments_on_my_tracks_are_read_in_one_place_hidden_there_and_shown_agai
     world.carry()
     page = send(owner, owner.get("/studio/comments"), hide)
     assert "Hidden by you" not in page.text
-    monkeypatch.setattr("web.pages.studio.reactions.PAGE", 1)
+    monkeypatch.setattr("api.requests.parameters.DEFAULT_PAGE_LENGTH", 1)
     page = owner.get("/studio/comments")
     assert "Yes!" not in page.text
     older = page.text.partition('href="/studio/comments?cursor=')[2].partition('"')[0]

@@ -1,21 +1,19 @@
 """The timeline of a track, an album or a playlist; any two versions compared; whole versions or single fields put back."""
 
-from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
 
 from api.pipeline.media_request import ForMedia, MediaRequest
 from api.pipeline.past import AsOf
-from api.requests.parameters import Id, number_of
+from api.requests.parameters import number_of
 from api.responses.mirror import TRACKS
 from api.routers.records.history import DiffQuery, HistoryQuery, history_page, read_diff
-from identity.accounts.credentials import Principal
-from web.ask import Ask, FormDep, Json, OwnAsk, PageRoute, wanted
+from web.ask import FormDep, Json, wanted
 from web.history_words import changes_of, moments
-from web.pages.studio.subject import Page, StudioKind, titled, to_subject
-from web.rendering import RenderDep, cover_address
+from web.page import pages, to
+from web.pages.studio.subject import StudioKind, SubjectPage, page_of, titled
+from web.rendering import cover_address
 
 PAGE: Final = 30
 COVER_PIXELS: Final = 480
@@ -25,33 +23,28 @@ REVERT: Final = ("POST", "/revert")
 
 
 def routes(kind: StudioKind) -> APIRouter:
-    router = APIRouter(prefix=kind.path, route_class=PageRoute, include_in_schema=False)
-    in_path = kind.shown.in_path
+    router, page_here = pages(kind.path), page_of(kind)
 
     @router.get("/history")
     async def show_history(
-        subject_id: Annotated[Id, in_path],
-        ask: OwnAsk,
-        render: RenderDep,
-        cursor: str | None = None,
-        rows: int = 0,
+        page: Annotated[SubjectPage, page_here], cursor: str | None = None, rows: int = 0
     ) -> Response:
         """A page of the timeline; `rows` is how many events the browser shows already."""
-        subject = await kind.of(ask, subject_id)
+        ask, subject = page.ask, await page.read()
         asked = wanted(HistoryQuery, limit=min(max(rows, PAGE), MOST), cursor=cursor)
-        page = await ask(history_page, kind.shown, subject_id, asked)
-        events: list[dict[str, Any]] = page["items"]
+        found = await ask(history_page, kind.shown, page.subject_id, asked)
+        events: list[Json] = found["items"]
         since = None
         if cursor is not None and events and kind.read_past is not None:
             newer = wanted(DiffQuery, **{"from": events[0]["version"]})
-            since = await ask.find(read_diff, kind.shown, subject_id, newer)
+            since = await ask.find(read_diff, kind.shown, page.subject_id, newer)
         today = {each["field"]: each["after"] for each in since["changes"]} if since else {}
         titles = await titled(ask, (each for row in events for each in row["changes"]))
-        return render(
+        return page.render(
             "studio/history.html",
             subject=subject,
             moments=moments(events, ask.caller.did, kind.shown, titles, today),
-            cursor=page["cursor"],
+            cursor=found["cursor"],
             is_first=cursor is None,
         )
 
@@ -60,37 +53,27 @@ def routes(kind: StudioKind) -> APIRouter:
 
 def version_routes(kind: StudioKind) -> APIRouter:
     """Return the routes of a kind that has versions for what was."""
-    router = APIRouter(prefix=kind.path, route_class=PageRoute, include_in_schema=False)
-    in_path = kind.shown.in_path
+    router, page_here = pages(kind.path), page_of(kind)
 
     @router.get("/versions/{version}")
     async def show_version(
-        *,
-        subject_id: Annotated[Id, in_path],
-        version: int,
-        ask: OwnAsk,
-        media: ForMedia,
-        render: RenderDep,
-        undo: int | None = None,
+        page: Annotated[SubjectPage, page_here], version: int, media: ForMedia, undo: int | None = None
     ) -> Response:
         """The subject as it was after the change of this version, and how it differs from today.
 
         The fields of that change are ticked or, to undo another change, those of the version `undo`.
         The beginning changed nothing that was there, so nothing of it is ticked.
         """
-        now = await kind.of(ask, subject_id)
-        then = await kind.then(ask, subject_id, version)
-        found = await _difference(kind, ask, subject_id, version)
+        now, then = await page.read(), await kind.then(page.ask, page.subject_id, version)
+        found = await _difference(page, version)
         puttable = _revertible(found)
         by = undo or version
         changes_nothing = version == 1 and undo is None
-        changed = (
-            set() if changes_nothing else _revertible(await _difference(kind, ask, subject_id, by - 1, by))
-        )
-        left = _revertible(await _difference(kind, ask, subject_id, by - 1))
+        changed = set() if changes_nothing else _revertible(await _difference(page, by - 1, by))
+        left = _revertible(await _difference(page, by - 1))
         cover, is_cover_kept = await _cover_of(kind, media, now, then, version)
         kept = {"audio": then.get("audio_kept", True), "cover": is_cover_kept}
-        return render(
+        return page.render(
             "studio/version.html",
             subject=now,
             then=then,
@@ -98,7 +81,7 @@ def version_routes(kind: StudioKind) -> APIRouter:
             cover=cover,
             gone=[name for name, is_kept in kept.items() if not is_kept],
             newest=found["to_version"],
-            differs=changes_of(found["changes"], await titled(ask, found["changes"])),
+            differs=changes_of(found["changes"], await titled(page.ask, found["changes"])),
             puttable=puttable,
             ticked=puttable & changed,
             is_undo=undo is not None,
@@ -106,61 +89,49 @@ def version_routes(kind: StudioKind) -> APIRouter:
         )
 
     @router.post("/versions/{version}/undo")
-    async def undo_change(
-        subject_id: Annotated[Id, in_path], version: int, ask: OwnAsk, page: Page
-    ) -> Response:
+    async def undo_change(page: Annotated[SubjectPage, page_here], version: int) -> Response:
         """Put back what this one change changed; where a later one changed the same, lead to a choice instead."""
-        now = await kind.of(ask, subject_id)
-        before = version - 1
-        fields = _revertible(await _difference(kind, ask, subject_id, before, version))
-        if not fields & _revertible(await _difference(kind, ask, subject_id, before)):
-            return to_subject(kind, subject_id, "unchanged")
-        if fields & _revertible(await _difference(kind, ask, subject_id, version)):
-            choice = f"{now['here']}/versions/{before}?undo={version}"
-            return RedirectResponse(choice, HTTPStatus.SEE_OTHER)
+        now, before = await page.read(), version - 1
+        fields = _revertible(await _difference(page, before, version))
+        if not fields & _revertible(await _difference(page, before)):
+            return page.back("unchanged")
+        if fields & _revertible(await _difference(page, version)):
+            return to(f"{now['here']}/versions/{before}?undo={version}")
         sent = page.send(
-            kind,
-            subject_id,
             REVERT,
             {"to_version": before, "fields": sorted(fields)},
             version=str(now["version"]),
-            key=f"undo-{now['word']}-{subject_id}-{version}-{now['version']}",
+            key=f"undo-{now['word']}-{page.subject_id}-{version}-{now['version']}",
         )
-        return await page.after(kind, subject_id, sent, "undone")
+        return await page.after(sent, "undone")
 
     @router.get("/compare")
-    async def compare(
-        request: Request, subject_id: Annotated[Id, in_path], ask: OwnAsk, render: RenderDep
-    ) -> Response:
+    async def compare(page: Annotated[SubjectPage, page_here], request: Request) -> Response:
         """Two versions, named by `from` and `to` or ticked in the history; one alone with the newest."""
-        subject, query = await kind.of(ask, subject_id), request.query_params
+        subject, query = await page.read(), request.query_params
         ticked = sorted(query.getlist("version"), key=lambda each: number_of(each) or 0)
         before = ticked[0] if ticked else query.get("from") or "0"
-        found = await _difference(
-            kind, ask, subject_id, before, ticked[-1] if ticked[1:] else query.get("to")
-        )
-        changes = changes_of(found["changes"], await titled(ask, found["changes"]))
-        return render("studio/compare.html", subject=subject, found=found, changes=changes)
+        found = await _difference(page, before, ticked[-1] if ticked[1:] else query.get("to"))
+        changes = changes_of(found["changes"], await titled(page.ask, found["changes"]))
+        return page.render("studio/compare.html", subject=subject, found=found, changes=changes)
 
     @router.post("/revert")
-    async def put_back(subject_id: Annotated[Id, in_path], form: FormDep, page: Page) -> Response:
+    async def put_back(page: Annotated[SubjectPage, page_here], form: FormDep) -> Response:
         part: dict[str, Any] = {"to_version": form.number("to_version")}
         if "whole" not in form:
             part["fields"] = list(dict.fromkeys(form.getlist("field")))
             if not part["fields"]:
-                return to_subject(kind, subject_id, "unticked")
-        conditions = {"version": form.get("version"), "key": form.get("key")}
-        sent = page.send(kind, subject_id, REVERT, part, **conditions)
-        return await page.after(kind, subject_id, sent, "reverted")
+                return page.back("unticked")
+        sent = page.send(REVERT, part, version=form.get("version"), key=form.get("key"))
+        return await page.after(sent, "reverted")
 
     return router
 
 
-async def _difference(
-    kind: StudioKind, ask: Ask[Principal], subject_id: int, before: int | str, after: int | str | None = None
-) -> Any:
+async def _difference(page: SubjectPage, before: int | str, after: int | str | None = None) -> Any:
     """Return how a version differs from a later one, or from the newest."""
-    return await ask(read_diff, kind.shown, subject_id, wanted(DiffQuery, **{"from": before, "to": after}))
+    asked = wanted(DiffQuery, **{"from": before, "to": after})
+    return await page.ask(read_diff, page.kind.shown, page.subject_id, asked)
 
 
 def _revertible(found: Json) -> set[str]:

@@ -10,20 +10,28 @@ from urllib.parse import quote
 from fastapi import APIRouter, Response
 
 from api.requests.fields import TEXT_BYTES
-from api.requests.parameters import MAX_ID, MAX_PAGE_LENGTH, Id, PageQuery, number_of
+from api.requests.parameters import MAX_ID, MAX_PAGE_LENGTH, PageQuery, number_of
 from api.responses.list import ALBUMS, PLAYLISTS, ShownList
 from api.routers.lists.lists import past_list
 from api.routers.lists.reads import own_list, page_of_lists
 from api.routers.records.mirrors import read_lane
 from api.routers.tracks.tracks import Listing, MyListing, list_my_tracks, list_tracks
 from identity.accounts.credentials import Principal
-from web.ask import ApiDep, Ask, FormDep, Json, OwnAsk, PageRoute, RefusedError, wanted
-from web.pages.studio.subject import FLAG, Fields, Page, StudioKind, problem_of, text_or_none, to_subject
-from web.rendering import Render, RenderDep, day, list_address
+from web.ask import Ask, FormDep, Json, RefusedError, wanted
+from web.page import Cursor, Own, OwnPage, pages, to
+from web.pages.studio.subject import (
+    FLAG,
+    Fields,
+    StudioKind,
+    SubjectPage,
+    page_of,
+    problem_of,
+    text_or_none,
+)
+from web.rendering import day, list_address
 from web.state_words import lane_words
 from web.whereabouts import where_is
 
-PAGE: Final = 50
 FOUND: Final = 10
 """Tracks that a list may take."""
 ENDS_WITH_A_NUMBER: Final = re.compile(r"/([0-9]{1,19})/?$", re.ASCII)
@@ -95,46 +103,56 @@ MADE: Final = ("title", "name", "visibility")
 
 
 def routes(kind: StudioKind, door: ShownList) -> APIRouter:
-    router = APIRouter(prefix=kind.home, route_class=PageRoute, include_in_schema=False)
-    in_path = door.in_path
+    router, page_here = pages(kind.home), page_of(kind)
+
+    async def shows(
+        page: OwnPage, asked: PageQuery, *, deleted: bool = False, refusal: RefusedError | None = None
+    ) -> Response:
+        found = await page.ask(page_of_lists, door, page.ask.caller.did, asked, deleted=deleted)
+        lane = await page.ask(read_lane)
+        return page.render(
+            "studio/lists.html",
+            refusal.status if refusal is not None else HTTPStatus.OK,
+            kind=kind,
+            word=door.word,
+            lists=[{**kind.named(each), "mark": where_is(each).whole} for each in found["items"]],
+            cursor=found["cursor"],
+            deleted=deleted,
+            lane=lane_words(lane) if lane["reason"] else None,
+            problem=problem_of(refusal) if refusal is not None else None,
+        )
 
     @router.get("")
-    async def show_lists(
-        ask: OwnAsk, render: RenderDep, *, deleted: bool = False, cursor: str | None = None
-    ) -> Response:
-        return await _show_lists(kind, door, ask, render, deleted=deleted, cursor=cursor)
+    async def show_lists(page: Own, asked: Cursor, *, deleted: bool = False) -> Response:
+        return await shows(page, asked, deleted=deleted)
 
     @router.post("")
-    async def make(form: FormDep, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
+    async def make(page: Own, form: FormDep) -> Response:
         fields = {name: form[name] for name in MADE if name in form}
         try:
-            made = (await api.send("POST", door.plural, fields, key=form.get("key"))).body
+            made = (await page.api.send("POST", door.plural, fields, key=form.get("key"))).body
         except RefusedError as refused:
-            return await _show_lists(kind, door, ask, render, refusal=refused)
-        return to_subject(kind, made["id"], "made")
+            return await shows(page, PageQuery(), refusal=refused)
+        return to(kind.address(made["id"], "made"))
 
     @router.post(f"/{{{door.word}_id}}/tracks")
-    async def change_tracks(subject_id: Annotated[Id, in_path], form: FormDep, page: Page) -> Response:
+    async def change_tracks(page: Annotated[SubjectPage, page_here], form: FormDep) -> Response:
         """Move a track up or down, take it out, or add one; what is no longer there stays as it is."""
         do, uri, key = form.get("do"), form.get("uri", ""), form.get("key")
         if do == "add":
-            sent = page.send(kind, subject_id, ("POST", "/tracks"), _entry(form), key=key)
-            return await page.after(kind, subject_id, sent, "added")
+            return await page.after(page.send(("POST", "/tracks"), _entry(form), key=key), "added")
         if do == "remove":
             which = f"/tracks?uri={quote(uri, safe='')}"
-            return await page.after(
-                kind, subject_id, page.send(kind, subject_id, ("DELETE", which), key=key), "removed"
-            )
-        uris = [entry["uri"] for entry in (await kind.of(page.ask, subject_id))["tracks"]]
+            return await page.after(page.send(("DELETE", which), key=key), "removed")
+        uris = [entry["uri"] for entry in (await page.read())["tracks"]]
         at = uris.index(uri) if uri in uris else len(uris)
         place = max(at - 1, 0) if do == "up" else min(at + 1, len(uris) - 1)
         if place == at or uri not in uris:
-            return to_subject(kind, subject_id, "", f"#at-{at + 1}")
+            return page.back("", f"#at-{at + 1}")
         others = [each for each in uris if each != uri]
         before = {"uri": others[place]} if place < len(others) else None
-        fields = {"uri": uri, "before": before}
-        sent = page.send(kind, subject_id, ("PATCH", "/tracks"), fields, key=key)
-        return await page.after(kind, subject_id, sent, "", f"#at-{place + 1}")
+        sent = page.send(("PATCH", "/tracks"), {"uri": uri, "before": before}, key=key)
+        return await page.after(sent, "", f"#at-{place + 1}")
 
     return router
 
@@ -146,31 +164,3 @@ def _entry(form: Mapping[str, str]) -> dict[str, Any]:
         return {"uri": address}
     found = ENDS_WITH_A_NUMBER.search(address)
     return {"track_id": number_of(found[1] if found else address or form.get("track", "")) or MAX_ID}
-
-
-async def _show_lists(
-    kind: StudioKind,
-    door: ShownList,
-    ask: Ask[Principal],
-    render: Render,
-    *,
-    deleted: bool = False,
-    cursor: str | None = None,
-    refusal: RefusedError | None = None,
-) -> Response:
-    problem = problem_of(refusal) if refusal is not None else None
-    asked = wanted(PageQuery, cursor=cursor, limit=PAGE)
-    page = await ask(page_of_lists, door, ask.caller.did, asked, deleted=deleted)
-    lane = await ask(read_lane)
-    return render(
-        "studio/lists.html",
-        refusal.status if refusal is not None else HTTPStatus.OK,
-        kind=kind,
-        word=door.word,
-        lists=[{**kind.named(each), "mark": where_is(each).whole} for each in page["items"]],
-        cursor=page["cursor"],
-        is_first_page=cursor is None,
-        deleted=deleted,
-        lane=lane_words(lane) if lane["reason"] else None,
-        problem=problem,
-    )

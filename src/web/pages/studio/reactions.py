@@ -2,29 +2,27 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import APIRouter, Response
-from fastapi.responses import RedirectResponse
+from fastapi import Response
 
 from api.readers.reactions import list_my_comments, list_my_liked_tracks
 from api.readers.records import own_subject
-from api.requests.parameters import CommentId, PageQuery
+from api.requests.parameters import CommentId
 from api.responses.list import LIKED as LIKED_LIST
 from api.responses.mirror import ShownKind
 from api.responses.profile import PROFILES
 from api.responses.reaction import COMMENTS, LIKES
 from api.routers.tracks.tracks import live_track
 from identity.accounts.credentials import Principal
-from web.ask import ApiDep, Ask, FormDep, Json, OwnAsk, PageRoute, wanted
+from web.ask import ApiDep, Ask, FormDep, Json
+from web.page import Cursor, Own, pages, to
 from web.pages.studio.subject import StudioKind
-from web.rendering import RenderDep, artist_address, track_address
+from web.rendering import artist_address, track_address
 from web.whereabouts import where_is
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = pages()
 
-PAGE: Final = 50
 GONE: Final = "a track that is gone"
 
 
@@ -41,11 +39,8 @@ async def _profile(ask: Ask[Principal], subject_id: int) -> Json:
 
 
 async def _liked(ask: Ask[Principal], subject_id: int) -> Json:
-    return {
-        **await ask(own_subject, LIKED_LIST, subject_id),
-        "title": "List of likes",
-        "public": "/studio/likes",
-    }
+    made = await ask(own_subject, LIKED_LIST, subject_id)
+    return {**made, "title": "List of likes", "public": "/studio/likes"}
 
 
 def _text(made: Json) -> str:
@@ -67,31 +62,22 @@ PROFILE: Final = _kind(PROFILES, "/studio/pds", "My PDS", _profile)
 
 
 @router.get("/studio/likes")
-async def show_likes(ask: OwnAsk, render: RenderDep, cursor: str | None = None) -> Response:
-    page = await ask(list_my_liked_tracks, wanted(PageQuery, cursor=cursor, limit=PAGE))
-    likes = [{**each, "mark": where_is(each).whole} for each in page["items"]]
-    return render("studio/likes.html", likes=likes, cursor=page["cursor"], is_first_page=cursor is None)
+async def show_likes(page: Own, asked: Cursor) -> Response:
+    found = await page.ask(list_my_liked_tracks, asked)
+    likes = [{**each, "mark": where_is(each).whole} for each in found["items"]]
+    return page.render("studio/likes.html", likes=likes, cursor=found["cursor"])
 
 
 @router.get("/studio/comments")
-async def show_comments(
-    ask: OwnAsk, render: RenderDep, *, mine: bool = False, cursor: str | None = None
-) -> Response:
+async def show_comments(page: Own, asked: Cursor, *, mine: bool = False) -> Response:
     """The comments on all tracks of the viewer's, to be hidden or shown again; or those that the viewer made."""
-    asked = wanted(PageQuery, cursor=cursor, limit=PAGE)
-    page = await ask(list_my_comments, asked, by_caller=mine)
-    comments = [{**each, "mark": where_is(each).whole if mine else None} for each in page["items"]]
-    return render(
-        "studio/comments.html",
-        comments=comments,
-        cursor=page["cursor"],
-        is_first_page=cursor is None,
-        mine=mine,
-    )
+    found = await page.ask(list_my_comments, asked, by_caller=mine)
+    comments = [{**each, "mark": where_is(each).whole if mine else None} for each in found["items"]]
+    return page.render("studio/comments.html", comments=comments, cursor=found["cursor"], mine=mine)
 
 
 @router.post("/studio/comments/{comment_id}/hidden")
 async def set_hidden(comment_id: CommentId, form: FormDep, api: ApiDep) -> Response:
     method = "DELETE" if form.get("hidden") else "PUT"
     await api.send(method, f"/comments/{comment_id}/hidden", key=form.get("key"))
-    return RedirectResponse("/studio/comments", HTTPStatus.SEE_OTHER)
+    return to("/studio/comments")

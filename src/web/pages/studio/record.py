@@ -2,19 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
 
-from api.requests.parameters import Id
 from api.responses.mirror import ShownKind
 from api.responses.states import DELETE
 from api.routers.records.mirrors import compare_record, read_mirror
 from identity.accounts.credentials import Principal
-from web.ask import Ask, FormDep, Json, OwnAsk, PageRoute, RefusedError
+from web.ask import Ask, FormDep, Json, RefusedError
 from web.history_words import Titles, label_of, place_of, set_but_kept_here, text_of
-from web.pages.studio.subject import Page, Problem, StudioKind, problem_of, titled, to_subject
-from web.rendering import RenderDep
+from web.page import pages
+from web.pages.studio.subject import Problem, StudioKind, SubjectPage, page_of, problem_of, titled
 from web.state_words import OUTCOMES
 from web.too_large import oversize
 
@@ -38,24 +38,22 @@ RESOLVE: Final = ("POST", "/mirror/resolve")
 
 
 def routes(kind: StudioKind) -> APIRouter:
-    router = APIRouter(prefix=kind.path, route_class=PageRoute, include_in_schema=False)
-    in_path = kind.shown.in_path
+    router, page_here = pages(kind.path), page_of(kind)
 
     @router.get("/pds")
-    async def show_record(subject_id: Annotated[Id, in_path], ask: OwnAsk, render: RenderDep) -> Response:
-        return render("studio/record.html", **await _values(kind, subject_id, ask))
+    async def show_record(page: Annotated[SubjectPage, page_here]) -> Response:
+        return await _show(page)
 
     @router.post("/decide")
-    async def decide(subject_id: Annotated[Id, in_path], form: FormDep, page: Page) -> Response:
+    async def decide(page: Annotated[SubjectPage, page_here], form: FormDep) -> Response:
         decision: dict[str, Any] = {name: form[name] for name in ("cid", "keep") if form.get(name)}
         if "keep" not in decision:
             decision["fields"] = _sides(form)
         try:
-            await page.send(kind, subject_id, RESOLVE, decision, key=form.get("key"))
+            await page.send(RESOLVE, decision, key=form.get("key"))
         except RefusedError as refused:
-            values = await _values(kind, subject_id, page.ask, form, problem_of(refused))
-            return page.render("studio/record.html", refused.status, **values)
-        return to_subject(kind, subject_id, "decided")
+            return await _show(page, refused.status, form, problem_of(refused))
+        return page.back("decided")
 
     return router
 
@@ -85,21 +83,22 @@ async def record_columns(
     }
 
 
-async def _values(
-    kind: StudioKind,
-    subject_id: int,
-    ask: Ask[Principal],
+async def _show(
+    page: SubjectPage,
+    status: int = HTTPStatus.OK,
     form: Mapping[str, str] | None = None,
     problem: Problem | None = None,
-) -> dict[str, Any]:
-    subject = await kind.of(ask, subject_id)
-    record = await record_columns(ask, kind.shown, subject_id, subject)
+) -> Response:
+    ask, kind, subject = page.ask, page.kind.shown, await page.read()
+    record = await record_columns(ask, kind, page.subject_id, subject)
     conflict = record["conflict"] or {"values": []}
-    return {
-        "subject": subject,
-        "record": record,
-        "too_large": await oversize(ask, kind.shown, subject),
-        "choices": [
+    return page.render(
+        "studio/record.html",
+        status,
+        subject=subject,
+        record=record,
+        too_large=await oversize(ask, kind, subject),
+        choices=[
             {
                 "field": name,
                 "label": label_of(name),
@@ -110,9 +109,9 @@ async def _values(
             for each in sorted(conflict["values"], key=lambda each: place_of(each["field"]))
             for name in [each["field"]]
         ],
-        "chosen": _sides(form or {}),
-        "problem": problem,
-    }
+        chosen=_sides(form or {}),
+        problem=problem,
+    )
 
 
 def _sides(form: Mapping[str, str]) -> dict[str, str]:

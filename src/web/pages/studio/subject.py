@@ -7,7 +7,6 @@ from operator import itemgetter
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Response
-from fastapi.responses import RedirectResponse
 
 from api.pipeline.past import AsOf
 from api.readers.records import titles_at
@@ -20,18 +19,19 @@ from identity.accounts.credentials import Principal
 from web.ask import (
     MAX_FORM_BYTES,
     Answer,
+    Api,
     ApiDep,
     Ask,
     FormDep,
     Json,
     OwnAsk,
-    PageRoute,
     Reader,
     RefusedError,
     wanted,
 )
 from web.history_words import Titles, kept_here, last_edit, moments, uris_in
-from web.rendering import RenderDep
+from web.page import pages, to
+from web.rendering import Render, RenderDep
 from web.state_words import Mark
 from web.too_large import oversize
 from web.whereabouts import what_saving_does, where_is
@@ -88,8 +88,9 @@ class StudioKind:
     def path(self) -> str:
         return f"/studio{self.shown.path}"
 
-    def address(self, subject_id: int) -> str:
-        return f"/studio{self.shown.route(subject_id)}"
+    def address(self, subject_id: int, done: str = "") -> str:
+        said = f"?done={done}" if done else ""
+        return f"/studio{self.shown.route(subject_id)}{said}"
 
     def named(self, body: Json) -> dict[str, Any]:
         """Add to a body what each page shows of it."""
@@ -106,13 +107,6 @@ class StudioKind:
             "has_versions": self.read_past is not None,
             "is_taken_down": body.get("taken_down_at") is not None,
         }
-
-    async def of(self, ask: Ask[Principal], subject_id: int) -> dict[str, Any]:
-        """Return the viewer's own, with where it is, and the mark of the whole."""
-        body = await self.read(ask, subject_id)
-        mirror = await ask(read_mirror, self.shown, subject_id)
-        where = where_is(body, mirror, self.without_record)
-        return {**self.named(body), "mirror": mirror, "where": where, "mark": where.whole}
 
     async def then(self, ask: Ask[Principal], subject_id: int, version: int | str) -> dict[str, Any]:
         """Return it as it was after the event of a version, if it has versions."""
@@ -166,24 +160,31 @@ READ: Final = 30
 """How many events are read, to tell what undid which."""
 
 
+@dataclass(frozen=True)
 class SubjectPage:
-    """Shows the page of a subject, as it is or with what a form could not do, and sends the forms' commands."""
+    """Shows the page of one subject, as it is or with what a form could not do, and sends the forms' commands."""
 
-    def __init__(self, ask: OwnAsk, render: RenderDep, api: ApiDep) -> None:
-        self.ask: Final = ask
-        self.render: Final = render
-        self._api: Final = api
+    kind: StudioKind
+    subject_id: int
+    ask: Ask[Principal]
+    render: Render
+    api: Api
 
-    async def show(
-        self, kind: StudioKind, subject_id: int, status: int = HTTPStatus.OK, find: str = "", **told: Any
-    ) -> Response:
+    async def read(self) -> dict[str, Any]:
+        """Return it with where it is, and the mark of the whole."""
+        kind = self.kind
+        body = await kind.read(self.ask, self.subject_id)
+        mirror = await self.ask(read_mirror, kind.shown, self.subject_id)
+        where = where_is(body, mirror, kind.without_record)
+        return {**kind.named(body), "mirror": mirror, "where": where, "mark": where.whole}
+
+    async def show(self, status: int = HTTPStatus.OK, find: str = "", **told: Any) -> Response:
         """Show what is `done` or a `problem`, and a form with other `values` than the subject has, some `overtaken`."""
-        ask, subject = self.ask, await kind.of(self.ask, subject_id)
+        ask, kind, subject = self.ask, self.kind, await self.read()
         mark, mirror = subject["mark"].mark, subject["mirror"]
-        history = await ask(history_page, kind.shown, subject_id, HistoryQuery(limit=READ))
+        history = await ask(history_page, kind.shown, self.subject_id, HistoryQuery(limit=READ))
         rows, lane = history["items"], await ask(read_lane)
         titles = await titled(ask, (each for row in rows for each in row["changes"]))
-        last = last_edit(rows, subject["version"], kind.shown)
         saving = "" if mark is Mark.HERE else what_saving_does(mirror, lane["reason"])
         return self.render(
             kind.template,
@@ -191,7 +192,7 @@ class SubjectPage:
             subject=subject,
             **{"values": kind.texts_of(subject), "overtaken": {}, "problem": None, "done": "", **told},
             moments=moments(rows, ask.caller.did, kind.shown, titles)[:LATEST],
-            last_edit=last,
+            last_edit=last_edit(rows, subject["version"], kind.shown),
             since=mirror["last_success_at"] if mark is Mark.ON_PDS else None,
             too_large=await oversize(ask, kind.shown, subject),
             what_saving_does=saving,
@@ -201,68 +202,63 @@ class SubjectPage:
             **(await kind.beside(ask, subject, find) if kind.beside is not None else {}),
         )
 
-    async def send(
-        self,
-        kind: StudioKind,
-        subject_id: int,
-        command: tuple[str, str],
-        fields: Json | None = None,
-        **conditions: Any,
-    ) -> Answer:
+    async def send(self, command: tuple[str, str], fields: Json | None = None, **conditions: Any) -> Answer:
         """Send a command, a method and the end of the route; raises RefusedError."""
         method, end = command
-        path = f"{kind.shown.route(subject_id)}{end or kind.query}"
-        return await self._api.send(method, path, fields, **conditions)
+        return await self.api.send(method, f"{self._route}{end or self.kind.query}", fields, **conditions)
 
-    async def pass_on(self, kind: StudioKind, subject_id: int, command: tuple[str, str], key: str) -> Answer:
+    async def pass_on(self, command: tuple[str, str], key: str) -> Answer:
         method, end = command
-        path = f"{kind.shown.route(subject_id)}{end}"
-        return await self._api.pass_on(method, path, key=key)
+        return await self.api.pass_on(method, f"{self._route}{end}", key=key)
 
-    async def after(
-        self, kind: StudioKind, subject_id: int, sent: Awaitable[Answer], done: str, at: str = ""
-    ) -> Response:
-        """Lead back to the subject once a command was sent, `at` a place of its page, or show why it was refused."""
+    @property
+    def _route(self) -> str:
+        return self.kind.shown.route(self.subject_id)
+
+    def back(self, done: str, at: str = "") -> Response:
+        """Lead to the page, `at` a place of it, which says what is `done`."""
+        return to(self.kind.address(self.subject_id, done) + at)
+
+    async def after(self, sent: Awaitable[Answer], done: str, at: str = "") -> Response:
+        """Lead back once a command was sent, or show why it was refused."""
         try:
             await sent
         except RefusedError as refused:
-            return await self.show(kind, subject_id, refused.status, problem=problem_of(refused))
-        return to_subject(kind, subject_id, done, at)
+            return await self.show(refused.status, problem=problem_of(refused))
+        return self.back(done, at)
 
-    async def save(self, kind: StudioKind, subject_id: int, form: Values) -> Response:
+    async def save(self, form: Values) -> Response:
         """Send what a person changed, and nothing else.
 
         An edit of an older version keeps what was typed, and takes over what others changed in other fields.
         """
-        version, now = form.get("version", ""), await kind.of(self.ask, subject_id)
+        kind, version, now = self.kind, form.get("version", ""), await self.read()
         is_newest = version == str(now["version"])
-        before = kind.texts_of(now if is_newest else await kind.then(self.ask, subject_id, version))
+        before = kind.texts_of(now if is_newest else await kind.then(self.ask, self.subject_id, version))
         # a browser ends its lines with CR LF
         typed = {name: form.get(name, "").replace("\r\n", "\n") for name in kind.fields}
         changed = kind.changes(typed, before)
         if not changed:
-            return to_subject(kind, subject_id, "unchanged")
-        conditions = {"version": version, "key": form.get("key")}
+            return self.back("unchanged")
         try:
-            await self.send(kind, subject_id, ("PATCH", ""), changed, **conditions)
+            await self.send(("PATCH", ""), changed, version=version, key=form.get("key"))
         except RefusedError as refused:
             problem, status = problem_of(refused), refused.status
         else:
-            return to_subject(kind, subject_id, "saved")
+            return self.back("saved")
         if status != HTTPStatus.PRECONDITION_FAILED:
-            told = with_excess(problem, typed)
-            return await self.show(kind, subject_id, status, values=typed, problem=told)
-        values, overtaken = merged(typed, before, kind.texts_of(await kind.of(self.ask, subject_id)))
-        status = HTTPStatus.CONFLICT
-        return await self.show(kind, subject_id, status, values=values, overtaken=overtaken, problem=problem)
+            return await self.show(status, values=typed, problem=with_excess(problem, typed))
+        values, overtaken = merged(typed, before, kind.texts_of(await self.read()))
+        return await self.show(HTTPStatus.CONFLICT, values=values, overtaken=overtaken, problem=problem)
 
 
-Page = Annotated[SubjectPage, Depends(SubjectPage)]
+def page_of(kind: StudioKind) -> Any:
+    async def page(
+        subject_id: Annotated[Id, kind.shown.in_path], ask: OwnAsk, render: RenderDep, api: ApiDep
+    ) -> SubjectPage:
+        return SubjectPage(kind, subject_id, ask, render, api)
 
-
-def to_subject(kind: StudioKind, subject_id: int, done: str, at: str = "") -> Response:
-    said = f"?done={done}" if done else ""
-    return RedirectResponse(f"{kind.address(subject_id)}{said}{at}", HTTPStatus.SEE_OTHER)
+    return Depends(page)
 
 
 ACTIONS: Final[Mapping[str, tuple[tuple[str, str], Json | None, str]]] = {
@@ -281,35 +277,31 @@ ACTIONS: Final[Mapping[str, tuple[tuple[str, str], Json | None, str]]] = {
 
 
 def routes(kind: StudioKind) -> APIRouter:
-    router = APIRouter(prefix=kind.path, route_class=PageRoute, include_in_schema=False)
-    in_path = kind.shown.in_path
+    router, page_here = pages(kind.path), page_of(kind)
 
     @router.get("")
-    async def show(
-        subject_id: Annotated[Id, in_path], page: Page, done: str = "", find: str = ""
-    ) -> Response:
-        return await page.show(kind, subject_id, done=done, find=find.strip())
+    async def show(page: Annotated[SubjectPage, page_here], done: str = "", find: str = "") -> Response:
+        return await page.show(done=done, find=find.strip())
 
     @router.post("/do/{action}")
-    async def act(subject_id: Annotated[Id, in_path], action: str, form: FormDep, page: Page) -> Response:
+    async def act(page: Annotated[SubjectPage, page_here], action: str, form: FormDep) -> Response:
         if action not in ACTIONS:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         command, fields, done = ACTIONS[action]
-        sent = page.send(kind, subject_id, command, fields, key=form.get("key"))
-        return await page.after(kind, subject_id, sent, done)
+        return await page.after(page.send(command, fields, key=form.get("key")), done)
 
     if not kind.fields:
         return router
 
     @router.post("")
-    async def save(subject_id: Annotated[Id, in_path], form: FormDep, page: Page) -> Response:
-        return await page.save(kind, subject_id, form)
+    async def save(page: Annotated[SubjectPage, page_here], form: FormDep) -> Response:
+        return await page.save(form)
 
     @router.post("/files/{name}")
-    async def send_file(subject_id: Annotated[Id, in_path], name: str, page: Page, key: str = "") -> Response:
+    async def send_file(page: Annotated[SubjectPage, page_here], name: str, key: str = "") -> Response:
         """Pass the file on as it comes; what it is for stands in the address, since a form with a file has no headers."""
         if name not in kind.files:
             raise HTTPException(HTTPStatus.NOT_FOUND)
-        return await page.after(kind, subject_id, page.pass_on(kind, subject_id, kind.files[name], key), name)
+        return await page.after(page.pass_on(kind.files[name], key), name)
 
     return router

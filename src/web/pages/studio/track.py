@@ -3,19 +3,20 @@
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import APIRouter, HTTPException, Response
+from fastapi import HTTPException, Response
 
 from api.requests.fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
 from api.responses.mirror import TRACKS
 from api.routers.records.mirrors import read_mirror
 from api.routers.tracks.tracks import MyListing, list_my_tracks, past_track
 from identity.accounts.credentials import Principal
-from web.ask import ApiDep, Ask, Json, OwnAsk, PageRoute, RefusedError
+from web.ask import ApiDep, Ask, Json, RefusedError
 from web.history_words import DOWNLOADS
-from web.pages.studio.subject import FLAG, Fields, StudioKind, problem_of, text_or_none, to_subject
+from web.page import Own, pages, to
+from web.pages.studio.subject import FLAG, Fields, StudioKind, problem_of, text_or_none
 from web.rendering import RenderDep, track_address
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = pages()
 
 
 def _list(text: str) -> list[str]:
@@ -74,8 +75,8 @@ TRACK: Final = StudioKind(
 
 
 @router.get("/studio/upload")
-async def show_upload(_ask: OwnAsk, render: RenderDep) -> Response:
-    return render("studio/upload.html", problem=None)
+async def show_upload(page: Own) -> Response:
+    return page.render("studio/upload.html", problem=None)
 
 
 @router.post("/studio/upload")
@@ -85,4 +86,4 @@ async def upload(api: ApiDep, render: RenderDep) -> Response:
     except RefusedError as refused:
         problem = problem_of(refused, {HTTPStatus.UNAUTHORIZED})
         return render("studio/upload.html", refused.status, problem=problem)
-    return to_subject(TRACK, track["id"], "uploaded")
+    return to(TRACK.address(track["id"], "uploaded"))
