@@ -7,8 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter, Depends, Query, Response
-from fastapi.responses import RedirectResponse
+from fastapi import Depends, Query, Response
 
 from api.auth.authentication import admin
 from api.error_responses import error_response
@@ -17,12 +16,13 @@ from api.requests.parameters import number_of
 from api.responses.states import Action
 from api.routers.ops.accounts import AccountDid, read_tokens_of
 from api.routers.ops.deliveries import ProgressQuery, read_progress
-from web.ask import Api, ApiDep, Form, FormDep, OperatorAsk, PageRoute, RefusedError, wanted
+from web.ask import Api, ApiDep, Form, FormDep, OperatorAsk, RefusedError, wanted
+from web.page import pages, to
 from web.pages.ops.deliveries import causes_of
 from web.pages.ops.words import AskedDep, ShowDep
 from web.rendering import RenderDep
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(admin)])
+router = pages(dependencies=[Depends(admin)])
 
 JOB: Final = "job"
 MOST_TARGETS: Final = 50
@@ -66,11 +66,9 @@ async def act(form: FormDep, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> Re
     done, refused = await _perform(form, api, action, targets) if "expected" in form else (None, {})
     if done is not None and not refused:
         if any(target.kind == JOB for target in targets):
-            return RedirectResponse(back_of(form), HTTPStatus.SEE_OTHER)
+            return to(back_of(form))
         asked = {"action": action, "on": [target.text for target in targets], **done, "back": back_of(form)}
-        return RedirectResponse(
-            f"/ops/progress?{urlencode(asked, doseq=True, safe=':/=')}", HTTPStatus.SEE_OTHER
-        )
+        return to(f"/ops/progress?{urlencode(asked, doseq=True, safe=':/=')}")
     rows = [await _row(api, ask, action, target, refused.get(target, "")) for target in refused or targets]
     return await show(
         "ops/confirm.html",
@@ -166,7 +164,7 @@ async def end_tokens(
         except RefusedError as refused:
             changed = refused.said_at(HTTPStatus.CONFLICT)
         else:
-            return RedirectResponse(here, HTTPStatus.SEE_OTHER)
+            return to(here)
     tokens = (await ask(read_tokens_of, did, which.get("token_id")))["items"]
     if not tokens:
         return error_response(404, "not_found", "It has ended already. Nothing was changed.")

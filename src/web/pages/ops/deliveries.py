@@ -4,9 +4,8 @@ import asyncio
 from bisect import bisect_left
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Response
 
-from api.auth.authentication import operator
 from api.error_responses import error_response
 from api.readers.console import read_deliveries
 from api.responses.states import WITHIN_MS, MirrorState
@@ -22,7 +21,8 @@ from api.routers.ops.deliveries import (
     read_lanes,
 )
 from identity.accounts.credentials import Principal
-from web.ask import Ask, Json, OperatorAsk, PageRoute, wanted
+from web.ask import Ask, Json, OperatorAsk, wanted
+from web.page import pages
 from web.pages.ops.words import (
     AUDIO_REFUSED,
     RECORDS,
@@ -37,7 +37,7 @@ from web.pages.ops.words import (
 )
 from web.state_words import BY_REASON
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
+router = pages()
 
 CAUSES: Final = 5
 HIT_BY: Final = ("cause", "host", "state", "reason", "field", "did")

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Response
 
-from api.auth.authentication import operator
 from api.responses.ops.work import MOST_COUNTED, ReadModelState
 from api.responses.states import ADOPTION, PERIODIC, JobState, MirrorReason, MirrorState
 from api.routers.ops.deliveries import FailuresQuery, HostsQuery, read_failures, read_hosts
 from api.routers.ops.work import JobsQuery, read_jobs, read_overview, read_work
 from api.routers.records.audit import AuditQuery, audit_entries
-from web.ask import Json, OperatorAsk, PageRoute, wanted
+from web.ask import Json, OperatorAsk, wanted
+from web.page import pages
 from web.pages.ops.words import OPERATOR_ACTED, AskedDep, ShowDep, about_host, about_wait, record_words
 from web.state_words import Mark
 from web.whereabouts import mark_of
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
+router = pages()
 
 
 @dataclass(frozen=True)

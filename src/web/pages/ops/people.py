@@ -2,18 +2,15 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from fastapi import APIRouter, Depends, Response
-from fastapi.responses import RedirectResponse
+from fastapi import Response
 from starlette.concurrency import run_in_threadpool
 
 from api.app import KINDS
-from api.auth.authentication import operator
 from api.readers.records import shown_at
-from api.requests.parameters import PageQuery, TrackId, number_of
+from api.requests.parameters import TrackId, number_of
 from api.routers.lists.reads import read_album
 from api.routers.ops.accounts import read_tokens_of
 from api.routers.ops.deliveries import FailuresQuery, read_failures
@@ -21,7 +18,8 @@ from api.routers.reactions.comments import list_comments
 from api.routers.records.audit import TYPES, AuditQuery, audit_entries
 from api.routers.tracks.tracks import Listing, list_tracks, live_track, read_artist
 from api.services import Services
-from web.ask import Json, OperatorAsk, PageRoute, wanted
+from web.ask import Json, OperatorAsk, wanted
+from web.page import Cursor, pages, to
 from web.pages.ops.words import (
     DID,
     AskedDep,
@@ -34,7 +32,7 @@ from web.pages.ops.words import (
 )
 from web.rendering import RenderDep
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
+router = pages()
 
 AT: Final = "at://"
 LATEST: Final = 20
@@ -50,29 +48,27 @@ async def find(ask: OperatorAsk, render: RenderDep, q: str = "") -> Response:
         path = q.removeprefix(ask.services.base_url).partition("?")[0].partition("#")[0]
         parts = [unquote(part) for part in path.strip("/").split("/")]
         if (address := await _address_of_list(ask, parts)) is not None:
-            return RedirectResponse(address, HTTPStatus.SEE_OTHER)
+            return to(address)
         q = parts[-1]
     if (number := number_of(q.removeprefix("#"))) is not None:
-        return RedirectResponse(f"/ops/tracks/{number}", HTTPStatus.SEE_OTHER)
+        return to(f"/ops/tracks/{number}")
     name, _, record = q.removeprefix(AT).partition("/") if q.startswith(AT) else (q, "", "")
     did = await did_of(ask, name)
     if record:
         address = await run_in_threadpool(_address_of, ask.services, f"{AT}{did}/{record}")
         if address is not None:
-            return RedirectResponse(address, HTTPStatus.SEE_OTHER)
+            return to(address)
     elif did.startswith(DID):
-        return RedirectResponse(f"/ops/accounts/{quote(did, safe=':')}", HTTPStatus.SEE_OTHER)
+        return to(f"/ops/accounts/{quote(did, safe=':')}")
     tracks = (await ask(list_tracks, Listing(q=q)))["items"] if q else []
     account = did if did.startswith(DID) else None
     return render("ops/found.html", q=q, tracks=_marked(tracks), account=account)
 
 
 @router.get("/ops/tracks/{track_id}/comments")
-async def show_comments(
-    track_id: TrackId, ask: OperatorAsk, show: ShowDep, cursor: str | None = None
-) -> Response:
+async def show_comments(track_id: TrackId, ask: OperatorAsk, show: ShowDep, asked: Cursor) -> Response:
     """The comments on a track, those that are hidden or taken down too."""
-    page = await ask(list_comments, track_id, wanted(PageQuery, limit=LATEST, cursor=cursor))
+    page = await ask(list_comments, track_id, asked)
     track = await ask(live_track, track_id)
     return await show("ops/comments.html", track=track, comments=page["items"], cursor=page["cursor"])
 

@@ -4,17 +4,16 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Response
-from fastapi.responses import RedirectResponse
+from fastapi import Response
 
-from api.auth.authentication import operator
 from api.requests.parameters import RepairId
 from api.responses.states import DriftKind, Repair, SkipReason
 from api.routers.ops.work import RepairsQuery, read_repair, read_repairs
-from web.ask import ApiDep, FormDep, Json, OperatorAsk, PageRoute, RefusedError, wanted
+from web.ask import ApiDep, FormDep, Json, OperatorAsk, RefusedError, wanted
+from web.page import pages, to
 from web.pages.ops.words import AskedDep, ShowDep, did_of
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
+router = pages()
 
 CORRECTABLE: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 """Refusals that the form shows, with what was typed."""
@@ -36,7 +35,7 @@ async def start(form: FormDep, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> 
         started = await api.send("POST", "/ops/repairs", fields | account, key=form.get("key"))
     except RefusedError as refused:
         return await _list(ask, show, fields, problem=refused.said_at(*CORRECTABLE))
-    return RedirectResponse(f"/ops/repairs/{started.body['id']}", HTTPStatus.SEE_OTHER)
+    return to(f"/ops/repairs/{started.body['id']}")
 
 
 @router.get("/ops/repairs/{repair_id}")
@@ -66,7 +65,7 @@ async def decide(
         await api.send("POST", f"/ops/repairs/{repair_id}", fields, key=form.get("key"))
     except RefusedError as refused:
         return await _show(ask, show, repair_id, fields, refused.said_at(*CORRECTABLE))
-    return RedirectResponse(f"/ops/repairs/{repair_id}", HTTPStatus.SEE_OTHER)
+    return to(f"/ops/repairs/{repair_id}")
 
 
 async def _list(

@@ -3,13 +3,11 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Response
-from fastapi.responses import RedirectResponse
 
-from api.auth.authentication import admin, operator
+from api.auth.authentication import admin
 from api.readers.records import any_subject
 from api.requests.parameters import Id
 from api.responses.mirror import TRACKS, ShownKind
@@ -18,8 +16,9 @@ from api.routers.ops.takedowns import KINDS
 from api.routers.records.history import HistoryQuery, history_page
 from api.routers.records.mirrors import read_mirror
 from api.routers.tracks.tracks import live_track
-from web.ask import ApiDep, FormDep, Json, OperatorAsk, PageRoute, wanted
+from web.ask import ApiDep, FormDep, Json, OperatorAsk, wanted
 from web.history_words import DOWNLOADS, THE_OPERATOR, Delivery, Moment, moment, name_of_actor
+from web.page import pages, to
 from web.pages.ops.actions import back_of
 from web.pages.ops.words import RECORDS, ShowDep, of_its_pds, record_words, shortened
 from web.pages.studio.record import record_columns
@@ -42,11 +41,7 @@ WITH_BYTES: Final = ("bytes", "Refuse its audio and cover from now on, to every 
 
 
 def routes(kind: ShownKind[Any]) -> APIRouter:
-    can_look = [Depends(operator)]
-    router = APIRouter(
-        prefix=f"/ops{kind.path}", route_class=PageRoute, include_in_schema=False, dependencies=can_look
-    )
-    in_path = kind.in_path
+    router, in_path = pages(f"/ops{kind.path}"), kind.in_path
 
     @router.get("")
     async def show_subject(
@@ -104,7 +99,7 @@ def routes(kind: ShownKind[Any]) -> APIRouter:
             fields |= {"bytes": "bytes" in form} if can_refuse_bytes else {}
             here = f"/ops{kind.route(subject_id)}/takedown"
             await api.send("POST", here, fields, key=form.get("key"))
-            return RedirectResponse(back, HTTPStatus.SEE_OTHER)
+            return to(back)
         return render(
             "ops/ask.html",
             title=f"{'Lift the takedown of' if lift else 'Take down'} {kind.called} {subject_id}?",

@@ -4,24 +4,23 @@ from collections import Counter
 from collections.abc import Sequence
 from http import HTTPStatus
 from time import monotonic
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Response
-from fastapi.responses import RedirectResponse
+from fastapi import Response
 
 from api.errors import UnparsableError
 from api.requests.parameters import number_of
 from api.routers.records.mirrors import read_lane
 from api.routers.tracks.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
-from web.ask import ApiDep, Ask, FormDep, Json, OwnAsk, PageRoute, RefusedError, wanted
+from web.ask import ApiDep, Ask, FormDep, Json, RefusedError, wanted
+from web.page import Ids, Numbers, Own, pages, to
 from web.pages.studio.waiting import tasks_of
-from web.rendering import RenderDep
 from web.state_words import WORDS, Mark, lane_words
 from web.whereabouts import count_by_mark, filter_of, may_copy, where_is
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = pages()
 
 PAGE: Final = 50
 MOST_ROWS: Final = 100
@@ -42,41 +41,35 @@ def marked(track: Json) -> dict[str, Any]:
 
 @router.get("/studio")
 async def show_my_tracks(
-    *,
-    ask: OwnAsk,
-    render: RenderDep,
-    mark: str = "",
-    q: str = "",
-    cursor: str | None = None,
-    row: Annotated[list[int], Query()] = [],  # noqa: B006 - never changed
+    *, page: Own, row: Numbers, mark: str = "", q: str = "", cursor: str | None = None
 ) -> Response:
     """A page of the account's tracks; those of `row` are there already: what the page does not list gets its mark beside it."""
-    q = q.strip()
+    q, ask = q.strip(), page.ask
     lane = await ask(read_lane)
-    found = filter_of(Mark(mark), lane["reason"]) if mark in set(Mark) else None
-    has_none = found is None and mark not in {"", DELETED}
+    states = filter_of(Mark(mark), lane["reason"]) if mark in set(Mark) else None
+    has_none = states is None and mark not in {"", DELETED}
     which = wanted(
         MyListing,
-        **(found or {}),
+        **(states or {}),
         q=q,
         deleted=mark == DELETED,
         cursor=cursor,
         limit=1 if has_none else PAGE,
     )
-    page = await ask(list_my_tracks, which)
-    counts, tracks = page["counts"], [] if has_none else [marked(each) for each in page["items"]]
+    found = await ask(list_my_tracks, which)
+    counts, tracks = found["counts"], [] if has_none else [marked(each) for each in found["items"]]
     listed = {track["id"] for track in tracks}
     unlisted = [each for each in row if each not in listed]
     by_mark = {}
     if counts is not None:
-        by_mark = count_by_mark(counts, lane["reason"], page["audio_refused"]) | {DELETED: page["deleted"]}
-    return render(
+        by_mark = count_by_mark(counts, lane["reason"], found["audio_refused"]) | {DELETED: found["deleted"]}
+    return page.render(
         "studio/my_tracks.html",
         tracks=tracks,
         others=await selected(ask, unlisted, deleted=mark == DELETED),
-        cursor=None if has_none else page["cursor"],
+        cursor=None if has_none else found["cursor"],
         counts=by_mark,
-        tasks=await tasks_of(ask, lane["reason"], page["audio_refused"]) if counts is not None else [],
+        tasks=await tasks_of(ask, lane["reason"], found["audio_refused"]) if counts is not None else [],
         total=sum(counts.values()) if counts is not None else None,
         filters=FILTERS,
         mark=mark,
@@ -86,20 +79,12 @@ async def show_my_tracks(
     )
 
 
-Ids = Annotated[list[int], Query(alias="id")]
-
-
 @router.get("/studio/selection")
-async def confirm(
-    ask: OwnAsk,
-    render: RenderDep,
-    action: str = "copy",
-    ids: Ids = [],  # noqa: B006 - never changed
-) -> Response:
-    tracks = await selected(ask, ids)
+async def confirm(page: Own, ids: Ids, action: str = "copy") -> Response:
+    tracks = await selected(page.ask, ids)
     groups = Counter(WORDS.audio[track["audio_copy"]].copies for track in tracks)
     to_copy = [track for track in tracks if may_copy(track)]
-    return render(
+    return page.render(
         "studio/selection.html",
         action=action,
         tracks=tracks,
@@ -129,19 +114,14 @@ async def copy(form: FormDep, api: ApiDep) -> Response:
                 raise
             failed.append(track_id)
     query = urlencode({"id": ids, "failed": failed}, doseq=True)
-    return RedirectResponse(f"/studio/copies?{query}", HTTPStatus.SEE_OTHER)
+    return to(f"/studio/copies?{query}")
 
 
 @router.get("/studio/copies")
-async def show_copies(
-    ask: OwnAsk,
-    render: RenderDep,
-    ids: Ids = [],  # noqa: B006 - never changed
-    failed: Annotated[list[int], Query()] = [],  # noqa: B006 - never changed
-) -> Response:
-    tracks = await selected(ask, ids)
+async def show_copies(page: Own, ids: Ids, failed: Numbers) -> Response:
+    tracks = await selected(page.ask, ids)
     marks = Counter(track["where"].audio.mark for track in tracks if track["where"].audio)
-    return render(
+    return page.render(
         "studio/copies.html",
         tracks=tracks,
         there=marks[Mark.ON_PDS],

@@ -6,26 +6,24 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Response
-from fastapi.responses import RedirectResponse
+from fastapi import Query, Response
 
 from api.errors import UnparsableError
 from api.requests.parameters import number_of
 from api.routers.tracks.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
-from web.ask import Api, ApiDep, Ask, Form, FormDep, Json, OwnAsk, PageRoute, RefusedError
+from web.ask import Api, Ask, Form, FormDep, Json, RefusedError
 from web.history_words import DOWNLOADS
+from web.page import Ids, Own, OwnPage, pages, to
 from web.pages.studio.my_tracks import MOST_ROWS, PAGE, selected
 from web.pages.studio.subject import Problem, Values, merged, problem_of
 from web.pages.studio.track import FIELDS, TRACK
-from web.rendering import Render, RenderDep
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = pages()
 
 COLUMNS: Final = ("title", "album", "tags", "unlisted", "downloads")
 FOR_ALL: Final = "all"
 """Stands for the id in the names of the fields that are typed once for all rows."""
-TEMPLATE: Final = "studio/table.html"
 
 
 @dataclass
@@ -57,45 +55,42 @@ class Row:
 
 @router.get("/studio/table")
 async def show_table(
-    ask: OwnAsk,
-    render: RenderDep,
-    ids: Annotated[list[int], Query(alias="id")] = [],  # noqa: B006 - never changed
-    saved: Annotated[list[str], Query()] = [],  # noqa: B006 - never changed
-    undone: int = 0,
+    page: Own, ids: Ids, saved: Annotated[list[str], Query(default_factory=list)], undone: int = 0
 ) -> Response:
     """The selected tracks, or the newest; `saved` names those that were changed just now."""
-    return _page(render, await _rows(ask, ids), saved=saved, undone=undone)
+    return _show(page, await _rows(page.ask, ids), saved=saved, undone=undone)
 
 
 @router.post("/studio/table")
-async def save(form: FormDep, ask: OwnAsk, api: ApiDep, render: RenderDep) -> Response:
+async def save(page: Own, form: FormDep) -> Response:
     """Change what was typed, in all rows or in none; a row that is refused says why, and keeps what was typed."""
-    rows = await _rows(ask, [number for each in form.getlist("id") if (number := number_of(each))])
+    ask, ids = page.ask, [number for each in form.getlist("id") if (number := number_of(each))]
+    rows = await _rows(ask, ids)
     for row in rows:
         row.version = form.number(f"version-{row.track['id']}") or row.version
         row.values = {name: _typed(form, name, row.track["id"]) for name in COLUMNS}
     changed = [(row, fields) for row in rows if (fields := await row.changes(ask))]
     try:
-        now = await _send(api, form, {row.track["id"]: (row.version, fields) for row, fields in changed})
+        now = await _send(page.api, form, {row.track["id"]: (row.version, fields) for row, fields in changed})
     except RefusedError as refused:
-        return await _refused(ask, render, rows, refused)
+        return await _refused(page, rows, refused)
     saved = [f"{row.track['id']}.{row.version}.{now[row.track['id']]}" for row, _ in changed]
     return _to_table(rows, saved=saved)
 
 
 @router.post("/studio/table/undo")
-async def undo(form: FormDep, ask: OwnAsk, api: ApiDep, render: RenderDep) -> Response:
+async def undo(page: Own, form: FormDep) -> Response:
     """Give the fields that a save changed their earlier values, in all of its tracks or in none."""
-    saved = [_saved(each) for each in form.getlist("saved")[:MOST_ROWS]]
+    ask, saved = page.ask, [_saved(each) for each in form.getlist("saved")[:MOST_ROWS]]
     changes = {}
     for track_id, before, after in saved:
         then, since = [_texts(await TRACK.then(ask, track_id, version)) for version in (before, after)]
         changes[track_id] = after, TRACK.changes(then, since)
     rows = await _rows(ask, list(changes))
     try:
-        await _send(api, form, changes)
+        await _send(page.api, form, changes)
     except RefusedError as refused:
-        return await _refused(ask, render, rows, refused)
+        return await _refused(page, rows, refused)
     return _to_table(rows, undone=len(changes))
 
 
@@ -116,34 +111,24 @@ async def _send(api: Api, form: Form, changes: Mapping[int, tuple[int, Json]]) -
     return {each["id"]: each["version"] for each in answer.body["tracks"]}
 
 
-async def _refused(
-    ask: Ask[Principal], render: Render, rows: Sequence[Row], refused: RefusedError
-) -> Response:
+async def _refused(page: OwnPage, rows: Sequence[Row], refused: RefusedError) -> Response:
     problem = problem_of(refused)
     of_rows = {each["id"]: {"field": "", **each} for each in problem.get("rows", ())}
     for row in rows:
         if row.track["id"] in of_rows:
-            await row.refuse(ask, of_rows[row.track["id"]])
-    return _page(render, rows, status=refused.status, problem=problem)
+            await row.refuse(page.ask, of_rows[row.track["id"]])
+    return _show(page, rows, refused.status, problem=problem)
 
 
-def _page(
-    render: Render,
-    rows: Sequence[Row],
-    *,
-    status: int = HTTPStatus.OK,
-    saved: Sequence[str] = (),
-    undone: int = 0,
-    problem: Problem | None = None,
-) -> Response:
-    return render(
-        TEMPLATE, status, rows=rows, saved=saved, undone=undone, problem=problem, downloads=DOWNLOADS
-    )
+def _show(page: OwnPage, rows: Sequence[Row], status: int = HTTPStatus.OK, **told: Any) -> Response:
+    """Show what is `saved` or `undone`, or the `problem`."""
+    shown = {"saved": (), "undone": 0, "problem": None, **told}
+    return page.render("studio/table.html", status, rows=rows, downloads=DOWNLOADS, **shown)
 
 
 def _to_table(rows: Sequence[Row], **done: Any) -> Response:
     query = urlencode({"id": [row.track["id"] for row in rows], **done}, doseq=True)
-    return RedirectResponse(f"/studio/table?{query}", HTTPStatus.SEE_OTHER)
+    return to(f"/studio/table?{query}")
 
 
 async def _rows(ask: Ask[Principal], ids: Sequence[int]) -> list[Row]:
