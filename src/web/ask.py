@@ -152,7 +152,7 @@ MAX_FIELDS: Final = 1000
 
 
 class Form(ImmutableMultiDict[str, str]):
-    """The fields of a form; of several with one name, the last."""
+    """The fields of a form, with lines that end as ours do; of several with one name, the last."""
 
     def number(self, name: str) -> int | None:
         return number_of(self.get(name, ""))
@@ -164,9 +164,10 @@ def form_within(most: int) -> Callable[[Request], Awaitable[Form]]:
         allow(request, Most(most, partial(BodyTooLargeError, most)))
         content = await request.body()
         try:
-            return Form(parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+            fields = parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
         except ValueError as error:
             raise UnparsableError("The form cannot be read. Nothing was changed.") from error
+        return Form((name, text.replace("\r\n", "\n")) for name, text in fields)
 
     return form_of
 

@@ -27,6 +27,7 @@ from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
 from identity.resolution.address_policy import HOST_NAME
 from web.ask import Json
+from web.state_words import WORDS
 from web.static_files import static_files
 from web.whereabouts import for_listeners, may_copy
 
@@ -144,7 +145,7 @@ def pause(seconds: str | float) -> str:
     """Return a pause as a person says it: `in 20 seconds`, `in 3 minutes`, `in 5 hours`."""
     count = max(int(seconds), 1)
     length, unit = next((each for each in UNITS[1:] if count >= 2 * each[0]), UNITS[-1])
-    return f"in {_amount(-(-count // length), unit)}"
+    return f"in {counted(-(-count // length), unit)}"
 
 
 def age(value: str) -> str:
@@ -152,12 +153,13 @@ def age(value: str) -> str:
     if (at := utc(value)) is None:
         return ""
     seconds = int((datetime.now(UTC) - at).total_seconds())
-    past = (f"{_amount(seconds // length, unit)} ago" for length, unit in UNITS if seconds >= length > 1)
+    past = (f"{counted(seconds // length, unit)} ago" for length, unit in UNITS if seconds >= length > 1)
     return next(past, "just now")
 
 
-def _amount(count: int, unit: str) -> str:
-    return f"{count} {unit}{'' if count == 1 else 's'}"
+def counted(count: int, what: str) -> str:
+    """Return how many there are: `1 track`, `2,000 tracks`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def coming(value: str) -> str:
@@ -247,7 +249,7 @@ def sentence(phrase: str) -> str:
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     each.__name__: each
     for each in (
-        *(moment, day, playing_time, pause, coming, relative, stamp),
+        *(moment, day, playing_time, pause, coming, relative, stamp, counted),
         *(
             host,
             with_code,
@@ -320,7 +322,7 @@ def templates() -> "Environment":
     pass_context(with_links)
     pass_context(picture_address)
     environment.filters |= FILTERS
-    known: dict[str, Any] = FUNCTIONS | {"static": static_files().address, "states": states}
+    known: dict[str, Any] = FUNCTIONS | {"static": static_files().address, "states": states, "WORDS": WORDS}
     known["form_key"] = lambda: uuid4().hex  # an Idempotency-Key: a form that is sent twice acts once
     environment.globals |= known
     return environment

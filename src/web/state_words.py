@@ -14,12 +14,15 @@ from pydantic import BaseModel
 
 from api.responses.states import (
     AudioCopyState,
+    DriftKind,
+    JobState,
     LaneState,
     MirrorReason,
     MirrorState,
     UnsentOutcome,
     VerdictKind,
 )
+from identity.accounts.credentials import CredentialKind, Scope
 
 
 class Mark(StrEnum):
@@ -115,6 +118,12 @@ class Words(BaseModel):
     operator_actions: dict[str, list[str]]
     records: dict[MirrorState, OfRecord]
     causes: dict[VerdictKind, str]
+    releases: dict[str, tuple[str, str]]
+    adoptions: dict[JobState, str]
+    exports: dict[JobState, str]
+    drifts: dict[DriftKind, str]
+    token_kinds: dict[CredentialKind, str]
+    permissions: dict[Scope, str]
 
 
 WORDS: Final = Words.model_validate(tomllib.loads(Path(__file__).with_name("words.toml").read_text()))

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from api.responses.states import DriftKind, JobState
-from identity.accounts.credentials import CredentialKind, Scope
+from api.responses.states import DriftKind
+from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
 from outbox.pds.client import RecordKey
 from replay.reconcile.drift import Drift
@@ -15,7 +15,6 @@ from tests.api.records.test_resolve import held
 from tests.api.world import upload
 from tests.media_samples import samples
 from tests.web.studio.forms import send
-from web.rendering import templates
 
 HERE = "/studio/pds"
 AUDIO = "Audio on your PDS stays there when you disconnect, and goes with its record when you leave."
@@ -183,15 +182,6 @@ def test_who_leaves_reads_what_the_rest_waits_for_and_is_asked_no_second_time(mi
     assert "Disconnect…" not in page
     again = mine.get(f"{HERE}/leave", follow_redirects=False)
     assert (again.status_code, again.headers["location"]) == (303, HERE)
-
-
-def test_everything_that_the_page_may_have_to_say_has_words():
-    words = templates().get_template("state_words.html").module
-    assert set(words.DRIFTS) == set(DriftKind)
-    assert set(words.ADOPTIONS) == set(JobState) - {JobState.IDLE}
-    assert set(words.EXPORTS) == set(JobState) - {JobState.IDLE}
-    assert set(words.TOKEN_KINDS) == set(CredentialKind)
-    assert set(words.PERMISSIONS) == set(Scope)
 
 
 def test_the_profile_is_saved(mine):

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from api.responses.states import AudioCopyState, LaneState, MirrorReason, MirrorState
+from api.responses.states import LaneState, MirrorReason, MirrorState
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
 from tests.api.records.test_resolve import edited_elsewhere, mirror
 from tests.api.world import upload
 from tests.web.studio.forms import send
-from web.state_words import BY_REASON, ON_PDS, WORDS, Mark
+from web.state_words import BY_REASON, Mark
 from web.whereabouts import for_listeners, shown, states_of, what_saving_does
 
 REASONS = [
@@ -39,10 +39,6 @@ def test_a_mirror_has_a_mark_and_a_sentence(state, reason):
 def test_every_state_is_found_under_exactly_one_mark(parked_for):
     found = [state for mark in Mark for state in states_of(mark, parked_for)]
     assert sorted(found) == sorted(MirrorState)
-
-
-def test_each_state_of_a_copy_has_words():
-    assert set(WORDS.audio) == {*AudioCopyState, ON_PDS}
 
 
 @pytest.mark.parametrize("reason", BY_REASON)

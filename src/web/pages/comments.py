@@ -31,7 +31,7 @@ TO_SIGN_IN: Final = frozenset({HTTPStatus.UNAUTHORIZED})
 
 @router.post("")
 async def comment(artist: str, track_id: TrackId, form: FormDep, api: ApiDep, page: TrackPageDep) -> Response:
-    fields = {"text": _text(form), "timestamp_ms": _milliseconds(form.get("place", ""))}
+    fields = {"text": form.get("text", ""), "timestamp_ms": _milliseconds(form.get("place", ""))}
     try:
         made = await api.send("POST", f"/tracks/{track_id}/comments", fields, key=form.get("key"))
     except RefusedError as refused:
@@ -56,7 +56,7 @@ async def act(
     fields: dict[str, Any] | None = None
     if do == "edit":
         is_elsewhere = form.get("place") != form.get("placed")  # a person reads seconds, and may leave them
-        fields = {"text": _text(form)}
+        fields = {"text": form.get("text", "")}
         fields |= {"timestamp_ms": _milliseconds(form.get("place", ""))} if is_elsewhere else {}
     path, version = f"/comments/{comment_id}{end}", form.get("version")
     try:
@@ -64,10 +64,6 @@ async def act(
     except RefusedError as refused:
         return await _refused(page, track_id, {**form, "id": str(comment_id)}, refused)
     return _back(artist, track_id, f"?hidden={comment_id}#comments" if do == "hide" else "#comments")
-
-
-def _text(form: Mapping[str, str]) -> str:
-    return form.get("text", "").replace("\r\n", "\n")  # a browser ends its lines with CR LF
 
 
 def _milliseconds(place: str) -> int | str:

@@ -53,8 +53,11 @@ MAX_ADDRESS_LENGTH: Final = 300
 """In letters: a longer one makes a QR code that no camera reads."""
 
 
-def _stranger(services: Services) -> Ask[Principal | None]:
+async def ask_as_stranger(services: ServicesDep) -> Ask[Principal | None]:
     return Ask(None, services)
+
+
+StrangersAsk = Annotated[Ask[Principal | None], Depends(ask_as_stranger)]
 
 
 def _file(content: str | bytes, mime: str) -> Response:
@@ -77,12 +80,12 @@ async def robots(services: ServicesDep) -> Response:
 
 
 @router.api_route("/sitemap.xml", methods=BOTH)
-async def sitemap(services: ServicesDep, first: Bound = 0, below: Bound = 0) -> Response:
+async def sitemap(ask: StrangersAsk, first: Bound = 0, below: Bound = 0) -> Response:
     """All public pages of artists and tracks, or an index of sitemaps that have them: each is of the ids between two."""
-    found = await _stranger(services)(addresses, (first, below) if below else None)
+    found = await ask(addresses, (first, below) if below else None)
     tracks = found["items"]
     artists = dict.fromkeys(artist_address(each["artist_handle"], each["artist_did"]) for each in tracks)
-    return await _xml("sitemap.xml", services, XML, parts=found["parts"], artists=artists, tracks=tracks)
+    return await _xml("sitemap.xml", ask.services, XML, parts=found["parts"], artists=artists, tracks=tracks)
 
 
 @router.api_route("/favicon.ico", methods=BOTH)
@@ -93,9 +96,8 @@ async def icon(request: Request) -> Response:
 
 
 @router.api_route("/@{artist}/feed.xml", methods=BOTH)
-async def feed_of_artist(artist: str, services: ServicesDep, cursor: str | None = None) -> Response:
+async def feed_of_artist(artist: str, ask: StrangersAsk, cursor: str | None = None) -> Response:
     """The artist's tracks, newest first, as podcast programs read them."""
-    ask = _stranger(services)
     found = await ask(read_artist, artist)
     page = await ask(newest_of_artist, found["did"], cursor)
     shown = {
@@ -105,13 +107,12 @@ async def feed_of_artist(artist: str, services: ServicesDep, cursor: str | None 
         "cover": None,
         "is_album": False,
     }
-    return await _feed(services, found, page, cursor, **shown)
+    return await _feed(ask.services, found, page, cursor, **shown)
 
 
 @router.api_route("/@{artist}/albums/{slug}/feed.xml", methods=BOTH)
-async def feed_of_album(artist: str, slug: str, services: ServicesDep, cursor: str | None = None) -> Response:
+async def feed_of_album(artist: str, slug: str, ask: StrangersAsk, cursor: str | None = None) -> Response:
     """The tracks of an album, in its order."""
-    ask = _stranger(services)
     found = await ask(read_artist, artist)
     album = await ask(read_album, found["did"], slug)
     order = _order(album)
@@ -125,7 +126,7 @@ async def feed_of_album(artist: str, slug: str, services: ServicesDep, cursor: s
         "cover": cover_address(album, COVER_PX),
         "is_album": True,
     }
-    return await _feed(services, found, page, cursor, **shown)
+    return await _feed(ask.services, found, page, cursor, **shown)
 
 
 def _order(album: dict[str, Any]) -> list[int]:
@@ -158,16 +159,15 @@ class Preview(BaseModel):
 
 
 @router.api_route("/oembed", methods=BOTH)
-async def preview(wanted: Annotated[Preview, Query()], services: ServicesDep) -> Response:
+async def preview(wanted: Annotated[Preview, Query()], ask: StrangersAsk) -> Response:
     """Return how to embed a track or an album that is listed; another format than JSON is 501, as oEmbed says."""
     if wanted.format != "json":
         raise HTTPException(HTTPStatus.NOT_IMPLEMENTED)
-    begins = f"{services.base_url}/@"
-    path = wanted.url.partition("?")[0].partition("#")[0]
+    base_url = ask.services.base_url
+    begins, path = f"{base_url}/@", wanted.url.partition("?")[0].partition("#")[0]
     if not path.startswith(begins):
         raise HTTPException(HTTPStatus.NOT_FOUND)
     parts = [unquote(part) for part in path.removeprefix(begins).split("/")]
-    ask = _stranger(services)
     match parts:
         case [_, number]:
             made = await ask(live_track, number_of(number) or 0)
@@ -188,17 +188,17 @@ async def preview(wanted: Annotated[Preview, Query()], services: ServicesDep) ->
     width, height = min(FRAME_WIDTH_PX, wanted.maxwidth), min(height, wanted.maxheight)
     cover = cover_address(made, COVER_PX)
     size = {"thumbnail_width": COVER_PX, "thumbnail_height": COVER_PX}
-    thumbnail = {"thumbnail_url": f"{services.base_url}{cover}", **size}
+    thumbnail = {"thumbnail_url": f"{base_url}{cover}", **size}
     return JSONResponse(
         {
             "version": "1.0",
             "type": "rich",
             "title": made["title"],
             "author_name": found["display_name"],
-            "author_url": services.base_url + artist_address(found["handle"], found["did"]),
+            "author_url": base_url + artist_address(found["handle"], found["did"]),
             "provider_name": "mastertape",
-            "provider_url": services.base_url,
-            "html": frame(services.base_url + embed, made["title"], width, height),
+            "provider_url": base_url,
+            "html": frame(base_url + embed, made["title"], width, height),
             "width": width,
             "height": height,
             **(thumbnail if cover else {}),
@@ -207,22 +207,21 @@ async def preview(wanted: Annotated[Preview, Query()], services: ServicesDep) ->
 
 
 @router.api_route("/embed/tracks/{track_id}", methods=BOTH)
-async def embed_track(track_id: TrackId, services: ServicesDep) -> Response:
+async def embed_track(track_id: TrackId, ask: StrangersAsk) -> Response:
     """A track to play in a frame of any page."""
-    track = await _stranger(services)(live_track, track_id)
+    track = await ask(live_track, track_id)
     shown = {"title": track["title"], "by": track["artist"], "address": track_address(track)}
     playable = {**track, "audio_url": None if track["support_gate"] else track["audio_url"]}
-    return _framed(services, made=track, tracks=[playable], **shown)
+    return _framed(ask.services, made=track, tracks=[playable], **shown)
 
 
 @router.api_route("/embed/albums/{album_id}", methods=BOTH)
-async def embed_album(album_id: Id, services: ServicesDep) -> Response:
-    ask = _stranger(services)
+async def embed_album(album_id: Id, ask: StrangersAsk) -> Response:
     album = await ask(read_list, ALBUMS, album_id)
     artist = await ask(read_artist, album["owner_did"])
     tracks = (await ask(listed_of, album["owner_did"], _order(album)))["items"]
     shown = {"title": album["title"], "by": artist["display_name"], "address": list_address(album)}
-    return _framed(services, made=album, tracks=tracks, **shown)
+    return _framed(ask.services, made=album, tracks=tracks, **shown)
 
 
 def _framed(services: Services, **values: Any) -> Response:

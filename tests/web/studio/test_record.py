@@ -6,13 +6,11 @@ from html import unescape
 
 import pytest
 
-from api.responses.states import UnsentOutcome, VerdictKind
 from tests.api.records.test_resolve import edited_elsewhere, held
 from tests.api.world import upload
 from tests.web.pages import assert_runs_only_our_files
 from tests.web.studio.forms import form_to, send
 from web.pages.studio.record import FOREIGN_CHARACTERS
-from web.state_words import OUTCOMES
 
 AGREE = "All three agree: the record on your PDS is as mastertape wants it, checked <time"
 TECHNICAL = "For programs:"
@@ -70,10 +68,6 @@ def test_attempts_are_told_in_words_and_the_answers_of_the_pds_are_folded(studio
     assert "Change: your PDS took it" in told
     assert "InvalidSwap" not in told
     assert "400 InvalidSwap" in technical
-
-
-def test_each_outcome_of_an_attempt_has_words():
-    assert set(OUTCOMES) == {None, *VerdictKind, *UnsentOutcome}
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from api.routers.records.audit import AuditQuery, audit_entries
 from web.ask import Json, OperatorAsk, wanted
 from web.page import pages
 from web.pages.ops.words import OPERATOR_ACTED, AskedDep, ShowDep, about_host, about_wait, record_words
+from web.rendering import counted
 from web.state_words import Mark
 from web.whereabouts import mark_of
 
@@ -140,14 +141,14 @@ def troubles(work: Json, periodic: Iterable[Json]) -> Iterator[Trouble]:
         yield Trouble("wait", "read-models", f"A {work['replay']['work']} of read models does not move.")
     for job in work["jobs"]:
         if job["jobs"] and (job["kind"], job["state"]) == (ADOPTION, JobState.FAILED):
-            yield Trouble("wait", "jobs", f"{_some(job['jobs'], 'adoption')} failed.")
+            yield Trouble("wait", "jobs", f"{counted(job['jobs'], 'adoption')} failed.")
     scan = work["scan"]
     late = SCANS_BEHIND * timedelta(seconds=scan["interval_seconds"])
     if scan["due"] and scan["oldest_at"] and _age(work, scan["oldest_at"]) > late:
-        yield Trouble("wait", "scan", f"The scan is behind: {_some(scan['due'], 'repo')} due.")
+        yield Trouble("wait", "scan", f"The scan is behind: {counted(scan['due'], 'repo')} due.")
     streams = work["firehose"]["streams"]
     if lost := sum(streams.values()) - streams.get("followed", 0):
-        yield Trouble("wait", "firehose", f"The firehose of {_some(lost, 'host')} is not followed.")
+        yield Trouble("wait", "firehose", f"The firehose of {counted(lost, 'host')} is not followed.")
 
 
 def stands_still(work: Json) -> bool:
@@ -156,7 +157,3 @@ def stands_still(work: Json) -> bool:
 
 def _age(work: Json, at: str) -> timedelta:
     return datetime.fromisoformat(work["at"]) - datetime.fromisoformat(at)
-
-
-def _some(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -24,7 +24,7 @@ from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
 from web.ask import Ask, Json, OperatorAsk
 from web.history_words import sentence_of, way_of
-from web.rendering import RenderDep
+from web.rendering import RenderDep, counted
 from web.state_words import BY_REASON, WORDS, Mark
 from web.whereabouts import mark_of, shown
 
@@ -229,7 +229,7 @@ class Entry(NamedTuple):
 
 
 def entry(row: Json) -> Entry:
-    """Return an entry of the audit, or of a track's history, in words."""
+    """Return an entry of the audit in words."""
     sentence, about, result = _act(row) if row["type"] == OPERATOR_ACTED else _change(row)
     return Entry(
         at=row["at"],
@@ -248,19 +248,17 @@ _Told = tuple[str, Json, str | None]
 def _act(row: Json) -> _Told:
     after = {each["field"]: each["after"] for each in row["changes"]}
     action, affected, which = str(after.get("action")), after.get("affected"), after.get("filter")
-    sentence, *counted = WORDS.operator_actions.get(action, [action.replace("_", " ")])
+    sentence, *what = WORDS.operator_actions.get(action, [action.replace("_", " ")])
     about = {name: which.get(name) for name in SUBJECTS} if isinstance(which, Mapping) else {}
     if about.get("did") is not None:
         about["host"] = None
-    if not counted or affected is None:
+    if not what or affected is None:
         return sentence, about, None
-    return sentence, about, f"{affected:,} {counted[0]}{'' if affected == 1 else 's'}"
+    return sentence, about, counted(affected, what[0])
 
 
 def _change(row: Json) -> _Told:
     sentence = WORDS.account_events.get(row["type"]) or sentence_of(row)
-    if "did" not in row:  # in a track's own history
-        return sentence, {}, None
     about = {"track_id": row["track_id"], "did": row["did"] if row["actor"] != row["did"] else None}
     if row["track_id"] is None and row["subject_id"] is not None:
         about = {"record": f"{row['kind']} {row['subject_id']}", **about}

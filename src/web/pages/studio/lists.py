@@ -28,7 +28,7 @@ from web.pages.studio.subject import (
     problem_of,
     text_or_none,
 )
-from web.rendering import day, list_address
+from web.rendering import counted, day, list_address
 from web.state_words import lane_words
 from web.whereabouts import where_is
 
@@ -40,10 +40,9 @@ OF_LISTS: Final[Fields] = {"slug": (str, str), "description": (text_or_none, str
 
 
 def _about(body: Json) -> str:
-    count = body["track_count"]
     released = body.get("release_date")
     parts = (
-        f"{count} track{'' if count == 1 else 's'}",
+        counted(body["track_count"], "track"),
         f"released {day(released)}" if released else "",
         "private" if body.get("visibility") == "private" else "",
         "taken down" if body["taken_down_at"] else "",
@@ -98,8 +97,6 @@ PLAYLIST: Final = _kind(
     {"name": (str, str), "visibility": (str, str)},
     "It is private, so your PDS has no record of it.",
 )
-MADE: Final = ("title", "name", "visibility")
-"""What a form that makes a list says of it."""
 
 
 def routes(kind: StudioKind, door: ShownList) -> APIRouter:
@@ -128,7 +125,7 @@ def routes(kind: StudioKind, door: ShownList) -> APIRouter:
 
     @router.post("")
     async def make(page: Own, form: FormDep) -> Response:
-        fields = {name: form[name] for name in MADE if name in form}
+        fields = {name: form[name] for name in kind.fields if name in form}
         try:
             made = (await page.api.send("POST", door.plural, fields, key=form.get("key"))).body
         except RefusedError as refused:

@@ -64,12 +64,8 @@ def texts_of(release: Json) -> dict[str, str]:
     texts = {name: text(release[name]) for name, (text, _) in FIELDS.items()}
     for file in files_of(release):
         texts |= {f"{name}-{file['upload_id']}": text(file[name]) for name, (text, _) in OF_ROWS.items()}
-    return {name: _lines(text) for name, text in texts.items()}
-
-
-def _lines(text: str) -> str:
-    """Return a text with the ends of lines that a page shows: a browser sends CR LF for each."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    # a browser shows each end of a line as one, and sends it so
+    return {name: text.replace("\r\n", "\n").replace("\r", "\n") for name, text in texts.items()}
 
 
 def digest(text: str) -> str:
@@ -83,7 +79,7 @@ def read(release: Json, form: Form) -> Typed:
     then = {
         name: form.get(f"version-{name}", "") for name in now if name in form or f"version-{name}" in form
     }
-    typed = {name: _lines(form.get(name, "")) for name in then}
+    typed = {name: form.get(name, "") for name in then}
     mine = {name: text for name, text in typed.items() if digest(text) != then[name] and text != now[name]}
     changed = {name: text for name, text in mine.items() if text or not name.startswith("title-")}
     overtaken = {name: now[name] for name in changed if digest(now[name]) != then[name]}

@@ -235,8 +235,7 @@ class SubjectPage:
         kind, version, now = self.kind, form.get("version", ""), await self.read()
         is_newest = version == str(now["version"])
         before = kind.texts_of(now if is_newest else await kind.then(self.ask, self.subject_id, version))
-        # a browser ends its lines with CR LF
-        typed = {name: form.get(name, "").replace("\r\n", "\n") for name in kind.fields}
+        typed = {name: form.get(name, "") for name in kind.fields}
         changed = kind.changes(typed, before)
         if not changed:
             return self.back("unchanged")
