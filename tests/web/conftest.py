@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 
 from identity.accounts.credentials import Scope
+from tests.api.client import TestClient
 from tests.api.conftest import alice, bob, client, world
+from tests.web.pages import assert_runs_only_our_files
 
 __all__ = ["alice", "bob", "client", "world"]
 
@@ -15,10 +17,22 @@ def migrated_url(migrated_sqlite):
     return migrated_sqlite
 
 
+AS_BROWSERS = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def _looks_at(answer):
+    is_page = answer.headers.get("content-type", "").startswith("text/html")
+    if is_page and not answer.url.path.startswith("/embed/"):
+        answer.read()
+        assert_runs_only_our_files(answer)
+
+
 @pytest.fixture
-def browser(client):
-    client.headers["Accept"] = "text/html,application/xhtml+xml,*/*;q=0.8"
-    return client
+def browser(world):
+    """A browser, beside the client of programs. Each page that a test reads with it runs our files alone, whatever it shows."""
+    browser = TestClient(world.app, raise_server_exceptions=False, headers=AS_BROWSERS)
+    browser.event_hooks["response"].append(_looks_at)
+    return browser
 
 
 @pytest.fixture

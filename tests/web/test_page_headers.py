@@ -112,9 +112,9 @@ def authenticated(world, monkeypatch):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_authenticates_its_viewer_once(sign_in, alice, authenticated, page):
+def test_a_page_authenticates_its_viewer_once(client, sign_in, alice, authenticated, page):
     browser = sign_in(alice)
-    track = upload(browser, alice)
+    track = upload(client, alice)
     authenticated.clear()
     assert browser.get(page.format(track=track["id"])).status_code == 200
     assert len(authenticated) == 1

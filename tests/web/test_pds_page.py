@@ -37,9 +37,9 @@ def disconnect(browser, world, person):
     return page
 
 
-def test_the_page_says_whether_records_reach_the_pds(mine, world, alice):
+def test_the_page_says_whether_records_reach_the_pds(client, mine, world, alice):
     assert "Your records reach your PDS." in mine.get(HERE).text
-    upload(mine, alice)
+    upload(client, alice)
     page = mine.get(HERE)
     assert "Changes are on their way" in page.text
     assert "1 record" in page.text
@@ -52,7 +52,7 @@ def test_what_waits_for_the_artist_is_said_before_what_is_on_its_way(mine, world
     page = mine.get(HERE).text
     assert "All else reaches your PDS." in page
     assert "Every change is written" not in page
-    upload(mine, alice, seed=2)
+    upload(client, alice, seed=2)
     page = mine.get(HERE).text
     decide = page.index(f'href="/studio/tracks/{track["id"]}">1 track waits for your decision.</a>')
     assert decide < page.index("Changes are on their way")
@@ -61,8 +61,8 @@ def test_what_waits_for_the_artist_is_said_before_what_is_on_its_way(mine, world
 def test_a_comparison_names_records_of_all_kinds_and_leads_to_their_pages(
     *, mine, world, client, alice, monkeypatch
 ):
-    track = upload(mine, alice, title="First Take")
-    asks = {**alice.headers, "Accept": "*/*"}
+    track = upload(client, alice, title="First Take")
+    asks = alice.headers
     fields = {"title": "Pressings", "tracks": [{"track_id": track["id"]}]}
     album = client.post("/albums", json=fields, headers=asks).json()
     liked = client.put(f"/tracks/{track['id']}/like", headers=asks).json()
@@ -110,9 +110,9 @@ def test_a_token_is_shown_once_and_can_be_ended(mine):
     assert mine.get("/me", headers={**bearer, "Accept": "*/*"}).status_code == 401
 
 
-def test_all_audio_is_counted_before_it_is_copied(mine, world, alice):
-    tracks = [upload(mine, alice, seed=seed) for seed in (1, 2)]
-    upload(mine, alice, seed=3, support_gate={"type": "any"})
+def test_all_audio_is_counted_before_it_is_copied(client, mine, world, alice):
+    tracks = [upload(client, alice, seed=seed) for seed in (1, 2)]
+    upload(client, alice, seed=3, support_gate={"type": "any"})
     world.deliver()
     page = mine.get(HERE)
     assert "Only here</dt><dd>2</dd>" in page.text
@@ -128,8 +128,8 @@ def test_all_audio_is_counted_before_it_is_copied(mine, world, alice):
     assert all("audioBlob" in world.record(track) for track in tracks)
 
 
-def test_everything_can_be_downloaded_by_one_button(mine, world, alice):
-    upload(mine, alice, title="Song")
+def test_everything_can_be_downloaded_by_one_button(client, mine, world, alice):
+    upload(client, alice, title="Song")
     page = send(mine, mine.get(HERE), f"{HERE}/export")
     assert "Everything of yours is being put together." in page.text
     assert 'href="/studio/pds">Look again</a>' in page.text
@@ -142,8 +142,8 @@ def test_everything_can_be_downloaded_by_one_button(mine, world, alice):
     assert "What is missing" not in page
 
 
-def test_an_export_says_what_is_missing_in_it_and_why(mine, world, alice):
-    track = upload(mine, alice, title="Song")
+def test_an_export_says_what_is_missing_in_it_and_why(client, mine, world, alice):
+    track = upload(client, alice, title="Song")
     world.made.media.store.delete(world.made.media.find(track["file_id"]).key)
     send(mine, mine.get(HERE), f"{HERE}/export")
     work(world, alice)
@@ -160,8 +160,8 @@ def test_a_refused_form_says_why_and_keeps_the_page(mine):
     assert "must be less than or equal to 365" in answer.text
 
 
-def test_who_leaves_types_their_handle(mine, alice):
-    upload(mine, alice)
+def test_who_leaves_types_their_handle(client, mine, alice):
+    upload(client, alice)
     wrong = mine.post(f"{HERE}/leave", data={"handle": "bob.test"})
     assert wrong.status_code == 400
     assert "Nothing was changed" in wrong.text
@@ -173,8 +173,8 @@ def test_pages_that_lead_out_say_what_becomes_of_audio(mine, page):
     assert AUDIO in mine.get(page).text
 
 
-def test_who_leaves_reads_what_the_rest_waits_for_and_is_asked_no_second_time(mine, world, alice):
-    upload(mine, alice)
+def test_who_leaves_reads_what_the_rest_waits_for_and_is_asked_no_second_time(client, mine, world, alice):
+    upload(client, alice)
     world.deliver()
     disconnect(mine, world, alice)
     page = mine.post(f"{HERE}/leave", data={"handle": alice.handle}).text
@@ -206,14 +206,14 @@ def test_the_picture_of_the_profile_is_set_shown_and_removed(mine, alice):
     assert "portrait" not in page.text + mine.get("/@alice.test").text
 
 
-def test_a_profile_that_was_taken_down_says_so_in_place_of_its_picture(mine, world):
+def test_a_profile_that_was_taken_down_says_so_in_place_of_its_picture(client, mine, world):
     page = send(
         mine, mine.get(HERE), f"{HERE}/picture", files={"image": ("me.png", samples.png(), "image/png")}
     )
     admin = world.sign_in("admin", scope=Scope.ADMIN)
     profile_id = re.findall("/studio/profiles/([0-9]+)", page.text)[0]
-    path, headers = f"/ops/profiles/{profile_id}/takedown", {**admin.headers, "Accept": "*/*"}
-    assert mine.post(path, json={"reason": "a claim"}, headers=headers).status_code == 200
+    path, headers = f"/ops/profiles/{profile_id}/takedown", admin.headers
+    assert client.post(path, json={"reason": "a claim"}, headers=headers).status_code == 200
     page = mine.get(HERE).text
     assert "An operator has taken your profile down." in page
     assert "portrait" not in page + mine.get("/@alice.test").text

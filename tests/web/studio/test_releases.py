@@ -9,13 +9,12 @@ from storage.uploads.staged_uploads import ENDED, UPLOAD_TTL
 from tests.api.releases.uploads import age, append, begun, draft, read, tagged, uploaded
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
-from tests.web.pages import assert_runs_only_our_files, assert_small
+from tests.web.pages import assert_small
 from tests.web.studio.forms import send
 from web.ask import MAX_RELEASE_FORM_BYTES
 from web.pages.studio import releases
 
 pytestmark = ON_SQLITE
-HOSTILE = '"><script>alert(1)</script>'
 
 
 @pytest.fixture(autouse=True)
@@ -51,15 +50,14 @@ def test_a_release_is_begun_filled_and_published_without_scripts(world, studio, 
         page = send(studio, page, f"{here}/files", files={"file": (f"{number}.mp3", data)})
         assert page.status_code == 200
     page = send(studio, page, f"{here}/cover", files={"image": ("c.png", samples.png())})
-    assert_runs_only_our_files(page)
     assert_small(page)
     assert 'value="Pressings"' in page.text
     page = send(studio, page, here, do="publish", unlisted="true")
     assert "It is being published." in page.text
     world.carry()
     assert "Published: 2 tracks" in studio.get(here).text
-    (row,) = client.get("/releases", headers={**alice.headers, "Accept": "*/*"}).json()["items"]
-    made = client.get(f"/releases/{row['id']}", headers={**alice.headers, "Accept": "*/*"}).json()
+    (row,) = client.get("/releases", headers=alice.headers).json()["items"]
+    made = client.get(f"/releases/{row['id']}", headers=alice.headers).json()
     assert ([each["title"] for each in made["files"]], made["unlisted"]) == (["Song 1", "Song 2"], True)
 
 
@@ -244,18 +242,9 @@ def test_a_secret_link_shows_and_plays_the_release_to_who_has_it(studio, client,
     assert (part.status_code, part.headers["cache-control"]) == (206, "private, no-store")
     for name in ("other", "cover"):
         assert client.get(f"{link}/{name}").status_code == 404
-    client.delete(f"/releases/{release['id']}/preview", headers={**alice.headers, "Accept": "*/*"})
+    client.delete(f"/releases/{release['id']}/preview", headers=alice.headers)
     for gone in (link, sources[0]):
         assert client.get(gone).status_code == 404
-
-
-def test_what_is_written_in_a_release_is_text(studio, client, alice, here, release):
-    client.patch(
-        f"/releases/{release['id']}", json={"title": HOSTILE, "description": HOSTILE}, headers=alice.headers
-    )
-    made = client.post(f"/releases/{release['id']}/preview", headers=alice.headers).json()
-    for address in (here, "/studio/releases", made["preview_url"].removeprefix("http://127.0.0.1:8000")):
-        assert "<script>alert" not in studio.get(address).text
 
 
 def test_a_draft_says_from_the_23rd_day_on_when_it_ends(studio, here, monkeypatch):

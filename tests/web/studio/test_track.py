@@ -26,7 +26,7 @@ def conflict(world, client, alice):
 
 @pytest.fixture
 def now(client, alice, track):
-    headers = {**alice.headers, "Accept": "*/*"}
+    headers = alice.headers
     return lambda: client.get(f"/tracks/{track['id']}", headers=headers).json()
 
 
