@@ -21,6 +21,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import OptionalCaller, ServicesDep, browser_sessions, cookie_tokens
 from api.middleware.rate_limits import taken_of
+from api.requests.fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
 from api.responses import states
 from api.services import Services
 from identity.accounts.credentials import Principal
@@ -274,6 +275,9 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     )
 }
 
+LIMITS: Final = {"TEXT_BYTES": TEXT_BYTES, "MOST_ITEMS": MOST_ITEMS, "ITEM_CHARACTERS": ITEM_CHARACTERS}
+"""Of the fields of forms."""
+
 
 @dataclass(frozen=True)
 class Viewer:
@@ -322,7 +326,8 @@ def templates() -> "Environment":
     pass_context(with_links)
     pass_context(picture_address)
     environment.filters |= FILTERS
-    known: dict[str, Any] = FUNCTIONS | {"static": static_files().address, "states": states, "WORDS": WORDS}
+    known: dict[str, Any] = FUNCTIONS | LIMITS | {"states": states, "WORDS": WORDS}
+    known["static"] = static_files().address
     known["form_key"] = lambda: uuid4().hex  # an Idempotency-Key: a form that is sent twice acts once
     environment.globals |= known
     return environment

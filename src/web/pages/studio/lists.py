@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Response
 
-from api.requests.fields import TEXT_BYTES
 from api.requests.parameters import MAX_ID, MAX_PAGE_LENGTH, PageQuery, number_of
 from api.responses.list import ALBUMS, PLAYLISTS, ShownList
 from api.routers.lists.lists import past_list
@@ -73,7 +72,6 @@ def _kind(door: ShownList, label: str, fields: Fields, without_record: str) -> S
         home_label=label,
         template="studio/list.html",
         fields={**fields, **OF_LISTS},
-        form={"limits": {"bytes": {"name": TEXT_BYTES["album"], **TEXT_BYTES}}},
         files={"cover": ("PATCH", "")},
         read=partial(_own, door),
         read_past=lambda caller, services, list_id, then: past_list(caller, services, door, list_id, then),

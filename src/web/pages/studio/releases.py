@@ -9,11 +9,9 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Response
 
 from api.readers.releases import own_release, upload_limits
-from api.requests.fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
 from api.requests.parameters import ReleaseId
 from api.routers.releases.releases import list_releases
 from web.ask import ApiDep, Form, FormDep, Json, RefusedError, ReleaseFormDep
-from web.history_words import DOWNLOADS
 from web.page import Cursor, Own, OwnPage, pages, to
 from web.pages.studio.release_form import digest, files_of, read, texts_of
 from web.pages.studio.subject import problem_of
@@ -84,8 +82,6 @@ class ReleasePage(OwnPage):
             files=[files[each] for each in edit.order],
             uploads=[each for each in release["files"] if each["state"] != "complete"],
             limits=await self.ask(upload_limits),
-            most={"bytes": TEXT_BYTES, "items": MOST_ITEMS, "characters": ITEM_CHARACTERS},
-            downloads=DOWNLOADS,
             offsets=OFFSETS,
             values=edit.values,
             overtaken=edit.overtaken,

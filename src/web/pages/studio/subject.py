@@ -59,8 +59,6 @@ class StudioKind:
     template: str = "studio/plain.html"
     fields: Fields = field(default_factory=dict)
     """None of a kind that is edited elsewhere."""
-    form: Json = field(default_factory=dict)
-    """What its form shows beside them: limits, choices."""
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """The command for each file of a form."""
     read: Callable[[Ask[Principal], int], Awaitable[Json]]
@@ -198,7 +196,6 @@ class SubjectPage:
             what_saving_does=saving,
             notes=kind.notes,
             has_older=len(rows) > LATEST,
-            **kind.form,
             **(await kind.beside(ask, subject, find) if kind.beside is not None else {}),
         )
 

@@ -13,7 +13,6 @@ from api.requests.parameters import number_of
 from api.routers.tracks.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
 from web.ask import Api, Ask, Form, FormDep, Json, RefusedError
-from web.history_words import DOWNLOADS
 from web.page import Ids, Own, OwnPage, pages, to
 from web.pages.studio.my_tracks import MOST_ROWS, PAGE, selected
 from web.pages.studio.subject import Problem, Values, merged, problem_of
@@ -123,7 +122,7 @@ async def _refused(page: OwnPage, rows: Sequence[Row], refused: RefusedError) ->
 def _show(page: OwnPage, rows: Sequence[Row], status: int = HTTPStatus.OK, **told: Any) -> Response:
     """Show what is `saved` or `undone`, or the `problem`."""
     shown = {"saved": (), "undone": 0, "problem": None, **told}
-    return page.render("studio/table.html", status, rows=rows, downloads=DOWNLOADS, **shown)
+    return page.render("studio/table.html", status, rows=rows, **shown)
 
 
 def _to_table(rows: Sequence[Row], **done: Any) -> Response:

@@ -5,13 +5,11 @@ from typing import Any, Final
 
 from fastapi import HTTPException, Response
 
-from api.requests.fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
 from api.responses.mirror import TRACKS
 from api.routers.records.mirrors import read_mirror
 from api.routers.tracks.tracks import MyListing, list_my_tracks, past_track
 from identity.accounts.credentials import Principal
 from web.ask import ApiDep, Ask, Json, RefusedError
-from web.history_words import DOWNLOADS
 from web.page import Own, pages, to
 from web.pages.studio.subject import FLAG, Fields, StudioKind, problem_of, text_or_none
 from web.rendering import RenderDep, track_address
@@ -62,10 +60,6 @@ TRACK: Final = StudioKind(
     home_label="My tracks",
     template="studio/track.html",
     fields=FIELDS,
-    form={
-        "limits": {"bytes": TEXT_BYTES, "items": MOST_ITEMS, "characters": ITEM_CHARACTERS},
-        "downloads": DOWNLOADS,
-    },
     files={"audio": ("PUT", "/audio"), "cover": ("PATCH", "")},
     read=_own,
     read_past=past_track,
