@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from api.requests.fields import is_reserved
-from api.responses.mirror import TRACKS, ShownKind
+from api.responses.mirror import ShownKind
 from api.responses.states import EventStatus, MirrorState
 from identity.accounts.sign_in import USUAL_NAME as APP_PASSWORD
 from web.ask import Json
@@ -121,7 +121,7 @@ def _values(side: str, row: Json, kind: Kind) -> dict[str, Any]:
     return {each["field"]: each[side] for each in row["changes"] if each["field"] not in kind.kept_because}
 
 
-def moment(row: Json, viewer_did: str, kind: Kind = TRACKS, titles: Titles | None = None) -> Moment:
+def moment(row: Json, viewer_did: str, kind: Kind, titles: Titles = NO_TITLES) -> Moment:
     is_beginning = row["type"] in _BEGINNINGS
     way, _, program = row["via"].partition(":")
     words = WORDS.ways.get(way, "")
@@ -176,7 +176,7 @@ def kept_here(fields: Iterable[str], kind: Kind) -> str:
     return f"{_listed(labels).capitalize()} {are} kept here; {they_are} not in the record on your PDS."
 
 
-def set_but_kept_here(subject: Json, kind: Kind = TRACKS) -> str:
+def set_but_kept_here(subject: Json, kind: Kind) -> str:
     """Say which of the fields that its owner set no record has."""
     return kept_here((name for name in kind.kept_here if _is_set(name, subject.get(name))), kind)
 
@@ -185,11 +185,9 @@ def _is_set(field: str, value: Any) -> bool:
     return text_of(field, value) != text_of(field, None)
 
 
-def changes_of(changes: Sequence[Json], titles: Titles | None = None) -> list[Change]:
+def changes_of(changes: Sequence[Json], titles: Titles = NO_TITLES) -> list[Change]:
     return [
-        Change(
-            name, label_of(name), *(text_of(name, each[side], titles or {}) for side in ("before", "after"))
-        )
+        Change(name, label_of(name), *(text_of(name, each[side], titles) for side in ("before", "after")))
         for each in changes
         if (name := each["field"]) not in _HIDDEN
     ]

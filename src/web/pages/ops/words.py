@@ -82,17 +82,18 @@ NamedAccount = Annotated[str, Depends(named_account)]
 """The DID of the account that an address names, by it or by its handle."""
 
 
+@dataclass(frozen=True)
 class Show:
     """Shows a screen with the handles of the accounts that it names, and entries of the audit in words."""
 
-    def __init__(self, ask: OperatorAsk, render: RenderDep) -> None:
-        self._ask, self._render = ask, render
+    ask: OperatorAsk
+    render: RenderDep
 
     async def __call__(self, template: str, *, audit: Sequence[Json] = (), **values: Any) -> Response:
-        trouble = (await self._ask(read_trouble))["sentence"]
+        trouble = (await self.ask(read_trouble))["sentence"]
         told = [entry(row) for row in audit]
-        handles = await handles_of(self._ask, _dids_in([told, values]))
-        return self._render(template, handles=handles, audit=told, trouble=trouble, **values)
+        handles = await handles_of(self.ask, _dids_in([told, values]))
+        return self.render(template, handles=handles, audit=told, trouble=trouble, **values)
 
 
 ShowDep = Annotated[Show, Depends()]
