@@ -237,20 +237,14 @@ def test_two_versions_are_heard_at_the_same_place_and_equally_loud(page, version
         expect(page.get_by_text("For you alone")).to_have_count(0)
 
 
-def test_without_scripts_both_versions_have_a_player(page, service, artist, versions):
+def test_without_scripts_pages_have_players_of_their_own_and_offer_no_other(page, service, artist, versions):
     context = page.context.browser.new_context(java_script_enabled=False)
     are_signed_in(context, service.url, artist.client)
     bare = context.new_page()
-    bare.goto(versions)
-    expect(bare.locator("main audio")).to_have_count(2)
-    expect(bare.get_by_role("button", name="B: new master")).to_have_count(0)
-    context.close()
-
-
-def test_without_scripts_a_page_has_its_own_player_and_offers_no_other(page, service, tracks):
-    context = page.context.browser.new_context(java_script_enabled=False)
-    bare = context.new_page()
-    bare.goto(f"{service.url}/@{tracks[0]['artist_handle']}/{tracks[0]['id']}")
-    expect(bare.locator("main audio")).to_be_visible()
-    expect(bare.get_by_role("button", name="Add to queue")).to_have_count(0)
+    for address, players in ((versions, 2), (versions.removesuffix("/versions"), 1)):
+        bare.goto(address)
+        expect(bare.locator("main audio")).to_have_count(players)
+        expect(bare.locator("main audio").first).to_be_visible()
+        for name in ("B: new master", "Add to queue"):
+            expect(bare.get_by_role("button", name=name)).to_have_count(0)
     context.close()

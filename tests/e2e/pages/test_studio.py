@@ -191,10 +191,10 @@ def test_tracks_are_copied_after_they_were_counted_and_one_is_deleted_and_brough
     artist.agreed()
     are_signed_in(page.context, service.url, artist.client)
     with silent_console(page):
-        page.goto(f"{service.url}/studio")
-        for title in ("First Take", "Third Floor"):
-            page.get_by_label(f"Select {title}").check()
+        selects_two(page, service)
         assert_good_in_every_view(page, "studio-selected")
+        edits_in_a_table(page)
+        selects_two(page, service)
         page.get_by_role("button", name="Compare with my PDS").click()
         expect(page.get_by_role("heading", name="Compare 2 tracks")).to_be_visible()
         assert_good_in_every_view(page, "studio-selection-compared")
@@ -213,6 +213,31 @@ def test_tracks_are_copied_after_they_were_counted_and_one_is_deleted_and_brough
         page.get_by_role("button", name="Bring it back").click()
         expect(page.locator("#done")).to_contain_text("The track is back. Your PDS has it as it is here.")
         assert_long_lists_grow_in_place(page, service, artist)
+
+
+def selects_two(page, service):
+    page.goto(f"{service.url}/studio")
+    for title in ("First Take", "Third Floor"):
+        page.get_by_label(f"Select {title}").check()
+
+
+def edits_in_a_table(page):
+    """One row is refused, so nothing is saved; then all are, and one button undoes it."""
+    page.get_by_role("button", name="Edit in a table").click()
+    expect(page.get_by_role("heading", name="Edit 2 tracks")).to_be_visible()
+    page.get_by_label("Album of all").fill("Night Tapes")
+    page.get_by_label("Title of Third Floor").fill("")
+    page.get_by_role("button", name="Save all").click()
+    expect(page.get_by_text("Nothing was saved. One track cannot be")).to_be_visible()
+    assert_good_in_every_view(page, "table-refused")
+    page.get_by_label("Title of Third Floor").fill("Fourth Floor")
+    page.get_by_role("button", name="Save all").click()
+    expect(page.get_by_text("Saved: 2 tracks.")).to_be_visible()
+    expect(page.get_by_label("Album of First Take")).to_have_value("Night Tapes")
+    assert_good_in_every_view(page, "table-saved")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Undone: 2 tracks are as before.")).to_be_visible()
+    expect(page.get_by_label("Album of First Take")).to_have_value("Pressings")
 
 
 def assert_long_lists_grow_in_place(page, service, artist):
