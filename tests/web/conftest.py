@@ -7,7 +7,7 @@ import pytest
 from identity.accounts.credentials import Scope
 from tests.api.client import TestClient
 from tests.api.conftest import alice, bob, client, world
-from tests.web.pages import assert_runs_only_our_files
+from tests.web.pages import AS_BROWSERS, assert_runs_only_our_files, seated
 
 __all__ = ["alice", "bob", "client", "world"]
 
@@ -15,9 +15,6 @@ __all__ = ["alice", "bob", "client", "world"]
 @pytest.fixture
 def migrated_url(migrated_sqlite):
     return migrated_sqlite
-
-
-AS_BROWSERS = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
 def _looks_at(answer):
@@ -37,11 +34,7 @@ def browser(world):
 
 @pytest.fixture
 def sign_in(browser):
-    def seat(person):
-        browser.cookies.set("mastertape_session", person.token)
-        return browser
-
-    return seat
+    return lambda person: seated(browser, person)
 
 
 @pytest.fixture
@@ -53,6 +46,12 @@ def studio(sign_in, alice):
 def here(track):
     """The page of the track of a module."""
     return f"/studio/tracks/{track['id']}"
+
+
+@pytest.fixture
+def looks_only(world, sign_in):
+    """Signs an operator in who is no admin."""
+    return lambda: sign_in(world.sign_in("operator", scope=Scope.OPERATOR))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from web.static_files import static_files
 
 HOSTILE = '"><script>alert(1)</script>'
 """A text that runs where a page does not escape it."""
+AS_BROWSERS = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 MAX_PAGE_BYTES = 60_000
 NOT_COUNTED = (".ico", ".png", ".svg", ".woff2")
 VALUE = re.compile(r'"[^"]*"')
@@ -16,6 +17,13 @@ IMPORT = re.compile(r'^import .* from "\./([^"]+)";$', re.MULTILINE)
 INLINE = re.compile(
     r"<style|<script(?![^>]*(?:\ssrc=|\stype=.application/ld[+]json))[^>]*>|javascript:", re.IGNORECASE
 )
+
+
+def seated(client, person):
+    """The client as a browser in which this person is signed in."""
+    client.headers.update(AS_BROWSERS)
+    client.cookies.set("mastertape_session", person.token)
+    return client
 
 
 def policy_of(answer):
@@ -55,9 +63,9 @@ def assert_safe(answer):
     assert_small(answer)
 
 
-def hidden(page):
-    form = page.text.rpartition("<form")[2]
-    return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
+def said(html):
+    """The words of a part of a page, without its marks."""
+    return " ".join(re.sub("<[^>]+>", " ", html).split())
 
 
 def event(page, version):
@@ -66,5 +74,4 @@ def event(page, version):
 
 def seen(told, label):
     """A change as it is read: its field, and the values before and after."""
-    words = re.sub("<[^>]+>", " ", told.split(f"<dt>{label}")[1].split("</div>")[0])
-    return " ".join([label, *words.split()])
+    return f"{label} {said(told.split(f'<dt>{label}')[1].split('</div>')[0])}"

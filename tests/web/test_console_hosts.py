@@ -12,7 +12,7 @@ from outbox.mirror.tables import mirror_lane
 from tests.api.ops.requests import waits_an_hour
 from tests.api.world import upload
 from tests.fake_pds.scripted_pds import HOST
-from tests.web.pages import hidden
+from tests.web.studio.forms import send
 from web.pages.ops.words import ABOUT_KIND
 from web.rendering import age, coming, relative
 from web.state_words import BY_REASON
@@ -47,7 +47,7 @@ def test_a_host_that_fails_is_tried_again_at_once(admin, world, away):
     assert world.record(away) is None, "it is not due yet"
     asked = asks(admin, "retry", AT_HOST)
     assert "Try 1 account again now?" in asked.text
-    done = admin.post("/ops/actions", data=hidden(asked) | {"reason": "it is back"})
+    done = send(admin, asked, "/ops/actions", reason="it is back")
     assert "Tried at once: 1" in done.text
     assert "1 of 1 still have something to send" in done.text
     world.deliver()
@@ -71,14 +71,14 @@ def test_what_would_touch_nothing_is_not_offered(admin, world, action):
 def test_a_host_is_paused_and_resumed(admin):
     asked = asks(admin, "pause", AT_HOST)
     assert "Pause 1 account?" in asked.text
-    assert "Paused: 1" in admin.post("/ops/actions", data=hidden(asked) | {"reason": "r"}).text
+    assert "Paused: 1" in send(admin, asked, "/ops/actions", reason="r").text
     now = admin.get("/ops").text
     assert f"{HOST} is paused." in now
     assert BUTTONS.findall(now) == ["Resume"]
     assert 'href="/ops/audit?type=OperatorActed">Who paused it, and why' in admin.get(AT_HOST).text
     asked = asks(admin, "resume", AT_HOST)
     assert "Resume 1 account?" in asked.text
-    assert "Resumed: 1" in admin.post("/ops/actions", data=hidden(asked) | {"reason": "r"}).text
+    assert "Resumed: 1" in send(admin, asked, "/ops/actions", reason="r").text
     assert "Who paused it" not in admin.get(AT_HOST).text
 
 

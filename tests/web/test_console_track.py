@@ -7,7 +7,7 @@ import pytest
 from outbox.mirror.lanes import park_lane
 from tests.api.records.test_resolve import held
 from tests.api.world import upload
-from tests.web.pages import event, seen
+from tests.web.pages import event, said, seen
 from tests.web.studio.forms import send
 
 AGREE = "All three agree: the record on its PDS is as mastertape wants it, checked <time"
@@ -36,7 +36,7 @@ def says_your(page):
 
 def rows(page):
     found = re.findall("<tr>.*?</tr>", page.text.split("<tbody>")[1].split("</tbody>")[0], re.DOTALL)
-    return [" ".join(re.sub("<[^>]+>", " ", row).split()) for row in found]
+    return [said(row) for row in found]
 
 
 def reads(world):
@@ -107,7 +107,7 @@ def test_a_timeline_says_why_a_change_waits_and_what_of_it_is_kept_here(world, a
     newest = page.text.count('class="event"')
     assert "Parked. Waits until the owner signs in." in event(page, newest)
     assert "in the record on its PDS" in page.text
-    assert "now the owner alone" in re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page.text))
+    assert "now the owner alone" in said(page.text)
     assert not says_your(page)
 
 

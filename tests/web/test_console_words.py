@@ -9,7 +9,6 @@ from aggregates.accounts.account import Account
 from aggregates.published import event_classes
 from api.responses.states import LaneState, MirrorReason
 from application.operators import APPLY, CANCEL, END_TOKENS, LIFT, PLAN, RETRY, TAKEDOWN
-from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.tables import mirror_lane, mirror_target
 from outbox.operations.operators import Action
@@ -17,6 +16,7 @@ from projections.tracks.table import tracks
 from service.cli.recovered import RECOVERED
 from tests.api.ops.requests import rejected
 from tests.api.world import upload
+from tests.web.pages import said
 from web.pages.ops.words import OPERATOR_ACTED
 from web.state_words import WORDS
 
@@ -102,7 +102,7 @@ def test_the_audit_says_who_did_what_to_whom_why_and_when(admin, alice):
     admin.post("/ops/actions", data=form)
     page = admin.get("/ops/audit").text
     (entry,) = (each for each in page.split("<li>") if "they asked for it" in each)
-    words = " ".join(re.sub("<[^>]+>", " ", entry).split())
+    words = said(entry)
     assert words.startswith("@admin.test paused @alice.test : 1 account Why: they asked for it")
     assert alice.did in words.partition("Details")[0], "small, below the handles"
     assert "OperatorActed" in words.partition("Details")[2], "the raw data is folded"
@@ -133,10 +133,10 @@ def test_the_audit_is_searched_by_handle(client, admin, alice, bob):
     assert 'value="@alice.test"' in page
 
 
-def test_an_operator_who_only_looks_is_told_how_to_act(admin, world):
+def test_an_operator_who_only_looks_is_told_how_to_act(admin, looks_only):
     act = "/auth/login?scope=admin&amp;return_to=/ops/hosts%3Ffailing%3Dtrue"
     assert act not in admin.get("/ops/hosts?failing=true").text
-    admin.cookies.set("mastertape_session", world.sign_in("operator", scope=Scope.OPERATOR).token)
+    looks_only()
     assert f'href="{act}"' in admin.get("/ops/hosts?failing=true").text
 
 

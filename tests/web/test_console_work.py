@@ -9,7 +9,6 @@ from sqlalchemy import insert, update
 
 from eventstore.change import Envelope, Via
 from eventstore.sql.schema import projection_state
-from identity.accounts.credentials import Scope
 from outbox.mirror.delivery_counts import DeliveryCounts
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import firehose_cursor
@@ -21,7 +20,7 @@ from tests.api.world import did_of, upload
 from tests.replay.adoption.claims import claimed, record
 from tests.replay.adoption.claims import fail as fail_adoption
 from tests.service.process.periodic import run_if_due
-from tests.web.pages import hidden
+from tests.web.studio.forms import send
 
 HOUR = timedelta(hours=1)
 
@@ -40,7 +39,7 @@ def test_a_repair_is_cancelled_after_the_reason_was_given(admin, world, alice):
     world.repair()
     asked = admin.post(here, data={"action": "cancel"})
     assert "Cancel repair 1?" in asked.text
-    assert "Cancelled" in admin.post(here, data=hidden(asked) | {"reason": "not now"}).text
+    assert "Cancelled" in send(admin, asked, here, reason="not now").text
     again = admin.post(here, data={"action": "apply", "digest": "0" * 64, "reason": "r"})
     assert "The repair is cancelled now" in again.text
 
@@ -53,10 +52,10 @@ def test_a_repair_that_cannot_be_started_keeps_what_was_typed(admin):
 
 
 @pytest.mark.usefixtures("lost")
-def test_a_read_only_operator_sees_a_repair_and_has_no_button(admin, world, alice):
+def test_a_read_only_operator_sees_a_repair_and_has_no_button(admin, looks_only, world, alice):
     here = admin.post("/ops/repairs", data={"did": alice.did, "reason": "r"}).url.path
     world.repair()
-    admin.cookies.set("mastertape_session", world.sign_in("operator", scope=Scope.OPERATOR).token)
+    looks_only()
     assert "1 record would change" in admin.get(here).text
     assert "/ops/repairs" not in re.findall(r'<form method="post" action="([^"]+)"', admin.get(here).text)
     assert 'name="action"' not in admin.get(here).text
@@ -118,7 +117,7 @@ def test_work_that_fails_is_named_first_with_its_reason_and_its_progress_shown(w
     (retry,) = re.findall(r'name="only" value="(retry job=\d+)"', failed)
     asked = admin.post("/ops/actions", data={"only": retry, "back": "/ops/jobs"})
     assert "Try 1 job again?" in asked.text
-    again = admin.post("/ops/actions", data=hidden(asked) | {"reason": "it is back"})
+    again = send(admin, asked, "/ops/actions", reason="it is back")
     assert again.url.path == "/ops/jobs"
     assert "the PDS is gone" not in again.text
     assert "had tried again the job" in re.sub(r"<[^>]+>", "", admin.get("/ops/audit").text)

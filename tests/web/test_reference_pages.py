@@ -38,7 +38,7 @@ def test_each_code_of_an_error_has_its_meaning(browser, world):
                     assert f"<code>{code}</code>" in page
 
 
-def test_the_pages_of_the_reference_are_small_and_run_our_files_alone(browser):
+def test_the_pages_of_the_reference_are_small(browser):
     for path in ("/docs", *groups(browser)):
         answer = browser.get(path)
         assert answer.status_code == 200

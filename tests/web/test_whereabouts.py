@@ -10,6 +10,7 @@ from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
 from tests.api.records.test_resolve import edited_elsewhere, mirror
 from tests.api.world import upload
+from tests.web.pages import said
 from tests.web.studio.forms import send
 from web.state_words import BY_REASON, Mark
 from web.whereabouts import for_listeners, shown, states_of, what_saving_does
@@ -64,12 +65,12 @@ def copies(client, alice, track):
 def part(page, name):
     """What the page of a track says of its record, audio or cover."""
     told = page.text.split('id="where" data-live>')[1].split(f"<dt>{name}</dt>")[1].split("</div>")[0]
-    return " ".join(re.sub("<[^>]+>", " ", told).split())
+    return said(told)
 
 
 def row(page, track):
     told = page.text.split(f'id="mark-{track["id"]}" data-live>')[1].split("Changed")[0]
-    return " ".join(re.sub("<[^>]+>", " ", told).split())
+    return said(told)
 
 
 def test_audio_that_the_pds_refused_is_refused_on_each_page_that_tells_of_the_track(

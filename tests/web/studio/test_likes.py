@@ -8,7 +8,7 @@ from tests.api.auth.fake_oauth import CONSENT, FakeOAuth
 from tests.api.lists.requests import create
 from tests.api.world import upload
 from tests.servers.databases import ON_SQLITE
-from tests.web.pages import assert_small
+from tests.web.pages import assert_small, seated
 from tests.web.studio.forms import form_to, send
 
 pytestmark = ON_SQLITE
@@ -61,9 +61,8 @@ def test_who_is_not_signed_in_sees_the_count_and_no_button(browser, client, alic
 
 
 def test_a_service_that_asks_for_no_likes_shows_no_button(world, alice, page_of_track):
-    client = world.serve(offers=lambda collection: not collection.endswith("like"))
-    client.cookies.set("mastertape_session", alice.token)
-    assert "/like" not in client.get(page_of_track, headers={"Accept": "text/html"}).text
+    browser = seated(world.serve(offers=lambda collection: not collection.endswith("like")), alice)
+    assert "/like" not in browser.get(page_of_track).text
 
 
 def test_a_liked_track_that_is_gone_stays_in_the_list_without_its_title(
@@ -80,10 +79,7 @@ def test_a_liked_track_that_is_gone_stays_in_the_list_without_its_title(
 def consenting(world, alice):
     """A browser of hers, where sign-ins lead to a PDS."""
     oauth = FakeOAuth(world)
-    client = world.serve(oauth=oauth)
-    client.cookies.set("mastertape_session", alice.token)
-    client.headers["Accept"] = "text/html"
-    return client, oauth
+    return seated(world.serve(oauth=oauth), alice), oauth
 
 
 def test_what_waits_for_consent_says_so_once_and_its_button_signs_the_same_account_in_again(

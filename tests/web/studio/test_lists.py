@@ -125,18 +125,6 @@ def test_a_track_that_is_no_longer_there_is_not_moved(studio, here, now):
     assert titles(now()) == ["First Take", "Third Floor"]
 
 
-def test_an_edit_keeps_what_was_typed_and_takes_over_what_a_program_changed(studio, here, now, edit):
-    page = studio.get(here)
-    edit(description="By a program")
-    page = send(studio, page, here, title="Pressings, Vol. 2")
-    assert page.status_code == 409
-    assert "Not done yet: it was changed in the meantime." in page.text
-    assert "By a program" in page.text
-    page = send(studio, page, here)
-    assert "Saved." in page.text
-    assert (now()["title"], now()["description"]) == ("Pressings, Vol. 2", "By a program")
-
-
 @pytest.mark.parametrize("word", ["album", "playlist"])
 def test_a_form_that_is_sent_as_it_came_changes_nothing(client, alice, studio, word):
     """A field without an input would be cleared by each save."""

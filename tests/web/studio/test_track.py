@@ -9,6 +9,7 @@ from outbox.mirror.tables import mirror_lane
 from tests.api.records.test_resolve import held
 from tests.api.world import upload
 from tests.media_samples import samples
+from tests.web.pages import said, seated
 from tests.web.studio.forms import form_to, send
 
 
@@ -45,9 +46,7 @@ def test_an_edit_is_saved_and_says_how_far_it_is(world, now, studio, here):
 
 def standing(page):
     """The words beneath the cover: how far the track is, without marks of HTML."""
-    return " ".join(
-        re.sub(r"<[^>]+>", " ", page.text.split('id="standing" data-live>')[1].split("<div")[0]).split()
-    )
+    return said(page.text.split('id="standing" data-live>')[1].split("<div")[0])
 
 
 def test_an_edit_of_tags_alone_is_not_said_to_be_on_the_pds(world, studio, here):
@@ -199,9 +198,7 @@ def test_the_same_audio_again_leads_to_its_track(client, sign_in, alice):
 
 
 def test_a_file_may_be_larger_than_the_fields_of_other_forms(world, alice):
-    browser = world.serve(max_upload_bytes=5_000_000)
-    browser.headers["Accept"] = "text/html"
-    browser.cookies.set("mastertape_session", alice.token)
+    browser = seated(world.serve(max_upload_bytes=5_000_000), alice)
     page = sends(browser, samples.tone(200), "long.wav", title="Long")
     assert page.status_code == 200, page.text
     assert "Uploaded." in page.text
