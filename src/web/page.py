@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import RedirectResponse
 
+from api.auth.authentication import operator
 from api.requests.parameters import PageQuery
 from web.ask import ApiDep, OwnAsk, PageRoute, PublicAsk, wanted
 from web.rendering import RenderDep
@@ -35,6 +36,11 @@ def pages(prefix: str = "", dependencies: Sequence[Any] = ()) -> APIRouter:
     return APIRouter(
         prefix=prefix, route_class=PageRoute, include_in_schema=False, dependencies=[*dependencies]
     )
+
+
+def screens(prefix: str = "") -> APIRouter:
+    """Routes of the console: who is no operator is refused before anything that was sent is read."""
+    return pages(prefix, [Depends(operator)])
 
 
 def to(address: str) -> RedirectResponse:

@@ -22,6 +22,7 @@ from tests.statements import recorded_statements
 from tests.web.pages import said
 from tests.web.studio.forms import send
 from web.app import ROUTERS
+from web.ask import MAX_FORM_BYTES
 
 SCREENS = (
     "/ops",
@@ -54,8 +55,11 @@ def test_every_screen_is_for_operators_alone_and_has_parts_that_are_read_again(a
         if path not in {SCREENS[-1], "/ops/hit?state=rejected"}:
             assert re.search(r'id="[a-z]+" data-live', page.text.split("console-main")[1]), path
             assert "ops.js" in page.text
+    too_much = {"reason": "x" * MAX_FORM_BYTES}
+    assert admin.post("/ops/repairs", data=too_much).status_code == 413
     mine = sign_in(alice)
     assert {mine.get(path).status_code for path in SCREENS} == {403}
+    assert mine.post("/ops/repairs", data=too_much).status_code == 403, "before it is read"
 
 
 def test_a_cause_is_seen_counted_and_redriven(admin, world, refused):

@@ -22,7 +22,7 @@ from api.routers.ops.deliveries import (
 )
 from identity.accounts.credentials import Principal
 from web.ask import Ask, Json, OperatorAsk, wanted
-from web.page import pages
+from web.page import screens
 from web.pages.ops.words import (
     AUDIO_REFUSED,
     RECORDS,
@@ -37,7 +37,7 @@ from web.pages.ops.words import (
 )
 from web.state_words import BY_REASON
 
-router = pages()
+router = screens()
 
 CAUSES: Final = 5
 HIT_BY: Final = ("cause", "host", "state", "reason", "field", "did")

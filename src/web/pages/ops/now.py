@@ -14,13 +14,13 @@ from api.routers.ops.deliveries import FailuresQuery, HostsQuery, read_failures,
 from api.routers.ops.work import JobsQuery, read_jobs, read_overview, read_work
 from api.routers.records.audit import AuditQuery, audit_entries
 from web.ask import Json, OperatorAsk, wanted
-from web.page import pages
+from web.page import screens
 from web.pages.ops.words import OPERATOR_ACTED, AskedDep, ShowDep, about_host, about_wait, record_words
 from web.rendering import counted
 from web.state_words import Mark
 from web.whereabouts import mark_of
 
-router = pages()
+router = screens()
 
 
 @dataclass(frozen=True)

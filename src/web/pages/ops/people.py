@@ -19,7 +19,7 @@ from api.routers.records.audit import TYPES, AuditQuery, audit_entries
 from api.routers.tracks.tracks import Listing, list_tracks, live_track, read_artist
 from api.services import Services
 from web.ask import Json, OperatorAsk, wanted
-from web.page import Cursor, pages, to
+from web.page import Cursor, screens, to
 from web.pages.ops.words import (
     DID,
     AskedDep,
@@ -32,7 +32,7 @@ from web.pages.ops.words import (
 )
 from web.rendering import RenderDep
 
-router = pages()
+router = screens()
 
 AT: Final = "at://"
 LATEST: Final = 20

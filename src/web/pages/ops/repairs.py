@@ -10,10 +10,10 @@ from api.requests.parameters import RepairId
 from api.responses.states import DriftKind, Repair, SkipReason
 from api.routers.ops.work import RepairsQuery, read_repair, read_repairs
 from web.ask import ApiDep, FormDep, Json, OperatorAsk, RefusedError, wanted
-from web.page import pages, to
+from web.page import screens, to
 from web.pages.ops.words import AskedDep, ShowDep, did_of
 
-router = pages()
+router = screens()
 
 CORRECTABLE: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 """Refusals that the form shows, with what was typed."""

@@ -18,7 +18,7 @@ from api.routers.records.mirrors import read_mirror
 from api.routers.tracks.tracks import live_track
 from web.ask import ApiDep, FormDep, Json, OperatorAsk, wanted
 from web.history_words import DOWNLOADS, THE_OPERATOR, Delivery, Moment, moment, name_of_actor
-from web.page import pages, to
+from web.page import screens, to
 from web.pages.ops.actions import back_of
 from web.pages.ops.words import RECORDS, ShowDep, of_its_pds, record_words, shortened
 from web.pages.studio.record import record_columns
@@ -41,7 +41,7 @@ WITH_BYTES: Final = ("bytes", "Refuse its audio and cover from now on, to every 
 
 
 def routes(kind: ShownKind[Any]) -> APIRouter:
-    router, in_path = pages(f"/ops{kind.path}"), kind.in_path
+    router, in_path = screens(f"/ops{kind.path}"), kind.in_path
 
     @router.get("")
     async def show_subject(
