@@ -7,7 +7,6 @@ limits hold; nothing is counted but the jobs that run.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -16,18 +15,16 @@ from eventstore.change import Envelope
 from eventstore.coordination.backoff import backoff
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
+from eventstore.jobs.next_jobs import busy_in, next_of, next_of_kinds
 from eventstore.jobs.table import CONDITIONS, IS_LEASED, IS_WAITING, PAST, JobState, job, job_turn
 from eventstore.sql.database import Database
 from eventstore.sql.schema import UtcDateTime
 from eventstore.streams.append import key_of, lock_key, upsert
 from eventstore.streams.buckets import EVERY, Part, bucket_of, in_part
 
-REMEMBERED: Final = 512
-"""Statements of kinds and of their sets, for each part: what a kind refers to is not kept for ever."""
 PROCESS_ENDED: Final = "each attempt ended with its process"
 
 row: Final = job.c
-_WAITING: Final[sa.ColumnElement[str]] = sa.literal_column(f"'{JobState.WAITING}'")
 _UNLEASED: Final[Mapping[str, Any]] = {"lease_owner": None, "lease_until": PAST}
 NO_FAILURES: Final[Mapping[str, Any]] = {"problem": None, "failing_since": None, "first_error": None}
 
@@ -115,25 +112,15 @@ def due_kinds(
     return due
 
 
-def accounts_with_work(kinds: Sequence[Kind]) -> sa.Select[str]:
-    """Select an account that has a job of the kinds which is due by `:now`, or for which one of them finds something."""
-    now = sa.bindparam("now", type_=UtcDateTime)
-    is_due = (IS_WAITING, row.kind.in_([each.name for each in kinds]), row.due <= now, row.lease_until <= now)
-    due = sa.select(row.account).where(*is_due).limit(1).subquery()
-    found = [each.find(EVERY).limit(1).subquery() for each in kinds if each.find is not None]
-    accounts = sa.union_all(*(sa.select(each.c.account) for each in (due, *found)))
-    return sa.select(accounts.subquery().c.account)
-
-
 def _look(
     database: Database, kinds: Sequence[Kind], parts: Sequence[Part], busy: Mapping[str, Sequence[str]]
 ) -> list[tuple[sa.Row[Any], Part]]:
     with database.read_committed() as connection:
-        given = {"now": database.recent_now(connection)} | _busy(kinds, busy)
+        given = {"now": database.recent_now(connection)} | busy_in(kinds, busy)
         return [
             (each, part)
             for part in (parts if kinds else ())
-            for each in connection.execute(_in_part(tuple(kinds), part), given)
+            for each in connection.execute(next_of_kinds(tuple(kinds), part), given)
         ]
 
 
@@ -160,13 +147,13 @@ def claim(
             now = database.now(connection)
             free = sa.select(job).where(IS_WAITING, row.lease_until <= now)
             if subject is None:
-                next_id = sa.select(_next_of(kind, part).subquery().c.id).scalar_subquery()
+                next_id = sa.select(next_of(kind, part).subquery().c.id).scalar_subquery()
                 these = free.where(row.id == next_id, in_part(row.bucket, part))
             else:
                 these = free.where(*_is_of(kind.name, subject, account))
             # a transaction that has its row may take long, and others claim meanwhile
             unlocked = these.with_for_update(skip_locked=True)
-            given = {"now": now} | _busy([kind], {kind.name: busy})
+            given = {"now": now} | busy_in([kind], {kind.name: busy})
             found = connection.execute(unlocked, given).one_or_none()
             if found is None:
                 return None
@@ -365,67 +352,3 @@ def _failed(claimed: Job, problem: str, now: datetime) -> dict[str, Any]:
 
 def _change(connection: sa.Connection, claimed: Job, **values: Any) -> bool:
     return connection.execute(sa.update(job).where(held(claimed)).values(values)).rowcount == 1
-
-
-@lru_cache(REMEMBERED)  # building it costs more than executing it (CONTRIBUTING.md)
-def _in_part(kinds: tuple[Kind, ...], part: Part) -> Any:
-    """Select the next job of each kind, and without an id what the kind finds: one statement, since each goes to a node."""
-    due = [
-        sa.select(_next_of(kind, part).subquery(), *map(sa.null().label, ("subject", "host")))
-        for kind in kinds
-    ]
-    return sa.union_all(
-        *due, *(_found(kind.name, kind.find(part)) for kind in kinds if kind.find is not None)
-    )
-
-
-def _found(kind: str, found: sa.Select[Any]) -> Any:
-    of = found.subquery().c
-    nothing = [sa.null().label(name) for name in ("rank", "served_at")]
-    return sa.select(
-        sa.literal(kind).label("kind"), *nothing, of.account, sa.null().label("id"), of.subject, of.host
-    )
-
-
-@lru_cache(REMEMBERED)
-def _next_of(kind: Kind, part: Part) -> sa.Select[Any]:
-    """Select the due job of the account that was served the longest ago, of those of the part that are within the limits."""
-    turn, running = job_turn.c, job.alias("running")
-    now = sa.bindparam("now", type_=UtcDateTime)
-    is_leased = (running.c.lease_owner.is_not(None), running.c.lease_until > now)
-    leased = sa.and_(running.c.kind == kind.name, *is_leased)
-    these = [turn.kind == kind.name, in_part(turn.bucket, part)]
-    if kind.max_per_account is not None:
-        of_account = _count(running, leased, running.c.account == turn.account)
-        these.append(of_account < kind.max_per_account)
-    first = job.alias("first")
-    waits = [first.c.kind == kind.name, first.c.account == turn.account, first.c.state == _WAITING]
-    waits += [first.c.due <= now, first.c.lease_until <= now]
-    if kind.condition is not None:
-        waits.append(kind.condition(first, part))
-    if kind.max_per_host is not None:
-        waits.append(first.c.host.not_in(_busy_hosts(kind.name)))
-    of_turn = sa.select(first.c.id).where(*waits).order_by(first.c.due, first.c.id).limit(1)
-    ranks = [] if kind.rank is None else [kind.rank(turn.account).label("rank")]
-    of_turns = of_turn.correlate(job_turn).scalar_subquery().label("id")
-    found = sa.select(of_turns, *ranks, turn.served_at, turn.account).where(*these).subquery()
-    order = [each for each in found.c if each is not found.c.id]
-    rank = found.c.rank if ranks else sa.literal(0).label("rank")
-    columns = (sa.literal(kind.name).label("kind"), rank, found.c.served_at, found.c.account, found.c.id)
-    return sa.select(*columns).where(found.c.id.is_not(None)).order_by(*order).limit(1)
-
-
-def _busy_hosts(kind: str) -> sa.BindParameter[Sequence[str]]:
-    return sa.bindparam(f"busy {kind}", expanding=True)
-
-
-def _busy(kinds: Sequence[Kind], hosts: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    return {
-        _busy_hosts(kind.name).key: hosts.get(kind.name, ())
-        for kind in kinds
-        if kind.max_per_host is not None
-    }
-
-
-def _count(running: Any, *conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
-    return sa.select(sa.func.count()).select_from(running).where(*conditions).scalar_subquery()

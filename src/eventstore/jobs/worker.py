@@ -18,6 +18,7 @@ from eventstore.coordination.threads import Threads
 from eventstore.errors import LeaseLostError
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
+from eventstore.jobs.next_jobs import accounts_with_work
 from eventstore.sql.database import Database
 from eventstore.streams.buckets import EVERY, Part, bucket_of
 
@@ -62,7 +63,7 @@ class Worker:
         self._may_work: Final = may_work
         self._on_settled: Final = on_settled
         self._threads: Final = Threads("jobs", MAX_THREADS)
-        self.parts: Final = DueParts(database, lambda: queue.accounts_with_work([*self._kinds.values()]))
+        self.parts: Final = DueParts(database, lambda: accounts_with_work([*self._kinds.values()]))
         self._freed: Final = asyncio.Event()
         """A job has ended here, and another may begin."""
         self._running: Final[dict[asyncio.Task[bool], Job]] = {}
