@@ -47,7 +47,7 @@ LISTS: Final = Bound(
 )
 DELIVERY: Final = Bound(
     "a delivery",
-    "of 3.0 ms on PostgreSQL, psycopg's own calls take 1.0; a profile of the rest: an eighth makes the request and reads its answer",
+    "of 3.0 ms on PostgreSQL, psycopg's own calls take 1.0, and an eighth makes the request and reads its answer",
 )
 REPLAY: Final = Bound(
     "a replay on PostgreSQL",
