@@ -18,6 +18,7 @@ _SHARDS: Final = sa.text(f"""
     group by get_shard_id_for_distribution_column(cast(:table as regclass), cast(bucket as smallint)) order by min(bucket)
 """)  # noqa: S608
 _OF_SHARD: Final = re.compile(r"\bof_shard\.(\w+)")
+_FOUND: Final = re.compile("<found>([^<]*)</found>")
 _PLACES: Final = sa.text(f"""
     with of_bucket as materialized (
         select bucket, get_shard_id_for_distribution_column(cast(:table as regclass), cast(bucket as smallint)) as shardid
@@ -87,7 +88,7 @@ def texts_of(connection: sa.Connection, query: sa.Select[str], table: str) -> Se
     for bucket, shards in _shards_of_nodes(connection, table, [*{*_OF_SHARD.findall(sql)}]).items():
         of_node = f"select * from ({' union all '.join(map(in_shard, shards))}) of_node (found)"  # noqa: S608
         asked = connection.scalar(sa.text(_AT_NODE.format(table, BUCKET, bucket)), {"query": of_node})
-        found += re.findall("<found>(.*?)</found>", asked or "")
+        found += _FOUND.findall(asked or "")
     return found
 
 
