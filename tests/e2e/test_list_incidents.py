@@ -103,6 +103,7 @@ def test_a_list_refers_to_the_newest_record_of_each_track(lists: ListMaker, arti
     for path in paths:
         lists.agrees(path)
     artist.client.edit(second["id"], title="Another Take", description="New.")
+    eventually(lambda: artist.client.track(second["id"])["mirror"]["state"] == "delivered")
     for path in paths:
         lists.agrees(path)
     now = artist.client.track(second["id"])
