@@ -90,6 +90,7 @@ class _Relay:
         for did, track_ids in edited.items():
             self._edit(did, track_ids)
         left, stop, relay = count(records - 1, -1), asyncio.Event(), self._container.relay
+        relay.wake()
 
         def settled(_result: object) -> None:
             if next(left) <= 0:
