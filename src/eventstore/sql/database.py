@@ -27,6 +27,7 @@ from eventstore.sql.prepared import (
     execute,
     refuse_query_in_pipeline,
     require_open_transaction,
+    roll_back_but_keep_prepared,
     start_begin,
 )
 from eventstore.sql.session_settings import IS_POOLED, check_session
@@ -124,6 +125,7 @@ class Database:
             event.listen(self.engine, "connect", partial(_check_session, settings), insert=True)
             event.listen(self.engine, "checkout", _require_connected)
             event.listen(self.engine, "do_execute", refuse_query_in_pipeline)
+            event.listen(self.engine, "rollback", roll_back_but_keep_prepared)
 
     @property
     def is_sqlite(self) -> bool:

@@ -259,6 +259,19 @@ def require_open_transaction(connection: sa.Connection) -> None:
         raise BrokenUnitError
 
 
+def roll_back_but_keep_prepared(connection: sa.Connection) -> None:
+    """Roll back before psycopg does, which would forget what its session has prepared: after each refusal all would be planned anew.
+
+    It does so for tables that are made anew, which PostgreSQL finds by their names; and for statements that it takes to be prepared,
+    although an error before them in their pipeline has kept them from it. So after an error it shall.
+    """
+    if connection.invalidated:
+        return
+    driver: Any = connection.connection.dbapi_connection
+    if not driver.pgconn.pipeline_status and driver.info.transaction_status.name == "INTRANS":
+        driver.pgconn.exec_(b"rollback")
+
+
 def refuse_query_in_pipeline(cursor: Any, _sql: str, _values: Any, context: Any) -> None:
     """Raise UnpreparedQueryError for a SELECT of SQLAlchemy's own: there it would return no rows, whatever the database finds."""
     if cursor.connection.pgconn.pipeline_status and getattr(context.invoked_statement, "is_select", False):

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func, insert, literal_column, select, text
+from sqlalchemy.exc import DataError, IntegrityError
 
 from eventstore.errors import UnpreparedQueryError
 from eventstore.event_log import EventLog
@@ -17,6 +17,7 @@ from tests.eventstore.counter import append
 NAMES = ("name", "fingerprint")
 ADD = Prepared(lambda _: insert(projection_state), NAMES)
 ALL = Prepared(lambda _: select(projection_state).order_by(projection_state.c.name))
+DIVIDE = Prepared(lambda _: select(literal_column("1 / 0").label("one")))
 EVENTS = Prepared(lambda _: select(stored_event))
 
 
@@ -44,6 +45,41 @@ def test_a_query_of_sqlalchemys_own_is_refused_in_a_pipeline_since_it_would_find
         with pytest.raises(UnpreparedQueryError), pipelined(connection):
             connection.execute(select(func.count()))
         assert connection.execute(select(func.count())).scalar_one() == 1
+
+
+def refuse(database: Database) -> None:
+    with database.write() as connection:
+        ALL.start(connection, {})
+        raise ZeroDivisionError
+
+
+@pytest.mark.postgres
+def test_a_session_keeps_what_it_has_prepared_when_a_transaction_is_refused(postgres: Database) -> None:
+    prepared = text("select statement from pg_prepared_statements")
+    for _ in range(10):
+        with postgres.write() as connection:
+            ALL.start(connection, {})
+            before = connection.execute(prepared).scalars().all()
+    with pytest.raises(ZeroDivisionError):
+        refuse(postgres)
+    with postgres.write() as connection:
+        assert len(before) == 2
+        assert connection.execute(prepared).scalars().all() == before
+
+
+def divide_and_then_read(database: Database) -> None:
+    with database.write() as connection, pipelined(connection):
+        DIVIDE.start(connection, {})
+        ALL.start(connection, {})
+
+
+@pytest.mark.postgres
+def test_a_statement_that_an_error_kept_from_being_prepared_is_prepared_later(postgres: Database) -> None:
+    for _ in range(10):
+        with postgres.write() as connection, pipelined(connection):
+            ALL.start(connection, {})
+        with pytest.raises(DataError):
+            divide_and_then_read(postgres)
 
 
 def row(name: str) -> dict[str, str]:
