@@ -9,29 +9,31 @@ import sqlalchemy as sa
 from eventstore.jobs.kinds import Kind
 from eventstore.jobs.table import IS_WAITING, JobState, job, job_turn
 from eventstore.sql.schema import UtcDateTime
-from eventstore.streams.buckets import EVERY, Part, in_part
+from eventstore.streams.buckets import Part, in_part
 
 REMEMBERED: Final = 512
 """Statements of kinds and of their sets, for each part: what a kind refers to is not kept for ever."""
 _WAITING: Final[sa.ColumnElement[str]] = sa.literal_column(f"'{JobState.WAITING}'")
 
 
-def accounts_with_work(kinds: Sequence[Kind]) -> sa.Select[str]:
-    """Select an account that has a job of the kinds which is due by `:now`, or for which one of them finds something."""
+@lru_cache(REMEMBERED)  # building it costs more than executing it (CONTRIBUTING.md)
+def accounts_with_work(kinds: tuple[Kind, ...], part: Part) -> sa.Select[str]:
+    """Select an account of the part that has a job of the kinds which is due by `:now`, or for which one of them finds something."""
     now = sa.bindparam("now", type_=UtcDateTime)
     is_due = (
         IS_WAITING,
         job.c.kind.in_([each.name for each in kinds]),
         job.c.due <= now,
         job.c.lease_until <= now,
+        in_part(job.c.bucket, part),
     )
     due = sa.select(job.c.account).where(*is_due).limit(1).subquery()
-    found = [each.find(EVERY).limit(1).subquery() for each in kinds if each.find is not None]
+    found = [each.find(part).limit(1).subquery() for each in kinds if each.find is not None]
     accounts = sa.union_all(*(sa.select(each.c.account) for each in (due, *found)))
     return sa.select(accounts.subquery().c.account)
 
 
-@lru_cache(REMEMBERED)  # building it costs more than executing it (CONTRIBUTING.md)
+@lru_cache(REMEMBERED)
 def next_of_kinds(kinds: tuple[Kind, ...], part: Part) -> Any:
     """Select the next job of each kind, and without an id what the kind finds: one statement, since each goes to a node."""
     due = [

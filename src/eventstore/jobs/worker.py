@@ -63,7 +63,7 @@ class Worker:
         self._may_work: Final = may_work
         self._on_settled: Final = on_settled
         self._threads: Final = Threads("jobs", MAX_THREADS)
-        self.parts: Final = DueParts(database, lambda: accounts_with_work([*self._kinds.values()]))
+        self.parts: Final = DueParts(database, lambda: accounts_with_work(tuple(self._kinds.values()), EVERY))
         self._freed: Final = asyncio.Event()
         """A job has ended here, and another may begin."""
         self._running: Final[dict[asyncio.Task[bool], Job]] = {}
