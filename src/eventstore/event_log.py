@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from eventstore.errors import (
 )
 from eventstore.projection import Early, Projection, are_current, are_entered, enter, outdated
 from eventstore.sql.database import Database, require_same_server
-from eventstore.sql.prepared import Assumption, Prepared, Query, StaleError, among, pipelined
+from eventstore.sql.prepared import Assumption, Prepared, Query, StaleError, pipelined
 from eventstore.sql.schema import stored_event
 from eventstore.streams.append import lock_log
 from eventstore.streams.buckets import bucket_param
@@ -62,21 +63,25 @@ _OF_POSITION: Final = (
 )
 
 
-def _stream_since(dialect: str) -> sa.Select[Any]:
-    least = sa.func.min if dialect == "sqlite" else sa.func.least
-    first = least(
-        sa.bindparam("version", type_=sa.Integer), sa.func.coalesce(_OF_POSITION, sa.literal_column("0"))
-    )
-    is_wanted = sa.or_(
-        _event.originator_version >= sa.bindparam("version", type_=sa.Integer),
-        _event.position.in_([sa.bindparam("position"), sa.bindparam("until")]),
-        among(_event.topic, "topics", dialect),
-    )
-    return _of_stream.where(_event.originator_version >= first, is_wanted)
+@cache
+def _stream_since(topics: tuple[str, ...]) -> Prepared:
+    """Read from a version on; and of the events since the one at a position that one, the one at `until`, and those of the topics."""
+    wanted: list[sa.ColumnClause[str]] = [sa.literal_column(f"'{topic}'") for topic in topics]
+
+    def build(dialect: str) -> sa.Select[Any]:
+        least = sa.func.min if dialect == "sqlite" else sa.func.least
+        version = sa.bindparam("version", type_=sa.Integer)
+        first = least(version, sa.func.coalesce(_OF_POSITION, sa.literal_column("0")))
+        is_wanted = sa.or_(
+            _event.originator_version >= version,
+            _event.position.in_([sa.bindparam("position"), sa.bindparam("until")]),
+            _event.topic.in_(wanted),
+        )
+        return _of_stream.where(_event.originator_version >= first, is_wanted)
+
+    return Prepared(build)
 
 
-_STREAM_SINCE: Final = Prepared(_stream_since)
-"""From this version on; and of the events since the one at a position that one, the one at `until`, and those of some topics."""
 _VERSION_AT: Final = Prepared(
     lambda _: sa.select(sa.func.max(_event.originator_version).label("version")).where(
         *_IS_OF_STREAM, _event.position <= sa.bindparam("position")
@@ -238,7 +243,7 @@ class EventLog:
         connection: sa.Connection,
         did: str,
         positions: Mapping[UUID, tuple[int, int]],
-        topics: Sequence[str],
+        topics: tuple[str, ...],
     ) -> dict[UUID, tuple[StreamState | None, list[RecordedEvent]]]:
         """Return the latest state of each stream of an account, and its events of these topics since a position, with those at both its positions."""
         started = []
@@ -247,14 +252,8 @@ class EventLog:
                 cached = self.cache.get(stream)
                 whole = _from_snapshot(did, stream).start(connection) if cached is None else None
                 first = cached.state.version if cached is not None else MAX_VERSION
-                of = {
-                    "did": did,
-                    "stream": str(stream),
-                    "position": position,
-                    "until": until,
-                    "topics": topics,
-                }
-                since = _STREAM_SINCE.start(connection, {**of, "version": first})
+                of = {"did": did, "stream": str(stream), "position": position, "until": until}
+                since = _stream_since(topics).start(connection, {**of, "version": first})
                 started.append((stream, cached, whole, since))
         found = {}
         for stream, cached, whole, result in started:

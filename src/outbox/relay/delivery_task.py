@@ -228,11 +228,10 @@ Read = tuple[StreamState | None, Sequence[RecordedEvent]]
 
 
 @cache
-def _topics() -> Sequence[str]:
+def _topics() -> tuple[str, ...]:
     """Return the topics of the events that create the record again, or bring a blob: an account may make very many others."""
-    return [
-        get_topic(each) for each in _subclasses(PublishedEvent) if each.RECREATES_RECORD or each.BRINGS_BLOB
-    ]
+    events = _subclasses(PublishedEvent)
+    return tuple(get_topic(each) for each in events if each.RECREATES_RECORD or each.BRINGS_BLOB)
 
 
 def _subclasses(of: type[PublishedEvent]) -> Iterator[type[PublishedEvent]]:

@@ -85,7 +85,7 @@ def test_what_is_read_for_a_delivery_begins_at_the_snapshot_too(log: EventLog, r
             select(stored_event.c.position).where(stored_event.c.originator_version == 33)
         )
         assert position is not None
-        latest, since = log.latest_since(connection, ALICE, {A: (position, position + 1)}, [])[A]
+        latest, since = log.latest_since(connection, ALICE, {A: (position, position + 1)}, ("none",))[A]
     assert latest is not None
     assert latest.state.version == 34
     assert [each.version for each in since] == [33, 34]
