@@ -76,6 +76,8 @@ class Announcer:
         self._requested: Final = threading.Event()
         self._stopping: Final = threading.Event()
         self._thread: threading.Thread | None = None
+        self.backend: int | None = None
+        """The process id of the server's session that announces; that of a pooler's client, which no session has."""
 
     def announce(self, *buckets: int) -> None:
         """Request an announcement. Callable from any thread; never waits for the database."""
@@ -108,6 +110,7 @@ class Announcer:
         while not self._stopping.is_set():
             try:
                 with contextlib.closing(_own_connection(self._database)) as driver:
+                    self.backend = driver.info.backend_pid
                     self._announce_on(driver)
             except Exception:
                 logger.warning("announcer_disconnected", exc_info=True)  # other processes poll meanwhile
@@ -130,18 +133,20 @@ class Announcer:
 class Listener:
     """Receives the commits of all processes, and reconnects after the database was away."""
 
-    def __init__(self, database: Database, channel: str = CHANNEL) -> None:
-        self._database: Final = database
-        self._channel: Final = channel
+    def __init__(self, database: Database, channel: str = CHANNEL, *, own: Announcer | None = None) -> None:
+        """What `own` announces has woken this process already, and is passed over."""
+        self.database: Final = database
+        self.channel: Final = channel
+        self.own: Final = own
         self.alive = False
         """Whether commits are being received now."""
 
     async def run(self, on_commit: Wake) -> None:
         """Call `on_commit` after commits, until cancelled; one call may stand for several."""
-        signals_of = _file_changes if self._database.is_sqlite else _notifications
+        signals_of = _file_changes if self.database.is_sqlite else _notifications
         while True:
             try:
-                async with contextlib.aclosing(signals_of(self._database, self._channel)) as signals:
+                async with contextlib.aclosing(signals_of(self)) as signals:
                     async for buckets in signals:
                         self.alive = True
                         on_commit(*buckets)
@@ -164,12 +169,12 @@ async def _opened(open_: Callable[[], Any]) -> AsyncGenerator[Any]:
             opening.result().close()
 
 
-async def _notifications(database: Database, channel: str) -> AsyncGenerator[Sequence[int]]:
+async def _notifications(listener: Listener) -> AsyncGenerator[Sequence[int]]:
     """Yield at once, for commits before listening began, and then after each NOTIFY."""
 
     def listening() -> "psycopg.Connection[Any]":
-        driver = _own_connection(database)
-        driver.execute(f"listen {channel}".encode())
+        driver = _own_connection(listener.database)
+        driver.execute(f"listen {listener.channel}".encode())
         return driver
 
     loop, readable = asyncio.get_running_loop(), asyncio.Event()
@@ -184,15 +189,16 @@ async def _notifications(database: Database, channel: str) -> AsyncGenerator[Seq
                 driver.pgconn.consume_input()
                 heard = list[bytes]()
                 while (notification := driver.pgconn.notifies()) is not None:
-                    heard.append(notification.extra)
+                    if listener.own is None or notification.be_pid != listener.own.backend:
+                        heard.append(notification.extra)
                 if heard:
                     yield [int(each) for each in b" ".join(heard).split()] if all(heard) else ()
         finally:
             loop.remove_reader(descriptor)
 
 
-async def _file_changes(database: Database, _channel: str) -> AsyncGenerator[Sequence[int]]:
-    file, seen = sa.make_url(database.url).database or "", None
+async def _file_changes(listener: Listener) -> AsyncGenerator[Sequence[int]]:
+    file, seen = sa.make_url(listener.database.url).database or "", None
     open_ = partial(sqlite3.connect, file, timeout=0, isolation_level=None, check_same_thread=False)
     async with _opened(open_) as driver:
         while True:

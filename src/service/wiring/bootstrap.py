@@ -89,7 +89,8 @@ class Container:
         if copies is not None:
             self.publisher = Publisher(self.media, copies, owner=self.owner, lease=self.lease)
         self.metrics, self.hosts = Metrics(), Hosts(self.database)
-        self.announcer, self.listener = Announcer(self.database), Listener(self.database)
+        self.announcer = Announcer(self.database)
+        self.listener = Listener(self.database, own=self.announcer)
 
         connections = MAX_CONNECTIONS + 2 * settings.lanes  # a lane delivers and refreshes
         self.relay_http = pds_http_client(settings, connections)

@@ -139,6 +139,26 @@ async def test_a_transaction_that_announces_itself_names_its_account(migrated_po
 
 
 @pytest.mark.postgres
+async def test_a_process_does_not_hear_what_it_announces_itself(migrated_postgres: str) -> None:
+    ear, writer = Ear(migrated_postgres), Database(migrated_postgres)
+    own = Announcer(ear.database)
+    ear.listener.own = own
+    running = asyncio.create_task(ear.listener.run(ear))
+    await ear.hears()
+    own.start()
+    own.announce(5)
+    await asyncio.to_thread(own.stop, LONG)  # once it has announced
+    async with announcing(writer) as say:
+        say(7)
+        await ear.hears()
+    assert (ear.buckets, ear.times) == ((7,), 2)
+    running.cancel()
+    await asyncio.wait({running})
+    ear.database.close()
+    writer.close()
+
+
+@pytest.mark.postgres
 async def test_both_ends_come_back_when_their_connections_were_cut(migrated_postgres: str) -> None:
     writer = Database(migrated_postgres)
     async with listening(migrated_postgres) as ear, announcing(writer) as say:
