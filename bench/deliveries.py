@@ -17,7 +17,8 @@ from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import PAST, pds_host
-from outbox.relay.relay import MAX_RECORDS_PER_RUN, RelayLimits
+from outbox.relay.lane_run import MAX_RECORDS_PER_RUN
+from outbox.relay.relay import RelayLimits
 from outbox.relay.result import Outcome
 
 SENTENCE: Final = (

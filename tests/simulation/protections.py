@@ -16,7 +16,7 @@ from outbox.mirror import lanes
 from outbox.mirror.tables import delivery_attempt, mirror_target
 from outbox.pds.client import Pds
 from outbox.pds.verdict import Verdict
-from outbox.relay import batch, delivery, journal, read_back, relay, settle
+from outbox.relay import batch, delivery, journal, lane_run, read_back, relay, settle
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.result import Outcome
@@ -58,7 +58,7 @@ def without_intents(monkeypatch: pytest.MonkeyPatch) -> None:
             connection.execute(insert(delivery_attempt), unwritten[attempt_id])
         journal.close_attempts(connection, did, attempt_ids, verdict, now)
 
-    for module in (journal, relay):
+    for module in (journal, lane_run):
         monkeypatch.setattr(module, "write_intent", write_intent)
     for module in (delivery, settle):
         monkeypatch.setattr(module, "close_attempts", close_attempts)

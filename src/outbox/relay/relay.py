@@ -1,58 +1,44 @@
-"""The relay: polls for due work, and delivers it. Any number of processes may run one.
+"""The relay: polls for due work, and claims it. Any number of processes may run one.
 
-1. claim: lanes that are due in the parts to look into are leased to this relay, within each host's limit (claim.py). Each has a
-   run, for as long as the lease and the run's share of time allow:
-2. begin: read the lane's next due target and its subject (delivery_task.py), and record the intent (journal.py).
-3. deliver: send, and after InvalidSwap read back and send again (delivery.py, read_back.py).
-4. settle: the result goes into log, target, lane and attempt in one transaction, fenced by the lane's epoch (settle.py);
-   the next delivery begins in the same one. A replay's creates, and live edits that are due together, are delivered and settled together (batch.py).
-5. repeat, until nothing is due, the run's share is used, or the result concerns the whole lane.
-6. release the lane, due when its next target is (mirror/lanes.py), in the transaction of the last result.
+Lanes that are due in the parts to look into are leased to this relay, within each host's limit (claim.py). Each has a run
+(lane_run.py), for as long as the lease and the run's share of time allow.
 """
 
 import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from aggregates.published import Subject
 from eventstore.change import Change
 from eventstore.coordination.backoff import backoff
 from eventstore.coordination.commit_signals import Wake
 from eventstore.coordination.due_parts import DueParts
 from eventstore.coordination.process_names import has_ended
 from eventstore.coordination.restore_detection import Workers
-from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.sql.prepared import Result as Started
 from eventstore.streams.buckets import Part, bucket_of
 from eventstore.unit_of_work import UnitOfWork
-from outbox.mirror.failure_causes import count_failure
-from outbox.mirror.hosts import HostReport
-from outbox.mirror.lanes import Lane, lock_lane, release, release_after_error, write_release
+from outbox.mirror.lanes import Lane
 from outbox.mirror.targets import MIN_LANE_INTERVAL
-from outbox.pds.verdict import verdict_of_fault
 from outbox.ports import Tracing
 from outbox.record.kind import RecordKinds
-from outbox.relay.batch import BatchRun, SentBatch
 from outbox.relay.claim import accounts_with_work, claim, seconds_until_due, start_claim
 from outbox.relay.delivery import Delivery
-from outbox.relay.delivery_task import DeliveryTask, next_task
 from outbox.relay.early_release import HasEnded, release_of_ended
-from outbox.relay.journal import write_intent
+from outbox.relay.lane_run import LaneRun, OnSettled
 from outbox.relay.lease_clock import LeaseClock
-from outbox.relay.result import Outcome, Result, acknowledged, log_result
-from outbox.relay.settle import settle
+from outbox.relay.result import Outcome
 from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
@@ -64,31 +50,8 @@ MIN_POLL_SECONDS: Final = 0.03
 EARLY_RELEASE_SECONDS: Final = 2.0
 """The shortest time between two searches for leases of processes that have ended."""
 MAX_ERROR_PAUSE_SECONDS: Final = 5.0
-RELEASE_PAUSES_SECONDS: Final = (0.0, 1.0, 2.0)
 OUTDATED_LOG_SECONDS: Final = 60.0
 """The time between two log lines that this process is outdated."""
-MAX_RECORDS_PER_RUN: Final = 20
-MAX_BACKFILL_RECORDS_PER_RUN: Final = 5
-"""Fewer, so that a host's only lane is soon free for live work."""
-MAX_RUN_SECONDS: Final = 10.0
-"""No delivery begins later in a run."""
-
-
-@dataclass
-class _Run:
-    """What is known of a run after each delivery."""
-
-    batches: BatchRun
-    done: list[str] = field(default_factory=list)
-    goes_on: bool = True
-    succeeded_at: datetime | None = None
-
-
-class _Begun(NamedTuple):
-    """A run, and the delivery that was begun for it."""
-
-    run: _Run
-    first: DeliveryTask | None = None
 
 
 @dataclass(frozen=True)
@@ -121,8 +84,7 @@ class Relay:
     limits: RelayLimits
     has_ended: HasEnded = has_ended
     tracing: Tracing = field(default_factory=Tracing)
-    on_settled: Callable[[str, Mapping[Subject, int]], object] = lambda _did, _acknowledged: None
-    """Called after each settled delivery with the account, and the generations of its subjects that the PDS has."""
+    on_settled: OnSettled = lambda _did, _acknowledged: None
     on_ended: Wake = lambda *_: None
     """Called after each run with the bucket of its lane, which may have more due."""
     _runs: dict[asyncio.Task[Counter[Outcome]], Lane] = field(init=False, default_factory=dict)
@@ -196,7 +158,7 @@ class Relay:
         running = dict(self._runs)
         found, lanes = await in_thread(self._poll, parts, list(running.values()))
         for lane in lanes:
-            self._start(lane, lease)
+            self._start(self._run_of(lane, lease))
         may_claim_more = bool(lanes) or not self._runs.keys() >= running.keys()
         held = {part for part, seconds in found.items() if seconds <= 0 and not may_claim_more}
         self._held = self._held - found.keys() | held
@@ -204,10 +166,22 @@ class Relay:
             self._parts.make_due(part[0], seconds=BUSY_POLL_SECONDS if part in held else seconds)
         return self._parts.seconds()
 
-    def _start(self, lane: Lane, lease: LeaseClock, begun: _Begun | None = None) -> None:
-        run = asyncio.create_task(self._run(lane, lease, begun))
-        self._runs[run] = lane
-        run.add_done_callback(self._ended)
+    def _run_of(self, lane: Lane, lease: LeaseClock) -> LaneRun:
+        return LaneRun(
+            self.log,
+            self.delivery,
+            self.kinds,
+            lane,
+            lease,
+            tracing=self.tracing,
+            is_stopping=lambda: self._stop is not None and self._stop.is_set(),
+            on_settled=self.on_settled,
+        )
+
+    def _start(self, run: LaneRun) -> None:
+        task = asyncio.create_task(run.run())
+        self._runs[task] = run.lane
+        task.add_done_callback(self._ended)
 
     def _ended(self, run: asyncio.Task[Counter[Outcome]]) -> None:
         """Look for what the lane has next, and for what waited for its host, or for room here."""
@@ -239,10 +213,9 @@ class Relay:
         def begin(connection: sa.Connection) -> None:
             for claimed, until in started:
                 for row in claimed.all():
-                    lane = Lane(did, row.host, self.owner, row.lease_epoch, until)
-                    run = self._new_run(lane)
-                    begun = _Begun(run, self._begin(connection, lane, unit.now, run))
-                    unit.after_commit(partial(loop.call_soon_threadsafe, self._start, lane, clock, begun))
+                    run = self._run_of(Lane(did, row.host, self.owner, row.lease_epoch, until), clock)
+                    run.begun = run.begin(connection, unit.now)
+                    unit.after_commit(partial(loop.call_soon_threadsafe, self._start, run))
 
         unit.with_save(start)
         unit.before_commit(begin)
@@ -286,137 +259,3 @@ class Relay:
             f"end this process, or `mastertape rebuild {projection}` with its release"
         )
         logger.error("relay_outdated", extra={"owner": self.owner, "reason": reason})
-
-    async def _run(self, lane: Lane, lease: LeaseClock, begun: _Begun | None) -> Counter[Outcome]:
-        """Deliver the lane's due targets and release it; counts the outcomes. Raises nothing but cancellation."""
-        outcomes: Counter[Outcome] = Counter()
-        try:
-            await self._deliver_due(lane, lease, begun or _Begun(self._new_run(lane)), outcomes)
-        except LeaseLostError:
-            logger.warning("lease_lost", extra=lane.log_fields)
-        except Exception:
-            logger.exception("lane_run_failed", extra=lane.log_fields)
-            await self._release_after_error(lane)
-        return outcomes
-
-    async def _release_after_error(self, lane: Lane) -> None:
-        """Release the lane; again in a moment, where its database was lost as well, before the lease has to expire."""
-        for pause in RELEASE_PAUSES_SECONDS:
-            await asyncio.sleep(pause)
-            try:
-                await in_thread(release_after_error, self.log.database, lane)
-            except LeaseLostError:
-                return
-            except Exception:
-                logger.exception("lane_not_given_back", extra=lane.log_fields)
-            else:
-                return
-
-    def _new_run(self, lane: Lane) -> _Run:
-        return _Run(BatchRun(self.delivery, lane, self.kinds))
-
-    async def _deliver_due(
-        self, lane: Lane, lease: LeaseClock, begun: _Begun, outcomes: Counter[Outcome]
-    ) -> None:
-        run, following = begun
-        records = MAX_BACKFILL_RECORDS_PER_RUN if lane.backfill else MAX_RECORDS_PER_RUN
-        if following is None:
-            following = await in_thread(self._begin_first, lane, run, may_deliver=self._may_deliver(lease))
-        deliveries = 0
-        while following is not None:
-            batch = await run.batches.send(following, lease.seconds_left_to_send(), run.done)
-            delivered = batch or await self._deliver(lane, following, lease)
-            deliveries += 1
-            run.done += [result.task.key.place for result in delivered.results]
-            ends_run = any(result.ends_run for result in delivered.results)
-            run.goes_on = not ends_run and deliveries < records and self._may_deliver(lease)
-            following = await self._settle(lane, delivered, run)
-            outcomes.update(result.outcome for result in delivered.results)
-
-    def _may_deliver(self, lease: LeaseClock) -> bool:
-        is_stopping = self._stop is not None and self._stop.is_set()
-        return not is_stopping and lease.age < MAX_RUN_SECONDS and lease.seconds_left_to_send() > 0
-
-    def _begin_first(self, lane: Lane, run: _Run, *, may_deliver: bool) -> DeliveryTask | None:
-        database = self.log.database
-        with database.write_in_pipelines() as connection:
-            now = lock_lane(database, connection, lane).now
-            first = self._begin(connection, lane, now, run) if may_deliver else None
-            if first is None:
-                write_release(connection, lane, now)
-            return first
-
-    def _begin(self, connection: sa.Connection, lane: Lane, now: datetime, run: _Run) -> DeliveryTask | None:
-        """Read the next due target and, where it begins with a write, record its intent in the same transaction.
-
-        That holds the lane's lock, without which no event of the account's records is committed: target and events agree.
-        """
-        if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
-            return None
-        task = next_task(self.log, lane, self.kinds, now, run.done)
-        if task is None or task.fault is not None or run.batches.begins_with(task):
-            return task
-        try:
-            begins_with_write = self.delivery.begins_with_write(task)
-        except Exception:  # noqa: BLE001 - delivering it fails for that, which fails no other record
-            begins_with_write = False
-        return task.with_intent(write_intent(connection, lane, task, now)) if begins_with_write else task
-
-    async def _deliver(self, lane: Lane, task: DeliveryTask, lease: LeaseClock) -> Result:
-        """Deliver one target. A fault of its own fails this target and not the lane."""
-        if task.fault is not None:
-            return Result(task, Outcome.FAILED, verdict_of_fault(task.fault))
-        try:
-            with self.tracing.delivery(task) as report:
-                result = await self.delivery.deliver(lane, task, lease.seconds_left_to_send())
-                report(result)
-                return result
-        except (LeaseLostError, SQLAlchemyError, EventStoreError):
-            raise
-        except Exception as error:
-            logger.exception("delivery_failed", extra=lane.log_fields)
-            return Result(task, Outcome.FAILED, verdict_of_fault(error))
-
-    async def _settle(self, lane: Lane, delivered: Result | SentBatch, run: _Run) -> DeliveryTask | None:
-        """Settle what was delivered and, unless the run ends, begin the next delivery in the same unit."""
-        try:
-            following = await in_thread(self._settle_and_report, lane, delivered, run)
-        except LeaseLostError:
-            self.delivery.metrics.fenced()
-            raise
-        self.on_settled(lane.did, acknowledged(delivered.results))
-        for result in delivered.results:
-            self.delivery.metrics.settled(result)
-            log_result(lane, result)
-        return following
-
-    def _settle_and_report(self, lane: Lane, delivered: Result | SentBatch, run: _Run) -> DeliveryTask | None:
-        """Settle, then update the host's row: in one thread, so that a cancelled run does both or neither.
-
-        The lane is released with the last result, but not before its host's row shows what that says of the host.
-        """
-        following: DeliveryTask | None = None
-
-        def begin_or_release(connection: sa.Connection, now: datetime, report: HostReport | None) -> None:
-            nonlocal following
-            if any(result.is_answered for result in delivered.results):
-                run.succeeded_at = now
-            following = self._begin(connection, lane, now, run) if run.goes_on else None
-            if following is None and report is None:
-                write_release(connection, lane, now, run.succeeded_at)
-
-        try:
-            report = settle(self.log, lane, delivered, begin_or_release)
-        except Exception:  # the host's limits hold, although nothing was settled
-            self.delivery.hosts.record(HostReport(lane.host, lane.did, delivered.verdict))
-            raise
-        if report is not None:
-            self.delivery.hosts.record(report)
-            if following is None:
-                with suppress(LeaseLostError):  # then it is another relay's to release
-                    release(self.log.database, lane, run.succeeded_at)
-        for result in delivered.results:
-            if result.outcome is Outcome.FAILED:
-                subject = result.task.subject
-                count_failure(self.log.database, lane.host, result.verdict, did=lane.did, subject=subject)
-        return following

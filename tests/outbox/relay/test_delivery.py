@@ -14,7 +14,7 @@ from outbox.mirror.tables import NEVER, mirror_target
 from outbox.record.dag_cbor import record_cid
 from outbox.relay import delivery_task, relay
 from outbox.relay.delivery_task import BATCH_FROM
-from outbox.relay.relay import MAX_RECORDS_PER_RUN
+from outbox.relay.lane_run import MAX_RECORDS_PER_RUN
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put

@@ -17,10 +17,10 @@ from eventstore.coordination.commit_signals import awaited
 from eventstore.errors import LogBusyError
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import MIN_LANE_INTERVAL
-from outbox.relay import relay
+from outbox.relay import lane_run
 from outbox.relay.claim import claim
+from outbox.relay.lane_run import MAX_RECORDS_PER_RUN
 from outbox.relay.lease_clock import LeaseClock
-from outbox.relay.relay import MAX_RECORDS_PER_RUN
 from outbox.relay.result import Outcome
 from outbox.threads import MAX_THREADS, in_thread
 from tests.dsl import BOB
@@ -82,10 +82,10 @@ async def test_a_lane_run_that_fails_releases_its_lane_for_a_little_later(
     desk.upload()
     releases = [LogBusyError] * releases_that_fail + [DEFAULT]
     with monkeypatch.context() as patched:
-        patched.setattr("outbox.relay.relay.settle", Mock(side_effect=LogBusyError))
-        release = Mock(wraps=relay.release_after_error, side_effect=releases)
-        patched.setattr(relay, "release_after_error", release)
-        patched.setattr(relay, "RELEASE_PAUSES_SECONDS", (0.0, 0.0, 0.0))
+        patched.setattr("outbox.relay.lane_run.settle", Mock(side_effect=LogBusyError))
+        release = Mock(wraps=lane_run.release_after_error, side_effect=releases)
+        patched.setattr(lane_run, "release_after_error", release)
+        patched.setattr(lane_run, "RELEASE_PAUSES_SECONDS", (0.0, 0.0, 0.0))
         await desk.relay_once()
     assert await desk.relay_once() == {}
     desk.clock.advance(seconds=2)
@@ -208,7 +208,7 @@ async def test_a_claim_that_takes_long_has_used_up_part_of_its_lease(
     desk.upload()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr("outbox.relay.relay.write_release", lambda *_: loop.call_soon_threadsafe(stop.set))
+    monkeypatch.setattr("outbox.relay.lane_run.write_release", lambda *_: loop.call_soon_threadsafe(stop.set))
 
     await desk.relay.run(stop)
 
