@@ -109,9 +109,15 @@ class Cast:
         record = self.subject.agreed()
         assert record is not None
         assert "audioBlob" in record or self.subject is not self._subjects["tracks"]
+        eventually(self.is_cid_known)  # after a PDS that lied about it
         self.sibling.agreed()
         self.agrees = True
         return record
+
+    def is_cid_known(self) -> bool:
+        collection, rkey = self.subject.record_uri.split("/")[3:]
+        found = self.subject.pds.get_record(self.subject.did, collection, rkey)
+        return found is not None and self.subject.mirror["observed"]["cid"] == found["cid"]
 
     @property
     def known(self) -> str | None:
