@@ -14,7 +14,7 @@ class Bound:
 
 UNIT_ON_SQLITE: Final = Bound(
     "the unit of work on SQLite",
-    "`bench unit` gives its statements alone to the driver once more: 1.2 of the library's save; to decide, encode, decode and fold takes 0.33",
+    "`bench unit` gives its statements alone to the driver once more: 1.2 of the library's save; a profile: of a unit's 690 calls, no function of ours takes more than 3 % of the time",
 )
 UNIT_ON_POSTGRES: Final = Bound(
     "the unit of work on PostgreSQL",
@@ -67,7 +67,7 @@ SCREEN: Final = Bound(
 )
 START: Final = Bound(
     "the imports",
-    "the libraries alone take 1.4, our 394 modules the rest; schemas of bodies built at first use gave 2 %, routes without regular expressions nothing",
+    "the libraries alone take 1.4, our 395 modules the rest; schemas of bodies built at first use gave 2 %, routes without regular expressions nothing",
 )
 REBUILD: Final = Bound(
     "a rebuild",
