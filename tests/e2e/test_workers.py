@@ -10,9 +10,11 @@ import pytest
 from demo.service import Service
 from devpds.server import DevPds, DevPlc
 from tests.e2e.artist import Artist
-from tests.e2e.conftest import ON_POSTGRES
 from tests.servers.atproto import new_account
+from tests.servers.databases import AND_CITUS, KINDS
 
+ON_POSTGRES = pytest.mark.parametrize("settings", [KINDS[1], *AND_CITUS], indirect=True, scope="session")
+"""SQLite has one process."""
 pytestmark = [pytest.mark.pds, ON_POSTGRES]
 
 
