@@ -116,9 +116,8 @@ class Relay:
         stopped.add_done_callback(lambda _: self._parts.woken.set())
         failures = 0
         if not polls:
-            with suppress(
-                SQLAlchemyError
-            ):  # with its database away it claims nothing, and the relay that polls delivers all
+            # with its database away it claims nothing, and the relay that polls delivers all
+            with suppress(SQLAlchemyError):
                 await in_thread(self._workers.compare)
             await stop.wait()
         while not stop.is_set():
