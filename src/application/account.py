@@ -18,7 +18,7 @@ from aggregates.published import Owned, Subject
 from aggregates.releases.release import Release
 from application.subjects import owner_of, require_staying
 from eventstore.change import Envelope, Via
-from eventstore.coordination.restore_detection import is_restored
+from eventstore.coordination.restore_detection import unless_restored
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
 from eventstore.idempotency import idempotency, running_request
@@ -159,7 +159,7 @@ def deletion_kind(log: EventLog, disconnect: Disconnect, threads: Threads) -> Ki
         max_per_host=MAX_CONCURRENT_DELETIONS_OF_A_HOST,
         first_pause_seconds=LOOK_AGAIN_AFTER.total_seconds(),
         max_pause_seconds=MAX_PAUSE_SECONDS,
-        condition=lambda *_: ~is_restored(),
+        condition=unless_restored,
     )
 
 

@@ -31,11 +31,12 @@ from application.errors import (
 from application.lists.commands import CreateList, Entry, create_list
 from application.subjects import On, change_owned, find, load_owned, require_staying
 from application.tracks.commands import RegisterTrack, artist_name, register_track
-from eventstore.coordination.restore_detection import is_restored
+from eventstore.coordination.restore_detection import unless_restored
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
+from eventstore.streams.buckets import Part
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import Accounts
 from outbox.mirror.states import LaneState
@@ -50,6 +51,7 @@ from storage.uploads.staged_uploads import uploads_of
 
 PUBLISH: Final = "publish_release"
 """The kind of the jobs; a subject is a release's id."""
+_DUE: Final = partial(due_releases, kind=PUBLISH)
 MAX_CONCURRENT: Final = 4
 FIRST_PAUSE_SECONDS: Final = 5.0
 MAX_PAUSE_SECONDS: Final = 600.0
@@ -100,9 +102,9 @@ class Publishing:
             max_concurrent=MAX_CONCURRENT,
             first_pause_seconds=FIRST_PAUSE_SECONDS,
             max_pause_seconds=MAX_PAUSE_SECONDS,
-            condition=lambda job, _part: sa.and_(~is_restored(), ~_is_inactive(job.c.account)),
+            condition=_may_publish,
             ends_when_cancelled=False,
-            find=partial(due_releases, kind=PUBLISH),
+            find=_DUE,
         )
 
     async def work(self, job: Job) -> Outcome:
@@ -159,8 +161,9 @@ class Publishing:
             reserved.run(lambda: self._run(job, publish))
 
 
-def _is_inactive(account: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
-    return sa.exists().where(lane.did == account, lane.state == LaneState.INACTIVE)
+def _may_publish(of: sa.FromClause, _part: Part) -> sa.ColumnElement[bool]:
+    is_inactive = sa.exists().where(lane.did == of.c.account, lane.state == LaneState.INACTIVE)
+    return sa.and_(unless_restored(), ~is_inactive)
 
 
 def state_at(release: Any, now: datetime) -> str:

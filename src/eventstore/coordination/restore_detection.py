@@ -166,6 +166,11 @@ def is_restored() -> sa.ColumnElement[bool]:
     return sa.exists(sa.select(row.id).where(row.restored_because.is_not(None)))
 
 
+def unless_restored(*_: object) -> sa.ColumnElement[bool]:
+    """Return the condition of jobs that wait then."""
+    return ~is_restored()
+
+
 def mark_recovered(connection: sa.Connection, database: Database) -> None:
     recovered = {"restored_because": None, "recovered_at": database.now(connection)}
     connection.execute(sa.update(log_incarnation).values(recovered))

@@ -1,7 +1,7 @@
 """What is known of a kind of job: its handler, its limits, and when it is tried again."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Final
@@ -75,16 +75,19 @@ class Job:
         return {"job": self.kind, "subject": self.subject, "did": self.account}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Kind:
-    """One kind of job. Limits to hosts and of `max_concurrent` are those of a process, the limit to an account is one of all."""
+    """One kind of job; those are equal whose jobs are found and selected alike.
+
+    Limits to hosts and of `max_concurrent` are those of a process, the limit to an account is one of all.
+    """
 
     name: str
-    work: Callable[[Job], Awaitable[Outcome]]
+    work: Callable[[Job], Awaitable[Outcome]] = field(compare=False)
     max_concurrent: int
     first_pause_seconds: float
     max_pause_seconds: float
-    judge: Callable[[Exception], Failure | None] = lambda _error: None
+    judge: Callable[[Exception], Failure | None] = field(default=lambda _error: None, compare=False)
     """Says what an error means; None for one that is not expected."""
     max_attempts: int | None = None
     max_per_account: int | None = 1
@@ -103,9 +106,11 @@ class Kind:
     """Selects the `subject`, `account` and `host` of what is due in the part by `:now` and has no job: each look for due jobs requests it."""
     new_first: bool = False
     """Whether accounts of which something is found go before the others that were served before."""
-    find_everywhere: Callable[[Database], object] | None = None
+    find_everywhere: Callable[[Database], object] | None = field(default=None, compare=False)
     """Requests what is due in all parts, after a wake: a process without work asks about one part at a time."""
     leaves_work: bool = True
     """Whether other work may be due as one ends; False where it wakes for that itself."""
-    on_failed: Callable[[sa.Connection, Job, str, datetime], None] = lambda *_: None
+    on_failed: Callable[[sa.Connection, Job, str, datetime], None] = field(
+        default=lambda *_: None, compare=False
+    )
     """Called in the transaction in which the job fails for good, with the problem."""

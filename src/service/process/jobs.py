@@ -14,7 +14,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from application.releases.drafts import expire_drafts
-from eventstore.coordination.restore_detection import is_restored
+from eventstore.coordination.restore_detection import unless_restored
 from eventstore.coordination.threads import Threads
 from eventstore.idempotency import RESULT_TTL, idempotency, running_request
 from eventstore.jobs.kinds import PERIODIC, Failure, Job, Kind, Outcome, Wanted
@@ -106,7 +106,7 @@ def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:
         max_concurrent=len(jobs),
         first_pause_seconds=FIRST_PAUSE_SECONDS,
         max_pause_seconds=MAX_PAUSE_SECONDS,
-        condition=lambda *_: ~is_restored(),
+        condition=unless_restored,
         ends_when_cancelled=False,
         leaves_work=False,
     )
