@@ -50,12 +50,15 @@ aggregate_snapshot: Final = sa.Table(
 )
 
 
+def code_that_folds() -> list[Path]:
+    """Return the files that fold aggregates, and write snapshots."""
+    ours, library = (Path(str(package.__file__)).parent for package in (aggregates, eventsourcing))
+    return [Path(__file__), *sorted(ours.rglob("*.py")), *sorted(library.glob("*.py"))]
+
+
 @cache
 def code_fingerprint() -> str:
-    """Return a hash of the code that folds aggregates and writes snapshots."""
-    folders = [Path(str(package.__file__)).parent for package in (aggregates, eventsourcing)]
-    files = [Path(__file__), *(path for folder in folders for path in sorted(folder.glob("*.py")))]
-    return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    return sha256(b"".join(path.read_bytes() for path in code_that_folds())).hexdigest()[:16]
 
 
 class Snapshots:

@@ -1,6 +1,8 @@
 """A state is folded from the newest snapshot that this code made, and is the fold of all events."""
 
+import inspect
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from eventsourcing.domain import Aggregate
@@ -13,7 +15,7 @@ from eventstore.sql.database import Database
 from eventstore.sql.schema import stored_event
 from eventstore.streams import snapshots
 from eventstore.streams.codec import Codec
-from eventstore.streams.snapshots import Snapshots, aggregate_snapshot, decode, encode
+from eventstore.streams.snapshots import Snapshots, aggregate_snapshot, code_that_folds, decode, encode
 from projections.rebuild.rebuild import differences, rebuild
 from tests.eventstore.counter import ALICE, Counter, append, counter_id
 from tests.golden import accounts
@@ -96,6 +98,13 @@ def test_a_snapshot_of_other_code_is_ignored(log: EventLog, read: list[int]) -> 
     change_all(log, fingerprint="other code", state=b"?")
     assert total_at(log, 34) == sum(range(33))
     assert read == [*range(1, 35)]
+
+
+def test_the_code_of_a_snapshot_is_that_of_all_aggregates() -> None:
+    of_states = {each for state in _golden_states() for each in type(state).__mro__}
+    ours = {Path(inspect.getfile(each)) for each in of_states if each.__module__.startswith("aggregates.")}
+    assert len(ours) > 5
+    assert ours <= {*code_that_folds()}
 
 
 def test_a_snapshot_of_an_event_that_is_no_longer_in_the_log_is_ignored(log: EventLog) -> None:
