@@ -136,7 +136,7 @@ def _hosts(size: Outage, now: datetime) -> Iterator[dict[str, Any]]:
 
 def _lanes(size: Outage, now: datetime) -> Iterator[dict[str, Any]]:
     """One lane of ten waits for its account."""
-    waiting = (LaneState.AUTH_REQUIRED, LaneState.INACTIVE, LaneState.FULL, LaneState.STALE, LaneState.GONE)
+    waiting = [state for state in LaneState if state is not LaneState.READY]
     for number in range(1, size.lanes + 1):
         yield {
             "did": did_of(number),

@@ -8,6 +8,7 @@ from sqlalchemy import update
 
 from api.responses.states import LaneState, VerdictKind
 from api.routers.ops.deliveries import LANE_STATES
+from outbox.mirror.states import PROBED
 from outbox.mirror.tables import mirror_lane
 from tests.api.ops.requests import waits_an_hour
 from tests.api.world import upload
@@ -105,6 +106,15 @@ def test_a_lane_offers_what_acts_on_it(admin, world, alice):
     assert BUTTONS.findall(admin.get(here).text) == ["Pause"]
     world.execute(update(mirror_lane).where(mirror_lane.c.did == alice.did).values(state=LaneState.GONE))
     assert BUTTONS.findall(admin.get(here).text) == ["Look for it", "Pause"]
+
+
+@pytest.mark.usefixtures("away")
+@pytest.mark.parametrize("state", [*PROBED, LaneState.GONE])
+def test_the_list_of_accounts_offers_what_acts_on_one_that_is_looked_for(admin, world, alice, state):
+    world.execute(update(mirror_lane).values(state=state, failing_since=datetime.now(UTC)))
+    only = f"probe did={alice.did}"
+    assert f'value="{only}"' in admin.get("/ops/lanes").text
+    assert "Nothing to do" not in admin.post("/ops/actions", data={"only": only, "back": "/ops/lanes"}).text
 
 
 def test_there_is_something_to_say_of_each_state_and_each_kind_of_failure():

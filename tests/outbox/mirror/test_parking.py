@@ -13,7 +13,7 @@ from eventstore.sql.database import Database
 from outbox.mirror import parking
 from outbox.mirror.parking import PARKING, schedule_overdue_probes
 from outbox.mirror.requeue import tend_lanes
-from outbox.mirror.states import BreakerState, LaneState
+from outbox.mirror.states import PROBED, BreakerState, LaneState
 from outbox.mirror.tables import NEVER, mirror_lane, pds_host
 from outbox.pds.verdict import PARKS, Kind
 from outbox.relay.delivery_task import next_task
@@ -94,6 +94,7 @@ async def test_a_retry_probes_a_lane_that_waits_for_its_account(desk: Rig, error
 def test_every_kind_has_its_next_step_and_its_parking_if_it_parks() -> None:
     assert set(PARKING) == set(PARKS)
     assert set(NEXT) == set(Kind)
+    assert {state for state, first_pause in PARKING.values() if first_pause is not None} == set(PROBED)
 
 
 # A full account.
