@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from aggregates.published import Published
+from aggregates.values import graphemes
 from outbox.record.dag_cbor import MAX_INTEGER, Record
 
 DID: Final = re.compile(r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]")
@@ -114,6 +115,8 @@ class Lexicon:
         if not schema.get("minLength", 0) <= size <= schema.get("maxLength", size):
             limits = f"{schema.get('minLength', 0)} to {schema.get('maxLength', 'any number of')}"
             raise LexiconError(path, f"must be {limits} bytes, is {size}")
+        if "maxGraphemes" in schema and graphemes(value) > schema["maxGraphemes"]:
+            raise LexiconError(path, f"at most {schema['maxGraphemes']} characters")
         if "format" in schema and not FORMATS[schema["format"]](value):
             raise LexiconError(path, f"is not a {schema['format']}: {value!r}")
 

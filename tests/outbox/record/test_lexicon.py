@@ -111,6 +111,14 @@ def test_a_value_beyond_its_limit_is_refused_by_name(lexicon: Lexicon, field: st
     assert refused.value.path.startswith(f"/{field}")
 
 
+def test_characters_are_counted_as_readers_count_them() -> None:
+    profile = known_lexicons()["fm.plyr.actor.profile"]
+    record = {"$type": "fm.plyr.actor.profile", "createdAt": RECORD["createdAt"], "bio": "n\u0303" * 256}
+    profile.check(record)
+    with pytest.raises(LexiconError, match="at most 256 characters"):
+        profile.check({**record, "bio": record["bio"] + "x"})
+
+
 @pytest.mark.parametrize("field", ["title", "artist", "fileType", "createdAt"])
 def test_a_required_field_must_be_there(lexicon: Lexicon, field: str) -> None:
     record = {name: value for name, value in RECORD.items() if name != field}
