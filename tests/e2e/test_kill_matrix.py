@@ -218,9 +218,11 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def environments(kind: str, request: pytest.FixtureRequest) -> Iterator[list[dict[str, str]]]:
+def environments(
+    kind: str, among: Sequence[type[Victim]], request: pytest.FixtureRequest
+) -> Iterator[list[dict[str, str]]]:
     """The environment of each service: a database of its own."""
-    found = [{"MASTERTAPE_RATE_LIMITS": "off"} for _ in range(AT_ONCE)]
+    found = [{"MASTERTAPE_RATE_LIMITS": "off"} for _ in among]
     with ExitStack() as stack:
         if kind == "postgres":
             server, template = map(request.getfixturevalue, ("postgres_url", "postgres_template"))

@@ -68,8 +68,8 @@ def test_an_edit_keeps_the_version_of_the_track_and_what_others_have_written(
 ):
     comment = say(client, bob, track).json()
     world.deliver()
-    before = world.pds.records[comment["uri"]]
-    before["mood"] = "blue"
+    before = world.pds.records[comment["uri"]] | {"mood": "blue"}
+    world.pds.records[comment["uri"]] = before
     client.patch(f"/tracks/{track['id']}", json={"title": "Other"}, headers=alice.headers)
     world.deliver()
 
@@ -79,6 +79,7 @@ def test_an_edit_keeps_the_version_of_the_track_and_what_others_have_written(
     after = world.pds.records[comment["uri"]]
     assert (answer.status_code, answer.json()["text"], answer.json()["timestamp_ms"]) == (200, "No!", 1500)
     assert (after["text"], after["timestampMs"], after["subject"]) == ("No!", 1500, before["subject"])
+    assert after["mood"] == "blue"
     assert after["updatedAt"].endswith("Z")
     assert change(client, bob, comment, json={"text": "No!"}).json()["version"] == answer.json()["version"]
     stale = {**bob.headers, "If-Match": f'"{comment["version"]}"'}
