@@ -107,7 +107,7 @@ class Kind:
     new_first: bool = False
     """Whether accounts of which something is found go before the others that were served before."""
     find_everywhere: Callable[[Database], object] | None = field(default=None, compare=False)
-    """Requests what is due in all parts, after a wake: a process without work asks about one part at a time."""
+    """Requests what is due in all parts, after a wake: a process without work asks about one part at a time. A periodic job makes up for a lost wake."""
     leaves_work: bool = True
     """Whether other work may be due as one ends; False where it wakes for that itself."""
     on_failed: Callable[[sa.Connection, Job, str, datetime], None] = field(
