@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import pytest
 from sqlalchemy import update
@@ -115,6 +116,17 @@ def test_the_list_of_accounts_offers_what_acts_on_one_that_is_looked_for(admin, 
     only = f"probe did={alice.did}"
     assert f'value="{only}"' in admin.get("/ops/lanes").text
     assert "Nothing to do" not in admin.post("/ops/actions", data={"only": only, "back": "/ops/lanes"}).text
+
+
+def test_a_cause_that_stops_accounts_leads_to_those_that_it_stops(admin, world, client, alice):
+    upload(client, alice)
+    world.pds.write_refusals = [(400, "InsufficientStorage")]
+    world.deliver()
+    (cause,) = re.findall(r'href="(/ops/failures/[0-9a-f]{16})"', admin.get("/ops/failures").text)
+    page = admin.get(cause).text
+    (hit,) = re.findall(r'href="(/ops/hit\?[^"]+)"', page)
+    assert "Records that wait" not in page
+    assert alice.did in admin.get(unescape(hit)).text
 
 
 def test_there_is_something_to_say_of_each_state_and_each_kind_of_failure():

@@ -34,6 +34,7 @@ from web.pages.ops.words import (
     about_host,
     message_to_artists,
     rows_in_words,
+    who_is_hit,
 )
 from web.state_words import BY_REASON
 
@@ -145,6 +146,7 @@ async def show_cause(cause: str, ask: OperatorAsk, show: ShowDep, asked: AskedDe
         "ops/cause.html",
         cause=found[0],
         advice=about_cause(found[0]),
+        hit=who_is_hit(found[0]),
         pds=pds,
         records=rows_in_words(records["items"]),
         cursor=records["cursor"],

@@ -181,6 +181,13 @@ def about_wait(wait: Json) -> str:
     return lane.advice if lane is not None else WORDS.records[wait["state"]].advice
 
 
+def who_is_hit(cause: Json) -> Mapping[str, str]:
+    """Return what selects those whose records wait: a cause that parks stops accounts, and names no record."""
+    if cause["kind"] not in PARKING:
+        return {"cause": cause["id"]}
+    return {"state": MirrorState.PARKED, "reason": PARKING[cause["kind"]][0], "host": cause["host"]}
+
+
 def message_to_artists(which: Mapping[str, str], cause: Json | None) -> str:
     """Return what those who are hit can be told, in the words of their own pages."""
     state, reason = which.get("state"), which.get("reason", "the page of each track says why")
