@@ -64,7 +64,10 @@ def restore_record(unit: UnitOfWork, subject: Published, kind: RecordKind, on_pd
 
     Raises MigrationNeededError or AlreadyHasRecordError.
     """
-    if on_pds is OnPds.IN_OLD_COLLECTION or _can_move(unit, subject, kind):
+    moved = RecordKey(subject.did, kind.collection, subject.rkey)
+    is_in_old = subject.collection == kind.old_collection
+    can_move = is_in_old and not is_taken(unit.connection, moved, excluding=Subject.of(subject))
+    if on_pds is OnPds.IN_OLD_COLLECTION or can_move:
         raise MigrationNeededError(kind.old_collection or "", kind=subject.word)
     if _was_just_restored(unit, subject) and not _needs_another(unit, subject, on_pds):
         return subject
@@ -76,13 +79,6 @@ def restore_record(unit: UnitOfWork, subject: Published, kind: RecordKind, on_pd
     unit.save(subject)
     clear_conflict(unit.connection, subject.did, subject.TOPIC, subject.subject_id)
     return subject
-
-
-def _can_move(unit: UnitOfWork, subject: Published, kind: RecordKind) -> bool:
-    moved = RecordKey(subject.did, kind.collection, subject.rkey)
-    return subject.collection == kind.old_collection and not is_taken(
-        unit.connection, moved, excluding=Subject.of(subject)
-    )
 
 
 def _was_just_restored(unit: UnitOfWork, subject: Published) -> bool:

@@ -41,8 +41,19 @@ def follow_album_text(unit: UnitOfWork, track: Track, before: str | None) -> Non
         return
     uri = uri_of(track)
     save(unit, *_take_out(unit, {uri}, but=lambda made: made.name == track.album))
-    if track.album is not None:
-        _enter(unit, uri, track.album, track.collection)
+    if track.album is None:
+        return
+    known = album_titled(unit.connection, owner_of(unit), track.album)
+    if known is None:
+        beside = f"{track.collection.rpartition('.')[0]}.{TrackList.TOPIC}"
+        fields = {"list_type": ListType.ALBUM, "name": track.album, "record_requested": False}
+        made = new_list(unit, beside, **fields)
+    else:
+        made = unit.load(TrackList, TrackList.create_id(known))
+    if all(item.uri != uri for item in made.items):
+        hold_lane(unit.connection, owner_of(unit))
+        made.add(items_of(unit.connection, made.did, {uri: None})[uri], at=unit.now, limited=False)
+    save(unit, made)
 
 
 def follow(unit: UnitOfWork, before: Published, after: Published) -> None:
@@ -81,33 +92,16 @@ def require_free_title(unit: UnitOfWork, subject: Published, changes: Mapping[st
         require_free(unit, subject.list_type, changes["name"])
 
 
-def _enter(unit: UnitOfWork, uri: str, title: str, collection: str) -> None:
-    known = album_titled(unit.connection, owner_of(unit), title)
-    if known is None:
-        beside = f"{collection.rpartition('.')[0]}.{TrackList.TOPIC}"
-        fields = {"list_type": ListType.ALBUM, "name": title, "record_requested": False}
-        made = new_list(unit, beside, **fields)
-    else:
-        made = unit.load(TrackList, TrackList.create_id(known))
-    if all(item.uri != uri for item in made.items):
-        hold_lane(unit.connection, owner_of(unit))
-        made.add(items_of(unit.connection, made.did, {uri: None})[uri], at=unit.now, limited=False)
-    save(unit, made)
-
-
 def save(
     unit: UnitOfWork, *lists: TrackList, before: Collection[ListItem] | None = None, title: str | None = None
 ) -> None:
     """Save lists; where the first one had the items `before`, and this title, its tracks' texts and their other albums follow."""
     for made in lists:
-        if made.wants_record and _begins_record(made):
+        own = (each for each in made.pending_events if isinstance(each, PublishedEvent))
+        if made.wants_record and any(each.RECREATES_RECORD for each in own):
             refresh(unit, made)
     followers = [] if before is None else _followers(unit, lists[0], before, title=title or lists[0].name)
     unit.save(*lists, *followers)
-
-
-def _begins_record(made: TrackList) -> bool:
-    return any(isinstance(each, PublishedEvent) and each.RECREATES_RECORD for each in made.pending_events)
 
 
 def _followers(
@@ -143,7 +137,11 @@ def _take_out(
     unit: UnitOfWork, uris: Collection[str], *, but: Callable[[TrackList], bool]
 ) -> list[TrackList]:
     """Take tracks out of the albums that they are in, except some; one that texts made is deleted with its last track."""
-    left = [made for made in _albums_with(unit, uris) if not but(made)]
+    is_of_list = sa.and_(list_item.c.did == it.did, list_item.c.list_id == it.list_id)
+    these = (it.did == owner_of(unit), IS_ALBUM, LIVE, list_item.c.uri.in_(uris))
+    ids = unit.connection.scalars(sa.select(it.list_id).join(list_item, is_of_list).where(*these).distinct())
+    albums = unit.load_all(TrackList, [TrackList.create_id(each) for each in ids])
+    left = [made for made in albums if not but(made)]
     for made in left:
         for uri in [item.uri for item in made.items if item.uri in uris]:
             made.remove(uri, at=unit.now)
@@ -188,14 +186,6 @@ def tracks_with_text(
 
 def _load_tracks(unit: UnitOfWork, views: Iterable[ListedTrack]) -> list[Track]:
     return unit.load_all(Track, [Track.create_id(view.track_id) for view in views])
-
-
-def _albums_with(unit: UnitOfWork, uris: Collection[str]) -> list[TrackList]:
-    """Load the live albums of the account that have one of these items."""
-    is_of_list = sa.and_(list_item.c.did == it.did, list_item.c.list_id == it.list_id)
-    these = (it.did == owner_of(unit), IS_ALBUM, LIVE, list_item.c.uri.in_(uris))
-    ids = unit.connection.scalars(sa.select(it.list_id).join(list_item, is_of_list).where(*these).distinct())
-    return unit.load_all(TrackList, [TrackList.create_id(each) for each in ids])
 
 
 def require_free(unit: UnitOfWork, list_type: str, title: str | None) -> None:

@@ -162,7 +162,8 @@ def change_list(
     _make(unit, made, change, known)
     if made.artwork != cover:
         reserved.require(cids_in(made.artwork), unit.now)
-    _request_record(made, collection, unit.now)
+    if list_name_in(made.name) is not None:
+        made.request_record(collection, at=unit.now)
     rename(unit, made, title, before, confirm=isinstance(change, EditList) and change.confirm)
     save(unit, made, before=before, title=title)
     return made
@@ -187,7 +188,10 @@ def _make(unit: UnitOfWork, made: TrackList, change: ListChange, known: Known) -
             before, tracks = made.items, tracks_of(unit, made.items)
             known |= {item.uri: tracks.get(item.uri) for item in before}
             wanted = _items(unit, made, entries, tracks)
-            made.reorder(with_unseen(before, wanted, _deleted(made, tracks)), at=unit.now)
+            own = (uri for uri, view in tracks.items() if view.did == made.did)
+            # its undelete brings a track back at its place
+            deleted = {uri for uri in own if tracks[uri].deleted_at is not None}
+            made.reorder(with_unseen(before, wanted, deleted), at=unit.now)
         case Rearrange(entries=entries):
             uris = [_named(unit, each) for each in entries]
             if not {item.uri for item in made.items}.issuperset(uris):
@@ -229,11 +233,6 @@ def undelete_list(unit: UnitOfWork, on: OnList, reserved: Reserved) -> TrackList
     unit.save(*tracks)
     save(unit, made)
     return made
-
-
-def _deleted(made: TrackList, tracks: Mapping[str, ListedTrack]) -> set[str]:
-    """Return the URIs of items whose track its owner, who has the list, has deleted: undelete brings it back at its place."""
-    return {uri for uri, view in tracks.items() if view.did == made.did and view.deleted_at is not None}
 
 
 def _items(
@@ -284,10 +283,9 @@ def _named(unit: UnitOfWork, entry: Entry) -> str:
     return uri_of(view)
 
 
-def _request_record(made: TrackList, collection: str, at: datetime) -> None:
-    """Have a record of an album that its owner saves, unless its title is too long for one."""
+def list_name_in(text: str | None) -> str | None:
+    """Return the name, if a list with a record may be called so."""
     try:
-        checked_list_name(made.name or "")
+        return checked_list_name(text or "")
     except InvalidFieldError:
-        return
-    made.request_record(collection, at=at)
+        return None

@@ -65,16 +65,13 @@ def turn_off(unit: UnitOfWork) -> TrackList:
 def request_liked_list(log: EventLog, did: str, *, is_found: bool) -> None:
     """Request that the list follows the account's likes, if it has one; of likes that were found, one that was found stays as it is."""
     with log.database.read() as connection:
-        row = liked_list(connection, did)
-        stays = is_found and row is not None and _is_as_found(log, connection, did, row.list_id)
+        row, stays = liked_list(connection, did), False
+        if is_found and row is not None:
+            events = log.stream(connection, did, TrackList.create_id(row.list_id), upto_version=2)
+            stays = len(events) == 1 and isinstance(events[0].event, TrackList.Adopted)
     if row is not None and row.deleted_at is None and not stays:
         with log.database.write() as connection:
             queue.request(connection, [Wanted(LIKED_LIST, did, did)], log.database.now(connection))
-
-
-def _is_as_found(log: EventLog, connection: sa.Connection, did: str, list_id: int) -> bool:
-    events = log.stream(connection, did, TrackList.create_id(list_id), upto_version=2)
-    return len(events) == 1 and isinstance(events[0].event, TrackList.Adopted)
 
 
 def liked_list_kind(log: EventLog, threads: Threads) -> Kind:

@@ -55,15 +55,15 @@ def bring_together(log: EventLog, job: Job) -> None:
     if job.subject != job.account:
         list_id = int(job.subject)
         some = partial(_set_texts, list_id=list_id, earlier=_ever_in(log, job.account, list_id))
-    while log.transact(job.account, job.envelope, partial(_bring_some, job=job, some=some)):
+
+    def bring_some(unit: UnitOfWork) -> bool:
+        """Bring some together; where nothing is left, end the job in this unit, so that another one can be requested."""
+        if not (is_some := some(unit)):
+            queue.cancel(unit.connection, job.kind, job.subject, job.account)
+        return is_some
+
+    while log.transact(job.account, job.envelope, bring_some):
         pass
-
-
-def _bring_some(unit: UnitOfWork, job: Job, some: Callable[[UnitOfWork], bool]) -> bool:
-    """Bring some together; where nothing is left, end the job in this unit, so that another one can be requested."""
-    if not (is_some := some(unit)):
-        queue.cancel(unit.connection, job.kind, job.subject, job.account)
-    return is_some
 
 
 def _fill_albums(unit: UnitOfWork) -> bool:

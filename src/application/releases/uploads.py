@@ -5,11 +5,11 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from aggregates.errors import InvalidFieldError
 from aggregates.releases.release import Release
-from aggregates.values import ReleaseFile, checked_list_name
+from aggregates.values import ReleaseFile
 from application.authorization import require_no_duplicate
 from application.errors import LimitReachedError, UploadRefusedError
+from application.lists.commands import list_name_in
 from application.subjects import On, load_owned
 from eventstore.unit_of_work import UnitOfWork
 from storage.errors import UploadNotFoundError
@@ -65,20 +65,12 @@ def add_file(unit: UnitOfWork, on: On[Release], file: ReleaseFile, reserved: Res
         for each in release.files:
             if each.audio.cid == file.audio.cid:
                 raise UploadRefusedError(f"{each.name} of this release has exactly this audio")
-        if not release.files and release.title is None and (title := _album_title(file)) is not None:
+        if not release.files and release.title is None and (title := list_name_in(file.album)) is not None:
             release.edit({"title": title}, at=unit.now)
         release.add_file(file, at=unit.now)
         unit.save(release)
         forget_uploads(unit, release.did, it.upload_id == file.upload_id)
     return release
-
-
-def _album_title(file: ReleaseFile) -> str | None:
-    """Return the album that the tags say, if an album may be called so."""
-    try:
-        return checked_list_name(file.album or "")
-    except InvalidFieldError:
-        return None
 
 
 def remove_upload(unit: UnitOfWork, on: On[Release], upload_id: str) -> Release:
