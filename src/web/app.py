@@ -187,17 +187,18 @@ def _routes(routers: Sequence[APIRouter]) -> list[BaseRoute]:
     return [route for router in routers for route in router.routes]
 
 
-def _for_programs(app: DocumentedApp) -> APIRouter:
-    pages = {id(route) for route in _routes(ROUTERS)}
-    routes = [route for route in app.routes if id(route) not in pages]
-    return APIRouter(routes=[*routes, *_routes(FOR_ALL)], redirect_slashes=False)
-
-
 def create_app(services: Services) -> DocumentedApp:
     """Return the application. Pages come before the API's routes: at a shared address, a browser gets the page."""
     app = create_api(services, error_body)
     app.router.routes[:0] = _routes(ROUTERS)
-    app.router.middleware_stack = partial(_route, app.router, cache(partial(_for_programs, app)))
+
+    @cache
+    def for_programs() -> APIRouter:
+        pages = {id(route) for route in _routes(ROUTERS)}
+        routes = [route for route in app.routes if id(route) not in pages]
+        return APIRouter(routes=[*routes, *_routes(FOR_ALL)], redirect_slashes=False)
+
+    app.router.middleware_stack = partial(_route, app.router, for_programs)
     app.state.sign_in_pages = WebSignInPages(services)
     app.state.reference = docs.Reference(app)
     app.add_exception_handler(RefusedError, refused)

@@ -74,19 +74,17 @@ NEEDS_CONSENT: Final = WORDS.mirrors[MirrorState.PARKED][MirrorReason.NEEDS_CONS
 def shown(mirror: Json, *, is_deleted: bool = False) -> Shown:
     """Return where a record is, or how far an event of it got, by a state and its reason."""
     state, reason = mirror["state"], mirror["reason"]
-    found, mark = _meaning(state, reason), mark_of(state, reason)
+    if state == MirrorState.PARKED and reason in _PARKS:
+        lane = BY_REASON[reason]
+        found = Meaning(words=f"{lane.headline} {_KEPT}", act=lane.act)
+    else:
+        of_state = WORDS.mirrors[state]
+        found = of_state.get(reason) or of_state["other"]
+    mark = mark_of(state, reason)
     label, words = mark.label, found.words.format(reason=reason)
     if is_deleted:
         label, words = WORDS.deleted.get(state, (label, words))
     return Shown(mark, label, words, found.act, mirror.get("next_attempt_at"))
-
-
-def _meaning(state: Any, reason: Any) -> Meaning:
-    if state == MirrorState.PARKED and reason in _PARKS:
-        lane = BY_REASON[reason]
-        return Meaning(words=f"{lane.headline} {_KEPT}", act=lane.act)
-    of_state = WORDS.mirrors[state]
-    return of_state.get(reason) or of_state["other"]
 
 
 def mark_of(state: Any, reason: str | None) -> Mark:

@@ -238,12 +238,12 @@ async def qr_code(
     """The address of a public page of ours, to be read by a camera."""
     if not PUBLIC_PAGE.fullmatch(of):
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    return _file(await run_in_threadpool(_qr_code, services.base_url + of), "image/svg+xml")
 
+    def drawn() -> bytes:
+        import segno  # noqa: PLC0415 - takes long to load
 
-def _qr_code(address: str) -> bytes:
-    import segno  # noqa: PLC0415 - takes long to load
+        code, file = segno.make(services.base_url + of, micro=False), io.BytesIO()
+        code.save(file, kind="svg", scale=4, border=4, dark="#000", light="#fff")
+        return file.getvalue()
 
-    drawn = io.BytesIO()
-    segno.make(address, micro=False).save(drawn, kind="svg", scale=4, border=4, dark="#000", light="#fff")
-    return drawn.getvalue()
+    return _file(await run_in_threadpool(drawn), "image/svg+xml")

@@ -105,15 +105,14 @@ async def show_deliveries(ask: OperatorAsk, show: ShowDep) -> Response:
         hours=hours,
         releases=[(number, begins[hour["at"]]) for number, hour in enumerate(hours) if hour["at"] in begins],
         since=found["releases"],
-        speeds=[_speed(hour["most_within_ms"]) for hour in hours],
+        # a step for each time that is told apart
+        speeds=[
+            0 if hour["most_within_ms"] is None else 1 + bisect_left(WITHIN_MS, hour["most_within_ms"])
+            for hour in hours
+        ],
         worst=in_seconds(max((hour["most_within_ms"] or 0 for hour in hours), default=0) or None),
         within=in_seconds,
     )
-
-
-def _speed(within_ms: int | None) -> int:
-    """Return how high a bar is: a step for each time that is told apart."""
-    return 0 if within_ms is None else 1 + bisect_left(WITHIN_MS, within_ms)
 
 
 def in_seconds(within_ms: int | None) -> str:

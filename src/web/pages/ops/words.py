@@ -239,6 +239,12 @@ class Entry(NamedTuple):
 def entry(row: Json) -> Entry:
     """Return an entry of the audit in words."""
     sentence, about, result = _act(row) if row["type"] == OPERATOR_ACTED else _change(row)
+    facts = (row["type"], f"event {row['position']}", f"request {row['request_id']}", way_of(row["via"]))
+    changed = [
+        f"{each['field']}: {_in_a_line(each['before'])} → {_in_a_line(each['after'])}"
+        for each in row["changes"]
+        if not _is_reason(each)
+    ]
     return Entry(
         at=row["at"],
         actor="mastertape" if row["via"].partition(":")[0] in _THE_SERVICE else row["actor"],
@@ -246,7 +252,7 @@ def entry(row: Json) -> Entry:
         about={name: value for name, value in about.items() if value is not None},
         result=result,
         why=next((each["after"] for each in row["changes"] if _is_reason(each)), None),
-        details="\n".join(_details(row)),
+        details="\n".join([", ".join(filter(None, facts)), *changed]),
     )
 
 
@@ -271,15 +277,6 @@ def _change(row: Json) -> _Told:
     if row["track_id"] is None and row["subject_id"] is not None:
         about = {"record": f"{row['kind']} {row['subject_id']}", **about}
     return f"{sentence}:" if any(about.values()) else sentence, about, None
-
-
-def _details(row: Json) -> Iterable[str]:
-    """Yield the lines of an event; its reason stands elsewhere."""
-    facts = (row["type"], f"event {row['position']}", f"request {row['request_id']}", way_of(row["via"]))
-    yield ", ".join(filter(None, facts))
-    for each in row["changes"]:
-        if not _is_reason(each):
-            yield f"{each['field']}: {_in_a_line(each['before'])} → {_in_a_line(each['after'])}"
 
 
 def _in_a_line(value: object) -> str:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 from urllib.parse import quote
@@ -49,10 +48,6 @@ def _about(body: Json) -> str:
     return " · ".join(filter(None, parts))
 
 
-async def _own(door: ShownList, ask: Ask[Principal], list_id: int) -> dict[str, Any]:
-    return dict(await ask(own_list, door, list_id))
-
-
 async def _offered(ask: Ask[Principal], made: Json, find: str) -> dict[str, Any]:
     """Return tracks that the list may take: the viewer's newest, or those with these words; for a playlist, those of other artists too."""
     if find and "visibility" in made:
@@ -73,7 +68,7 @@ def _kind(door: ShownList, label: str, fields: Fields, without_record: str) -> S
         template="studio/list.html",
         fields={**fields, **OF_LISTS},
         files={"cover": ("PATCH", "")},
-        read=partial(_own, door),
+        read=lambda ask, list_id: ask(own_list, door, list_id),
         read_past=lambda caller, services, list_id, then: past_list(caller, services, door, list_id, then),
         about=_about,
         public=list_address,

@@ -70,13 +70,16 @@ async def record_columns(
     fields: Sequence[Json] = compared["fields"]
     titles = await titled(ask, [*fields, *(mirror["conflict"] or {"values": []})["values"]])
     agree = not compared["present"]["problem"] and not any(each["differs"] for each in fields)
+    # as the PDS has it, or last confirmed it where it could not be read
+    known = "confirmed" if compared["present"]["problem"] else "present"
+    values = {each["field"]: each[known] for each in fields if each[known] is not None}
     in_order = sorted(fields, key=lambda each: (not each["differs"], place_of(each["field"])))
     return {
         "compared": compared,
         "fields": [_row(each, titles) for each in in_order],
         "kept_here": set_but_kept_here(subject, kind) if subject is not None else "",
         "all_agree": bool(fields) and agree and mirror["conflict"] is None,
-        "as_json": _as_json(compared),
+        "as_json": None if compared[known]["cid"] is None else _json(values),
         "conflict": mirror["conflict"],
         "titles": titles,
         "attempts": [_attempt(each) for each in mirror["attempts"][:KEPT]],
@@ -127,11 +130,6 @@ def _row(each: Json, titles: Titles) -> dict[str, Any]:
     return {**facts, **texts}
 
 
-def _text(value: Any) -> str:
-    """Return a text as it is, and any other value as the record has it."""
-    return value if isinstance(value, str) else _json(value)
-
-
 def _own(field: str, value: Any, titles: Titles) -> str | None:
     """Return a value of one of our fields; where another program gave it another type, as the record has it."""
     is_ours = isinstance(value, TYPES.get(field, str))
@@ -144,19 +142,10 @@ def _foreign(value: Any) -> str | None:
     """Return a value of another program's field, its beginning where it is long."""
     if value is None:
         return None
-    text = _text(value)
+    text = value if isinstance(value, str) else _json(value)
     if len(text) <= FOREIGN_CHARACTERS:
         return text
     return f"{text[:FOREIGN_CHARACTERS]}… ({len(text):,} characters)"
-
-
-def _as_json(compared: Json) -> str | None:
-    """Return the record as the PDS has it, or last confirmed it where it could not be read; None where there is none."""
-    known = "confirmed" if compared["present"]["problem"] else "present"
-    if compared[known]["cid"] is None:
-        return None
-    values = {each["field"]: each[known] for each in compared["fields"]}
-    return _json({name: value for name, value in values.items() if value is not None})
 
 
 def _json(value: Any) -> str:

@@ -66,8 +66,11 @@ async def save(page: Own, form: FormDep) -> Response:
     ask, ids = page.ask, [number for each in form.getlist("id") if (number := number_of(each))]
     rows = await _rows(ask, ids)
     for row in rows:
-        row.version = form.number(f"version-{row.track['id']}") or row.version
-        row.values = {name: _typed(form, name, row.track["id"]) for name in COLUMNS}
+        track_id = row.track["id"]
+        row.version = form.number(f"version-{track_id}") or row.version
+        row.values = {
+            name: form.get(f"{name}-{FOR_ALL}") or form.get(f"{name}-{track_id}", "") for name in COLUMNS
+        }
     changed = [(row, fields) for row in rows if (fields := await row.changes(ask))]
     try:
         now = await _send(page.api, form, {row.track["id"]: (row.version, fields) for row, fields in changed})
@@ -137,7 +140,3 @@ async def _rows(ask: Ask[Principal], ids: Sequence[int]) -> list[Row]:
 
 def _texts(track: Json) -> dict[str, str]:
     return {name: FIELDS[name][0](track[name]) for name in COLUMNS}
-
-
-def _typed(form: Form, name: str, track_id: int) -> str:
-    return form.get(f"{name}-{FOR_ALL}") or form.get(f"{name}-{track_id}", "")
