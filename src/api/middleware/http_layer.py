@@ -157,25 +157,20 @@ class HttpLayer:
             self._record(scope, exchange, began)
 
     def _record(self, scope: Scope, exchange: "_Exchange", began: float) -> None:
-        ended = time.monotonic()
-        is_monitoring = scope["path"] in UNLOGGED_PATHS
+        ended, path = time.monotonic(), scope["path"]
+        route = getattr(scope.get("route"), "path", None)
+        is_monitoring = path in UNLOGGED_PATHS
         fields = {
             "method": scope["method"],
-            "path": _logged_path(scope),
+            # a secret link has its token there
+            "path": (route or PREVIEWS) if path.startswith(PREVIEWS) else path,
             "status": exchange.status,
             "request_id": exchange.id,
             "milliseconds": round((ended - began) * 1000, 1),
         }
         access_log.log(logging.DEBUG if is_monitoring else logging.INFO, "request", extra=fields)
         if self._answered is not None and not is_monitoring:
-            route = getattr(scope.get("route"), "path", None)
             self._answered(scope["method"], route, exchange.status, (exchange.answered_at or ended) - began)
-
-
-def _logged_path(scope: Scope) -> str:
-    """Return the path; of one that has the token of a secret link, the template of its route."""
-    path = str(scope["path"])
-    return getattr(scope.get("route"), "path", PREVIEWS) if path.startswith(PREVIEWS) else path
 
 
 class _Exchange:

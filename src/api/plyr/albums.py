@@ -16,8 +16,8 @@ from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import AsciiJsonResponse, cut
 from api.openapi import names
 from api.pipeline.command_request import Command, CommandRequest
-from api.plyr.playlists import MAX_LISTED, ORDER, answer_cover, answer_order, tracks_in
-from api.plyr.reading import ROUTER, Json, PeerTrackId, Reader, says
+from api.plyr.playlists import ORDER, answer_cover, answer_order, tracks_in
+from api.plyr.reading import MAX_LISTED, ROUTER, Json, PeerTrackId, Reader, says
 from api.plyr.track import album_body, album_with
 from api.requests.body import Body, fields_as
 from api.requests.fields import Structured

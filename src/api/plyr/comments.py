@@ -14,7 +14,7 @@ from api.json_response import AsciiJsonResponse
 from api.openapi import names
 from api.pipeline.command_request import Command
 from api.plyr.likes import of_record
-from api.plyr.reading import ROUTER, PeerTrackId, Reader, says
+from api.plyr.reading import MAX_LISTED, ROUTER, PeerTrackId, Reader, says
 from api.plyr.track import People
 from api.requests.fields import CommentFields
 from api.requests.parameters import CommentId
@@ -28,8 +28,6 @@ from outbox.tracks.record import RecordUrls
 from projections.tracks.queries import track_by_id
 
 router: Final = APIRouter(**ROUTER)
-MAX_LISTED: Final = 500
-"""The newest: the peer's clients ask for all at once."""
 
 
 @router.get("/tracks/{track_id}/comments")

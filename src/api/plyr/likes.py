@@ -15,7 +15,7 @@ from api.auth.authentication import SignedIn
 from api.errors import NoRecordError
 from api.json_response import AsciiJsonResponse
 from api.pipeline.command_request import Command, UseCase
-from api.plyr.reading import ROUTER, PeerTrackId, Reader, says
+from api.plyr.reading import MAX_LISTED, ROUTER, PeerTrackId, Reader, says
 from api.plyr.track import People
 from application.authorization import may_see, require_shown
 from application.likes import like_track, unlike_track
@@ -25,8 +25,6 @@ from projections.tracks.queries import track_by_id, tracks_of
 from projections.tracks.table import TrackView
 
 router: Final = APIRouter(**ROUTER)
-MAX_LIKED: Final = 500
-"""The newest: the peer's clients ask for all at once."""
 
 
 def of_record(use_case: UseCase) -> UseCase:
@@ -44,7 +42,7 @@ def of_record(use_case: UseCase) -> UseCase:
 @router.get("/tracks/liked")
 async def list_liked(principal: SignedIn, reader: Reader) -> Response:
     def liked(connection: sa.Connection) -> Sequence[TrackView]:
-        ids = [row.track_id for row in like_page(connection, principal.did, None, MAX_LIKED)]
+        ids = [row.track_id for row in like_page(connection, principal.did, None, MAX_LISTED)]
         found = tracks_of(connection, ids)
         shown = (found[each] for each in ids if each in found)
         return [each for each in shown if may_see(principal, each.did, each.taken_down_at)]
@@ -56,7 +54,7 @@ async def list_liked(principal: SignedIn, reader: Reader) -> Response:
 def list_likes(track_id: PeerTrackId, reader: Reader) -> Response:
     with reader.services.database.read() as connection:
         track = require_shown(reader.caller, track_by_id(connection, track_id))
-        rows = reaction_page(connection, track.did, Like.TOPIC, track_id, before=None, limit=MAX_LIKED)
+        rows = reaction_page(connection, track.did, Like.TOPIC, track_id, before=None, limit=MAX_LISTED)
         count = count_at(connection, Like.TOPIC, track.did, track_id)
         people = People(connection, reader.services.urls, {row.author for row in rows})
     users = [

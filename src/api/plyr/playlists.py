@@ -20,7 +20,7 @@ from api.json_response import AsciiJsonResponse
 from api.openapi import names
 from api.pipeline.command_request import Command, CommandRequest
 from api.pipeline.list_entries import known_entries
-from api.plyr.reading import ROUTER, Json, PeerReader, Reader, says
+from api.plyr.reading import MAX_LISTED, ROUTER, Json, PeerReader, Reader, says
 from api.requests.body import Body, fields_as
 from api.requests.fields import Flag, Structured
 from api.requests.lists import PlaylistName, checked_entry
@@ -60,8 +60,6 @@ from projections.tracks.table import TrackView
 from storage.formats.artwork import MAX_BYTES as IMAGE_BYTES
 
 router: Final = APIRouter(**ROUTER)
-MAX_LISTED: Final = 500
-"""The newest: the peer's clients ask for all at once."""
 PLAYLIST: Final = "/lists/playlists/{playlist_id}"
 
 

@@ -48,6 +48,8 @@ def says(**fields: Any) -> Respond:
 router: Final = APIRouter(**ROUTER)
 DEFAULT_LENGTH: Final = 50
 MAX_LENGTH: Final = 100
+MAX_LISTED: Final = 500
+"""Of what the peer's clients ask for all at once: the newest."""
 
 Json = dict[str, Any]
 

@@ -206,7 +206,24 @@ UPLOAD_BODY: Final = names("file", *FIELDS, "image", "album_id", *NOT_HELD, "pub
 @router.post("/tracks", openapi_extra=UPLOAD_BODY)
 @router.post("/tracks/", openapi_extra=UPLOAD_BODY)
 async def upload(request: Command) -> Response:
-    return await answer_upload(request, _upload_command, PlyrResults(request).uploaded)
+    """Upload a track. What is refused because a track cannot hold it is checked first."""
+
+    async def parse(request: CommandRequest, body: Body) -> RegisterTrack:
+        for field, why in NOT_HELD.items():
+            if body.fields.get(field) not in (*NONE, "null", "false"):
+                raise InvalidFieldError(field, f"must not be sent: {why}")
+        access = access_of(body)
+        fields = {name: value for name, value in body.fields.items() if name in FIELDS}
+        if album_id := fields_as(PeerFields, body).album_id:
+            if fields.get("album"):
+                raise InvalidFieldError("album_id", "album and album_id are mutually exclusive")
+            album = await run_in_threadpool(album_with, request.services, request.principal.did, album_id)
+            if album is None:
+                raise InvalidFieldError("album_id", "must be the id of an album of yours")
+            fields["album"] = album.name
+        return replace(await upload_command(request, replace(body, fields=fields)), **access)
+
+    return await answer_upload(request, parse, PlyrResults(request).uploaded)
 
 
 @router.put("/tracks/{track_id}/audio", openapi_extra=names("file"))
@@ -230,28 +247,16 @@ async def follow_upload(upload_id: str, reader: Reader) -> Response:
     return Response(f"data: {json.dumps(event)}\n\n", media_type="text/event-stream")
 
 
-async def _upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
-    """Check first what is refused because a track cannot hold it."""
-    for field, why in NOT_HELD.items():
-        if body.fields.get(field) not in (*NONE, "null", "false"):
-            raise InvalidFieldError(field, f"must not be sent: {why}")
-    access = access_of(body)
-    fields = {name: value for name, value in body.fields.items() if name in FIELDS}
-    if album_id := fields_as(PeerFields, body).album_id:
-        if fields.get("album"):
-            raise InvalidFieldError("album_id", "album and album_id are mutually exclusive")
-        album = await run_in_threadpool(album_with, request.services, request.principal.did, album_id)
-        if album is None:
-            raise InvalidFieldError("album_id", "must be the id of an album of yours")
-        fields["album"] = album.name
-    return replace(await upload_command(request, replace(body, fields=fields)), **access)
-
-
 @router.patch("/tracks/{track_id}", openapi_extra=names(*FIELDS, "image", "publishing", "remove_image"))
 async def edit(track_id: PeerTrackId, request: Command) -> Response:
-    return await answer_change(
-        track_id, request, _edit_command, PlyrResults(request).track, files={"image": IMAGE_BYTES}
-    )
+    async def parse(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
+        access = access_of(body)
+        fields = {name: value for name, value in body.fields.items() if name != "publishing"}
+        command = await edit_command(request, track_id, replace(body, fields=fields))
+        return replace(command, changes={**command.changes, **access})
+
+    show = PlyrResults(request).track
+    return await answer_change(track_id, request, parse, show, files={"image": IMAGE_BYTES})
 
 
 @router.delete("/tracks/{track_id}")
@@ -260,17 +265,21 @@ async def delete(track_id: PeerTrackId, request: Command) -> Response:
     return await request.answer(partial(delete_owned, on=on), show, on=on)
 
 
-async def _edit_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
-    access = access_of(body)
-    fields = {name: value for name, value in body.fields.items() if name != "publishing"}
-    command = await edit_command(request, track_id, replace(body, fields=fields))
-    return replace(command, changes={**command.changes, **access})
-
-
 @router.post("/tracks/{track_id}/publishing", openapi_extra=names("settings"))
 async def change(track_id: PeerTrackId, request: Command) -> Response:
     """Change who may find, hear and download a track, all of it at once; the job has the track's id."""
-    return await answer_change(track_id, request, _access_command, _job)
+
+    async def parse(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
+        settings = fields_as(PeerFields, body).settings
+        if settings is None:
+            raise InvalidFieldError("settings", "must be there: artists have no defaults here")
+        return EditTrack(Track, track_id, request.versions, changes=access_in(settings, "settings"))
+
+    def job(reader: SubjectReader, subject: Subject) -> CommandResult:
+        shown_as = peer_ids_of(reader.connection, [subject.id])[subject.id]
+        return CommandResult(200, {"job_id": str(shown_as)}, {})
+
+    return await answer_change(track_id, request, parse, job)
 
 
 @router.get("/tracks/publishing-jobs/{track_id}")
@@ -280,17 +289,6 @@ def read_job(track_id: PeerTrackId, principal: SignedIn, services: ServicesDep) 
         shown_as = peer_ids_of(connection, [track_id])[track_id]
     done: dict[str, Any] = {"status": "completed", "message": "access updated"}
     return AsciiJsonResponse({**done, "updated_track_ids": [shown_as], "failed_track_ids": []})
-
-
-async def _access_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
-    settings = fields_as(PeerFields, body).settings
-    if settings is None:
-        raise InvalidFieldError("settings", "must be there: artists have no defaults here")
-    return EditTrack(Track, track_id, request.versions, changes=access_in(settings, "settings"))
-
-
-def _job(reader: SubjectReader, subject: Subject) -> CommandResult:
-    return CommandResult(200, {"job_id": str(peer_ids_of(reader.connection, [subject.id])[subject.id])}, {})
 
 
 class RevisionBody(BaseModel):

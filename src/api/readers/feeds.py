@@ -67,19 +67,19 @@ def listed_of(
 
 
 def _feed(views: Iterable[TrackView], urls: RecordUrls, cursor: str | None) -> Page[FeedItem]:
-    return Page[FeedItem](items=[_item(view, urls) for view in views], cursor=cursor)
-
-
-def _item(view: TrackView, urls: RecordUrls) -> FeedItem:
-    return body_from(
-        FeedItem,
-        view,
-        id=view.track_id,
-        audio_url=None if view.support_gate else urls.audio(cast("Track", view)),
-        audio_bytes=view.audio.size,
-        audio_type=view.audio.mime,
-        duration=view.audio.duration,
-    )
+    items = [
+        body_from(
+            FeedItem,
+            view,
+            id=view.track_id,
+            audio_url=None if view.support_gate else urls.audio(cast("Track", view)),
+            audio_bytes=view.audio.size,
+            audio_type=view.audio.mime,
+            duration=view.audio.duration,
+        )
+        for view in views
+    ]
+    return Page[FeedItem](items=items, cursor=cursor)
 
 
 class Address(BaseModel):

@@ -21,10 +21,6 @@ def _title(value: str | None) -> str | None:
     return checked_list_name(value, field="title") if value else None
 
 
-def _own_tags(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    return None if value is None else checked_tags(value)
-
-
 class ReleaseFields(BaseModel):
     """What the tracks of a release have in common, and what its album has."""
 
@@ -54,7 +50,7 @@ class ReleaseTrackFields(BaseModel):
     upload_id: str = Field(description="of a file of the release")
     title: Title = ""
     description: Description = None
-    tags: Annotated[tuple[str, ...] | None, AfterValidator(_own_tags)] = Field(
+    tags: Annotated[tuple[str, ...], AfterValidator(checked_tags)] | None = Field(
         None, description=f"{OF_TAGS}; null has those of the release"
     )
 

@@ -23,7 +23,7 @@ from outbox.lists.newest import status_of
 from outbox.mirror.targets import PUT
 from outbox.views.status import Mirror, mirrors
 from projections.lists import row_of
-from projections.tracks.queries import ListedTrack, tracks_at
+from projections.tracks.queries import tracks_at
 
 
 class EntryBody(BaseModel):
@@ -238,22 +238,16 @@ def _entries(
     A track that its owner has deleted is in none of their lists, and gone in those of others.
     """
     found = known | tracks_at(connection, [item.uri for item in made.items if item.uri not in known])
-    return [
-        _entry(item.uri, view, viewer)
-        for item in made.items
-        if (view := found.get(item.uri)) is None or _is_entry(view, made.did, viewer)
-    ]
-
-
-def _is_entry(view: ListedTrack, owner: str, viewer: str | None) -> bool:
-    if view.deleted_at is not None and view.did == owner:
-        return False
-    return not view.unlisted or viewer in {view.did, owner}
-
-
-def _entry(uri: str, view: ListedTrack | None, viewer: str | None) -> dict[str, Any]:
-    if view is None:
-        return {"track_id": None, "uri": uri, "title": None, "artist": None, "gone": False}
-    is_gone = view.deleted_at is not None or (view.taken_down_at is not None and view.did != viewer)
-    title, artist = (None, None) if is_gone else (view.title, view.artist)
-    return {"track_id": view.track_id, "uri": uri, "title": title, "artist": artist, "gone": is_gone}
+    entries = []
+    for uri in (item.uri for item in made.items):
+        entry: dict[str, Any] = {"track_id": None, "uri": uri, "title": None, "artist": None, "gone": False}
+        if (view := found.get(uri)) is not None:
+            is_deleted = view.deleted_at is not None
+            is_seen = not view.unlisted or viewer in {view.did, made.did}
+            if not is_seen or (is_deleted and view.did == made.did):
+                continue
+            entry |= {"track_id": view.track_id, "title": view.title, "artist": view.artist}
+            if is_deleted or (view.taken_down_at is not None and view.did != viewer):
+                entry |= {"title": None, "artist": None, "gone": True}
+        entries.append(entry)
+    return entries

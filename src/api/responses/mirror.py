@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from fastapi import Path
 from pydantic import BaseModel, Field, create_model
 
-from aggregates.published import Published
 from aggregates.tracks.track import Track
 from aggregates.tracks.track_events import NOT_IN_RECORD
 from api.json_response import body_from
@@ -20,7 +19,7 @@ from outbox.conflicts.conflicts import FieldConflict, conflict_of, field_conflic
 from outbox.mirror.states import PROBED, LaneState, MirrorReason
 from outbox.mirror.tables import NEVER
 from outbox.pds.client import RecordKey
-from outbox.record.kind import RecordKind, RecordKinds
+from outbox.record.kind import RecordKinds
 from outbox.repo.reads import PresentRecord
 from outbox.views import overview
 from outbox.views.comparison import FieldVersions, KnownRecord, field_versions
@@ -146,6 +145,7 @@ def record_mirror(
 ) -> AnyMirrorBody:
     did, subject_id = subject.did, subject.subject_id
     mirror = mirrors(connection, did, kind.name, [subject_id])[subject_id]
+    found = conflict_of(connection, did, kinds[kind.name], subject_id)
     return body_from(
         kind.mirror,
         mirror,
@@ -154,7 +154,14 @@ def record_mirror(
         desired=DesiredBody(op=mirror.desired_op, generation=mirror.generation),
         acked=AckedBody(generation=mirror.acked_generation),
         observed=ObservedBody(cid=mirror.record_cid),
-        conflict=_conflict(connection, subject, kinds[kind.name]),
+        conflict=found
+        and body_from(
+            ConflictBody,
+            found,
+            record_uri=found.key.uri,
+            value=found.theirs,
+            values=field_conflicts(found, subject),
+        ),
         attempts=[
             body_from(AttemptBody, row, record_uri=RecordKey(row.did, row.collection, row.rkey).uri)
             for row in attempts_of(connection, did, kind.name, subject_id, limit=ATTEMPTS)
@@ -189,14 +196,6 @@ def lane_body(connection: sa.Connection, did: str, now: datetime) -> LaneBody:
         drains_in=drain.seconds,
         stalled_by=drain.stalled_by,
     )
-
-
-def _conflict(connection: sa.Connection, subject: Published, kind: RecordKind) -> ConflictBody | None:
-    found = conflict_of(connection, subject.did, kind, subject.subject_id)
-    if found is None:
-        return None
-    values = field_conflicts(found, subject)
-    return body_from(ConflictBody, found, record_uri=found.key.uri, value=found.theirs, values=values)
 
 
 class ConfirmedBody(BaseModel):

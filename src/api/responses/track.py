@@ -100,17 +100,17 @@ class TrackBody(Versioned):
     mirror: MirrorBody
 
 
-def track_body(
-    view: TrackView, mirror: Mirror, beside: Any, *, handle: str, on_pds: bool, urls: RecordUrls
-) -> TrackBody:
-    artwork = view.artwork
+def track_body(view: TrackView, mirror: Mirror, beside: Any, urls: RecordUrls) -> TrackBody:
+    """Return the body, given the track's mirror and what `_beside` has selected."""
+    artwork, since = view.artwork, beside.blob_since
+    on_pds = may_be_on_pds(view) and since is not None and mirror.acked_generation >= since
     return body_from(
         TrackBody,
         view,
         id=view.track_id,
         version=view.visible_version,
         artist_did=view.did,
-        artist_handle=handle,
+        artist_handle=beside.handle or INVALID_HANDLE,
         file_id=view.audio.cid,
         file_type=view.audio.file_type,
         duration=view.audio.duration,
@@ -165,7 +165,7 @@ def _beside(
     blob_since: sa.ColumnElement[Any],
     these: Callable[[sa.ColumnElement[int]], sa.ColumnElement[bool]],
 ) -> sa.Select[*tuple[Any, ...]]:
-    """Select columns of these tracks, and beside them what `_bodies` needs."""
+    """Select columns of these tracks, and beside them what `track_body` needs."""
     same = sa.and_(tracks.c.did == target.did, tracks.c.track_id == target.subject_id)
     counted = sa.and_(track_count.c.did == tracks.c.did, track_count.c.track_id == tracks.c.track_id)
     targets = TARGETS_AT_WORK.join(tracks, same).outerjoin(track_count, counted)
@@ -255,21 +255,8 @@ def saved_track(reader: SubjectReader, subject: Subject) -> TrackBody:
 
 
 def _bodies(views: Sequence[TrackView], rows: Sequence[Any], urls: RecordUrls) -> list[TrackBody]:
-    mirror_of = mirrors_in(rows)
-    beside = {row.track_id: row for row in rows}
-    return [
-        track_body(
-            view,
-            mirror_of[view.track_id],
-            beside[view.track_id],
-            handle=beside[view.track_id].handle or INVALID_HANDLE,
-            on_pds=may_be_on_pds(view)
-            and (since := beside[view.track_id].blob_since) is not None
-            and mirror_of[view.track_id].acked_generation >= since,
-            urls=urls,
-        )
-        for view in views
-    ]
+    mirror_of, beside = mirrors_in(rows), {row.track_id: row for row in rows}
+    return [track_body(view, mirror_of[view.track_id], beside[view.track_id], urls) for view in views]
 
 
 def may_be_on_pds(view: TrackView) -> bool:

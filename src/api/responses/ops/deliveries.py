@@ -243,7 +243,21 @@ def failure_rows(connection: sa.Connection, rows: Sequence[Any], now: datetime) 
     ids = {row.subject_id for row in rows}
     began = newest_at(connection, ids, (*BEGAN_WITH.values(), _UPLOAD_REQUESTED))
     titles = titles_of(connection, ids)
-    return [_failure(row, titles, _since(row, began), now) for row in rows]
+    found = []
+    for row in rows:
+        track_id = row.subject_id if row.kind == Track.TOPIC else None
+        next_at = next_attempt_at(row, row.state, row.reason)
+        body = body_from(
+            FailureRow,
+            row,
+            track_id=track_id,
+            title=None if track_id is None else titles.get(track_id),
+            record_uri=RecordKey(row.did, row.collection, row.rkey).uri,
+            since=_since(row, began),
+            next_attempt_at=next_at and max(next_at, now),
+        )
+        found.append(body)
+    return found
 
 
 def _since(row: Any, began: Mapping[tuple[str, int, str], datetime]) -> datetime | None:
@@ -257,20 +271,6 @@ def _since(row: Any, began: Mapping[tuple[str, int, str], datetime]) -> datetime
             (row.kind, row.subject_id, _UPLOAD_REQUESTED), row.changed_at
         )
     return since
-
-
-def _failure(row: Any, titles: Mapping[int, str], since: datetime | None, now: datetime) -> FailureRow:
-    track_id = row.subject_id if row.kind == Track.TOPIC else None
-    next_at = next_attempt_at(row, row.state, row.reason)
-    return body_from(
-        FailureRow,
-        row,
-        track_id=track_id,
-        title=None if track_id is None else titles.get(track_id),
-        record_uri=RecordKey(row.did, row.collection, row.rkey).uri,
-        since=since,
-        next_attempt_at=next_at and max(next_at, now),
-    )
 
 
 def cause_row(found: CauseCount) -> CauseRow:

@@ -11,7 +11,7 @@ from api.json_response import ListedUri, body_from
 from api.requests.parameters import Name
 from eventstore.jobs.table import JobState
 from outbox.views import overview
-from replay.reconcile.drift import Drift, Repair
+from replay.reconcile.drift import Repair
 from replay.repair.jobs import WORKED_ON
 from replay.repair.plan import PlanCounts, steps_in
 
@@ -121,7 +121,17 @@ def repair_body(connection: sa.Connection, row: sa.Row[Any]) -> RepairBody:
         row,
         **_facts(row),
         groups=row.counts,
-        first=[_step(step) for step in first],
+        first=[
+            body_from(
+                RepairStepBody,
+                step,
+                repair=step.repair.value,
+                because=step.kind.value,
+                uri=step.key.uri,
+                known=step.is_known,
+            )
+            for step in first
+        ],
         waiting=overview.waiting_in(connection, [row.did]).get(row.did, {}),
     )
 
@@ -130,17 +140,6 @@ def _facts(row: sa.Row[Any]) -> dict[str, Any]:
     waits = row.state in WORKED_ON and row.problem is not None and row.lease_owner is None
     counts = vars(PlanCounts.of(row.counts))
     return {**counts, "by": row.actor, "next_attempt_at": row.due if waits else None}
-
-
-def _step(step: Drift) -> RepairStepBody:
-    return body_from(
-        RepairStepBody,
-        step,
-        repair=step.repair.value,
-        because=step.kind.value,
-        uri=step.key.uri,
-        known=step.is_known,
-    )
 
 
 class JobRow(BaseModel):

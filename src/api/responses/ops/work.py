@@ -132,6 +132,12 @@ def work_body(services: Services, connection: sa.Connection) -> WorkBody:
     now = services.database.now(connection)
     head = connection.scalar(sa.select(sa.func.max(stored_event.c.position))) or 0
     old, replay = outdated(connection, services.log.projections), run_under_way(connection)
+    scan, firehose = scan_progress(connection, now, services.scan_interval), FirehoseBody(enabled=False)
+    unread = unread_repos(connection, limit=NAMED) if scan["unread"] else ()
+    if services.follows_firehose:
+        found = streams(connection, now, limit=NAMED_STREAMS)
+        items = list(map(dict, found.rows))
+        firehose = body_from(FirehoseBody, found, enabled=True, streams=found.by_state, items=items)
     return WorkBody(
         at=now,
         head=head,
@@ -143,27 +149,12 @@ def work_body(services: Services, connection: sa.Connection) -> WorkBody:
         ],
         replay=replay and body_from(ReplayBody, replay, read_models=replay.read_models.split()),
         jobs=[JobCountRow(kind=kind, state=state, jobs=jobs) for kind, state, jobs in count_jobs(connection)],
-        scan=_scan(services, connection, now),
-        firehose=_firehose(services, connection, now),
-    )
-
-
-def _scan(services: Services, connection: sa.Connection, now: datetime) -> ScanBody:
-    progress = scan_progress(connection, now, services.scan_interval)
-    unread = unread_repos(connection, limit=NAMED) if progress["unread"] else ()
-    return ScanBody(
-        **progress,
-        interval_seconds=services.scan_interval.total_seconds(),
-        unread_repos=[UnreadRepoRow(**row) for row in unread],
-    )
-
-
-def _firehose(services: Services, connection: sa.Connection, now: datetime) -> FirehoseBody:
-    if not services.follows_firehose:
-        return FirehoseBody(enabled=False)
-    found = streams(connection, now, limit=NAMED_STREAMS)
-    return body_from(
-        FirehoseBody, found, enabled=True, streams=found.by_state, items=list(map(dict, found.rows))
+        scan=ScanBody(
+            **scan,
+            interval_seconds=services.scan_interval.total_seconds(),
+            unread_repos=[UnreadRepoRow(**row) for row in unread],
+        ),
+        firehose=firehose,
     )
 
 

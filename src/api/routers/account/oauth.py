@@ -160,7 +160,9 @@ class _SignIn:
             return self._refusal(error, wanted)
 
     async def _started(self, wanted: LoginQuery, *, by_form: bool) -> Response:
-        oauth, scope, pages = self._oauth(), _scope(wanted.scope), self._pages
+        oauth, pages = self._oauth(), self._pages
+        if wanted.scope not in list(Scope):
+            raise InvalidFieldError("scope", f"must be one of: {', '.join(Scope)}")
         if not wanted.handle:
             if pages is not None:
                 return self._form(pages, "With the handle of your account, wherever it lives.", wanted)
@@ -173,7 +175,7 @@ class _SignIn:
                 raise CrossSiteError
             message = "A link has filled in the handle. Sign in only if the account is yours."
             return self._form(pages, message, wanted)
-        started = await oauth.start(wanted.handle, return_to=return_to, scope=scope)
+        started = await oauth.start(wanted.handle, return_to=return_to, scope=Scope(wanted.scope))
         page = pages if wanted.page else None
         response = RedirectResponse(started.url, 303) if page is None else page.onward(started.url)
         self._keep(response, ATTEMPT_COOKIE + started.state, started.cookie.get_secret_value(), CALLBACK_PATH)
@@ -288,12 +290,6 @@ class _SignIn:
         if not (path or there) or "\\" in wanted or not (wanted.isascii() and wanted.isprintable()):
             raise InvalidFieldError("return_to", "must be a path here, or an address of CORS_ORIGINS")
         return wanted
-
-
-def _scope(value: str) -> Scope:
-    if value not in list(Scope):
-        raise InvalidFieldError("scope", f"must be one of: {', '.join(Scope)}")
-    return Scope(value)
 
 
 def _confidential(services: Services) -> OAuthApp:

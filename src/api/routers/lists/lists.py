@@ -180,17 +180,33 @@ def item_routes(door: ShownList) -> APIRouter:
     )
     async def order(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
         """Set all tracks and their order, as decided on the version in If-Match."""
-        return await answer_list(request, door, subject_id, _order)
+
+        async def parse(request: CommandRequest, body: Body, on: OnList) -> Reorder:
+            if request.versions is None:
+                raise VersionRequiredError
+            return Reorder(await known_entries(request, fields_as(OrderFields, body).tracks, on.id))
+
+        return await answer_list(request, door, subject_id, parse)
 
     @router.post("", response_model=door.body, openapi_extra=fields_of(EntryFields), responses=errors(501))
     async def add(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
         """Put a track at the end. To an album, it moves from the album where it is."""
-        return await answer_list(request, door, subject_id, _addition)
+
+        async def parse(request: CommandRequest, body: Body, _on: OnList) -> AddItem:
+            [entry] = await known_entries(request, [fields_as(EntryFields, body).entry])
+            return AddItem(entry)
+
+        return await answer_list(request, door, subject_id, parse)
 
     @router.patch("", response_model=door.body, openapi_extra=fields_of(MoveFields), responses=errors(501))
     async def move(subject_id: Annotated[Id, door.in_path], request: Command) -> Response:
         """Put a track before another one, or at the end."""
-        return await answer_list(request, door, subject_id, _move)
+
+        def parse(_request: CommandRequest, body: Body, _on: OnList) -> MoveItem:
+            fields = fields_as(MoveFields, body)
+            return MoveItem(fields.entry, fields.before)
+
+        return await answer_list(request, door, subject_id, parse)
 
     @router.delete("", response_model=door.body, responses=errors(501))
     async def remove(
@@ -200,10 +216,10 @@ def item_routes(door: ShownList) -> APIRouter:
     ) -> Response:
         """Take a track out."""
 
-        def removal(*_: object) -> RemoveItem:
+        def parse(*_: object) -> RemoveItem:
             return RemoveItem(checked_entry(wanted.track_id, wanted.uri, "track_id"))
 
-        return await answer_list(request, door, subject_id, removal)
+        return await answer_list(request, door, subject_id, parse)
 
     return router
 
@@ -236,18 +252,14 @@ def read_list(
     viewer = did_of(caller)
     with services.database.read() as connection:
         made = find(services.log, connection, door.on(list_id))
-        if made is None or made.deleted_at is not None or not _is_shown(made, caller):
+        if made is None or made.deleted_at is not None or not may_see(caller, made.did, made.taken_down_at):
+            raise ListNotFoundError
+        if viewer != made.did and made.visibility != Visibility.PUBLIC:
             raise ListNotFoundError
         body = list_body(services, connection, door, made, viewer)
     if viewer != made.did and door is ALBUMS and made.items and not body.tracks:
         raise ListNotFoundError
     return body
-
-
-def _is_shown(made: TrackList, caller: Principal | None) -> bool:
-    is_own = did_of(caller) == made.did
-    is_for_all = made.visibility == Visibility.PUBLIC
-    return (is_own or is_for_all) and may_see(caller, made.did, made.taken_down_at)
 
 
 def past_list(
@@ -329,20 +341,3 @@ async def edit_of(request: CommandRequest, body: Body, on: OnList, *, confirm: b
 async def _reversion(request: CommandRequest, body: Body, on: OnList) -> EditList:
     past, fields = await past_fields(request, on, body, FIELDS, KEPT_BECAUSE)
     return EditList({name: getattr(past, name) for name in fields})
-
-
-async def _order(request: CommandRequest, body: Body, on: OnList) -> Reorder:
-    if request.versions is None:
-        raise VersionRequiredError
-    entries = fields_as(OrderFields, body).tracks
-    return Reorder(await known_entries(request, entries, on.id))
-
-
-async def _addition(request: CommandRequest, body: Body, _on: OnList) -> AddItem:
-    [entry] = await known_entries(request, [fields_as(EntryFields, body).entry])
-    return AddItem(entry)
-
-
-def _move(_request: CommandRequest, body: Body, _on: OnList) -> MoveItem:
-    fields = fields_as(MoveFields, body)
-    return MoveItem(fields.entry, fields.before)

@@ -162,7 +162,12 @@ def read_failures(
         return _by_cause(services, wanted, limit)
     which = wanted.model_dump(include={"did", "host", "error", "state", "reason", "field", "cause"})
     if wanted.by == ACCOUNT:
-        return _by_account(services, which, decoded_cursor(wanted.cursor) or "", limit)
+        query = accounts_hit(
+            _REFUSED_AUDIO, **which, after=decoded_cursor(wanted.cursor) or "", limit=limit + 1
+        )
+        with services.database.read() as connection:
+            rows, cursor = cut(connection.execute(query).all(), limit, attrgetter("did"))
+        return FailuresBody(accounts=[body_from(HitRow, row) for row in rows], cursor=cursor)
     after = parts_of(wanted.cursor, FOLLOWS_RECORD, 3)
     records: Callable[..., Any] = partial(undelivered, _REFUSED_AUDIO) if wanted.undelivered else failing
     with services.database.read() as connection:
@@ -183,13 +188,6 @@ def read_progress(
     """
     waiting, failing = progress_of(services.database, wanted.action, _selector(wanted))
     return ProgressBody(action=wanted.action, waiting=waiting, failing=failing)
-
-
-def _by_account(services: Services, which: dict[str, str | None], after: str, limit: int) -> FailuresBody:
-    with services.database.read() as connection:
-        query = accounts_hit(_REFUSED_AUDIO, **which, after=after, limit=limit + 1)
-        rows, cursor = cut(connection.execute(query).all(), limit, attrgetter("did"))
-    return FailuresBody(accounts=[body_from(HitRow, row) for row in rows], cursor=cursor)
 
 
 def _by_cause(services: Services, wanted: FailuresQuery, limit: int) -> FailuresBody:

@@ -28,7 +28,6 @@ from api.responses.mirror import ShownKind
 from api.responses.progress import AdoptionBody, MigrationBody, adoption_body, migration_report
 from api.responses.reader import SubjectReader
 from api.responses.track import MirrorBody, TrackBody, is_on_pds, mirror_of, track_now
-from api.services import Services
 from application.account import request_adoption
 from application.errors import (
     BlobRefusedError,
@@ -295,8 +294,13 @@ async def adopt(
             await attempt.finish(_adopted(await run_in_threadpool(read_adoption, principal, services)))
     if attempt.is_repetition or not prefer:
         return response_of(attempt.result)
+
+    def is_adopting() -> bool:
+        with services.database.read_committed() as connection:
+            return is_unfinished(connection, adoptions.ADOPTION, did)  # the job itself may be large
+
     ends = time.monotonic() + prefer
-    while await run_in_threadpool(_is_adopting, services, did) and time.monotonic() < ends:  # noqa: ASYNC110 - a row
+    while await run_in_threadpool(is_adopting) and time.monotonic() < ends:  # noqa: ASYNC110 - a row
         await asyncio.sleep(POLL_SECONDS)  # no thread is held meanwhile
     report = await run_in_threadpool(read_adoption, principal, services)
     return response_of(_adopted(report), {"Preference-Applied": f"wait={prefer}"})
@@ -311,11 +315,6 @@ def read_adoption(principal: SignedIn, services: ServicesDep) -> AdoptionBody:
 
 def _adopted(report: AdoptionBody) -> CommandResult:
     return result_of(report, 202 if report.state in UNFINISHED else 200, Location=ADOPTION)
-
-
-def _is_adopting(services: Services, did: str) -> bool:
-    with services.database.read_committed() as connection:
-        return is_unfinished(connection, adoptions.ADOPTION, did)  # the job itself may be large
 
 
 MIGRATION = "/me/migrate-to-pds"

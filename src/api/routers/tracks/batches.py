@@ -1,6 +1,6 @@
 """Edits many tracks of the caller's in one unit of work: all of them, or none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
@@ -12,7 +12,7 @@ from aggregates.tracks.track import Track
 from api.errors import ApiError
 from api.json_response import result_of
 from api.openapi import fields_of
-from api.pipeline.command_request import Command, CommandAttempt
+from api.pipeline.command_request import Command
 from api.requests.body import Body, fields_as, given_in
 from api.requests.fields import EditRow, PlainFields, Structured
 from api.requests.parameters import MAX_ID, StrictRoute, require_known_fields
@@ -48,24 +48,22 @@ class EditedTracksBody(BaseModel):
 @router.patch("/tracks", response_model=EditedTracksBody, openapi_extra=fields_of(EditTracksFields))
 async def edit_tracks(request: Command) -> Response:
     """Change fields of many tracks, all or none."""
-    async with request.begin() as attempt:
-        if not attempt.is_repetition:
-            await _commit(attempt, _commands(fields_as(EditTracksFields, attempt.body).edits))
-    return await attempt.response(waits=False)
-
-
-async def _commit(attempt: CommandAttempt, commands: list[EditTrack]) -> None:
     edited: list[Track] = []
 
-    def edit(unit: UnitOfWork) -> Track:
-        edited[:] = change_tracks(unit, commands, attempt.reserved)
-        return edited[-1]
-
-    def answer(_reader: SubjectReader, _subject: Subject) -> CommandResult:
+    def show(_reader: SubjectReader, _subject: Subject) -> CommandResult:
         rows = [EditedRow(id=track.track_id, version=track.visible_version) for track in edited]
         return result_of(EditedTracksBody(tracks=rows))
 
-    await attempt.commit(edit, answer)
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            commands = _commands(fields_as(EditTracksFields, attempt.body).edits)
+
+            def edit(unit: UnitOfWork) -> Track:
+                edited[:] = change_tracks(unit, commands, attempt.reserved)
+                return edited[-1]
+
+            await attempt.commit(edit, show)
+    return await attempt.response(waits=False)
 
 
 def _commands(rows: Sequence[Any]) -> list[EditTrack]:
@@ -79,15 +77,12 @@ def _commands(rows: Sequence[Any]) -> list[EditTrack]:
         if type(track_id) is not int or abs(track_id) > MAX_ID or track_id in known:
             raise InvalidFieldError("edits", "must name each track once, by its `id`")
         try:
-            commands[track_id] = _command(row)
+            require_known_fields(row, tuple(EditRow.model_fields))
+            changes = given_in(EditRow, Body(row))
+            versions = frozenset({changes.pop("version")})
+            commands[track_id] = EditTrack(Track, changes.pop("id"), versions, changes=changes)
         except (InvalidFieldError, ApiError) as error:
             refused[track_id] = error
     if refused:
         raise TracksRefusedError(refused)
     return list(commands.values())
-
-
-def _command(row: Mapping[str, Any]) -> EditTrack:
-    require_known_fields(row, tuple(EditRow.model_fields))
-    changes = given_in(EditRow, Body(row))
-    return EditTrack(Track, changes.pop("id"), frozenset({changes.pop("version")}), changes=changes)

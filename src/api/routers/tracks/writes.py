@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
@@ -34,9 +34,6 @@ from storage.formats.artwork import PreparedArtwork
 from storage.taken_down import require_not_taken_down
 
 router = APIRouter(tags=["tracks"], route_class=StrictRoute)
-
-if TYPE_CHECKING:
-    pass
 
 
 @router.post(
@@ -106,16 +103,15 @@ async def replace(track_id: TrackId, request: Command) -> Response:
 
 
 async def answer_replacement(track_id: int, request: CommandRequest, show: Respond) -> Response:
+    async def parse(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
+        staged = body.file("file")
+        audio = await request.intake.read_audio(staged)
+        await run_in_threadpool(_refuse_audio, request, audio.cid, track_id)
+        await request.intake.keep_audio(staged, audio)
+        return EditTrack(Track, track_id, request.versions, changes={"audio": audio})
+
     files = {"file": request.services.max_upload_bytes}
-    return await answer_change(track_id, request, _replacement, show, files=files, is_upload=True)
-
-
-async def _replacement(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
-    staged = body.file("file")
-    audio = await request.intake.read_audio(staged)
-    await run_in_threadpool(_refuse_audio, request, audio.cid, track_id)
-    await request.intake.keep_audio(staged, audio)
-    return EditTrack(Track, track_id, request.versions, changes={"audio": audio})
+    return await answer_change(track_id, request, parse, show, files=files, is_upload=True)
 
 
 @router.delete("/tracks/{track_id}", response_model=DeletedBody)
@@ -197,10 +193,10 @@ def _refuse_audio(request: CommandRequest, audio_cid: str, but: int | None = Non
 )
 async def revert(track_id: TrackId, request: Command) -> Response:
     """Revert the track, or some of its fields, to a version. This is a change like any other."""
-    return await answer_change(track_id, request, _reversion, changed_track)
 
+    async def parse(request: CommandRequest, track_id: int, body: Body) -> Revert:
+        on = request.on(Track, track_id)
+        past, fields = await past_fields(request, on, body, FIELDS, KEPT_BECAUSE)
+        return Revert(Track, track_id, request.versions, past=past, fields=fields)
 
-async def _reversion(request: CommandRequest, track_id: int, body: Body) -> Revert:
-    on = request.on(Track, track_id)
-    past, fields = await past_fields(request, on, body, FIELDS, KEPT_BECAUSE)
-    return Revert(Track, track_id, request.versions, past=past, fields=fields)
+    return await answer_change(track_id, request, parse, changed_track)
