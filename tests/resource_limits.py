@@ -8,6 +8,7 @@ from typing import Final
 from api.middleware import http_layer
 from api.middleware.rate_limits import RateLimits
 from api.pipeline import concurrency, list_entries, media_intake, media_request, pds
+from api.requests.parameters import MAX_PAGE_LENGTH
 from api.routers.ops import deliveries
 from application import account
 from eventstore import untrusted
@@ -97,7 +98,7 @@ requests, and so may an address without one: {REQUESTS}. `./dev bench neighbours
 | scan | repos | - | 1, after the other | {scan.MAX_CONCURRENT_HOSTS} hosts | a turn of {seconds(scan.HOST_TURN_SECONDS)} and its last repo | `tests/neighbours/test_trickling_hosts.py` |
 | adoptions | `POST /me/adopt` | 1 | {adoptions.MAX_CONCURRENT_ADOPTIONS_OF_HOST} | {adoptions.MAX_CONCURRENT_ADOPTIONS} | a turn: 300 s for the list, 300 s in which records begin, 900 s for the last | `tests/neighbours/test_slow_adoptions.py`, `tests/eventstore/jobs/test_queue.py` |
 | account deletions | `DELETE /me` | 1 | {account.MAX_CONCURRENT_DELETIONS_OF_A_HOST} | {account.MAX_CONCURRENT_DELETIONS} | a step's requests of up to 30 s | `tests/api/account_deletion/test_last_steps.py` |
-| copies asked for in a form | `/studio/copy` | {my_tracks.MOST_ROWS} tracks a form | - | - | {seconds(my_tracks.MAX_COPY_SECONDS)}; it names the tracks that are left | `tests/web/studio/test_my_tracks.py::test_a_form_with_more_tracks_than_a_page_selects_is_refused_whole`, `tests/web/studio/test_my_tracks.py::test_a_form_whose_time_is_up_names_the_tracks_that_are_left` |
+| copies asked for in a form | `/studio/copy` | {MAX_PAGE_LENGTH} tracks a form | - | - | {seconds(my_tracks.MAX_COPY_SECONDS)}; it names the tracks that are left | `tests/web/studio/test_my_tracks.py::test_a_form_with_more_tracks_than_a_page_selects_is_refused_whole`, `tests/web/studio/test_my_tracks.py::test_a_form_whose_time_is_up_names_the_tracks_that_are_left` |
 | redrives that an operator asks for | `POST /ops/failures` | - | - | {operators.RECORDS_PER_UNIT} records a unit of work | {seconds(deliveries.MAX_OPERATION_SECONDS)}; the next goes on with the rest | `tests/outbox/operations/test_operators.py::test_a_redrive_whose_time_is_up_leaves_the_rest_to_the_next` |
 | reads of media | `/audio`, `/artwork` | {media_request.MAX_CONCURRENT_READS_OF_ONE_CALLER}; {FILES} | - | {media_request.MAX_CONCURRENT_READS} | the request 40 s; 503 after {seconds(media_request.MAX_READ_WAIT_SECONDS)}; 429 | `tests/neighbours/test_hanging_store.py` |
 | files under way to clients | `/audio`, `/artwork` | {concurrency.MAX_DOWNLOADS_OF_A_CALLER} | - | {concurrency.MAX_DOWNLOADS}, of {megabytes(media_request.PART_BYTES)} each | a response not taken is closed; 429 | `tests/neighbours/test_hanging_store.py` |

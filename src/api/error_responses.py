@@ -267,15 +267,11 @@ def response_to(error: Exception) -> Response:
 
 def body_of(error: Exception) -> dict[str, Any]:
     reply = reply_for(error)
-    fields = {name: _in_body(getattr(error, name)) for name in reply.fields if hasattr(error, name)}
+    fields = {name: getattr(error, name) for name in reply.fields if hasattr(error, name)}
+    for name, value in fields.items():
+        if isinstance(value, Mapping):  # errors by the id of their subject
+            fields[name] = [{"id": each, **body_of(of_it)["detail"]} for each, of_it in value.items()]
     return {"detail": {"error": reply.code, "message": message_of(error, reply), **fields}}
-
-
-def _in_body(value: Any) -> Any:
-    """Return a field of an error as JSON: errors by the id of their subject become a list of their bodies."""
-    if not isinstance(value, Mapping):
-        return value
-    return [{"id": subject_id, **body_of(each)["detail"]} for subject_id, each in value.items()]
 
 
 def message_of(error: Exception, reply: Reply) -> str:

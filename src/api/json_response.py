@@ -20,11 +20,11 @@ MAX_URI_CHARACTERS: Final = 256
 """Of one in a list: a PDS chooses the keys of its records, up to 8 KB each."""
 
 
-def _shortened(uri: str) -> str:
-    return uri if len(uri) <= MAX_URI_CHARACTERS else uri[: MAX_URI_CHARACTERS - 1] + "\u2026"
+def shortened(text: str, most_characters: int) -> str:
+    return text if len(text) <= most_characters else text[: most_characters - 1] + "\u2026"
 
 
-ListedUri = Annotated[str, AfterValidator(_shortened)]
+ListedUri = Annotated[str, AfterValidator(lambda uri: shortened(uri, MAX_URI_CHARACTERS))]
 """The URI of a record; a long one ends in an ellipsis."""
 
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from aggregates.lists.track_list import TrackList
 from aggregates.published import Owned, Subject
 from aggregates.releases.release import Release
-from application.subjects import owner_of, require_staying
+from application.subjects import SUBJECTS_IN_A_UNIT, owner_of, require_staying
 from eventstore.change import Envelope, Via
 from eventstore.coordination.restore_detection import unless_restored
 from eventstore.coordination.threads import Threads
@@ -70,8 +70,6 @@ def request_export(log: EventLog, did: str, envelope: Envelope) -> None:
     log.transact(did, envelope, work)
 
 
-SUBJECTS_IN_A_UNIT: Final = 25
-"""The relay's settlements of the account wait for such a unit."""
 DELETION: Final = "account_deletion"
 MAX_CONCURRENT_DELETIONS: Final = 8
 MAX_CONCURRENT_DELETIONS_OF_A_HOST: Final = 2

@@ -22,7 +22,7 @@ from application.errors import (
     NothingToResolveError,
 )
 from application.lists.albums import follow, require_free_title
-from application.subjects import On, change_owned, load_owned
+from application.subjects import SUBJECTS_IN_A_UNIT, On, change_owned, load_owned
 from eventstore.change import Envelope, copied
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
@@ -115,7 +115,17 @@ def change_namespace(
     if subject.collection == kind.collection:
         _move_what_is_left(unit, subject, old, found)
         return subject
-    _require_movable(unit, subject, old, new)
+    if subject.collection != old.collection:
+        raise CannotMoveError(
+            f"The record is in {subject.collection}, not in {old.collection}, and stays there"
+        )
+    if has_conflict(unit.connection, subject.did, subject.TOPIC, subject.subject_id):
+        raise UndecidedForeignEditError(subject.TOPIC)
+    if is_taken(unit.connection, new, excluding=Subject.of(subject)):
+        raise CannotMoveError(
+            f"Another {subject.TOPIC} has, or had, the record {new.uri}: this one stays in {subject.collection}, "
+            f"where POST /{subject.word}s/{{id}}/restore-record restores it"
+        )
     subject.migrate_namespace(kind.collection, at=unit.now)
     unit.save(subject)
     carry_over(unit.connection, old, new)
@@ -133,20 +143,6 @@ def _move_what_is_left(unit: UnitOfWork, subject: Published, old: RecordKey, fou
     expect_record(unit.connection, old)
 
 
-def _require_movable(unit: UnitOfWork, subject: Published, old: RecordKey, new: RecordKey) -> None:
-    if subject.collection != old.collection:
-        raise CannotMoveError(
-            f"The record is in {subject.collection}, not in {old.collection}, and stays there"
-        )
-    if has_conflict(unit.connection, subject.did, subject.TOPIC, subject.subject_id):
-        raise UndecidedForeignEditError(subject.TOPIC)
-    if is_taken(unit.connection, new, excluding=Subject.of(subject)):
-        raise CannotMoveError(
-            f"Another {subject.TOPIC} has, or had, the record {new.uri}: this one stays in {subject.collection}, "
-            f"where POST /{subject.word}s/{{id}}/restore-record restores it"
-        )
-
-
 AUDIO_BLOB_BYTES: Final = 104_857_600
 """The lexicon's limit of `audioBlob`."""
 
@@ -155,10 +151,6 @@ def copy_audio_to_pds(unit: UnitOfWork, on: On[Track]) -> Track:
     track = change_owned(unit, on, lambda track: track.request_blob_migration(at=unit.now))
     mark_backfill(unit.connection, track.did, Track.subjects([track.track_id]), backfill=False)
     return track
-
-
-TRACKS_IN_A_UNIT: Final = 25
-"""The account's other commands wait for such a unit."""
 
 
 def copy_all_audio_to_pds(log: EventLog, did: str, envelope: Envelope, *, failed_too: bool) -> int:
@@ -170,7 +162,7 @@ def copy_all_audio_to_pds(log: EventLog, did: str, envelope: Envelope, *, failed
 
     def request_some(unit: UnitOfWork) -> Sequence[int]:
         ids = eligible_tracks(
-            unit.connection, did, after=after, limit=TRACKS_IN_A_UNIT, failed_too=failed_too
+            unit.connection, did, after=after, limit=SUBJECTS_IN_A_UNIT, failed_too=failed_too
         )
         tracks = unit.load_all(Track, [Track.create_id(track_id) for track_id in ids])
         for track in tracks:

@@ -47,6 +47,8 @@ S = TypeVar("S", bound=Owned)
 A = TypeVar("A", bound=Published)
 """For what is about subjects with a record alone."""
 
+SUBJECTS_IN_A_UNIT: Final = 25
+"""The account's other commands, and the relay's settlements, wait for such a unit."""
 NOT_FOUND: Final[dict[str, type[ApplicationError]]] = {
     Track.TOPIC: TrackNotFoundError,
     Like.TOPIC: LikeNotFoundError,

@@ -24,6 +24,7 @@ from api.auth.authentication import SAFE, Authenticated, OperatorDep, OptionalCa
 from api.error_responses import reply_for
 from api.errors import BodyTooLargeError, UnparsableError
 from api.middleware.http_layer import FIELDS_BYTES, PREVIEWS, Most, allow
+from api.openapi import JSON
 from api.requests.parameters import DeferredRoute, number_of
 from api.services import Services
 from identity.accounts.credentials import Principal
@@ -177,7 +178,6 @@ ReleaseFormDep = Annotated[Form, Depends(form_within(MAX_RELEASE_FORM_BYTES))]
 
 OF_SENDER: Final = (b"cookie", b"authorization", b"origin", b"sec-fetch-site", b"sec-fetch-mode")
 OF_BODY: Final = (b"content-type", b"content-length", b"transfer-encoding")
-JSON: Final = "application/json"
 
 
 @dataclass(frozen=True)

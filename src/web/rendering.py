@@ -54,7 +54,6 @@ def tag_address(tag: str) -> str:
 
 
 def list_address(made: Json) -> str:
-    """Return the address of an album's or a playlist's page."""
     end = f"albums/{quote(made['slug'], safe='')}" if "release_date" in made else f"playlists/{made['id']}"
     return f"{artist_address(made['owner_handle'], made['owner_did'])}/{end}"
 
@@ -229,7 +228,6 @@ def iso_duration(seconds: float) -> str:
 
 
 def combined(known: Json, *more: Json) -> dict[str, Any]:
-    """Return the facts of all of these."""
     return dict(chain(known.items(), *(each.items() for each in more)))
 
 

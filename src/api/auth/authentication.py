@@ -25,8 +25,6 @@ BETWEEN: Final = "."
 MAX_ACCOUNTS: Final = 5
 SESSION_COOKIE_TTL: Final = timedelta(days=30)
 
-BrowserSession = tuple[SecretStr, Principal]
-
 
 def cookie_tokens(request: Request) -> list[SecretStr]:
     services: Services = request.app.state.services
@@ -34,7 +32,7 @@ def cookie_tokens(request: Request) -> list[SecretStr]:
     return [SecretStr(token) for token in held[:MAX_ACCOUNTS] if token]
 
 
-def browser_sessions(request: Request, services: Services) -> list[BrowserSession]:
+def browser_sessions(request: Request, services: Services) -> list[tuple[SecretStr, Principal]]:
     """Return the accounts that this browser is signed in with, the active one first, without ended sessions."""
     found = ((token, usable_principal(services, token)) for token in cookie_tokens(request))
     return [(token, principal) for token, principal in found if principal is not None]

@@ -45,8 +45,6 @@ UseCase = Callable[[UnitOfWork], Owned]
 """Runs a command in a unit of work; returns what it is about."""
 Respond = Callable[[SubjectReader, Subject], CommandResult]
 """Builds the result from the state of what the command is about."""
-Publication = Callable[[EventLog, sa.Connection], Audio | None]
-"""Finds the audio that a command makes public."""
 
 
 class CommandAttempt(Attempt):
@@ -77,8 +75,8 @@ class CommandAttempt(Attempt):
             await refuse_ended(self._command.request, self._services)  # the copy is there before the unit
             await self._public_copy.make(audio)
 
-    async def publish_if(self, publication: Publication) -> None:
-        """Make a public copy of the audio that the command will make public, if there is any."""
+    async def publish_if(self, publication: Callable[[EventLog, sa.Connection], Audio | None]) -> None:
+        """Make a public copy of the audio that the command will make public, if it finds any."""
         if self._services.publisher is None:
             return
 
@@ -158,9 +156,6 @@ class CommandAttempt(Attempt):
             return partial(self._keep_answer, result, respond, subject, generation)
 
         self.reserved.run(partial(services.log.transact, self._did, over_http(self._did), work))()
-
-    def _repeat(self, stored: StoredResult) -> None:
-        self._result, self.is_repetition = stored.for_digest(self._digest), True
 
     def _answer(self, reader: SubjectReader, respond: Respond, subject: Subject) -> None:
         """Answer what was committed from what was read with it."""

@@ -72,12 +72,17 @@ class Attempt:
         headers = request.request.headers
         said = (f"{name}: {headers[name]}" for name in SAYING if name in headers)
         self._beside: Final = "\n".join(filter(None, [request.request.url.query, *said]))
-        self.is_repetition = stored is not None
-        self._result = stored.for_digest(self._digest) if stored is not None else None
+        self.is_repetition = False
+        self._result: CommandResult | None = None
+        if stored is not None:
+            self._repeat(stored)
         self._services: Final = request.services
         self._did: Final = request.principal.did
         self._lock: Final = lock
         self._is_kept = False
+
+    def _repeat(self, stored: StoredResult) -> None:
+        self._result, self.is_repetition = stored.for_digest(self._digest), True
 
     @property
     def result(self) -> CommandResult:

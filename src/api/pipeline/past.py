@@ -30,8 +30,6 @@ class AsOf(BaseModel):
 
 
 class Listening(AsOf):
-    """Which audio of a track to read."""
-
     key: str | None = Field(None, description=OF_KEY)
 
 

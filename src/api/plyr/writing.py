@@ -44,7 +44,6 @@ from application.records import restore_record
 from application.subjects import On, delete_owned, require_owned
 from application.tracks.commands import EditTrack, RegisterTrack
 from application.tracks.revert import (
-    AudioRevision,
     RestoreAudio,
     audio_revisions,
     state_with_audio,
@@ -303,18 +302,6 @@ class RevisionBody(BaseModel):
     duration: int | None
     was_gated: bool
 
-    @classmethod
-    def of(cls, revision: AudioRevision, track_id: int) -> "RevisionBody":
-        return cls(
-            id=revision.id,
-            track_id=track_id,
-            created_at=revision.replaced_at,
-            file_type=revision.audio.file_type,
-            audio_storage="both" if revision.on_pds else "r2",
-            duration=revision.audio.duration,
-            was_gated=revision.was_gated,
-        )
-
 
 @router.get("/tracks/{track_id}/revisions")
 def list_revisions(track_id: PeerTrackId, principal: SignedIn, services: ServicesDep) -> Response:
@@ -353,8 +340,19 @@ def _revisions(
 ) -> tuple[int, list[dict[str, Any]]]:
     """Return the id that the peer's clients know, and the revisions."""
     shown_as = peer_ids_of(connection, [track.track_id])[track.track_id]
-    revisions = audio_revisions(services.log, connection, track)
-    return shown_as, [RevisionBody.of(each, shown_as).model_dump(mode="json") for each in revisions]
+    bodies = (
+        RevisionBody(
+            id=each.id,
+            track_id=shown_as,
+            created_at=each.replaced_at,
+            file_type=each.audio.file_type,
+            audio_storage="both" if each.on_pds else "r2",
+            duration=each.audio.duration,
+            was_gated=each.was_gated,
+        )
+        for each in audio_revisions(services.log, connection, track)
+    )
+    return shown_as, [body.model_dump(mode="json") for body in bodies]
 
 
 @router.post("/tracks/{track_id}/restore-record")

@@ -25,6 +25,7 @@ from api.errors import (
     UnsupportedBodyError,
 )
 from api.middleware.http_layer import FIELDS_BYTES, Most, allow
+from api.openapi import JSON
 from api.requests.parameters import known_fields, require_known_fields
 from api.services import Services
 from eventstore.untrusted import MAX_VALUES, TooComplexError, parsed
@@ -204,7 +205,6 @@ def _decoded(value: bytes | bytearray, what: str) -> str:
         raise UnparsableError(f"The {what} is not UTF-8. Nothing was changed.") from None
 
 
-JSON: Final = "application/json"
 MULTIPART: Final = "multipart/form-data"
 PARTIAL_UPLOAD: Final = "application/partial-upload"
 PART: Final = "part"

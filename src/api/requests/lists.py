@@ -116,11 +116,15 @@ class OrderFields(BaseModel):
     tracks: Entries = Field(description="all of them, in their order")
 
 
-class EntryFields(BaseModel):
+class EntryQuery(BaseModel):
     """A track, by its id or by the address of its record."""
 
-    track_id: Annotated[int | None, Strict(), Structured] = Field(None, description="the id of a track")
+    track_id: int | None = Field(None, description="the id of a track")
     uri: str | None = Field(None, description="at://DID/COLLECTION/KEY; instead of an id")
+
+
+class EntryFields(EntryQuery):
+    track_id: Annotated[int | None, Strict(), Structured] = Field(None, description="the id of a track")
 
     @property
     def entry(self) -> Entry:

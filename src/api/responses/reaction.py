@@ -81,8 +81,6 @@ COMMENTS: Final = ShownKind(Comment, *bodies_of("comment"))
 def saved(
     kind: type[Reaction], body: type[LikeBody] | type[CommentBody], status: HTTPStatus = HTTPStatus.OK
 ) -> Callable[[SubjectReader, Subject], CommandResult]:
-    """Return what answers a command on a reaction."""
-
     def show(reader: SubjectReader, subject: Subject) -> CommandResult:
         where = {"Location": f"/{subject.kind}s/{subject.id}/mirror"} if status is HTTPStatus.CREATED else {}
         return result_of(body_of_record(body, *reader.state(kind, subject)), status, **where)

@@ -88,7 +88,6 @@ class MusicReleaseBody(ReleaseRow):
 
 
 def release_row(row: Any, now: datetime) -> ReleaseRow:
-    """Return the body of a row of `releases`."""
     return body_from(ReleaseRow, row, **_shown(row, now))
 
 
@@ -131,7 +130,6 @@ def _file_body(file: ReleaseFile, double: int | None = None) -> FileBody:
 
 
 def upload_body(row: Upload) -> FileBody:
-    """Return the body of an upload that is no file yet."""
     known = {name: getattr(row, name) for name in ("upload_id", "name", "reason", "length")}
     return FileBody(**known, state="open" if row.reason is None else "refused", offset=row.received)
 
@@ -159,7 +157,6 @@ def ended_release(_reader: SubjectReader, _subject: Subject) -> CommandResult:
 
 
 def saved_file(reader: SubjectReader, subject: Subject, upload_id: str, status: int = 200) -> CommandResult:
-    """Answer with the file that an upload became."""
     files = read_release(reader, subject.id).files
     file = next(each for each in files if each.upload_id == upload_id)
     return CommandResult(status, _file_body(file), offset_headers(file.audio.size, is_complete=True))

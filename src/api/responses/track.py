@@ -103,7 +103,9 @@ class TrackBody(Versioned):
 def track_body(view: TrackView, mirror: Mirror, beside: Any, urls: RecordUrls) -> TrackBody:
     """Return the body, given the track's mirror and what `_beside` has selected."""
     artwork, since = view.artwork, beside.blob_since
-    on_pds = may_be_on_pds(view) and since is not None and mirror.acked_generation >= since
+    has_record = view.deleted_at is None and view.record_missing_since is None
+    has_blob = view.blob is not None and view.support_gate is None and since is not None
+    on_pds = has_record and has_blob and mirror.acked_generation >= since
     return body_from(
         TrackBody,
         view,
@@ -129,10 +131,6 @@ def track_body(view: TrackView, mirror: Mirror, beside: Any, urls: RecordUrls) -
         comment_count=beside.comment_count,
         mirror=mirror,
     )
-
-
-def is_on_pds(track: TrackBody) -> bool:
-    return track.audio_storage == "both"
 
 
 BRINGS_BLOB: Final = tuple(
@@ -257,15 +255,6 @@ def saved_track(reader: SubjectReader, subject: Subject) -> TrackBody:
 def _bodies(views: Sequence[TrackView], rows: Sequence[Any], urls: RecordUrls) -> list[TrackBody]:
     mirror_of, beside = mirrors_in(rows), {row.track_id: row for row in rows}
     return [track_body(view, mirror_of[view.track_id], beside[view.track_id], urls) for view in views]
-
-
-def may_be_on_pds(view: TrackView) -> bool:
-    return (
-        view.blob is not None
-        and view.support_gate is None
-        and view.deleted_at is None
-        and view.record_missing_since is None
-    )
 
 
 class DeletedBody(BaseModel):

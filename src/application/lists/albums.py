@@ -137,9 +137,10 @@ def _take_out(
     unit: UnitOfWork, uris: Collection[str], *, but: Callable[[TrackList], bool]
 ) -> list[TrackList]:
     """Take tracks out of the albums that they are in, except some; one that texts made is deleted with its last track."""
-    is_of_list = sa.and_(list_item.c.did == it.did, list_item.c.list_id == it.list_id)
     these = (it.did == owner_of(unit), IS_ALBUM, LIVE, list_item.c.uri.in_(uris))
-    ids = unit.connection.scalars(sa.select(it.list_id).join(list_item, is_of_list).where(*these).distinct())
+    ids = unit.connection.scalars(
+        sa.select(it.list_id).join(list_item, sa.and_(*ITS_ITEMS)).where(*these).distinct()
+    )
     albums = unit.load_all(TrackList, [TrackList.create_id(each) for each in ids])
     left = [made for made in albums if not but(made)]
     for made in left:
@@ -227,9 +228,9 @@ IS_OF_TRACK: Final = (list_item.c.did == _of_track.did, list_item.c.uri == uri_c
 
 
 _UNSEEN_BY_OTHERS: Final = _of_track.deleted_at.is_not(None) | _of_track.unlisted.is_(True)
-_ITS_ITEMS: Final = (list_item.c.did == it.did, list_item.c.list_id == it.list_id)
+ITS_ITEMS: Final = (list_item.c.did == it.did, list_item.c.list_id == it.list_id)
 SHOWN_TO_OTHERS: Final = (it.track_count == 0) | sa.exists().where(
-    *_ITS_ITEMS, ~sa.exists().where(*IS_OF_TRACK, _UNSEEN_BY_OTHERS)
+    *ITS_ITEMS, ~sa.exists().where(*IS_OF_TRACK, _UNSEEN_BY_OTHERS)
 )
 """Of an album: one whose own tracks are all unlisted or deleted is its artist's alone."""
 

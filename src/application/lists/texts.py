@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from aggregates.lists.track_list import TrackList
 from aggregates.tracks.track import Track
-from application.lists.albums import IS_OF_TRACK, follow_album_text, take_out_of_others, uri_of
-from application.subjects import owner_of
+from application.lists.albums import IS_OF_TRACK, ITS_ITEMS, follow_album_text, take_out_of_others, uri_of
+from application.subjects import SUBJECTS_IN_A_UNIT, owner_of
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
@@ -26,14 +26,12 @@ from projections.lists import IS_ALBUM, LIVE, it
 from projections.tracks.table import LIVE as IS_LIVE_TRACK
 from projections.tracks.table import tracks
 
-TRACKS_IN_A_UNIT: Final = 25
-"""The account's other commands wait for such a unit."""
 MAX_CONCURRENT_JOBS: Final = 2
 FIRST_PAUSE_SECONDS: Final = 60.0
 MAX_PAUSE_SECONDS: Final = 3600.0
 
 _of_track: Final = tracks.c
-_IS_OF_ALBUM: Final = (list_item.c.did == it.did, list_item.c.list_id == it.list_id, IS_ALBUM, LIVE)
+_IS_OF_ALBUM: Final = (*ITS_ITEMS, IS_ALBUM, LIVE)
 
 
 def album_texts_kind(log: EventLog, threads: Threads) -> Kind:
@@ -80,7 +78,7 @@ def _set_texts(unit: UnitOfWork, list_id: int, earlier: set[str]) -> bool:
     inside = unit.connection.scalars(_OTHERWISE, of_album).all()
     alone: Sequence[Any] = unit.connection.execute(_LEFT, of_album).all() if not inside else []
     left = [row.track_id for row in alone if uri_of(row) in earlier]
-    some = unit.load_all(Track, [Track.create_id(each) for each in (inside or left)[:TRACKS_IN_A_UNIT]])
+    some = unit.load_all(Track, [Track.create_id(each) for each in (inside or left)[:SUBJECTS_IN_A_UNIT]])
     for track in some:
         track.edit({"album": album.name if inside else None}, at=unit.now)
         take_out_of_others(unit, uri_of(track), but=list_id)
@@ -95,7 +93,7 @@ _TO_FILL: Final = (
     sa.select(_of_track.track_id)
     .where(*_ALONE, _of_track.album.is_not(None), ~sa.exists().where(*_IS_TITLED, it.record_requested))
     .order_by(_of_track.track_id)
-    .limit(TRACKS_IN_A_UNIT)
+    .limit(SUBJECTS_IN_A_UNIT)
 )
 _OTHERWISE: Final = (
     sa.select(_of_track.track_id)

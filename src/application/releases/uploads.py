@@ -47,7 +47,6 @@ def begin(
 
 
 def add_whole(unit: UnitOfWork, on: On[Release], file: ReleaseFile, reserved: Reserved) -> Release:
-    """Make a file of what came at once."""
     begin(unit, on, file.upload_id, name=file.name, length=file.audio.size)
     return add_file(unit, on, file, reserved)
 

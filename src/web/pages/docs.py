@@ -14,12 +14,12 @@ from starlette.exceptions import HTTPException
 
 from api.document import DocumentedApp
 from api.examples import EXAMPLES
+from api.openapi import JSON
+from api.requests.body import MULTIPART
 from web.ask import Json, or_at
 from web.page import pages
 from web.rendering import RenderDep, templates
 
-JSON: Final = "application/json"
-FORM: Final = "multipart/form-data"
 MANY_FIELDS: Final = 4
 """A curl with more fields than these shows the required ones, or the first."""
 MAX_DEPTH: Final = 3
@@ -189,8 +189,8 @@ def curl(method: str, url: str, parameters: Iterable[Json], contents: Json, *, h
     if JSON in contents:
         body = json.dumps(_shortened(contents[JSON]))
         parts += [f"-H 'Content-Type: {JSON}'", f"-d {shlex.quote(body)}"]
-    elif FORM in contents:
-        shown = {name: FILE_NAMES.get(name, value) for name, value in _shortened(contents[FORM]).items()}
+    elif MULTIPART in contents:
+        shown = {name: FILE_NAMES.get(name, value) for name, value in _shortened(contents[MULTIPART]).items()}
         parts += [f"-F {shlex.quote(f'{name}={value}')}" for name, value in shown.items()]
     return " \\\n  ".join(parts)
 

@@ -17,7 +17,7 @@ GATE = {"type": "any"}
 
 @pytest.fixture(autouse=True)
 def _small_units(monkeypatch):
-    monkeypatch.setattr(migrate_all, "TRACKS_IN_A_UNIT", 2)
+    monkeypatch.setattr(migrate_all, "SUBJECTS_IN_A_UNIT", 2)
 
 
 @pytest.fixture

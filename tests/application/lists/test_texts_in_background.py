@@ -48,7 +48,7 @@ def make_albums(account: Account) -> None:
 def test_texts_from_before_become_albums_without_a_record(
     alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(texts, "TRACKS_IN_A_UNIT", 2)
+    monkeypatch.setattr(texts, "SUBJECTS_IN_A_UNIT", 2)
     for number, album in enumerate(("A", "B", None, "A", "B"), start=1):
         track = a_track(id_of(number), album=album)
         alice.does(lambda unit, track=track: unit.save(track))
@@ -105,7 +105,7 @@ def test_the_history_of_an_album_is_read_once_for_all_that_have_left_it(
     alice.uploads(1, 2, 3)
     made = alice.creates("Album", *of(1, 2, 3))
     monkeypatch.setattr(albums, "MAX_TRACKS_AT_ONCE", 2)
-    monkeypatch.setattr(texts, "TRACKS_IN_A_UNIT", 1)
+    monkeypatch.setattr(texts, "SUBJECTS_IN_A_UNIT", 1)
     alice.orders(made.list_id)
     read, stream = list[Any](), EventLog.stream
 

@@ -6,6 +6,7 @@ from html import unescape
 
 import pytest
 
+from api.requests.parameters import MAX_PAGE_LENGTH
 from identity.accounts.credentials import Scope
 from replay.derived import sweep_media
 from tests.api.tracks.long_history import lengthen
@@ -13,7 +14,7 @@ from tests.api.world import upload
 from tests.media_samples import samples
 from tests.web.pages import assert_small, event, seen
 from tests.web.studio.forms import send
-from web.pages.studio.history import MOST, PAGE
+from web.pages.studio.history import PAGE
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_a_page_of_10_000_events_is_as_small_as_one_of_few(world, track, studio,
     assert versions(studio.get(f"{here}/history?cursor={cursor}"))[0] == versions(first)[-1] - 1
     again = studio.get(f"{here}/history?rows=10000")
     assert_small(again)
-    assert len(versions(again)) == MOST
+    assert len(versions(again)) == MAX_PAGE_LENGTH
 
 
 def test_single_fields_or_the_whole_are_put_back(client, alice, track, studio, here):

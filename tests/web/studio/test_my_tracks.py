@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from api.requests.parameters import MAX_PAGE_LENGTH
 from tests.api.records.test_resolve import edited_elsewhere
 from tests.api.world import upload
 from tests.web.studio.forms import send
@@ -90,7 +91,7 @@ def picked(studio, tracks):
 
 def test_a_form_with_more_tracks_than_a_page_selects_is_refused_whole(world, three, studio):
     asked, before = picked(studio, three[:1]), world.state()
-    more = [("id", str(number)) for number in range(1000, 1000 + my_tracks.MOST_ROWS)]
+    more = [("id", str(number)) for number in range(1000, 1000 + MAX_PAGE_LENGTH)]
     refused = send(studio, asked, "/studio/copy", ticked=more)
     assert (refused.status_code, world.state()) == (422, before)
     assert "Select at most 100 tracks at a time. Nothing was changed." in refused.text

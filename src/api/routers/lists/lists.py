@@ -6,11 +6,11 @@ from inspect import isawaitable
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from aggregates.lists.track_list import TrackList
 from aggregates.published import Subject
-from aggregates.values import Artwork, ListType, Visibility, cids_in
+from aggregates.values import ListType, Visibility, cids_in
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import AsciiJsonResponse, result_of
 from api.openapi import IMAGE_FILE, errors, fields_of
@@ -23,6 +23,7 @@ from api.requests.lists import (
     EditAlbumFields,
     EditPlaylistFields,
     EntryFields,
+    EntryQuery,
     MoveFields,
     NewAlbumFields,
     NewPlaylistFields,
@@ -39,7 +40,7 @@ from api.responses.list import (
 )
 from api.responses.reader import SubjectReader
 from api.routers.records.records import answer_repair
-from api.routers.tracks.writes import artwork_of, refuse_image_as_text, take_cover
+from api.routers.tracks.writes import take_cover
 from api.services import Services
 from application.authorization import may_see
 from application.errors import ListNotFoundError, VersionRequiredError
@@ -79,13 +80,6 @@ EDIT: Final[dict[ListType | None, type[BaseModel]]] = {
     ListType.ALBUM: EditAlbumFields,
     ListType.PLAYLIST: EditPlaylistFields,
 }
-
-
-class EntryQuery(BaseModel):
-    """A track, by its id or by the address of its record."""
-
-    track_id: int | None = Field(None, description="the id of a track")
-    uri: str | None = Field(None, description="at://DID/COLLECTION/KEY; instead of an id")
 
 
 def list_routes(door: ShownList) -> APIRouter:
@@ -320,14 +314,8 @@ async def creation_of(request: CommandRequest, body: Body, *, door: ShownList) -
     name = fields.pop("title" if door is ALBUMS else "name")
     collection = request.services.collection_of(TrackList.TOPIC)
     fields["slug"] = fields["slug"] or None
-    artwork = await cover_of(request, body)
-    return CreateList(door.list_type, name, collection, artwork=artwork, entries=entries, **fields)
-
-
-async def cover_of(request: CommandRequest, body: Body) -> Artwork | None:
-    refuse_image_as_text(body)
-    image = await artwork_of(request, body)
-    return await request.intake.keep_artwork(image) if image is not None else None
+    await take_cover(request, body, fields)
+    return CreateList(door.list_type, name, collection, entries=entries, **fields)
 
 
 async def edit_of(request: CommandRequest, body: Body, on: OnList, *, confirm: bool = False) -> EditList:

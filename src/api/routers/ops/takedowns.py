@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field, create_model
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.published import Published
-from aggregates.tracks.track import Track
 from aggregates.values import Audio
 from api.auth.authentication import Admin, ServicesDep
 from api.json_response import result_of
@@ -126,16 +125,16 @@ async def _decide(
         command.make(after, datetime.now(UTC))
         return len(after.pending_events) > len(found.pending_events)
     decide = partial(use_cases.decide_takedown, services.log, command, operator)
+
+    def published() -> Audio | None:
+        with services.database.read() as connection:
+            return published_by(services.log, connection, command)
+
     async with aclosing(PublicCopy(services.publisher, services.media_threads)) as public_copy:
         if wanted.lift and kind is TRACKS:
-            audio = await run_in_threadpool(_published_by, services, command)
+            audio = await run_in_threadpool(published)
             if audio is not None:  # it is public again: its copy has to be there before the commit
                 await public_copy.make(audio)
         changed = await run_in_threadpool(decide, also=public_copy.require_kept)
     services.wake()
     return changed
-
-
-def _published_by(services: Services, command: Takedown[Track]) -> Audio | None:
-    with services.database.read() as connection:
-        return published_by(services.log, connection, command)

@@ -27,7 +27,7 @@ from api.requests.parameters import Id, StrictRoute, TrackId, WaitPreference
 from api.responses.mirror import ShownKind
 from api.responses.progress import AdoptionBody, MigrationBody, adoption_body, migration_report
 from api.responses.reader import SubjectReader
-from api.responses.track import MirrorBody, TrackBody, is_on_pds, mirror_of, track_now
+from api.responses.track import MirrorBody, TrackBody, mirror_of, track_now
 from application.account import request_adoption
 from application.errors import (
     BlobRefusedError,
@@ -149,7 +149,7 @@ class CopyResults:
         """Return 200 once the record on the PDS names the audio, else 202; raises what refused the audio for good."""
         track = track_now(reader, subject)
         copied: dict[str, Any] = {"track_id": subject.id, "pds_blob_cid": track.pds_blob_cid}
-        if is_on_pds(track):
+        if track.audio_storage == "both":
             return result_of(MigratedBody(success=True, message=self._message, **copied))
         self._message = MIGRATED  # from here on this request did it
         _refuse_what_failed_for_good(reader.connection, subject.id)

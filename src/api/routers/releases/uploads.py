@@ -165,20 +165,20 @@ async def _append(request: CommandRequest, attempt: CommandAttempt, on: On[Relea
         refused = UploadRefusedError(
             REASONS.get(type(error)) or getattr(error, "reason", str(error)).rstrip(".")
         )
-        await run_in_threadpool(_refuse, request.services, found, refused.reason)
+
+        def record() -> None:
+            database = request.services.database
+            with database.write() as connection:
+                refuse_upload(connection, found, refused.reason, now=database.now(connection))
+
+        await run_in_threadpool(record)
         raise refused from None
     await attempt.finish(CommandResult(204, {}, offset_headers(upload.received, is_complete=False)))
-
-
-def _refuse(services: Services, upload: Upload, reason: str) -> None:
-    with services.database.write() as connection:
-        refuse_upload(connection, upload, reason, now=services.database.now(connection))
 
 
 async def _complete(
     request: CommandRequest, attempt: CommandAttempt, on: On[Release], upload: Upload
 ) -> None:
-    """Make a file of an upload that is whole."""
     with await request.intake.whole(upload, request.services.staging) as whole:
         if upload.length not in {None, whole.size}:
             raise InvalidMediaError(f"it has {whole.size} bytes, not {upload.length} as announced")

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.app import KINDS
 from api.readers.records import shown_at
-from api.requests.parameters import TrackId, number_of
+from api.requests.parameters import MAX_PAGE_LENGTH, TrackId, number_of
 from api.routers.lists.reads import read_album
 from api.routers.ops.accounts import read_tokens_of
 from api.routers.ops.deliveries import FailuresQuery, read_failures
@@ -36,8 +36,6 @@ router = screens()
 
 AT: Final = "at://"
 LATEST: Final = 20
-MOST: Final = 100
-"""Records that are read to tell which audio was refused: as many as the API returns at once."""
 
 
 @router.get("/ops/find")
@@ -77,7 +75,8 @@ async def show_comments(track_id: TrackId, ask: OperatorAsk, show: ShowDep, aske
 async def show_account(did: NamedAccount, ask: OperatorAsk, show: ShowDep) -> Response:
     tracks, undelivered, audit, tokens = await asyncio.gather(
         ask(list_tracks, Listing(artist=did, limit=LATEST)),
-        ask(read_failures, FailuresQuery(undelivered=True, did=did, limit=MOST)),
+        # as many as the API returns at once, to tell which audio was refused
+        ask(read_failures, FailuresQuery(undelivered=True, did=did, limit=MAX_PAGE_LENGTH)),
         ask(audit_entries, AuditQuery(did=did, limit=LATEST)),
         ask.find(read_tokens_of, did),
     )

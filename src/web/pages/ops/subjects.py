@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import admin
+from api.json_response import shortened
 from api.readers.records import any_subject
 from api.requests.parameters import Id
 from api.responses.mirror import TRACKS, ShownKind
@@ -20,7 +21,7 @@ from web.ask import ApiDep, FormDep, Json, OperatorAsk, wanted
 from web.history_words import DOWNLOADS, THE_OPERATOR, Delivery, Moment, moment, name_of_actor
 from web.page import screens, to
 from web.pages.ops.actions import back_of
-from web.pages.ops.words import RECORDS, ShowDep, of_its_pds, record_words, shortened
+from web.pages.ops.words import RECORDS, ShowDep, of_its_pds, record_words
 from web.pages.studio.record import record_columns
 from web.rendering import RenderDep, sentence, utc
 from web.state_words import OUTCOMES

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, NamedTuple
 from fastapi import Depends, Request, Response
 
 from api.app import KINDS
+from api.json_response import shortened
 from api.readers.console import read_trouble
 from api.responses.states import (
     OUR_ERRORS,
@@ -19,7 +20,7 @@ from api.responses.states import (
     VerdictKind,
 )
 from api.routers.ops.accounts import AccountDid
-from api.routers.tracks.tracks import Wanted, list_artists, read_artist
+from api.routers.tracks.tracks import MAX_ARTISTS, Wanted, list_artists, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
 from web.ask import Ask, Json, OperatorAsk
@@ -28,8 +29,6 @@ from web.rendering import RenderDep, counted
 from web.state_words import BY_REASON, WORDS, Mark
 from web.whereabouts import mark_of, shown
 
-MOST: Final = 100
-"""How many artists the API returns at once: as many as a page has rows."""
 DID: Final = "did:"
 MOST_NESTED: Final = 6
 """How deep a screen names accounts: a record of another client may have any depth."""
@@ -46,7 +45,7 @@ async def did_of(ask: Ask[Principal], name: str) -> str:
 
 async def handles_of(ask: Ask[Principal], names: Iterable[str | None]) -> dict[str, str]:
     """Return by DID the handles of those accounts that are here; names that are no DIDs are left out."""
-    dids = list(dict.fromkeys(name for name in names if name is not None and name.startswith(DID)))[:MOST]
+    dids = [name for name in dict.fromkeys(names) if name is not None and name.startswith(DID)][:MAX_ARTISTS]
     if not dids:
         return {}
     found = await ask(list_artists, Wanted(did=dids))
@@ -237,7 +236,6 @@ class Entry(NamedTuple):
 
 
 def entry(row: Json) -> Entry:
-    """Return an entry of the audit in words."""
     sentence, about, result = _act(row) if row["type"] == OPERATOR_ACTED else _change(row)
     facts = (row["type"], f"event {row['position']}", f"request {row['request_id']}", way_of(row["via"]))
     changed = [
@@ -281,10 +279,6 @@ def _change(row: Json) -> _Told:
 
 def _in_a_line(value: object) -> str:
     return "nothing" if value is None else shortened(" ".join(str(value).split()), _MOST_CHARACTERS)
-
-
-def shortened(text: str, most_characters: int) -> str:
-    return text if len(text) <= most_characters else text[: most_characters - 1] + "…"
 
 
 def _is_reason(change: Json) -> bool:

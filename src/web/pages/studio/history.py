@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.pipeline.media_request import ForMedia, MediaRequest
 from api.pipeline.past import AsOf
-from api.requests.parameters import number_of
+from api.requests.parameters import MAX_PAGE_LENGTH, number_of
 from api.responses.mirror import TRACKS
 from api.routers.records.history import DiffQuery, HistoryQuery, history_page, read_diff
 from web.ask import FormDep, Json, wanted
@@ -17,8 +17,6 @@ from web.rendering import cover_address
 
 PAGE: Final = 30
 COVER_PIXELS: Final = 480
-MOST: Final = 100
-"""How many events a page reads: as many as the API returns at once."""
 REVERT: Final = ("POST", "/revert")
 
 
@@ -31,7 +29,7 @@ def routes(kind: StudioKind) -> APIRouter:
     ) -> Response:
         """A page of the timeline; `rows` is how many events the browser shows already."""
         ask, subject = page.ask, await page.read()
-        asked = wanted(HistoryQuery, limit=min(max(rows, PAGE), MOST), cursor=cursor)
+        asked = wanted(HistoryQuery, limit=min(max(rows, PAGE), MAX_PAGE_LENGTH), cursor=cursor)
         found = await ask(history_page, kind.shown, page.subject_id, asked)
         events: list[Json] = found["items"]
         since = None

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import Response
 
 from api.errors import UnparsableError
-from api.requests.parameters import number_of
+from api.requests.parameters import MAX_PAGE_LENGTH, number_of
 from api.routers.records.mirrors import read_lane
 from api.routers.tracks.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
@@ -23,8 +23,6 @@ from web.whereabouts import count_by_mark, filter_of, may_copy, where_is
 router = pages()
 
 PAGE: Final = 50
-MOST_ROWS: Final = 100
-"""How many tracks a page reads by their ids: as many as the API returns at once."""
 MAX_COPY_SECONDS: Final = 20.0
 """For the requests of one form; it names the tracks that are left."""
 DELETED: Final = "deleted"
@@ -98,8 +96,8 @@ async def confirm(page: Own, ids: Ids, action: str = "copy") -> Response:
 @router.post("/studio/copy")
 async def copy(form: FormDep, api: ApiDep) -> Response:
     ids = [number for each in form.getlist("id") if (number := number_of(each)) is not None]
-    if len(ids) > MOST_ROWS:
-        raise UnparsableError(f"Select at most {MOST_ROWS} tracks at a time. Nothing was changed.")
+    if len(ids) > MAX_PAGE_LENGTH:
+        raise UnparsableError(f"Select at most {MAX_PAGE_LENGTH} tracks at a time. Nothing was changed.")
     failed: list[int] = []
     ends = monotonic() + MAX_COPY_SECONDS
     for track_id in ids:
@@ -133,6 +131,6 @@ async def show_copies(page: Own, ids: Ids, failed: Numbers) -> Response:
 async def selected(ask: Ask[Principal], ids: Sequence[int], *, deleted: bool = False) -> list[dict[str, Any]]:
     if not ids:
         return []
-    wanted = list(dict.fromkeys(ids))[:MOST_ROWS]
-    page = await ask(list_my_tracks, MyListing(id=wanted, deleted=deleted, limit=MOST_ROWS))
+    wanted = list(dict.fromkeys(ids))[:MAX_PAGE_LENGTH]
+    page = await ask(list_my_tracks, MyListing(id=wanted, deleted=deleted, limit=MAX_PAGE_LENGTH))
     return [marked(track) for track in page["items"]]

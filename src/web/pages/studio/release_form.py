@@ -60,7 +60,6 @@ def files_of(release: Json) -> list[Json]:
 
 
 def texts_of(release: Json) -> dict[str, str]:
-    """Return the text of each field of the form."""
     texts = {name: text(release[name]) for name, (text, _) in FIELDS.items()}
     for file in files_of(release):
         texts |= {f"{name}-{file['upload_id']}": text(file[name]) for name, (text, _) in OF_ROWS.items()}

@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 from fastapi import Query, Response
 
 from api.errors import UnparsableError
-from api.requests.parameters import number_of
+from api.requests.parameters import MAX_PAGE_LENGTH, number_of
 from api.routers.tracks.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
 from web.ask import Api, Ask, Form, FormDep, Json, RefusedError
 from web.page import Ids, Own, OwnPage, pages, to
-from web.pages.studio.my_tracks import MOST_ROWS, PAGE, selected
+from web.pages.studio.my_tracks import PAGE, selected
 from web.pages.studio.subject import Problem, Values, merged, problem_of
 from web.pages.studio.track import FIELDS, TRACK
 
@@ -83,7 +83,7 @@ async def save(page: Own, form: FormDep) -> Response:
 @router.post("/studio/table/undo")
 async def undo(page: Own, form: FormDep) -> Response:
     """Give the fields that a save changed their earlier values, in all of its tracks or in none."""
-    ask, saved = page.ask, [_saved(each) for each in form.getlist("saved")[:MOST_ROWS]]
+    ask, saved = page.ask, [_saved(each) for each in form.getlist("saved")[:MAX_PAGE_LENGTH]]
     changes = {}
     for track_id, before, after in saved:
         then, since = [_texts(await TRACK.then(ask, track_id, version)) for version in (before, after)]
