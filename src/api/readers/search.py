@@ -31,7 +31,11 @@ def found_beside_tracks(caller: Principal | None, services: Services, q: str) ->
         return {"artists": [], "albums": [], "playlists": [], "tags": []}
     viewer = did_of(caller)
     with services.database.read() as connection:
-        albums = _albums(connection, viewer, q)
+        named = {(row.did, row.title) for row in albums_named(connection, viewer, q, limit=MAX_FOUND)}
+        dids, titles = {did for did, _ in named}, {title for _, title in named}
+        # an album that no list follows yet has no page
+        followed = albums_where(connection, IS_UP, it.did.in_(dids), it.name.in_(titles)) if named else []
+        albums = [row for row in followed if (row.did, row.name) in named]
         playlists = playlists_named(connection, q, limit=MAX_FOUND)
         owners = accounts_of(connection, {row.did for row in (*albums, *playlists)})
         return {
@@ -53,16 +57,6 @@ def artists_found(
     of_part = services.accounts.with_handle_part(q, limit=limit)
     listed = with_tracks(connection, viewer, [account.did for account in of_part])
     return list(accounts_of(connection, [*named, *listed]).values())[:limit]
-
-
-def _albums(connection: sa.Connection, viewer: str | None, q: str) -> list[Any]:
-    """Return albums that listed tracks name; one that no list follows yet has no page."""
-    named = {(row.did, row.title): None for row in albums_named(connection, viewer, q, limit=MAX_FOUND)}
-    if not named:
-        return []
-    dids, titles = zip(*named, strict=True)
-    rows = albums_where(connection, IS_UP, it.did.in_(set(dids)), it.name.in_(set(titles)))
-    return [row for row in rows if (row.did, row.name) in named]
 
 
 def _list(row: Any, owners: dict[str, Account]) -> Json:
