@@ -125,44 +125,38 @@ class Subscription:
 
     async def run(self) -> None:
         """Subscribe, and after a pause again whenever the stream ends."""
+        clock, share = asyncio.get_running_loop().time, self.follower.share
+        failures = 0
         reading = asyncio.create_task(self.outsiders.read())
         try:
-            await self._follow()
+            while True:
+                begun_at = clock()
+                try:
+                    if await share.in_thread(self.follower.hosts.may_send, self.host, can_wait=True):
+                        await self._listen()
+                except LeaseLostError:
+                    return
+                except Exception as error:  # noqa: BLE001 - the stream is opened again after any error
+                    await self._disconnected(error)
+                failures = failures + 1 if clock() - begun_at < MAX_PAUSE_SECONDS else 0
+                pause = backoff(failures, first=FIRST_PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
+                await asyncio.sleep(pause.total_seconds())
         finally:
             reading.cancel()
 
-    async def _follow(self) -> None:
-        clock = asyncio.get_running_loop().time
-        failures = 0
-        while True:
-            begun_at = clock()
-            try:
-                if await self.follower.share.in_thread(
-                    self.follower.hosts.may_send, self.host, can_wait=True
-                ):
-                    await self._listen()
-            except LeaseLostError:
-                return
-            except Exception as error:  # noqa: BLE001 - the stream is opened again after any error
-                await self._disconnected(error)
-            failures = failures + 1 if clock() - begun_at < MAX_PAUSE_SECONDS else 0
-            pause = backoff(failures, first=FIRST_PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
-            await asyncio.sleep(pause.total_seconds())
-
     async def _listen(self) -> None:
-        cursor = await self.follower.share.in_thread(cursor_of, self.follower.database, self.host)
-        async with subscribed(self.host, cursor, self.follower.addresses, self.follower.share) as connection:
+        database, share = self.follower.database, self.follower.share
+        cursor = await share.in_thread(cursor_of, database, self.host)
+        async with subscribed(self.host, cursor, self.follower.addresses, share) as connection:
             await self._change(connected_at=datetime.now(UTC), problem=None)
             clock = asyncio.get_running_loop().time
             stored_at, dids_at, place = clock(), -inf, dict[str, Any]()
             while True:
                 if clock() - dids_at >= DIDS_INTERVAL_SECONDS:
-                    self.dids = await self.follower.share.in_thread(
-                        accounts_at, self.follower.database, self.host
-                    )
+                    self.dids = await share.in_thread(accounts_at, database, self.host)
                     dids_at = clock()
                 for data in await connection.read(CURSOR_INTERVAL_SECONDS):
-                    with self.follower.share.used():
+                    with share.used():
                         message = message_in(data)
                     if message is not None:
                         await self._process(message)
@@ -218,17 +212,14 @@ class Subscription:
             return FirehoseEffect.KNOWN
         with self.follower.database.write() as connection:
             if message.kind in PROBED:
-                request_probe(connection, did, self._probe_time(did, self.follower.database.now(connection)))
+                now, last = self.follower.database.now(connection), self.probes.get(did)
+                if last is None or last <= now:
+                    self.probes[did] = now if last is None else max(now, last + PROBE_INTERVAL)
+                request_probe(connection, did, self.probes[did])
             else:  # the message does not say what changed
                 rescan(connection, did)
             announce(connection, did)
         return FirehoseEffect(message.kind)
-
-    def _probe_time(self, did: str, now: datetime) -> datetime:
-        last = self.probes.get(did)
-        if last is None or last <= now:
-            self.probes[did] = now if last is None else max(now, last + PROBE_INTERVAL)
-        return self.probes[did]
 
     def _mark_records(self, did: str, commit: Commit) -> FirehoseEffect:
         with self.follower.database.read() as connection:

@@ -1,6 +1,7 @@
 """Messages of a host's firehose (com.atproto.sync.subscribeRepos), as far as we use them."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -63,23 +64,20 @@ class Message:
     @property
     def place(self) -> dict[str, Any] | None:
         """The place in the stream after it, as columns of the stream's row: the cursor, when it was sent, and how late it came."""
-        seq, sent_at = self.body.get("seq"), self._sent_at
+        seq = self.body.get("seq")
         if not isinstance(seq, int):
             return None
-        lag = (datetime.now(UTC) - sent_at).total_seconds() if sent_at is not None else 0.0
-        return {"seq": seq, "heard_at": sent_at, "lag_seconds": max(0.0, lag)}
+        place = {"seq": seq, "heard_at": None, "lag_seconds": 0.0}
+        with suppress(ValueError):
+            sent_at = datetime.fromisoformat(_text(self.body, "time") or "")
+            if sent_at.tzinfo is not None:
+                lag = (datetime.now(UTC) - sent_at).total_seconds()
+                place |= {"heard_at": sent_at, "lag_seconds": max(0.0, lag)}
+        return place
 
     @property
     def did(self) -> str:
         return _text(self.body, "repo") or _text(self.body, "did") or ""
-
-    @property
-    def _sent_at(self) -> datetime | None:
-        try:
-            time = datetime.fromisoformat(_text(self.body, "time") or "")
-        except ValueError:
-            return None
-        return time if time.tzinfo is not None else None
 
     @property
     def commit(self) -> Commit | None:

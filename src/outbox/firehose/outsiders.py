@@ -108,7 +108,10 @@ class Outsiders:
             # a row of an account that came here since would keep an older text
             gone = [key for key, cid in about if cid is None or is_ours]
         if gone:
-            await self._forget(message.did, gone)
+            async with self._writing:
+                for key in gone:
+                    self._claims.pop(key, None)
+                await self._share.in_thread(self._index.records.remove, self._host, message.did, gone)
         if len(gone) == len(about):
             return None
         with self._share.used():
@@ -129,12 +132,6 @@ class Outsiders:
 
     def _is_newest(self, claim: Claim) -> bool:
         return self._claims.get(claim.key) is claim
-
-    async def _forget(self, did: str, gone: Collection[RecordKey]) -> None:
-        async with self._writing:
-            for key in gone:
-                self._claims.pop(key, None)
-            await self._share.in_thread(self._index.records.remove, self._host, did, gone)
 
     async def _reverify(self, did: str) -> None:
         """Have all of the account read again, what is being read too: it is gone, or at another host."""

@@ -44,14 +44,12 @@ def _greatest(element: latest_of, compiler: SQLCompiler, **options: Any) -> str:
 
 def lane_due_at() -> sa.ColumnElement[datetime]:
     """Return when a lane may be claimed for live work, by its own columns."""
-    columns = lane
-    return latest_of(columns.due_at, columns.debounced_until, columns.not_before, columns.paced_until)
+    return latest_of(lane.due_at, lane.debounced_until, lane.not_before, lane.paced_until)
 
 
 def lane_backfill_at() -> sa.ColumnElement[datetime]:
     """Return when a lane may be claimed for backfill, by its own columns: at its host's `backfill_after` at the earliest."""
-    columns = lane
-    return latest_of(columns.backfill_at, columns.backfill_after, columns.not_before, columns.paced_until)
+    return latest_of(lane.backfill_at, lane.backfill_after, lane.not_before, lane.paced_until)
 
 
 def host_open_at() -> sa.ColumnElement[datetime]:

@@ -213,15 +213,16 @@ def _wake_statement(dialect: str) -> Insert:
     )
 
 
-def _earliest(name: str) -> Any:
-    return sa.func.least(lane[name], sa.bindparam(name, type_=lane[name].type, required=True))
-
-
 _WAKE_KNOWN: Final = Prepared(
     lambda _: (
         sa.update(mirror_lane)
         .where(lane.did == sa.bindparam("did"))
-        .values({name: _earliest(name) for name in ("due_at", "debounced_until")})
+        .values(
+            {
+                name: sa.func.least(lane[name], sa.bindparam(name, type_=lane[name].type, required=True))
+                for name in ("due_at", "debounced_until")
+            }
+        )
         .returning(lane.did)
     )
 )

@@ -7,7 +7,6 @@ operator's own.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from itertools import groupby
@@ -255,7 +254,13 @@ def _redrive_some(
     selector = known(connection, selector)
     records = _some_failing(connection, selector, after)
     for did, rows in groupby(sorted(records, key=lambda row: str(row.did)), key=lambda row: row.did):
-        _redrive_account(connection, did, [Subject(row.kind, row.subject_id) for row in rows], unit.now)
+        subjects = [Subject(row.kind, row.subject_id) for row in rows]
+        connection.execute(sa.update(mirror_lane).where(lane.did == did).values(not_before=PAST))
+        failed = sa.update(mirror_target).where(target.did == did, target.state.in_(FAILED))
+        for these in are_about(subjects):
+            connection.execute(failed.where(these).values(not_before=PAST, failed_gen=0))
+        retry_uploads(connection, did, subjects)
+        queue_as_backfill(connection, did, subjects, unit.now)
     if records or not after:
         record_operation(unit, Action.REDRIVE.value, selector.filters, operator, affected=len(records))
         announce(connection)
@@ -270,15 +275,6 @@ def _some_failing(connection: sa.Connection, selector: Selector, after: Subject 
     if after is not None:
         found = found.where(target.subject_id >= after.id, sa.tuple_(*order) > (after.id, after.kind))
     return connection.execute(found.order_by(*order).limit(RECORDS_PER_UNIT)).all()
-
-
-def _redrive_account(connection: sa.Connection, did: str, subjects: Sequence[Subject], now: datetime) -> None:
-    connection.execute(sa.update(mirror_lane).where(lane.did == did).values(not_before=PAST))
-    failed = sa.update(mirror_target).where(target.did == did, target.state.in_(FAILED))
-    for these in are_about(subjects):
-        connection.execute(failed.where(these).values(not_before=PAST, failed_gen=0))
-    retry_uploads(connection, did, subjects)
-    queue_as_backfill(connection, did, subjects, now)
 
 
 def parked(selector: Selector) -> list[sa.ColumnElement[bool]]:

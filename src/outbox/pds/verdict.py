@@ -339,11 +339,19 @@ def verdict_of_exception(error: Exception, phase: Phase = Phase.WRITE) -> Verdic
 
 def kind_of_failure(phase: Phase, status: int | None, error: str) -> Kind:
     """Return the kind of a failure of which only phase, status and name of the error are known."""
-    if status is None:
-        return _kind_without_response(error)
-    if status < BAD_REQUEST:
-        return Kind.AMBIGUOUS
-    return _kind(status, "" if is_unnamed(error) else error, phase)
+    if status is not None:
+        name = "" if is_unnamed(error) else error
+        return Kind.AMBIGUOUS if status < BAD_REQUEST else _kind(status, name, phase)
+    if error in NAMES_OF_NOTHING_SENT:
+        return Kind.NOT_SENT
+    if error == SIGN_IN_REQUIRED:
+        return Kind.SIGN_IN
+    if error in set(Kind):
+        return Kind(error)
+    if error == httpx.LocalProtocolError.__name__:
+        return Kind.BROKEN
+    is_of_transport = error == TimeoutError.__name__ or hasattr(httpx, error)
+    return Kind.AMBIGUOUS if is_of_transport else Kind.BROKEN
 
 
 def is_unnamed(error: str) -> bool:
@@ -360,38 +368,20 @@ def verdict_of_fault(error: Exception) -> Verdict:
     return Verdict(Kind.BROKEN, error=type(error).__name__, message=clean(error, MAX_MESSAGE_LENGTH))
 
 
-def _kind_without_response(error: str) -> Kind:
-    if error in NAMES_OF_NOTHING_SENT:
-        return Kind.NOT_SENT
-    if error == SIGN_IN_REQUIRED:
-        return Kind.SIGN_IN
-    if error in set(Kind):
-        return Kind(error)
-    if error == httpx.LocalProtocolError.__name__:
-        return Kind.BROKEN
-    is_of_transport = error == TimeoutError.__name__ or hasattr(httpx, error)
-    return Kind.AMBIGUOUS if is_of_transport else Kind.BROKEN
-
-
 def _kind(status: int, name: str, phase: Phase) -> Kind:
-    kind = _kind_of_write(status, name, phase)
-    if phase is Phase.READ and kind not in KINDS_OF_READS:
-        return Kind.AMBIGUOUS
-    return kind
-
-
-def _kind_of_write(status: int, name: str, phase: Phase) -> Kind:
     of_records = RECORD_ERRORS if phase is Phase.WRITE else {}
     known = LANE_ERRORS.get(name) or of_records.get(name)
     if status == TOO_MANY:
-        return Kind.PACED
-    if known is not None:
-        return known
-    if status == INSUFFICIENT_STORAGE or "quota" in name.lower() or name.lower() in NAMES_OF_FULL:
-        return Kind.FULL
-    if status == TOO_LARGE or (status == BAD_REQUEST and name):
-        return Kind.REJECTED
-    return Kind.SIGN_IN if status == UNAUTHORIZED and name else Kind.AMBIGUOUS
+        kind = Kind.PACED
+    elif known is not None:
+        kind = known
+    elif status == INSUFFICIENT_STORAGE or "quota" in name.lower() or name.lower() in NAMES_OF_FULL:
+        kind = Kind.FULL
+    elif status == TOO_LARGE or (status == BAD_REQUEST and name):
+        kind = Kind.REJECTED
+    else:
+        kind = Kind.SIGN_IN if status == UNAUTHORIZED and name else Kind.AMBIGUOUS
+    return Kind.AMBIGUOUS if phase is Phase.READ and kind not in KINDS_OF_READS else kind
 
 
 def _text_at(body: Any, name: str) -> str | None:

@@ -243,7 +243,12 @@ class BatchRun:
         if not first.is_backfill:
             tasks = await self._unchanged(tasks)
         elif is_new:
-            self._old_places = await self._read_old_places()
+            self._old_places = {
+                (kind.old_collection, str(entry.rkey))
+                for kind in self.kinds
+                if kind.old_collection is not None
+                async for entry in self._list(kind.old_collection)
+            }
         tasks = refer_ahead([task for task in tasks if not self._is_in_old_collection(task)])
         if not _is_batch_of(first, tasks):
             return None
@@ -264,20 +269,14 @@ class BatchRun:
         return found
 
     async def _read(self, collection: str, keys: Sequence[RecordKey]) -> None:
+        """Read a few records one by one, or one page of the collection, from the first of these keys on."""
         if len(keys) <= READ_ALONE:
-            await self._read_each(keys)
-        else:
-            await self._read_page(collection, sorted(key.rkey for key in keys))
-
-    async def _read_each(self, keys: Sequence[RecordKey]) -> None:
-        pds, host = self.delivery.pds, self.lane.host
-        reads = [pds.get(host, key, timeout=MAX_READ_SECONDS) for key in keys]
-        for key, remote in zip(keys, await asyncio.gather(*reads), strict=True):
-            self._shown[key] = remote.cid
-
-    async def _read_page(self, collection: str, rkeys: Sequence[str]) -> None:
-        """Read one page of a collection, from the first of these keys on."""
-        left = RECORDS_PER_PAGE
+            pds, host = self.delivery.pds, self.lane.host
+            reads = [pds.get(host, key, timeout=MAX_READ_SECONDS) for key in keys]
+            for key, remote in zip(keys, await asyncio.gather(*reads), strict=True):
+                self._shown[key] = remote.cid
+            return
+        rkeys, left = sorted(key.rkey for key in keys), RECORDS_PER_PAGE
         async with aclosing(self._list(collection, after=rkeys[0][:-1])) as entries:
             async for entry in entries:
                 left -= 1
@@ -285,14 +284,6 @@ class BatchRun:
                     self._shown[RecordKey(self.lane.did, collection, entry.rkey)] = entry.cid
                 if entry.rkey is None or entry.rkey >= rkeys[-1] or not left:
                     break
-
-    async def _read_old_places(self) -> AbstractSet[tuple[str | None, str]]:
-        return {
-            (kind.old_collection, str(entry.rkey))
-            for kind in self.kinds
-            if kind.old_collection is not None
-            async for entry in self._list(kind.old_collection)
-        }
 
     def _list(self, collection: str, *, after: str = "") -> AsyncGenerator[Entry]:
         reads = RepoReads(self.delivery.pds, list_seconds=MAX_READ_SECONDS)

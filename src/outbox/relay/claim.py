@@ -19,14 +19,13 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.sql.cluster import is_distributed, shards_of
 from eventstore.sql.database import Database, now_column
 from eventstore.sql.prepared import Prepared, Result, pipelined
 from eventstore.sql.schema import UtcDateTime
 from eventstore.streams.buckets import EVERY, Part, in_part
 from outbox.mirror.due import host_open_at, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.hosts import failed_last, lanes_at_once
-from outbox.mirror.lanes import Lane, host_key
+from outbox.mirror.lanes import Lane, host_key, shards
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import (
@@ -380,10 +379,7 @@ _SOON: Final = sa.bindparam("soon", type_=UtcDateTime)
 
 def longest_due(connection: sa.Connection) -> datetime | None:
     """Return when the first lane that no relay has leased may be claimed for live work, or might have been."""
-    parts = (
-        shards_of(connection, mirror_lane.name) if is_distributed(connection, mirror_lane.name) else [EVERY]
-    )
-    found = [connection.scalar(sa.select(_free_lanes(part).c.live)) for part in parts]
+    found = [connection.scalar(sa.select(_free_lanes(part).c.live)) for part in shards(connection)]
     return min((at for at in found if at is not None), default=None)
 
 

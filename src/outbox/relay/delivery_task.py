@@ -36,7 +36,7 @@ from outbox.mirror.lanes import Lane
 from outbox.mirror.namespace_moves import former_records
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import TargetState
-from outbox.mirror.tables import NEVER, host, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import NEVER, host, mirror_lane, mirror_target, pds_host, target
 from outbox.mirror.targets import DELETE, PLACE, PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import MAX_RECORD_BYTES, Record, UnencodableError, cid_of, decode, encode
@@ -44,7 +44,6 @@ from outbox.record.kind import LexiconError, RecordKind, RecordKinds
 
 BATCH_FROM: Final = 4
 """So many live edits of an account are sent together; fewer are sent faster one by one, but one with what it refers to."""
-columns = mirror_target.c
 logger = logging.getLogger("mastertape.outbox")
 
 
@@ -312,7 +311,7 @@ def next_targets(
     return (
         sa.select(mirror_target, is_open().label("is_open"), IS_LISTED, *more)
         .where(
-            columns.did == sa.bindparam("did"),
+            target.did == sa.bindparam("did"),
             COMES_DUE,
             which,
             target_due_at() <= _NOW,

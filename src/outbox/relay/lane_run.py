@@ -75,8 +75,20 @@ class LaneRun:
     async def run(self) -> Counter[Outcome]:
         """Deliver the lane's due targets and release it; counts the outcomes. Raises nothing but cancellation."""
         outcomes: Counter[Outcome] = Counter()
+        following, deliveries = self.begun, 0
+        records = MAX_BACKFILL_RECORDS_PER_RUN if self.lane.backfill else MAX_RECORDS_PER_RUN
         try:
-            await self._deliver_due(outcomes)
+            if following is None:
+                following = await in_thread(self._begin_first, may_deliver=self._may_deliver())
+            while following is not None:
+                batch = await self._batches.send(following, self.lease.seconds_left_to_send(), self._done)
+                delivered = batch or await self._deliver(following)
+                deliveries += 1
+                self._done += [result.task.key.place for result in delivered.results]
+                ends_run = any(result.ends_run for result in delivered.results)
+                self._goes_on = not ends_run and deliveries < records and self._may_deliver()
+                following = await self._settle(delivered)
+                outcomes.update(result.outcome for result in delivered.results)
         except LeaseLostError:
             logger.warning("lease_lost", extra=self.lane.log_fields)
         except Exception:
@@ -96,21 +108,6 @@ class LaneRun:
                 logger.exception("lane_not_given_back", extra=self.lane.log_fields)
             else:
                 return
-
-    async def _deliver_due(self, outcomes: Counter[Outcome]) -> None:
-        following, deliveries = self.begun, 0
-        if following is None:
-            following = await in_thread(self._begin_first, may_deliver=self._may_deliver())
-        records = MAX_BACKFILL_RECORDS_PER_RUN if self.lane.backfill else MAX_RECORDS_PER_RUN
-        while following is not None:
-            batch = await self._batches.send(following, self.lease.seconds_left_to_send(), self._done)
-            delivered = batch or await self._deliver(following)
-            deliveries += 1
-            self._done += [result.task.key.place for result in delivered.results]
-            ends_run = any(result.ends_run for result in delivered.results)
-            self._goes_on = not ends_run and deliveries < records and self._may_deliver()
-            following = await self._settle(delivered)
-            outcomes.update(result.outcome for result in delivered.results)
 
     def _may_deliver(self) -> bool:
         in_time = self.lease.age < MAX_RUN_SECONDS and self.lease.seconds_left_to_send() > 0

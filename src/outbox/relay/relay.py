@@ -236,7 +236,14 @@ class Relay:
         if not due:
             return found, []
         if projections := self.log.outdated():
-            self._log_outdated(projections[0].name)
+            if time.monotonic() >= self._log_outdated_at:
+                self._log_outdated_at = time.monotonic() + OUTDATED_LOG_SECONDS
+                name = projections[0].name
+                reason = (
+                    f"the rows of projection {name!r} are another release's: nothing is sent from here; "
+                    f"end this process, or `mastertape rebuild {name}` with its release"
+                )
+                logger.error("relay_outdated", extra={"owner": self.owner, "reason": reason})
             return found | dict.fromkeys(due, BUSY_POLL_SECONDS), []
         return found, claim(
             self.log.database,
@@ -248,13 +255,3 @@ class Relay:
             of_failing_hosts=self.limits.of_failing_hosts - sum(lane.host_failed_last for lane in running),
             interval=MIN_LANE_INTERVAL if self._stop is not None else timedelta(),
         )
-
-    def _log_outdated(self, projection: str) -> None:
-        if time.monotonic() < self._log_outdated_at:
-            return
-        self._log_outdated_at = time.monotonic() + OUTDATED_LOG_SECONDS
-        reason = (
-            f"the rows of projection {projection!r} are another release's: nothing is sent from here; "
-            f"end this process, or `mastertape rebuild {projection}` with its release"
-        )
-        logger.error("relay_outdated", extra={"owner": self.owner, "reason": reason})

@@ -260,13 +260,9 @@ def record_foreign_version(unit: UnitOfWork, result: Result) -> None:
         return
     if result.outcome is Outcome.TAKEN_OVER and remote.body is not None and encoded(remote.body) is not None:
         _take_over(unit, task, remote.cid, remote.body)
-    else:
-        _hold(unit, task, remote.cid, remote.body)
-
-
-def _hold(unit: UnitOfWork, task: DeliveryTask, cid: str, theirs: Record | None) -> None:
+        return
     subject = subject_of(unit, task)
-    subject.record_foreign_edit(cid, observed_at=unit.now)
+    subject.record_foreign_edit(remote.cid, observed_at=unit.now)
     unit.save(subject)
     set_target(
         unit.connection,
@@ -276,8 +272,8 @@ def _hold(unit: UnitOfWork, task: DeliveryTask, cid: str, theirs: Record | None)
         failed_gen=task.gen,
         not_before=PAST,
         **verification_columns(task),
-        conflict_cid=cid,
-        conflict_body=encoded(theirs),
+        conflict_cid=remote.cid,
+        conflict_body=encoded(remote.body),
         **NO_FAILURES,
     )
 

@@ -115,7 +115,7 @@ class TrackRecords(RecordKind):
         self._urls = urls
 
     def record_of(self, state: Track, generation: int) -> Record:
-        gate = state.support_gate
+        gate, labels = state.support_gate, [{"val": label} for label in state.self_labels]
         fields: dict[str, Any] = {
             "$type": state.collection,
             "title": state.title,
@@ -129,7 +129,7 @@ class TrackRecords(RecordKind):
             "features": [{"did": feature.did, "handle": feature.handle} for feature in state.features],
             "imageUrl": self._urls.artwork(state.artwork.cid) if state.artwork else state.image_url,
             "supportGate": {"type": gate.type} if gate is not None else None,
-            "labels": _self_labels(state.self_labels),
+            "labels": {"$type": "com.atproto.label.defs#selfLabels", "values": labels} if labels else None,
             "createdAt": state.created_at,
             GENERATION: generation,
         }
@@ -165,12 +165,3 @@ def _features(value: Any) -> list[Record]:
     """Return the entries of a list written by any client that name an artist."""
     entries = value if isinstance(value, list) else []
     return [each for each in entries if isinstance(each, dict) and isinstance(each.get("did"), str)]
-
-
-def _self_labels(labels: tuple[str, ...]) -> Record | None:
-    if not labels:
-        return None
-    return {
-        "$type": "com.atproto.label.defs#selfLabels",
-        "values": [{"val": label} for label in labels],
-    }

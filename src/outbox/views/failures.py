@@ -87,28 +87,20 @@ def conditions(
         sa.and_(target.last_error.startswith(begins, autoescape=True), IS_OF_NEWEST),
         sa.and_(upload.last_error.startswith(begins, autoescape=True), BLOB_WANTED),
     )
+    of, _, place = (record or "").removeprefix("at://").partition("/")
+    collection, _, rkey = place.partition("/")
+    names_field = target.last_error.contains(field or "", autoescape=True)
     named = (
         (target.did == did, did),
         (lane.host == host, host),
         (STATE.in_((state,)), state),
         (CAUSE.in_((cause,)), cause),
         (has_error, error),
-        (_is_record(record or ""), record),
+        (sa.and_(target.did == of, target.collection == collection, target.rkey == rkey), record),
         (REASON.in_((reason,)), reason),
-        (_is_refused_for(field or ""), field),
+        (sa.and_(target.state == TargetState.REJECTED, IS_OF_NEWEST, names_field), field),
     )
     return [condition for condition, name in named if name is not None]
-
-
-def _is_record(uri: str) -> sa.ColumnElement[bool]:
-    did, _, place = uri.removeprefix("at://").partition("/")
-    collection, _, rkey = place.partition("/")
-    return sa.and_(target.did == did, target.collection == collection, target.rkey == rkey)
-
-
-def _is_refused_for(field: str) -> sa.ColumnElement[bool]:
-    is_named = target.last_error.contains(field, autoescape=True)
-    return sa.and_(target.state == TargetState.REJECTED, IS_OF_NEWEST, is_named)
 
 
 def failing(*, after: Place | None = None, limit: int, **which: str | None) -> sa.Select[Any]:

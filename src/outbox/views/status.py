@@ -233,7 +233,18 @@ def mirrors_in(rows: Iterable[Any]) -> dict[int, Mirror]:
     """Return the mirrors that these rows make, former targets last."""
     found: dict[int, Mirror] = {}
     for row in rows:
-        mirror = _mirror(row)
+        _, state, reason = RULES[row.rule]
+        if isinstance(reason, sa.ColumnElement):
+            reason = getattr(row, str(reason.key))
+        mirror = Mirror(
+            **{column.key: getattr(row, column.key) for column in _SHOWN},
+            state=state,
+            reason=reason,
+            next_attempt_at=next_attempt_at(row, state, reason),
+            desired_op=row.desired_op,
+            record_uri=RecordKey(row.did, row.record_collection, row.rkey).uri,
+            record_cid=row.record_cid,
+        )
         current = found.setdefault(row.subject_id, mirror)
         if row.former:
             current = replace(current, left=(*current.left, mirror))
@@ -241,21 +252,6 @@ def mirrors_in(rows: Iterable[Any]) -> dict[int, Mirror]:
                 current = replace(current, state=MirrorState.HELD, reason=mirror.reason, next_attempt_at=None)
             found[row.subject_id] = current
     return found
-
-
-def _mirror(row: Any) -> Mirror:
-    _, state, reason = RULES[row.rule]
-    if isinstance(reason, sa.ColumnElement):
-        reason = getattr(row, str(reason.key))
-    return Mirror(
-        **{column.key: getattr(row, column.key) for column in _SHOWN},
-        state=state,
-        reason=reason,
-        next_attempt_at=next_attempt_at(row, state, reason),
-        desired_op=row.desired_op,
-        record_uri=RecordKey(row.did, row.record_collection, row.rkey).uri,
-        record_cid=row.record_cid,
-    )
 
 
 def next_attempt_at(row: Any, state: str, reason: str | None) -> datetime | None:
