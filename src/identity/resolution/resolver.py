@@ -122,9 +122,16 @@ class Resolver:
 
     async def did_document(self, did: str) -> dict[str, Any]:
         """Return the document of a DID, from the PLC directory or its own web server."""
-        if not is_did(did):
+        authority = unquote(did.removeprefix("did:web:"))
+        # the specification allows a port, and normalized http, for localhost in development only
+        is_local = f"http://{authority}" in self._dev_origins
+        if DID_PLC.fullmatch(did):
+            url = f"{self._plc_url}/{quote(did, safe=':')}"
+        elif DID_WEB.fullmatch(did) and (is_local or HOST_NAME.fullmatch(authority)):
+            url = f"{'http' if is_local else 'https'}://{authority}/.well-known/did.json"
+        else:
             raise UnknownIdentityError(f"{did} is not a DID that ATProto knows")
-        reply = await self._get(self._document_url(did))
+        reply = await self._get(url)
         if reply is None:
             raise UnknownIdentityError(f"{did} is not known")
         try:
@@ -174,18 +181,6 @@ class Resolver:
         if found.raw_path != b"/" or "#" in url:
             raise UnsafeAddressError("the PDS's address must have no path")
         return str(found).rstrip("/")  # normalized, so that the same PDS compares equal
-
-    def _document_url(self, did: str) -> str:
-        if did.startswith("did:plc:"):
-            return f"{self._plc_url}/{quote(did, safe=':')}"
-        authority = unquote(did.removeprefix("did:web:"))
-        local = f"http://{authority}"
-        # the specification allows a port, and normalized http, for localhost in development only
-        if local in self._dev_origins:
-            return f"{local}/.well-known/did.json"
-        if not HOST_NAME.fullmatch(authority):
-            raise UnknownIdentityError(f"{did} is not a DID that ATProto knows")
-        return f"https://{authority}/.well-known/did.json"
 
     async def _ask_dev_origins(self, handle: str) -> str | None:
         unreachable: IdentityUnreachableError | None = None
@@ -277,7 +272,7 @@ class FeaturedArtists:
 
     async def resolve(self, account: str, identifiers: Sequence[str]) -> list[Feature]:
         """Resolve handles and DIDs for an account, in the given order; FeatureUnresolvedError names the first that fails."""
-        wanted = [identifier.strip().removeprefix("@") for identifier in identifiers]
+        wanted = [*map(normalized, identifiers)]
         lookups = [
             self._lookups.task((account, each), partial(self._resolve, account, each)) for each in wanted
         ]

@@ -114,22 +114,19 @@ class Connection:
             self._send()
             return []
         self.heard_at = time.monotonic()
-        with self.share.used():
-            return self._received(data)
-
-    def _received(self, data: bytes) -> list[bytes]:
-        if data:
-            self.protocol.receive_data(data)
-        else:
-            self.protocol.receive_eof()
-        self._send()
         messages = []
-        for event in self.protocol.events_received():
-            if isinstance(event, Frame) and event.opcode in PARTS_OF_MESSAGES:
-                self.begun += event.data
-                if event.fin:
-                    messages.append(bytes(self.begun))
-                    self.begun.clear()
+        with self.share.used():
+            if data:
+                self.protocol.receive_data(data)
+            else:
+                self.protocol.receive_eof()
+            self._send()
+            for event in self.protocol.events_received():
+                if isinstance(event, Frame) and event.opcode in PARTS_OF_MESSAGES:
+                    self.begun += event.data
+                    if event.fin:
+                        messages.append(bytes(self.begun))
+                        self.begun.clear()
         return messages
 
     def _send(self) -> None:

@@ -67,7 +67,7 @@ class Message:
         seq = self.body.get("seq")
         if not isinstance(seq, int):
             return None
-        place = {"seq": seq, "heard_at": None, "lag_seconds": 0.0}
+        place: dict[str, Any] = {"seq": seq, "heard_at": None, "lag_seconds": 0.0}
         with suppress(ValueError):
             sent_at = datetime.fromisoformat(_text(self.body, "time") or "")
             if sent_at.tzinfo is not None:

@@ -98,7 +98,12 @@ class Outsiders:
     async def hear(self, message: Message, *, is_ours: bool) -> FirehoseEffect | None:
         """Have what a message names read, and forget records that it says are gone; return what it led to, if it is about an outsider's record."""
         if message.kind == FirehoseEffect.ACCOUNT and message.body.get("active") is False:
-            await self._reverify(message.did)
+            # all of the account, what is being read too, is read again: it is gone, or at another host
+            async with self._writing:
+                for key in [key for key in self._claims if key.did == message.did]:
+                    self._claims[key] = replace(self._claims[key])
+                await self._share.in_thread(self._index.records.reverify, self._host, message.did)
+            self._some.set()
         with self._share.used():
             commit, seq = message.commit, message.body.get("seq")
             if commit is None or not isinstance(seq, int):
@@ -132,14 +137,6 @@ class Outsiders:
 
     def _is_newest(self, claim: Claim) -> bool:
         return self._claims.get(claim.key) is claim
-
-    async def _reverify(self, did: str) -> None:
-        """Have all of the account read again, what is being read too: it is gone, or at another host."""
-        async with self._writing:
-            for key in [key for key in self._claims if key.did == did]:
-                self._claims[key] = replace(self._claims[key])
-            await self._share.in_thread(self._index.records.reverify, self._host, did)
-        self._some.set()
 
     async def read(self) -> None:
         """Read what is claimed, until this is cancelled."""
@@ -175,8 +172,15 @@ class Outsiders:
         key, index = claim.key, self._index
         async with index.turns:
             host = await index.directory.host_of(key.did)
-            # a host shows its own accounts alone, so that no stream has another host asked
-            remote = await self._remote(key) if host == self._host else None
+            remote = None
+            if host == self._host:  # which shows its own accounts alone: no stream has another host asked
+                try:
+                    remote = await index.pds.get(host, key, timeout=READ_TIMEOUT_SECONDS)
+                except RemoteUnknownError as error:
+                    # one that its PDS refuses to show, or that is too large, is as good as absent
+                    if error.verdict.concerns_host or error.verdict.status not in {OK, BAD_REQUEST}:
+                        raise
+                    remote = ABSENT
         async with self._writing:
             if self._is_newest(claim):
                 if remote is None:
@@ -185,15 +189,6 @@ class Outsiders:
                     await self._share.in_thread(index.records.put, self._host, key, remote)
             if self._is_newest(claim):
                 del self._claims[key]
-
-    async def _remote(self, key: RecordKey) -> Remote:
-        """Read the record; one that its PDS refuses to show, or that is too large, is as good as absent."""
-        try:
-            return await self._index.pds.get(self._host, key, timeout=READ_TIMEOUT_SECONDS)
-        except RemoteUnknownError as error:
-            if error.verdict.status in {OK, BAD_REQUEST} and not error.verdict.concerns_host:
-                return ABSENT
-            raise
 
     def _failed(self, claim: Claim, error: Exception) -> None:
         problem = {"host": self._host, "error": clean(f"{error!r}", MAX_ERROR_LENGTH)}

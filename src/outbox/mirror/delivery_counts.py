@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from eventstore.errors import EventStoreError
 from eventstore.sql.database import Database
 from eventstore.streams.append import upsert
-from outbox.mirror.failure_causes import HOUR, hour_of
+from outbox.mirror.failure_causes import HOUR, first_hour, hour_of
 from outbox.mirror.tables import delivery_hour
 
 HOURS_KEPT: Final = 7 * 24
@@ -58,7 +58,9 @@ class DeliveryCounts:
             with database.write() as connection:
                 _add(connection, self._release, counts)
                 connection.execute(
-                    sa.delete(delivery_hour).where(row.hour < _first(database.now(connection)))
+                    sa.delete(delivery_hour).where(
+                        row.hour < first_hour(database.now(connection), HOURS_KEPT)
+                    )
                 )
         except (SQLAlchemyError, EventStoreError):
             with self._lock:
@@ -72,10 +74,6 @@ def _add(connection: sa.Connection, release: str, counts: Mapping[_Key, int]) ->
         )
         more = {"deliveries": row.deliveries + deliveries}
         connection.execute(new.on_conflict_do_update(index_elements=[*delivery_hour.primary_key], set_=more))
-
-
-def _first(now: datetime) -> datetime:
-    return hour_of(now) - (HOURS_KEPT - 1) * HOUR
 
 
 @dataclass(frozen=True)
@@ -94,11 +92,12 @@ def deliveries_by_hour(
     """Return the hours that are kept, the current one last, and since which of them each release has delivered."""
     counts: dict[datetime, Counter[int]] = defaultdict(Counter)
     since: dict[str, datetime] = {}
-    kept = sa.select(delivery_hour).where(row.hour >= _first(now)).order_by(row.hour)
+    first = first_hour(now, HOURS_KEPT)
+    kept = sa.select(delivery_hour).where(row.hour >= first).order_by(row.hour)
     for each in connection.execute(kept):
         counts[each.hour][each.within_ms] += each.deliveries
         since.setdefault(each.release, each.hour)
-    hours = [_first(now) + number * HOUR for number in range(HOURS_KEPT)]
+    hours = [first + number * HOUR for number in range(HOURS_KEPT)]
     return [_hour(at, counts[at]) for at in hours], since
 
 

@@ -66,9 +66,9 @@ def hour_of(time: datetime) -> datetime:
     return time.replace(minute=0, second=0, microsecond=0)
 
 
-def first_hour(now: datetime) -> datetime:
-    """Return the beginning of the first of the HOURS_OF_TREND hours, of which the current one is the last."""
-    return hour_of(now) - (HOURS_OF_TREND - 1) * HOUR
+def first_hour(now: datetime, of: int = HOURS_OF_TREND) -> datetime:
+    """Return the beginning of the first of so many hours, of which the current one is the last."""
+    return hour_of(now) - (of - 1) * HOUR
 
 
 def count_failure(database: Database, host: str, verdict: Verdict, *, did: str, subject: Subject) -> None:

@@ -5,7 +5,7 @@ operator's own.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -252,7 +252,12 @@ def _redrive_some(
     """
     connection = unit.connection
     selector = known(connection, selector)
-    records = _some_failing(connection, selector, after)
+    order = (target.subject_id, target.kind)
+    query = sa.select(target.did, target.kind, target.subject_id.label("subject_id")).distinct()
+    query = query.select_from(TARGETS_AT_WORK).where(RETRIABLE, *conditions(**selector.filters))
+    if after is not None:
+        query = query.where(target.subject_id >= after.id, sa.tuple_(*order) > (after.id, after.kind))
+    records = connection.execute(query.order_by(*order).limit(RECORDS_PER_UNIT)).all()
     for did, rows in groupby(sorted(records, key=lambda row: str(row.did)), key=lambda row: row.did):
         subjects = [Subject(row.kind, row.subject_id) for row in rows]
         connection.execute(sa.update(mirror_lane).where(lane.did == did).values(not_before=PAST))
@@ -266,15 +271,6 @@ def _redrive_some(
         announce(connection)
     last = records[-1] if len(records) == RECORDS_PER_UNIT else None
     return len(records), Subject(last.kind, last.subject_id) if last is not None else None
-
-
-def _some_failing(connection: sa.Connection, selector: Selector, after: Subject | None) -> Sequence[Any]:
-    order = (target.subject_id, target.kind)
-    subjects = sa.select(target.did, target.kind, target.subject_id.label("subject_id")).distinct()
-    found = subjects.select_from(TARGETS_AT_WORK).where(RETRIABLE, *conditions(**selector.filters))
-    if after is not None:
-        found = found.where(target.subject_id >= after.id, sa.tuple_(*order) > (after.id, after.kind))
-    return connection.execute(found.order_by(*order).limit(RECORDS_PER_UNIT)).all()
 
 
 def parked(selector: Selector) -> list[sa.ColumnElement[bool]]:

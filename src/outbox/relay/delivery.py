@@ -10,7 +10,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+import sqlalchemy as sa
 
 from eventstore.event_log import EventLog
 from eventstore.sql.database import Database
@@ -42,6 +44,9 @@ from outbox.relay.lease_clock import Deadline
 from outbox.relay.read_back import History, read_back, verify
 from outbox.relay.result import DONE, Outcome, Result, encoded, verdict_of
 from outbox.threads import in_thread
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MAX_REBASES: Final = 3
 CONTENDED: Final = Verdict(Kind.AMBIGUOUS, "InvalidSwap", 400)
@@ -94,7 +99,14 @@ class Delivery:
                 task, Outcome.FAILED, Verdict(Kind.REJECTED, error="invalid_record", message=problem)
             )
         if task.op == DELETE and task.base is None:
-            return await self._delete_without_base(lane, task, deadline)
+            # a delete without a swap could land before its create, which was never answered, does
+            remote = await self._read(lane, task.key, deadline)
+            if remote.cid is None:
+                absent = Result(task, Outcome.DELIVERED, remote=remote)
+                return await self._guard_against_late_creates(absent)
+            if await in_thread(self._compare, read_back, task, remote) is Outcome.HELD:
+                return Result(task, Outcome.HELD, remote=remote)
+            task = task.on(remote.cid, remote.body)
         return await self._send(lane, task, deadline)
 
     async def _send(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
@@ -119,8 +131,11 @@ class Delivery:
             if finding is not Outcome.REBASED:
                 credited = attempt_id if finding is Outcome.DELIVERED else None
                 return await self._guard_against_late_creates(Result(task, finding, DONE, credited, remote))
-            hidden = await in_thread(self._taken_down_cid, task, remote, last_known)
-            task = task.on(hidden or remote.cid, remote.body)
+            base = remote.cid
+            if base is None and task.base is None and task.op != DELETE:
+                # it reads as absent and cannot be created: the PDS hides it, and takes writes over what it has
+                base = await self._ask(unanswered_create, task.key) or last_known
+            task = task.on(base, remote.body)
             if task.check() is not None:  # another client's fields break the lexicon
                 return Result(task, Outcome.HELD, remote=remote)
         return Result(task, Outcome.FAILED, CONTENDED)
@@ -134,7 +149,7 @@ class Delivery:
         """
         place = task.successor
         if place is None and task.restores:
-            place = await in_thread(self._old_place, task)
+            place = await self._ask(old_place, task.key, task.kind, task.subject_id)
         if place is None:
             return None
         is_there = (await self._read(lane, place, deadline)).cid is not None
@@ -149,15 +164,6 @@ class Delivery:
             verdict = await self.pds.delete(host, task.key, swap=task.base, timeout=timeout)
         self.metrics.attempted(task.op, verdict)
         return verdict
-
-    async def _delete_without_base(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
-        """Delete a record whose create was never answered: a delete without a swap could land before the create does."""
-        remote = await self._read(lane, task.key, deadline)
-        if remote.cid is not None:
-            if await in_thread(self._compare, read_back, task, remote) is Outcome.HELD:
-                return Result(task, Outcome.HELD, remote=remote)
-            return await self._send(lane, task.on(remote.cid, remote.body), deadline)
-        return await self._guard_against_late_creates(Result(task, Outcome.DELIVERED, remote=remote))
 
     async def _guard_against_late_creates(self, result: Result) -> Result:
         """Keep a delete open while an unanswered create may land after it; verify it later while a duplicate may."""
@@ -178,7 +184,11 @@ class Delivery:
         if finding is Outcome.MISSING and task.is_acked:
             return await self._confirm_missing(lane, task, deadline)
         if finding is Outcome.REBASED and not (task.was_rejected or task.is_as_adopted):
-            return await self._rewrite(lane, task.on(remote.cid, remote.body), remote, deadline)
+            task = task.on(remote.cid, remote.body)
+            is_same = task.request_cid == remote.cid  # only other clients' fields differ
+            if not is_same and task.check() is None:
+                return await self._send(lane, task, deadline)
+            return Result(task, Outcome.DELIVERED if is_same else Outcome.HELD, remote=remote)
         result = Result(task, finding, remote=remote)
         result = await self._guard_against_late_creates(result)
         if task.op == DELETE and result.outcome is Outcome.SEEN:
@@ -208,23 +218,20 @@ class Delivery:
         outcome = Outcome.SEEN if verdict.kind is Kind.DONE else Outcome.FAILED
         return Result(task, outcome, verdict, attempt_id)
 
-    async def _rewrite(self, lane: Lane, task: DeliveryTask, remote: Remote, deadline: Deadline) -> Result:
-        """Write on top of what was found, unless only other clients' fields differ."""
-        if task.request_cid == remote.cid:
-            return Result(task, Outcome.DELIVERED, remote=remote)
-        if task.check() is not None:
-            return Result(task, Outcome.HELD, remote=remote)
-        return await self._send(lane, task, deadline)
-
     async def _read(self, lane: Lane, key: RecordKey, deadline: Deadline) -> Remote:
         """Read a record, and record what the answer says of the host's budget; raises RemoteUnknownError."""
         verdict = await self.pds.read_record(lane.host, key, timeout=deadline.within(READ_TIMEOUT_SECONDS))
         await in_thread(self.hosts.record, HostReport(lane.host, lane.did, verdict))
         return remote_of(verdict)
 
-    def _old_place(self, task: DeliveryTask) -> RecordKey | None:
-        with self.database.read() as connection:
-            return old_place(connection, task.key, task.kind, task.subject_id)
+    async def _ask(
+        self, query: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **named: P.kwargs
+    ) -> T:
+        def work() -> T:
+            with self.database.read() as connection:
+                return query(connection, *args, **named)
+
+        return await in_thread(work)
 
     def _compare(self, compare: _Compare, task: DeliveryTask, remote: Remote) -> Outcome:
         with self.database.read() as connection:
@@ -236,16 +243,6 @@ class Delivery:
             now = self.database.now(connection)
             since = now - LATE_CREATE_WINDOW - MAX_CLOCK_JUMP
             return now, *late_creates(connection, task.key, since)
-
-    def _taken_down_cid(self, task: DeliveryTask, remote: Remote, last_known: str | None) -> str | None:
-        """The CID of our unanswered create, or the last known one, where the record reads as absent and yet cannot be created.
-
-        Then the record was taken down: the PDS hides it, and takes writes over what it has.
-        """
-        if remote.cid is not None or task.base is not None or task.op == DELETE:
-            return None
-        with self.database.read() as connection:
-            return unanswered_create(connection, task.key) or last_known
 
     def _close_attempt(self, lane: Lane, attempt_id: int, verdict: Verdict) -> None:
         try:

@@ -224,13 +224,14 @@ class RecordReads:
             return PresentRecord(datetime.now(UTC), problem=NO_HOST)
         wanted = (host, key, known_cid)
         if (reading := self._reads.get(wanted)) is None:
-            reading = self._reads[wanted] = asyncio.create_task(self._read(host, key))
-            reading.add_done_callback(lambda _: self._forget_later(wanted))
-        return await asyncio.shield(reading)
 
-    def _forget_later(self, wanted: object) -> None:
-        seconds = FRESH_SECONDS if len(self._reads) <= MAX_KEPT_RECORDS else 0
-        asyncio.get_running_loop().call_later(seconds, self._reads.pop, wanted, None)
+            def forget_later(_: object) -> None:
+                seconds = FRESH_SECONDS if len(self._reads) <= MAX_KEPT_RECORDS else 0
+                asyncio.get_running_loop().call_later(seconds, self._reads.pop, wanted, None)
+
+            reading = self._reads[wanted] = asyncio.create_task(self._read(host, key))
+            reading.add_done_callback(forget_later)
+        return await asyncio.shield(reading)
 
     async def _read(self, host: str, key: RecordKey) -> PresentRecord:
         try:
