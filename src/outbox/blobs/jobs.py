@@ -21,7 +21,7 @@ from outbox.mirror.parking import PARKING, PROBE_AFTER_FAILING, park, request_pr
 from outbox.mirror.requeue import queue_as_backfill
 from outbox.mirror.states import LaneState, TargetState
 from outbox.mirror.tables import NO_FAILURES, PAST, blob_job, lane, mirror_target, target, upload
-from outbox.mirror.targets import are_about, is_about, wake_lane
+from outbox.mirror.targets import change_rows, is_about, wake_lane
 from outbox.pds.verdict import (
     MAX_MESSAGE_LENGTH,
     NO_CONNECTION,
@@ -154,8 +154,7 @@ def mark_backfill(
     connection: sa.Connection, did: str, subjects: Iterable[Subject], *, backfill: bool = True
 ) -> None:
     """Put these uploads, and the records that wait for them, behind live work, as part of bulk work; or else among it."""
-    for these in are_about(subjects, blob_job):
-        connection.execute(sa.update(blob_job).where(upload.did == did, these).values(backfill=backfill))
+    change_rows(connection, blob_job, did, subjects, backfill=backfill)
 
 
 def _change(unit: UnitOfWork, claimed: Upload, **columns: Any) -> None:

@@ -111,17 +111,15 @@ def changes(host: Any, report: HostReport, now: datetime, *, is_only_account: bo
 def _after_success(host: Any) -> Changes:
     clear: Changes = {"failures": 0, "failing_did": None, "many_fail": False, **NO_FAILURES}
     if host.breaker == BreakerState.OPEN:
-        return {**clear, "breaker": BreakerState.CLOSED, **_ramp(host, 2)}
-    if host.ramp is not None:
-        return {**clear, **_ramp(host, host.ramp + 1)}
-    return clear if host.failures or host.failing_since is not None else {}
-
-
-def _ramp(host: Any, lanes: int) -> Changes:
-    """Allow so many lanes; at the host's maximum the ramp is over."""
+        lanes = 2
+        clear["breaker"] = BreakerState.CLOSED
+    elif host.ramp is not None:
+        lanes = host.ramp + 1
+    else:
+        return clear if host.failures or host.failing_since is not None else {}
     if lanes < host.max_lanes:
-        return {"ramp": lanes}
-    return {"ramp": None, "openings": 0, "last_error": None}
+        return {**clear, "ramp": lanes}
+    return {**clear, "ramp": None, "openings": 0, "last_error": None}
 
 
 def _after_failure(host: Any, report: HostReport, now: datetime, *, is_only_account: bool) -> Changes:

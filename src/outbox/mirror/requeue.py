@@ -23,15 +23,14 @@ from outbox.mirror.tables import (
     mirror_target,
     repo_scan,
     target,
-    upload,
 )
-from outbox.mirror.targets import are_about, is_about, wake_lane
+from outbox.mirror.targets import are_about, change_rows, is_about, wake_lane
 
 
 def retry(connection: sa.Connection, did: str, kind: str, subject_id: int, now: datetime) -> None:
     """Make the record and its lane due at once, even if it was rejected; a parked account is probed first."""
     wake_lane(connection, did, now)
-    connection.execute(sa.update(mirror_lane).where(lane.did == did).values(not_before=PAST))
+    change_lane(connection, did, not_before=PAST)
     request_probe(connection, did, now, PARKED)
     may_be_sent = target.state.not_in((TargetState.HELD, TargetState.BLOB))
     this = sa.update(mirror_target).where(*is_about(mirror_target, did, kind, subject_id), may_be_sent)
@@ -41,8 +40,7 @@ def retry(connection: sa.Connection, did: str, kind: str, subject_id: int, now: 
 
 def retry_uploads(connection: sa.Connection, did: str, subjects: Iterable[Subject]) -> None:
     """Make the uploads for these records due, where they have some."""
-    for these in are_about(subjects, blob_job):
-        connection.execute(sa.update(blob_job).where(upload.did == did, these).values(not_before=PAST))
+    change_rows(connection, blob_job, did, subjects, not_before=PAST)
 
 
 def queue_as_backfill(connection: sa.Connection, did: str, subjects: Iterable[Subject], now: datetime) -> int:
@@ -51,11 +49,7 @@ def queue_as_backfill(connection: sa.Connection, did: str, subjects: Iterable[Su
     Returns how many records were marked. A newer event makes its record live again.
     """
     _wake_behind_live(connection, did, now)
-    marked = 0
-    for some in are_about(subjects):
-        these = (target.did == did, some, is_open())
-        marked += connection.execute(sa.update(mirror_target).where(*these).values(backfill=True)).rowcount
-    return marked
+    return change_rows(connection, mirror_target, did, subjects, is_open(), backfill=True)
 
 
 def create_again(connection: sa.Connection, did: str, subjects: Iterable[Subject]) -> None:
@@ -63,9 +57,7 @@ def create_again(connection: sa.Connection, did: str, subjects: Iterable[Subject
 
     Their last CIDs are kept, since a record that was taken down reads as absent, too.
     """
-    for some in are_about(subjects):
-        these = (target.did == did, some, ~target.former)
-        connection.execute(sa.update(mirror_target).where(*these).values(observed_body=None))
+    change_rows(connection, mirror_target, did, subjects, ~target.former, observed_body=None)
 
 
 def reverify(connection: sa.Connection, subjects: Iterable[Subject], now: datetime) -> None:

@@ -266,3 +266,16 @@ def are_about(
         for start in range(0, len(ids), MAX_SUBJECTS_PER_STATEMENT):
             some = table.c.subject_id.in_(ids[start : start + MAX_SUBJECTS_PER_STATEMENT])
             yield sa.and_(table.c.kind == kind, some)
+
+
+def change_rows(
+    connection: sa.Connection,
+    table: sa.Table,
+    did: str,
+    subjects: Iterable[Subject],
+    *which: sa.ColumnElement[bool],
+    **columns: Any,
+) -> int:
+    """Set columns of the targets, or the uploads, of these subjects of an account; returns of how many."""
+    change = sa.update(table).where(table.c.did == did, *which).values(columns)
+    return sum(connection.execute(change.where(these)).rowcount for these in are_about(subjects, table))

@@ -8,6 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.published import Subject
+from outbox.mirror.lanes import change_lane
 from outbox.mirror.parking import PARKED, request_probe
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState, TargetState, UnsentOutcome
 from outbox.mirror.tables import (
@@ -16,12 +17,10 @@ from outbox.mirror.tables import (
     NO_FAILURES,
     PAST,
     attempt,
-    lane,
-    mirror_lane,
     mirror_target,
     target,
 )
-from outbox.mirror.targets import DELETE, PUT, are_about, wake_lane
+from outbox.mirror.targets import DELETE, PUT, change_rows, wake_lane
 from outbox.pds.verdict import Kind
 from outbox.relay.delivery import LATE_CREATE_WINDOW
 from outbox.relay.result import CLEAN
@@ -107,16 +106,14 @@ def live_subjects(connection: sa.Connection, did: str, *, at_most: int) -> list[
 def exclude_unwritten(connection: sa.Connection, did: str, subjects: Iterable[Subject]) -> None:
     """Exclude the records of these deleted subjects that this service never wrote: the relay leaves them as they are."""
     unknown: dict[str, Any] = {"ever_sent": False, "observed_cid": None, "observed_body": None}
-    not_ours = (target.did == did, target.desired_op == DELETE, ~WAS_WRITTEN)
-    for these in are_about(subjects):
-        excluded = sa.update(mirror_target).where(these, *not_ours)
-        connection.execute(excluded.values(**CLEAN, **unknown, look_at=NEVER))
+    not_ours = (target.desired_op == DELETE, ~WAS_WRITTEN)
+    change_rows(connection, mirror_target, did, subjects, *not_ours, **CLEAN, **unknown, look_at=NEVER)
 
 
 def retry_removals(connection: sa.Connection, did: str, now: datetime) -> None:
     """Make all remaining deletes due at once, also rejected and held ones; a parked account is probed first."""
     wake_lane(connection, did, now)
-    connection.execute(sa.update(mirror_lane).where(lane.did == did).values(not_before=PAST))
+    change_lane(connection, did, not_before=PAST)
     request_probe(connection, did, now, PARKED)
     open_ = (
         target.did == did,
@@ -128,11 +125,5 @@ def retry_removals(connection: sa.Connection, did: str, now: datetime) -> None:
 
 def close_lane(connection: sa.Connection, did: str) -> None:
     """Forget the account's host: nothing is sent or read for it until it signs in again."""
-    nowhere = {
-        "host": "",
-        "state": LaneState.AUTH_REQUIRED,
-        "probe_at": NEVER,
-        "due_at": NEVER,
-        "backfill_at": NEVER,
-    }
-    connection.execute(sa.update(mirror_lane).where(lane.did == did).values({**nowhere, **NO_FAILURES}))
+    never = dict.fromkeys(("probe_at", "due_at", "backfill_at"), NEVER)
+    change_lane(connection, did, host="", state=LaneState.AUTH_REQUIRED, **never, **NO_FAILURES)

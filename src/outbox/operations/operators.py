@@ -23,7 +23,7 @@ from eventstore.event_log import EventLog
 from eventstore.sql.database import Database, count_rows
 from eventstore.unit_of_work import UnitOfWork, account_of
 from outbox.mirror import pausing
-from outbox.mirror.lanes import lock_lanes
+from outbox.mirror.lanes import change_lane, lock_lanes
 from outbox.mirror.parking import request_probe
 from outbox.mirror.requeue import queue_as_backfill, retry_uploads
 from outbox.mirror.states import PROBED, LaneState, TargetState
@@ -39,7 +39,7 @@ from outbox.mirror.tables import (
     target,
     upload,
 )
-from outbox.mirror.targets import are_about
+from outbox.mirror.targets import change_rows
 from outbox.views.failures import (
     HAS_FAILED_AGAIN,
     MAY_BE_FAILING,
@@ -260,10 +260,9 @@ def _redrive_some(
     records = connection.execute(query.order_by(*order).limit(RECORDS_PER_UNIT)).all()
     for did, rows in groupby(sorted(records, key=lambda row: str(row.did)), key=lambda row: row.did):
         subjects = [Subject(row.kind, row.subject_id) for row in rows]
-        connection.execute(sa.update(mirror_lane).where(lane.did == did).values(not_before=PAST))
-        failed = sa.update(mirror_target).where(target.did == did, target.state.in_(FAILED))
-        for these in are_about(subjects):
-            connection.execute(failed.where(these).values(not_before=PAST, failed_gen=0))
+        change_lane(connection, did, not_before=PAST)
+        again = {"not_before": PAST, "failed_gen": 0}
+        change_rows(connection, mirror_target, did, subjects, target.state.in_(FAILED), **again)
         retry_uploads(connection, did, subjects)
         queue_as_backfill(connection, did, subjects, unit.now)
     if records or not after:

@@ -7,13 +7,11 @@ from aggregates.accounts.profile import Profile
 from aggregates.errors import InvalidFieldError
 from aggregates.values import checked_bio
 from outbox.record.dag_cbor import Record
-from outbox.record.kind import FORMATS, GENERATION, RecordKind, edited
+from outbox.record.kind import FORMATS, GENERATION, RecordKind, edited, optional_text
 
 
 def _bio(value: Any) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise InvalidFieldError("bio", "must be a text")
-    return checked_bio(value)
+    return checked_bio(optional_text("bio", value))
 
 
 class ProfileRecords(RecordKind):

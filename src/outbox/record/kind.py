@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
+from aggregates.errors import InvalidFieldError
 from aggregates.published import Published
 from aggregates.values import graphemes
 from outbox.record.dag_cbor import MAX_INTEGER, Record
@@ -145,6 +146,12 @@ def accepts(accept: Sequence[str], mime: str) -> bool:
     """Whether a MIME type matches one of the accepted ones; `audio/*` matches all audio."""
     kinds = tuple(each.removesuffix("*") for each in accept if each.endswith("/*"))
     return "*/*" in accept or mime in accept or mime.startswith(kinds)
+
+
+def optional_text(field: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidFieldError(field, "must be a text")
+    return value
 
 
 def _is_uri(value: str) -> bool:

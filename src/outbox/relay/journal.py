@@ -16,7 +16,7 @@ from eventstore.sql.schema import UtcDateTime
 from eventstore.streams.buckets import bucket_param
 from outbox.mirror.lanes import Lane, lock_lane
 from outbox.mirror.states import UnsentOutcome
-from outbox.mirror.tables import attempt, delivery_attempt, mirror_lane, target
+from outbox.mirror.tables import IS_ATTEMPT_OF_TARGET, attempt, delivery_attempt, mirror_lane, target
 from outbox.mirror.targets import CHANGE_TARGET, PUT, of_target
 from outbox.pds.client import RecordKey
 from outbox.pds.verdict import OK, PARKS, Kind, Verdict
@@ -273,7 +273,7 @@ _IS_REPEATED_ACK: Final = sa.and_(
     ),
 )
 """Each verification of a record that was taken down makes one."""
-_IS_UNACKED: Final = sa.exists().where(_same_record(target), target.acked_gen < attempt.gen)
+_IS_UNACKED: Final = sa.exists().where(IS_ATTEMPT_OF_TARGET, target.acked_gen < attempt.gen)
 _IS_LAST: Final = sa.not_(
     sa.exists().where(_same_record(later.c), later.c.gen >= attempt.gen, later.c.id > attempt.id)
 )

@@ -199,15 +199,6 @@ _CHANGE_VERIFIED: Final = CHANGE_TARGET.values(
 )
 
 
-_CHANGES: Final = {
-    (False, False): CHANGE_TARGET,
-    (False, True): CHANGE_TARGET.returning(IS_STALE),
-    (True, False): _CHANGE_VERIFIED,
-    (True, True): _CHANGE_VERIFIED.returning(IS_STALE),
-}
-"""By whether a verification ended, and whether the CID is set."""
-
-
 def set_target(connection: sa.Connection, task: DeliveryTask, **values: Any) -> Started | None:
     """Set columns, and end an attempt on PostgreSQL where the values of ENDING are among them.
 
@@ -223,7 +214,9 @@ def is_listed(changed: Started | None) -> bool:
 
 @cache
 def _setting(names: Sequence[str]) -> Prepared:
-    statement = _CHANGES["again_at" in names, "observed_cid" in names]
+    statement: Any = _CHANGE_VERIFIED if "again_at" in names else CHANGE_TARGET
+    if "observed_cid" in names:
+        statement = statement.returning(IS_STALE)
     if "attempt_id" in names:
         statement = statement.add_cte(ENDING)
     return Prepared(lambda _: statement, [name for name in names if name in target])

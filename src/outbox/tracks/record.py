@@ -23,7 +23,7 @@ from aggregates.values import (
     checked_title,
 )
 from outbox.record.dag_cbor import Record
-from outbox.record.kind import FORMATS, GENERATION, RecordKind, blob_reference
+from outbox.record.kind import FORMATS, GENERATION, RecordKind, blob_reference, optional_text
 
 OWN_FIELDS: Final = frozenset({
     "$type",
@@ -63,12 +63,6 @@ class RecordUrls:
         return f"{self.base_url}/artwork/{cid}"
 
 
-def _text(field: str, value: Any) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise InvalidFieldError(field, "must be a text")
-    return value
-
-
 def _checked_features(value: Any) -> tuple[Feature, ...]:
     try:
         features = [Feature(each["did"], each["handle"]) for each in value or ()]
@@ -88,9 +82,9 @@ def _checked_labels(value: Any) -> tuple[str, ...]:
 
 
 ADOPTABLE: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
-    "title": ("title", lambda value: checked_title(_text("title", value) or "")),
-    "album": ("album", lambda value: checked_album(_text("album", value))),
-    "description": ("description", lambda value: checked_description(_text("description", value))),
+    "title": ("title", lambda value: checked_title(optional_text("title", value) or "")),
+    "album": ("album", lambda value: checked_album(optional_text("album", value))),
+    "description": ("description", lambda value: checked_description(optional_text("description", value))),
     "features": ("features", _checked_features),
     "labels": ("self_labels", _checked_labels),
 }
