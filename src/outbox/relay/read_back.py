@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from aggregates.published import Published
-from eventstore.change import Event, of_class
+from eventstore.change import of_class
 from eventstore.event_log import EventLog
 from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import Remote
@@ -33,9 +33,11 @@ class History:
     def _stream(self) -> tuple[str, UUID]:
         return self.task.key.did, self.task.subject.stream_id
 
-    def first(self) -> Event | None:
+    def adopted_cid(self) -> str | None:
+        """Return the CID of the record that the subject was made of, if it was adopted."""
         recorded = self.log.stream(self.connection, *self._stream, upto_version=1)
-        return recorded[0].event if recorded else None
+        first: Any = recorded[0].event if recorded else None
+        return first.cid if isinstance(first, self.task.kind.aggregate.Adopted) else None
 
     def state_at(self, generation: int) -> Published | None:
         found = self.log.state_at_position(self.connection, *self._stream, generation)
@@ -48,13 +50,13 @@ def read_back(task: DeliveryTask, remote: Remote, was_sent: bool, history: Histo
         return Outcome.DELIVERED
     if remote.cid is None or remote.body is None:
         return Outcome.REBASED if task.base is None or task.recreates else Outcome.MISSING
+    own_part = task.kind.own_part
     is_known = (
         (task.op == DELETE and task.successor is None)
         or was_sent
-        or (
-            task.observed is not None and task.kind.own_part(remote.body) == task.kind.own_part(task.observed)
-        )
-        or _is_of_log(task, remote, history)
+        or (task.observed is not None and own_part(remote.body) == own_part(task.observed))
+        or (task.base is None and history.adopted_cid() == remote.cid)  # nothing newer was observed
+        or _is_ours(task, remote.body, history)
     )
     if is_known and task.successor is not None and not was_sent:
         # A namespace move must not delete other clients' later edits.
@@ -94,12 +96,6 @@ def _verify_absent(task: DeliveryTask, remote: Remote, was_sent: bool, history: 
         return Outcome.REBASED  # the foreign edit was taken back
     is_over = task.was_rejected and not task.is_former and remote.cid is None
     return Outcome.DELIVERED if is_over else Outcome.SEEN
-
-
-def _is_of_log(task: DeliveryTask, remote: Remote, history: History) -> bool:
-    first = history.first() if task.base is None else None  # nothing newer was observed
-    adopted: Any = first if first is not None and isinstance(first, task.kind.aggregate.Adopted) else None
-    return (adopted is not None and adopted.cid == remote.cid) or _is_ours(task, remote.body or {}, history)
 
 
 def _is_ours(task: DeliveryTask, body: Mapping[str, Any], history: History) -> bool:

@@ -157,40 +157,36 @@ def _settle_lane(
 
 
 def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> Started | None:
+    task, verdict = result.task, result.verdict
     match result.outcome:
-        case Outcome.CANCELLED:
-            record_unsent(unit.connection, lane, result.task, unit.now, UnsentOutcome.CANCELLED)
-            return _acknowledge_in(unit, result)
-        case Outcome.DELIVERED:
+        case Outcome.CANCELLED | Outcome.DELIVERED:
             if result.attempt_id is None:
-                rev = result.verdict.rev  # of the batch that a list was sent ahead with
-                record_unsent(unit.connection, lane, result.task, unit.now, Kind.DONE.value, rev=rev)
-            return _acknowledge_in(unit, result)
+                is_cancelled = result.outcome is Outcome.CANCELLED
+                outcome = UnsentOutcome.CANCELLED if is_cancelled else Kind.DONE.value
+                # a list that was sent ahead with a batch has the batch's revision
+                record_unsent(unit.connection, lane, task, unit.now, outcome, rev=verdict.rev)
+            record_withdrawn_edit(unit, task, task.base)
+            return _acknowledge(unit.connection, result, unit.now)
         case Outcome.MISSING:
-            return record_missing_on_pds(unit, result.task)
+            return record_missing_on_pds(unit, task)
         case Outcome.HELD | Outcome.TAKEN_OVER:
             record_foreign_version(unit, result)
         case Outcome.SETTLING:
             set_target(
                 unit.connection,
-                result.task,
+                task,
                 not_before=result.verify_at,
-                failed_gen=result.task.gen,
+                failed_gen=task.gen,
                 state=TargetState.VERIFYING,
                 reason=MirrorReason.VERIFYING,
             )
         case Outcome.SEEN | Outcome.REBASED:
             return record_verification(unit, result)
         case Outcome.FAILED:
-            if result.verdict.kind is Kind.NOT_SENT and result.attempt_id is not None:
-                set_target(unit.connection, result.task, ever_sent=result.task.ever_sent)
-            _record_failure(unit, lane, result.task, result.verdict)
+            if verdict.kind is Kind.NOT_SENT and result.attempt_id is not None:
+                set_target(unit.connection, task, ever_sent=task.ever_sent)
+            _record_failure(unit, lane, task, verdict)
     return None
-
-
-def _acknowledge_in(unit: UnitOfWork, result: Result) -> Started | None:
-    record_withdrawn_edit(unit, result.task, result.task.base)
-    return _acknowledge(unit.connection, result, unit.now)
 
 
 def _acknowledge(connection: sa.Connection, result: Result, now: datetime, **also: Any) -> Started | None:
@@ -243,42 +239,30 @@ def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: V
     match verdict.kind:
         case Kind.BLOB_MISSING:
             _upload_again(unit, task)
-            set_target(
-                unit.connection,
-                task,
-                state=TargetState.BLOB,
-                reason=MirrorReason.BLOB,
-                not_before=NEVER,
-                **failure,
-            )
-        case Kind.PACED:
-            paced = {**failure, "attempts": task.attempts, "failing_since": task.failing_since}
-            paced["first_error"] = task.first_error
+            failure.update(state=TargetState.BLOB, reason=MirrorReason.BLOB, not_before=NEVER)
+        case Kind.PACED:  # not an attempt
+            failure.update(attempts=task.attempts, failing_since=task.failing_since)
+            failure["first_error"] = task.first_error
             if task.is_open:
-                paced.update(state=TargetState.PACED, reason=MirrorReason.PACED, not_before=PAST)
-            set_target(unit.connection, task, **paced)
+                failure.update(state=TargetState.PACED, reason=MirrorReason.PACED, not_before=PAST)
         case Kind.NOT_SENT if verdict.error == NO_CONNECTION:  # not an attempt, and no fault of the PDS
             change_lane(unit.connection, lane.did, not_before=unit.now + NO_CONNECTION_PAUSE)
+            return
         case kind if kind in PARKS:
             park(unit.connection, lane.did, kind, unit.now, error=error, run=lane, tried=task.gen)
+            return
         case _ if verdict.kind is Kind.REJECTED or (
             task.is_open and is_fault_of_record_alone(unit.connection, lane.host, task, verdict)
         ):
-            set_target(unit.connection, task, state=TargetState.REJECTED, reason=verdict.error, **failure)
+            failure.update(state=TargetState.REJECTED, reason=verdict.error)
         case _:
             if task.is_open:
                 failure.update(state=TargetState.BACKOFF, reason=MirrorReason.BACKOFF, not_before=again_at)
-            _retry_later(unit, lane, task, verdict, failure)
-
-
-def _retry_later(
-    unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: Verdict, failure: dict[str, Any]
-) -> None:
+            if verdict.concerns_host:
+                pause = verdict.requested_pause(unit.now)
+                back_off(unit.connection, lane.did, unit.now, error=error, at_least=pause)
+            request_probe(unit.connection, lane.did, unit.now + PROBE_AFTER_FAILING, [LaneState.READY])
     set_target(unit.connection, task, **failure)
-    if verdict.concerns_host:
-        pause = verdict.requested_pause(unit.now)
-        back_off(unit.connection, lane.did, unit.now, error=error_text(verdict), at_least=pause)
-    request_probe(unit.connection, lane.did, unit.now + PROBE_AFTER_FAILING, [LaneState.READY])
 
 
 def _upload_again(unit: UnitOfWork, task: DeliveryTask) -> None:
