@@ -59,9 +59,8 @@ credential = sa.Table(
     "credential",
     metadata,
     sa.Column("token_hash", sa.Text, primary_key=True),
-    sa.Column(
-        "id", sa.Text, nullable=False, unique=True
-    ),  # public: it identifies the token, but does not authenticate
+    # public: it identifies the token, but does not authenticate
+    sa.Column("id", sa.Text, nullable=False, unique=True),
     *account_columns(index=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("name", sa.Text, nullable=False),

@@ -183,7 +183,6 @@ class SessionRows:
         connection.execute(first.on_conflict_do_update(index_elements=key, set_=next_one))
 
     def idle_since(self, before: timedelta) -> list[str]:
-        """Return the accounts whose active session has not been refreshed for that long."""
         with self.database.read() as connection:
             idle = pds_session.c.updated_at <= self.database.now(connection) - before
             return list(connection.scalars(sa.select(pds_session.c.did).where(_IS_ACTIVE, idle)))

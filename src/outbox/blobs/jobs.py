@@ -168,5 +168,4 @@ def _set_target(unit: UnitOfWork, claimed: Upload, **columns: Any) -> None:
 
 
 def _in(table: sa.Table, claimed: Upload) -> tuple[sa.ColumnElement[bool], ...]:
-    """Return the conditions of the rows that are about the upload's subject."""
     return is_about(table, claimed.did, *claimed.subject)

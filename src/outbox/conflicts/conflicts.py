@@ -179,7 +179,6 @@ class FieldConflict:
 
 
 def field_conflicts(conflict: Conflict, subject: Published) -> list[FieldConflict]:
-    """Return what the owner can choose from, field by field."""
     kind = conflict.kind
     versions = (kind.record_of(subject, 0), conflict.theirs or {}, conflict.base or {})
     ours, theirs, agreed = map(kind.own_part, versions)

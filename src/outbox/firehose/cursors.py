@@ -58,7 +58,6 @@ def accounts_at(database: Database, host: str) -> AbstractSet[str]:
 
 
 def followed_hosts(database: Database, limit: int) -> list[str]:
-    """Return hosts that a process is connected to."""
     with database.read() as connection:
         is_followed = sa.and_(row.connected_at.is_not(None), row.lease_until > database.now(connection))
         found = sa.select(row.host).where(is_followed).order_by(row.host).limit(limit)
@@ -83,7 +82,6 @@ IS_FOLLOWED: Final = sa.and_(lane.state != LaneState.GONE, ~lane.paused)
 
 
 def is_followed(connection: sa.Connection, host: str) -> bool:
-    """Whether an account here is a reason to follow the stream of the host."""
     return bool(connection.scalar(sa.select(sa.exists().where(lane.host == host, IS_FOLLOWED))))
 
 

@@ -204,7 +204,6 @@ class Subscription:
             return FirehoseEffect.OUTDATED_CURSOR
 
     def _mark(self, message: Message) -> FirehoseEffect:
-        """Mark what has to be verified, scanned or probed because of the message."""
         did, commit = message.did, message.commit
         if commit is not None:
             return self._mark_records(did, commit)

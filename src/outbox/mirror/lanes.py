@@ -107,7 +107,6 @@ def write_release(
 
 
 def release_after_error(database: Database, lane: Lane) -> None:
-    """Release the lane after a lane run that failed, with backoff."""
     with database.write() as connection:
         now = lock_lane(database, connection, lane).now
         back_off(connection, lane.did, now, error=RUN_FAILED)
@@ -298,8 +297,7 @@ def _resuming(dialect: str) -> list[sa.Executable]:
         sa.update(mirror_target)  # what the login before did not allow
         .where(target.did == did, target.reason == MirrorReason.NEEDS_CONSENT)
         .values(failed_gen=0),
-        sa.update(job)
-        .where(*_UPLOADING)
-        .values(due=PAST),  # what the upload says of the login before is void
+        # what the upload says of the login before is void
+        sa.update(job).where(*_UPLOADING).values(due=PAST),
         sa.update(blob_job).where(upload.did == did).values(not_before=PAST),
     ]

@@ -118,10 +118,8 @@ def _write(connection: sa.Connection, pages: Sequence[_Page], into: Into) -> Non
     rows: list[dict[str, Any]] = []
     for page in pages:
         newest = page.newest
-        for (
-            collection,
-            change,
-        ) in page.former.items():  # first, since only one target of a subject may be current
+        # first, since only one target of a subject may be current
+        for collection, change in page.former.items():
             if collection in newest.former_collections:
                 rows.append(_target(newest, collection, change.position, DELETE, former=True))
         if page.touched is not None:
@@ -173,7 +171,6 @@ def _target(newest: Published, collection: str, gen: int, op: str, *, former: bo
 
 
 def blob_row(subject: WithBlob) -> dict[str, Any]:
-    """Return the upload that a subject wants, as a row of `blob_job`."""
     desired = subject.desired_blob
     return {
         "did": subject.did,

@@ -61,7 +61,6 @@ class Remains:
 
     @property
     def to_remove(self) -> int:
-        """How many records are still to be deleted."""
         return sum(each.records for each in self.waiting)
 
     @property

@@ -108,7 +108,6 @@ class Selector:
 
     @property
     def name(self) -> str:
-        """The account, otherwise the host."""
         if (name := self.did or self.host) is None:
             raise TooWideError
         return name

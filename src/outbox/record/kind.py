@@ -241,7 +241,6 @@ class RecordKind(ABC):
 
     @property
     def collections(self) -> list[str]:
-        """All that may hold records of the kind."""
         return [each for each in (self.collection, self.old_collection) if each is not None]
 
     @abstractmethod
@@ -293,7 +292,6 @@ class RecordKinds:
 
     @property
     def collections(self) -> list[str]:
-        """All that may hold records of ours."""
         return [collection for kind in self for collection in kind.collections]
 
 

@@ -9,6 +9,7 @@ Hosts that failed the last time get a share of the relay's lanes: however many o
 """
 
 import random
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,8 +51,8 @@ def claim(
     owner: str,
     limit: int,
     lease: timedelta,
-    backfill: int | None = None,
-    of_failing_hosts: int | None = None,
+    backfill: int = sys.maxsize,
+    of_failing_hosts: int = sys.maxsize,
     interval: timedelta = timedelta(),
 ) -> list[Lane]:
     """Lease up to `limit` due lanes of these parts, the longest due first.
@@ -63,14 +64,7 @@ def claim(
     if not due:
         return []
     for _ in range(MAX_CLAIM_ATTEMPTS):
-        capacity = _Capacity(
-            owner,
-            lease,
-            limit,
-            limit if backfill is None else backfill,
-            limit if of_failing_hosts is None else of_failing_hosts,
-            interval,
-        )
+        capacity = _Capacity(owner, lease, limit, backfill, of_failing_hosts, interval)
         lanes: list[Lane] = []
         none_locked = True
         with database.write() as connection:
@@ -117,7 +111,6 @@ class _Capacity:
     interval: timedelta
 
     def is_for(self, host: Any) -> bool:
-        """Whether a due lane of this host may still be claimed."""
         return self.of_host(host) > 0 and (host.live_at is not None or self.backfill > 0)
 
     def of_host(self, host: Any) -> int:

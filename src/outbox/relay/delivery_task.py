@@ -119,7 +119,6 @@ class DeliveryTask:
 
     @property
     def begins_batch(self) -> bool:
-        """Whether others may go with it."""
         return (self.is_backfill or self.has_company) and self.is_batchable
 
     @property
@@ -250,11 +249,9 @@ def read_subjects(log: EventLog, connection: sa.Connection, targets: Iterable[An
         found |= log.latest_since(connection, did, of_account, _topics())
     for stream, (latest, _) in found.items():
         known = log.cache.get(stream)
+        position = known.position if known is not None else 0
         # what this transaction has appended itself, a later event, may be rolled back; and its snapshot may be older than what is known
-        if (
-            latest is not None
-            and (known.position if known else 0) < latest.position <= rows[stream].desired_gen
-        ):
+        if latest is not None and position < latest.position <= rows[stream].desired_gen:
             log.cache.put(stream, latest)
     return found
 

@@ -162,7 +162,6 @@ def close_attempts(
 
 
 def ending(attempt_id: int, verdict: Verdict, now: datetime) -> dict[str, Any]:
-    """Return the values of ENDING."""
     return {"attempt_id": attempt_id, **{f"attempt_{name}": it for name, it in _end(verdict, now).items()}}
 
 

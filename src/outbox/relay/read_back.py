@@ -34,7 +34,6 @@ class History:
         return self.task.key.did, self.task.subject.stream_id
 
     def adopted_cid(self) -> str | None:
-        """Return the CID of the record that the subject was made of, if it was adopted."""
         recorded = self.log.stream(self.connection, *self._stream, upto_version=1)
         first: Any = recorded[0].event if recorded else None
         return first.cid if isinstance(first, self.task.kind.aggregate.Adopted) else None

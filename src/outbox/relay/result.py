@@ -312,9 +312,8 @@ def record_verification(unit: UnitOfWork, result: Result) -> Started | None:
     if result.outcome is Outcome.REBASED and remote is not None:
         if not _is_current(unit, task):
             return None  # it is read again
-        if (
-            task.conflict is not None or task.detached
-        ):  # what was found is what the log says: nothing is left to decide
+        # what was found is what the log says: nothing is left to decide
+        if task.conflict is not None or task.detached:
             record_withdrawn_edit(unit, task, remote.cid)
             values |= CLEAN
         values |= {"observed_cid": remote.cid, "observed_body": encoded(remote.body)}

@@ -110,7 +110,6 @@ class LanesOfHost:
 
 
 def lanes_at(connection: sa.Connection, origins: Iterable[str], now: datetime) -> Mapping[str, LanesOfHost]:
-    """Return what the lanes of each of these hosts amount to."""
     found: dict[str, LanesOfHost] = defaultdict(LanesOfHost)
     counted = sa.select(
         lane.host,
