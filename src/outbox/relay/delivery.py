@@ -99,7 +99,7 @@ class Delivery:
                 task, Outcome.FAILED, Verdict(Kind.REJECTED, error="invalid_record", message=problem)
             )
         if task.op == DELETE and task.base is None:
-            # a delete without a swap could land before its create, which was never answered, does
+            # without a swap, the delete could land before the create does, which was never answered
             remote = await self._read(lane, task.key, deadline)
             if remote.cid is None:
                 absent = Result(task, Outcome.DELIVERED, remote=remote)

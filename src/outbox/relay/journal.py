@@ -73,19 +73,16 @@ _IS_OUR_CID: Final = (
     .order_by(attempt.gen.desc(), attempt.id.desc())
     .limit(1)
 )
+_IS_CREATE: Final = sa.and_(_OF_TARGET, attempt.op == PUT, attempt.swap_cid.is_(None))
 _CREATES: Final = sa.select(attempt.started_at, attempt.outcome).where(
-    _OF_TARGET,
-    attempt.op == PUT,
-    attempt.swap_cid.is_(None),
+    _IS_CREATE,
     attempt.started_at > sa.bindparam("since"),
     attempt.outcome.is_distinct_from(Kind.NOT_SENT.value),
 )
 _UNANSWERED_CREATE: Final = (
     sa.select(attempt.request_cid)
     .where(
-        _OF_TARGET,
-        attempt.op == PUT,
-        attempt.swap_cid.is_(None),
+        _IS_CREATE,
         attempt.request_cid.is_not(None),
         sa.or_(attempt.outcome.is_(None), attempt.outcome == Kind.AMBIGUOUS.value),
     )
