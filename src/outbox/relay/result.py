@@ -197,6 +197,14 @@ _CHANGE_VERIFIED: Final = CHANGE_TARGET.values(
         else_=target.backfill,
     ),
 )
+_CHANGES: Final = {
+    (False, False): CHANGE_TARGET,
+    (False, True): CHANGE_TARGET.returning(IS_STALE),
+    (True, False): _CHANGE_VERIFIED,
+    (True, True): _CHANGE_VERIFIED.returning(IS_STALE),
+}
+"""By whether a verification ended, and whether the CID is set. One that returns something is made before any is compiled:
+SQLAlchemy keeps of a compiled one that it returns nothing, and copies that."""
 
 
 def set_target(connection: sa.Connection, task: DeliveryTask, **values: Any) -> Started | None:
@@ -214,9 +222,7 @@ def is_listed(changed: Started | None) -> bool:
 
 @cache
 def _setting(names: Sequence[str]) -> Prepared:
-    statement: Any = _CHANGE_VERIFIED if "again_at" in names else CHANGE_TARGET
-    if "observed_cid" in names:
-        statement = statement.returning(IS_STALE)
+    statement = _CHANGES["again_at" in names, "observed_cid" in names]
     if "attempt_id" in names:
         statement = statement.add_cte(ENDING)
     return Prepared(lambda _: statement, [name for name in names if name in target])

@@ -9,7 +9,7 @@ import pytest
 
 from aggregates.published import Published
 from aggregates.tracks.track import Track
-from eventstore.change import Event, RecordedEvent
+from eventstore.change import RecordedEvent
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import record_cid
 from outbox.relay.delivery_task import DeliveryTask
@@ -77,8 +77,9 @@ class Logged(NamedTuple):
 
     events: Sequence[RecordedEvent]
 
-    def first(self) -> Event | None:
-        return self.events[0].event
+    def adopted_cid(self) -> str | None:
+        first = self.events[0].event
+        return first.cid if isinstance(first, Track.Adopted) else None
 
     def state_at(self, generation: int) -> Published | None:
         state = replayed(each.event for each in self.events if each.position <= generation)

@@ -1,5 +1,6 @@
 """Lanes and targets as rows, for tests of what the relay does with many of them."""
 
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -59,7 +60,7 @@ def claimed(
     *,
     owner: str = "relay",
     limit: int = 100,
-    backfill: int | None = None,
+    backfill: int = sys.maxsize,
 ) -> list[Lane]:
     return claim(database, parts_of(database), owner=owner, limit=limit, lease=LEASE, backfill=backfill)
 
