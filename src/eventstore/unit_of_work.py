@@ -1,13 +1,12 @@
 """One transaction under the append lock: load aggregates, save what they decided. Events and projections commit together."""
 
 import logging
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import cached_property, partial
-from itertools import repeat
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -51,13 +50,6 @@ ReadOfSave = Callable[[sa.Connection, Sequence[Change]], None]
 logger = logging.getLogger("mastertape.eventstore")
 
 
-class _Appended(NamedTuple):
-    aggregate_id: UUID
-    before: Aggregate | None
-    stored: Sequence[StoredEvent]
-    recorded_at: datetime
-
-
 class UnitOfWork:
     """One transaction that may append events of one account. Made by `EventLog` only.
 
@@ -86,6 +78,14 @@ class UnitOfWork:
         self._callbacks: list[Callable[[], object]] = []
         self._began_at: Final = monotonic()
         self._broken = self._is_stale = self._is_proved = False
+
+    @property
+    def account(self) -> str:
+        """The DID; raises ValueError without one."""
+        if self.did is None:
+            msg = "an event belongs to an account: open the unit of work with a DID"
+            raise ValueError(msg)
+        return self.did
 
     @property
     def connection(self) -> sa.Connection:
@@ -120,22 +120,20 @@ class UnitOfWork:
         """Return the aggregate in its latest state; raises AggregateNotFoundError where this account has none."""
         if self._connection is None and (known := self._known(aggregate_id)) is not None:
             return self._loaded(aggregate_class, aggregate_id, known)
-        latest = self.log.latest(
-            self._account, aggregate_id, lambda query: query.start(self.connection).all()
-        )
+        latest = self.log.latest(self.account, aggregate_id, lambda query: query.start(self.connection).all())
         return self._loaded(aggregate_class, aggregate_id, latest)
 
     def load_all(self, aggregate_class: type[A], aggregate_ids: Collection[UUID]) -> list[A]:
         """Do what `load` does for each of these, with one round trip for all."""
         with pipelined(self.connection):
             sent = {
-                query: query.start(self.connection) for query in self.log.heads(self._account, aggregate_ids)
+                query: query.start(self.connection) for query in self.log.heads(self.account, aggregate_ids)
             }
 
         def read(query: Query) -> list[Any]:
             return (sent.get(query) or query.start(self.connection)).all()
 
-        latest = (self.log.latest(self._account, each, read) for each in aggregate_ids)
+        latest = (self.log.latest(self.account, each, read) for each in aggregate_ids)
         return [self._loaded(aggregate_class, *each) for each in zip(aggregate_ids, latest, strict=True)]
 
     def save(self, *aggregates: Aggregate) -> list[Change]:
@@ -243,7 +241,7 @@ class UnitOfWork:
         elif monotonic() > self._began_at + MAX_CLOCK_LAG.total_seconds():
             raise StaleError  # its time has passed: it has waited for its turn
         with _under_lock(connection, commits=commits_at_once):
-            locked = lock_account(connection, self._account, self._assumed_now)
+            locked = lock_account(connection, self.account, self._assumed_now)
             first = (
                 [] if is_sqlite else [one for each in self.log.early.values() for one in each.first(changes)]
             )
@@ -283,19 +281,16 @@ class UnitOfWork:
         return of_class(aggregate_class, copied(latest.state))
 
     def _save(self, aggregates: Iterable[Aggregate]) -> list[Change]:
-        appended = [each for aggregate in aggregates if (each := self._collect(aggregate)) is not None]
-        rows = [
-            event_row(stored, self._account, self.envelope, each.recorded_at)
-            for each in appended
-            for stored in each.stored
-        ]
+        saved = [each for aggregate in aggregates for each in self._collect(aggregate)]
+        rows = [event_row(stored, self.account, self.envelope, of.recorded_at) for stored, of in saved]
+        changes = [change for _, change in saved]
         if not rows:
             return []
         if self._connection is None and (self._unsent[0] or len(rows) > 1):
             self._send()  # read models of several events need to know their positions
         if self._connection is None:
-            self._unsent = rows, self._changes(appended, repeat(PENDING))
-            return self._unsent[1]
+            self._unsent = rows, changes
+            return changes
         try:
             with pipelined(self._connection) if len(rows) > 1 else nullcontext():
                 inserted = append_rows(self._connection, rows)
@@ -303,7 +298,7 @@ class UnitOfWork:
             if is_duplicate(error):
                 raise VersionConflictError from error
             raise
-        changes = self._changes(appended, (each.all()[0].position for each in inserted))
+        self._place(changes, inserted)
         with pipelined(self._connection):
             self._apply(self._connection, changes)
         return changes
@@ -325,53 +320,42 @@ class UnitOfWork:
             change.position = result.all()[0].position
             self._states[change.aggregate_id] = change.stream_state
 
-    def _collect(self, aggregate: Aggregate) -> _Appended | None:
-        events = list(aggregate.collect_events())
-        if not events:
-            return None
+    def _collect(self, aggregate: Aggregate) -> Iterator[tuple[StoredEvent, Change]]:
+        """Yield the pending events as they are stored, each with its change, whose position only the database knows."""
+        if not (events := list(aggregate.collect_events())):
+            return
         self._collected.append((aggregate, events))
-        before = self._before(events[0], type(aggregate))
-        recorded_at = max(self.now, before.recorded_at) if before is not None else self.now
-        stored = [self.log.codec.encode(event) for event in events]
-        return _Appended(aggregate.id, before.state if before is not None else None, stored, recorded_at)
+        known = self._before(events[0], type(aggregate))
+        before, recorded_at = None, self.now
+        if known is not None:
+            before, recorded_at = known.state, max(self.now, known.recorded_at)
+        for event in events:
+            stored = self.log.codec.encode(event)
+            # Decoded again, so that live state and replayed state can't differ, and nothing unreadable is committed.
+            recorded = RecordedEvent(
+                position=PENDING,
+                did=self.account,
+                version=stored.originator_version,
+                event=self.log.codec.decode(stored),
+                topic=stored.topic,
+                recorded_at=recorded_at,
+                **vars(self.envelope),
+            )
+            change = Change.of(recorded, before, appended_at=self.now)
+            before = change.after
+            yield stored, change
+        self._states[aggregate.id] = change.stream_state
 
     def _before(self, event: Event, aggregate_class: type[Aggregate]) -> StreamState | None:
         if event.originator_version == aggregate_class.INITIAL_VERSION:
             return None
         stream, version = event.originator_id, event.originator_version - 1
         before = self._states.get(stream)
-        before = before or self.log.state_at(self.connection, self._account, stream, version)
+        if before is None or before.state.version != version:
+            before = self.log.state_at(self.connection, self.account, stream, version)
         if before is None or self._is_foreign(before):
             raise AggregateNotFoundError(stream)
         return before
-
-    def _changes(self, appended: Iterable[_Appended], positions: Iterable[int]) -> list[Change]:
-        changes: list[Change] = []
-        next_positions = iter(positions)
-        for each in appended:
-            before = each.before
-            for stored in each.stored:
-                # Decoded again, so that live state and replayed state can't differ, and nothing unreadable is committed.
-                recorded = RecordedEvent(
-                    position=next(next_positions),
-                    did=self._account,
-                    version=stored.originator_version,
-                    event=self.log.codec.decode(stored),
-                    topic=stored.topic,
-                    recorded_at=each.recorded_at,
-                    **vars(self.envelope),
-                )
-                changes.append(Change.of(recorded, before, appended_at=self.now))
-                before = changes[-1].after
-            self._states[each.aggregate_id] = changes[-1].stream_state
-        return changes
-
-    @property
-    def _account(self) -> str:
-        if self.did is None:
-            msg = "an event belongs to an account: open the unit of work with a DID"
-            raise ValueError(msg)
-        return self.did
 
     def _is_foreign(self, state: StreamState) -> bool:
         return self.did is not None and state.did != self.did
@@ -397,10 +381,7 @@ def _under_lock(connection: sa.Connection, *, commits: bool = False) -> Generato
 
 def account_of(unit: UnitOfWork) -> Account:
     """Return the account of the unit of work; one without events is opened. Raises ValueError without a DID."""
-    if unit.did is None:
-        msg = "an account's event belongs to an account: open the unit of work with a DID"
-        raise ValueError(msg)
     try:
-        return unit.load(Account, Account.create_id(unit.did))
+        return unit.load(Account, Account.create_id(unit.account))
     except AggregateNotFoundError:
-        return Account.open(did=unit.did, at=unit.now)
+        return Account.open(did=unit.account, at=unit.now)
