@@ -89,7 +89,7 @@ async def _verify_and_apply(log: EventLog, pds: DevPds) -> None:
     async with httpx.AsyncClient() as http:
         reads = RepoReads(Pds(_Login(pds, http), http))
         repos = verify.repos_of(log.database)
-        found = [await verify.compare(log.database, reads, repo) for repo in repos]
+        found = [await verify.Verifier(log.database, reads).compare(repo) for repo in repos]
     for each in found:
         log.transact(each.repo.did, ARTIST, partial(apply_steps, did=each.repo.did, steps=each.drifts))
 

@@ -15,7 +15,7 @@ from outbox.repo.reads import RepoReads
 from replay.dump import BY_KIND, rows_of
 from replay.reconcile.drift import DriftKind
 from replay.reconcile.outdated import outdated_records
-from replay.reconcile.verify import compare, expected_of, repos_of
+from replay.reconcile.verify import Verifier, expected_of, repos_of
 from tests.dsl import ALICE, COLLECTION
 from tests.neighbours.hostile_pds import (
     MAX_STALL_SECONDS,
@@ -194,7 +194,7 @@ async def test_what_verify_cannot_read_is_not_missing(rig: Rig) -> None:
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
         [repo] = repos_of(rig.database)
-        found = await compare(rig.database, RepoReads(Pds(rig.wire, http)), repo)
+        found = await Verifier(rig.database, RepoReads(Pds(rig.wire, http))).compare(repo)
     assert {drift.track_id: drift.kind for drift in found.drifts} == {3: DriftKind.MISSING}
     assert len(found.unjudged) == 1
 

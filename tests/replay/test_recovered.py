@@ -30,7 +30,7 @@ from outbox.repo import reads
 from outbox.repo.reads import RepoReads
 from replay.reconcile.drift import DriftKind
 from replay.reconcile.scan import Scan
-from replay.reconcile.verify import Verified, compare, repos_of
+from replay.reconcile.verify import Verified, Verifier, repos_of
 from replay.recovered import preview_recovery, recover, resume_account
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, KINDS, RECORDS, Rig
@@ -54,7 +54,7 @@ def _known(rig: Rig) -> Rig:
 async def verified(rig: Rig, transport: httpx.AsyncBaseTransport | None = None) -> Verified:
     async with httpx.AsyncClient(transport=transport) as http:
         [repo] = repos_of(rig.database, collections=[COLLECTION])
-        return await compare(rig.database, RepoReads(Pds(rig.wire, http)), repo)
+        return await Verifier(rig.database, RepoReads(Pds(rig.wire, http))).compare(repo)
 
 
 async def recovered_and_verified(rig: Rig, transport: httpx.AsyncBaseTransport | None = None) -> Verified:

@@ -28,7 +28,7 @@ from outbox.mirror.tables import mirror_lane
 from outbox.operations.operators import Action, Operator, Selector, perform
 from outbox.pds.client import Pds, RecordKey, RemoteUnknownError
 from outbox.repo.reads import RepoReads
-from replay.reconcile.verify import compare, repos_of
+from replay.reconcile.verify import Verifier, repos_of
 from replay.recovered import recover, resume_account
 from storage.errors import MediaGoneError
 from tests.dsl import COLLECTION, OLD_COLLECTION
@@ -149,7 +149,7 @@ class OneTrack(SavedTrack):
         async def verify_pds() -> None:
             reads = RepoReads(Pds(self.wire, self.wire.http))
             for repo in repos_of(self.database, collections=[COLLECTION]):
-                found = await compare(self.database, reads, repo)
+                found = await Verifier(self.database, reads).compare(repo)
                 resume_account(self.log, found, KINDS, ARTIST)
 
         with suppress(RemoteUnknownError):

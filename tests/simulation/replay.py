@@ -4,7 +4,7 @@ from outbox.pds.client import RecordKey
 from outbox.repo.reads import Found
 from outbox.tracks.record import GENERATION
 from replay.reconcile.drift import drifts_of
-from replay.reconcile.verify import _expected_and_sent
+from replay.reconcile.verify import expected_and_sent
 from replay.repair.plan import plan_for
 from tests.outbox.rigs.replays import apply
 from tests.simulation.world import OPERATOR, World
@@ -17,7 +17,7 @@ def replay(world: World, did: str) -> None:
         for key, stored in repo.records.items()
         if repo.visible(key) is not None
     }
-    expected, ours = _expected_and_sent(world.database, did, None)
+    expected, ours = expected_and_sent(world.database, did)
     drifts = drifts_of(expected, found, ours=ours, blobs=None)
     apply(world.log, plan_for(drifts), OPERATOR)
     world.wake()

@@ -29,7 +29,7 @@ from outbox.pds.verdict import Kind, Verdict
 from outbox.repo.reads import RepoReads
 from outbox.threads import in_thread
 from replay.reconcile.drift import Drift
-from replay.reconcile.verify import Repo, compare
+from replay.reconcile.verify import Repo, Verifier
 
 logger = logging.getLogger("mastertape.replay")
 
@@ -99,7 +99,7 @@ class Scan:
             if rev == last_rev:
                 unchanged.append(repo.did)
                 return True
-            found = await compare(self.database, self.reads, repo)
+            found = await Verifier(self.database, self.reads).compare(repo)
         except RemoteUnknownError as error:
             verdict = error.verdict
             if verdict is LEFT_ALONE or verdict.kind is Kind.PACED:
@@ -147,10 +147,8 @@ class Scan:
 
     def _record_unchanged(self, dids: Sequence[str]) -> None:
         with self.database.write() as connection:
-            these = (
-                repo_scan.c.did.in_(dids),
-                repo_scan.c.rev.is_not(None),
-            )  # no revision: the account was marked for a scan meanwhile
+            # without a revision: the account was marked for a scan meanwhile
+            these = (repo_scan.c.did.in_(dids), repo_scan.c.rev.is_not(None))
             now = self.database.now(connection)
             connection.execute(sa.update(repo_scan).where(*these).values(scanned_at=now, problem=None))
 
@@ -169,9 +167,8 @@ class Scan:
 
 _SCANNED_AT: Final = sa.func.coalesce(repo_scan.c.scanned_at, PAST)
 IS_SCANNED: Final = sa.and_(
-    lane.state.in_(
-        (LaneState.READY, LaneState.AUTH_REQUIRED)
-    ),  # hosts do not show the repos of accounts in other states
+    # hosts do not show the repos of accounts in other states
+    lane.state.in_((LaneState.READY, LaneState.AUTH_REQUIRED)),
     ~lane.paused,
     lane.host != "",
 )

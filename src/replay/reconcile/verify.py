@@ -81,7 +81,10 @@ def repos_of(database: Database, did: str | None = None, *, collections: Sequenc
 
 @dataclass
 class Verifier:
-    """Compares repos, a few at once and fewer of one host; each once at a time, however many ask."""
+    """Compares repos, a few at once and fewer of one host; each once at a time, however many ask.
+
+    Without the kinds, the blobs of records are not compared.
+    """
 
     database: Database
     reads: RepoReads
@@ -100,67 +103,55 @@ class Verifier:
             async with asyncio.timeout(self.max_wait_seconds):
                 await held.enter_async_context(self._turns.of(repo.host))
             try:
-                return await compare(self.database, self.reads, repo, self.kinds, self.outdated)
+                return await self.compare(repo)
             except RemoteUnknownError as error:
                 return Verified(repo, 0, problem=str(error))
 
+    async def compare(self, repo: Repo) -> Verified:
+        """Compare a repo now; raises RemoteUnknownError when its PDS does not answer.
 
-async def compare(
-    database: Database,
-    reads: RepoReads,
-    repo: Repo,
-    kinds: RecordKinds | None = None,
-    outdated: Outdated = lambda _: {},
-) -> Verified:
-    """Compare one repo; without the kinds, its blobs are not. Raises RemoteUnknownError when its PDS does not answer.
+        The log is read before the PDS and after it: a record whose target changed in between is not judged.
+        """
+        before, sent = await in_thread(expected_and_sent, self.database, repo.did, self.kinds)
+        collections = {each.key.collection for each in before}.union(repo.collections)
+        found = await self.reads.found(repo.host, repo.did, sorted(collections), sent)
+        named = {each.blob for each in before if each.blob is not None}
+        blobs = await self.reads.blobs(repo.host, repo.did, named) if named else None
+        return await in_thread(self._compared, repo, set(before), found, blobs)
 
-    The log is read before the PDS and after it: a record whose target changed in between is not judged.
-    """
-    before, sent = await in_thread(_expected_and_sent, database, repo.did, kinds)
-    collections = {each.key.collection for each in before}.union(repo.collections)
-    found = await reads.found(repo.host, repo.did, sorted(collections), sent)
-    named = {each.blob for each in before if each.blob is not None}
-    blobs = await reads.blobs(repo.host, repo.did, named) if named else None
-    return await in_thread(
-        _compared, database, repo, set(before), found, blobs=blobs, kinds=kinds, outdated=outdated
-    )
-
-
-def _compared(
-    database: Database,
-    repo: Repo,
-    before: AbstractSet[Expected],
-    found: Mapping[str, Records],
-    *,
-    blobs: AbstractSet[str] | None,
-    kinds: RecordKinds | None,
-    outdated: Outdated,
-) -> Verified:
-    others = outdated(repo.did)
-    after, ours = _expected_and_sent(database, repo.did, kinds)
-    records = {
-        RecordKey(repo.did, name, rkey): each
-        for name, of_collection in found.items()
-        for rkey, each in of_collection.items()
-    }
-    expected = [
-        replace(each, waits=each.waits or each not in before, outdated=others.get(each.key)) for each in after
-    ]
-    newer = _newer_than_log(database, repo.did, ours, records.values())
-    drifts = tuple(drifts_of(expected, records, ours=ours, blobs=blobs, newer=newer))
-    unread = {key for key, each in records.items() if not each.is_read}
-    if unread:
-        first = clean(min(key.uri for key in unread))
-        facts = {"did": repo.did, "host": repo.host, "records": len(unread), "first": first}
-        logger.warning("records_unread", extra=facts)
-    waiting = set[RecordKey]()
-    for each in expected:
-        remote = records.get(each.key)
-        is_as_known = each.cid is None if remote is None else remote.is_read and remote.cid == each.cid
-        if each.waits and not each.is_left and not is_as_known:
-            waiting.add(each.key)
-    unjudged = (waiting | unread) - {drift.key for drift in drifts}
-    return Verified(repo, len(records), drifts, unjudged=unjudged, unread=unread)
+    def _compared(
+        self,
+        repo: Repo,
+        before: AbstractSet[Expected],
+        found: Mapping[str, Records],
+        blobs: AbstractSet[str] | None,
+    ) -> Verified:
+        others = self.outdated(repo.did)
+        after, ours = expected_and_sent(self.database, repo.did, self.kinds)
+        records = {
+            RecordKey(repo.did, name, rkey): each
+            for name, of_collection in found.items()
+            for rkey, each in of_collection.items()
+        }
+        expected = [
+            replace(each, waits=each.waits or each not in before, outdated=others.get(each.key))
+            for each in after
+        ]
+        newer = _newer_than_log(self.database, repo.did, ours, records.values())
+        drifts = tuple(drifts_of(expected, records, ours=ours, blobs=blobs, newer=newer))
+        unread = {key for key, each in records.items() if not each.is_read}
+        if unread:
+            first = clean(min(key.uri for key in unread))
+            facts = {"did": repo.did, "host": repo.host, "records": len(unread), "first": first}
+            logger.warning("records_unread", extra=facts)
+        waiting = set[RecordKey]()
+        for each in expected:
+            remote = records.get(each.key)
+            is_as_known = each.cid is None if remote is None else remote.is_read and remote.cid == each.cid
+            if each.waits and not each.is_left and not is_as_known:
+                waiting.add(each.key)
+        unjudged = (waiting | unread) - {drift.key for drift in drifts}
+        return Verified(repo, len(records), drifts, unjudged=unjudged, unread=unread)
 
 
 def expected_of(
@@ -177,6 +168,16 @@ def expected_of(
     queries = [query] if subjects is None else [query.where(some) for some in are_about(subjects)]
     rows = (row for each in queries for row in connection.execute(each))
     return [_expected_of(row, blob_fields.get(row.kind)) for row in rows]
+
+
+def expected_and_sent(
+    database: Database, did: str, kinds: RecordKinds | None = None
+) -> tuple[Sequence[Expected], set[str]]:
+    """Return what the PDS should hold of an account's records, and the CIDs of all that were ever sent to it."""
+    attempt = delivery_attempt.c
+    sent = sa.select(attempt.request_cid).where(attempt.did == did, attempt.request_cid.is_not(None))
+    with database.read() as connection:
+        return expected_of(connection, did, kinds=kinds), set(connection.scalars(sent.distinct()))
 
 
 def _expected_of(row: Any, blob_field: str | None) -> Expected:
@@ -222,15 +223,6 @@ def _newer_than_log(database: Database, did: str, ours: AbstractSet[str], found:
             for known in connection.scalars(sa.select(position).where(*these)):
                 del named[known]
     return {cid for cids in named.values() for cid in cids}
-
-
-def _expected_and_sent(
-    database: Database, did: str, kinds: RecordKinds | None
-) -> tuple[Sequence[Expected], set[str]]:
-    attempt = delivery_attempt.c
-    sent = sa.select(attempt.request_cid).where(attempt.did == did, attempt.request_cid.is_not(None))
-    with database.read() as connection:
-        return expected_of(connection, did, kinds=kinds), set(connection.scalars(sent.distinct()))
 
 
 EXPECTED: Final = (ReplayError, RemoteUnknownError, IdentityError, EventStoreError, StorageError)

@@ -32,7 +32,7 @@ from outbox.repo.reads import RepoReads
 from replay.errors import NoPdsError
 from replay.reconcile.drift import Drift, DriftKind, Expected, Repair
 from replay.reconcile.outdated import outdated_records
-from replay.reconcile.verify import Verified, compare, expected_of, judge, repos_of
+from replay.reconcile.verify import Verified, Verifier, expected_of, judge, repos_of
 from replay.repair import jobs
 from replay.repair.jobs import RepairState, SkipReason
 from replay.repair.plan import columns_of, steps_in
@@ -78,7 +78,7 @@ class RepairJobs:
         if not repos:
             raise NoPdsError
         outdated = partial(outdated_records, self.log, self.kinds)
-        found = await compare(database, self.reads, repos[0], self.kinds, outdated)
+        found = await Verifier(database, self.reads, self.kinds, outdated).compare(repos[0])
         row = await run(self._planned, job, found)
         facts = {"repair": row.id, "did": did}
         if row.state == RepairState.VERIFYING:
@@ -166,21 +166,16 @@ def apply_steps(unit: UnitOfWork, did: str, steps: Sequence[Drift]) -> None:
     for each in live:
         each.restore_record(at=unit.now)
     unit.save(*live)
-    _refresh_lists(unit, did, _subjects(steps, REFRESHED))
+    if behind := _subjects(steps, REFRESHED):
+        lists = unit.load_all(TrackList, [each.stream_id for each in behind])
+        hold_lane(unit.connection, did)
+        for made in lists:
+            made.refresh_references(references_of(unit.connection, made), at=unit.now)
+        refresh_behind(unit, lists)
     reverify(unit.connection, _subjects(steps, REVERIFIED), unit.now)
     create_again(unit.connection, did, _subjects(missing, RESTORED))
     queue_as_backfill(unit.connection, did, restored, unit.now)
     announce(unit.connection, did)
-
-
-def _refresh_lists(unit: UnitOfWork, did: str, subjects: Sequence[Subject]) -> None:
-    if not subjects:
-        return
-    lists = unit.load_all(TrackList, [each.stream_id for each in subjects])
-    hold_lane(unit.connection, did)
-    for made in lists:
-        made.refresh_references(references_of(unit.connection, made), at=unit.now)
-    refresh_behind(unit, lists)
 
 
 def _subjects(steps: Sequence[Drift], repairs: AbstractSet[Repair]) -> list[Subject]:

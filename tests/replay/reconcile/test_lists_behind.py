@@ -15,7 +15,7 @@ from outbox.pds.verdict import PUT_POINTS
 from outbox.repo.reads import RepoReads
 from replay.reconcile.drift import Drift, DriftKind, Repair
 from replay.reconcile.outdated import outdated_records
-from replay.reconcile.verify import compare, repos_of
+from replay.reconcile.verify import Verifier, repos_of
 from replay.repair.plan import Plan, plan_for
 from tests.dsl import BOB
 from tests.outbox.lists.test_followers import FollowerRig
@@ -37,7 +37,7 @@ async def planned(rig: FollowerRig) -> Plan:
     reads, drifts = RepoReads(Pds(rig.wire, rig.wire.http)), list[Drift]()
     for repo in repos_of(rig.database):
         of = partial(outdated_records, rig.log, rig.kinds)
-        drifts += (await compare(rig.database, reads, repo, outdated=of)).drifts
+        drifts += (await Verifier(rig.database, reads, outdated=of).compare(repo)).drifts
     return plan_for(drifts)
 
 

@@ -16,7 +16,7 @@ from outbox.repo.reads import RepoReads
 from outbox.tracks.record import RecordUrls, TrackRecords
 from replay.reconcile.drift import DriftKind, Repair
 from replay.reconcile.outdated import outdated_records, sample_outdated
-from replay.reconcile.verify import compare, repos_of
+from replay.reconcile.verify import Verifier, repos_of
 from replay.repair.plan import Plan, plan_for
 from tests.dsl import BOB, COLLECTION, an_adopted_track, some_artwork
 from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
@@ -35,7 +35,7 @@ async def planned(rig: Rig) -> Plan:
         reads = RepoReads(Pds(rig.wire, http))
         [repo] = repos_of(rig.database)
         of = partial(outdated_records, rig.log, rig.kinds)
-        found = await compare(rig.database, reads, repo, outdated=of)
+        found = await Verifier(rig.database, reads, outdated=of).compare(repo)
     return plan_for(found.drifts)
 
 

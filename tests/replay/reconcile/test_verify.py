@@ -8,7 +8,7 @@ from outbox.pds.client import Pds
 from outbox.repo.reads import RepoReads
 from outbox.tracks.record import GENERATION
 from replay.reconcile.drift import DriftKind
-from replay.reconcile.verify import compare, repos_of
+from replay.reconcile.verify import Verifier, repos_of
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.rigs.namespace_move import moves
 from tests.outbox.rigs.relay_rig import Rig, refused
@@ -37,7 +37,7 @@ async def verified(rig: Rig, transport: httpx.AsyncHTTPTransport | None = None):
     async with httpx.AsyncClient(transport=transport) as http:
         reads = RepoReads(Pds(rig.wire, http))
         [repo] = repos_of(rig.database)
-        return await compare(rig.database, reads, repo, rig.kinds)
+        return await Verifier(rig.database, reads, rig.kinds).compare(repo)
 
 
 async def kinds(rig: Rig) -> dict[int | None, DriftKind]:

@@ -13,7 +13,7 @@ from eventstore.jobs.worker import Worker
 from outbox.operations.operators import Operator
 from outbox.pds.client import Pds
 from outbox.repo.reads import RepoReads
-from replay.reconcile.verify import compare, repos_of
+from replay.reconcile.verify import Verifier, repos_of
 from replay.repair import jobs
 from replay.repair.plan import steps_in
 from replay.repair.worker import RepairJobs, apply_some
@@ -95,7 +95,7 @@ class ProcessStep:
 
     async def compares(self) -> None:
         [repo] = repos_of(self._rig.database, self._rig.did)
-        found = await compare(self._rig.database, reads(self._rig), repo)
+        found = await Verifier(self._rig.database, reads(self._rig)).compare(repo)
         self._found = {drift.key: drift for drift in found.drifts}
 
     def applies_some(self) -> bool:

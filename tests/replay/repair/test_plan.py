@@ -15,7 +15,7 @@ from outbox.mirror.targets import PUT
 from outbox.pds.client import Pds, RecordKey
 from outbox.repo.reads import RepoReads
 from replay.reconcile.drift import REPAIRS, Drift, DriftKind, Expected, Repair
-from replay.reconcile.verify import Repo, Verified, compare, repos_of
+from replay.reconcile.verify import Repo, Verified, Verifier, repos_of
 from replay.repair import plan as plans
 from replay.repair.jobs import SkipReason
 from replay.repair.plan import PlanCounts, columns_of, plan_for
@@ -39,7 +39,7 @@ async def drifts(rig: Rig) -> list[Drift]:
     async with httpx.AsyncClient() as http:
         reads = RepoReads(Pds(rig.wire, http))
         [repo] = repos_of(rig.database)
-        found = await compare(rig.database, reads, repo)
+        found = await Verifier(rig.database, reads).compare(repo)
     return list(found.drifts)
 
 
