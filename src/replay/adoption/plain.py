@@ -32,11 +32,9 @@ class PlainRecord:
     def made(self, unit: UnitOfWork) -> Published:
         return self.adopted(next_subject_id(unit.connection, self.key.did), unit.now)
 
-    def adopted(self, subject_id: int, at: datetime) -> Published:
-        where = {"did": self.key.did, "collection": self.key.collection, "rkey": self.key.rkey}
-        return self.kind.aggregate.adopt(
-            at=at, **{f"{self.kind.name}_id": subject_id}, **where, **self.fields
-        )
+    def adopted(self, subject_id: int, at: datetime, **others: Any) -> Published:
+        fields = {**self.fields, **others, **vars(self.key), f"{self.kind.name}_id": subject_id}
+        return self.kind.aggregate.adopt(at=at, **fields)
 
 
 @dataclass(frozen=True)

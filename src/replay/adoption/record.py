@@ -43,7 +43,6 @@ class AdoptableRecord:
 
     @property
     def audio_cid(self) -> str | None:
-        """Return the CID of the audio blob, which is that of its bytes."""
         return self.audio_blob["ref"]["$link"] if self.audio_blob is not None else None
 
     def completed(self, audio: Audio) -> Audio:
@@ -52,12 +51,12 @@ class AdoptableRecord:
 
     def adopted(self, track_id: int, audio: Audio, at: datetime, **others: Any) -> Track:
         """Make the track; it keeps the record's blob if that has the audio."""
-        blob = (
-            BlobRef(audio.cid, self.audio_blob) if self.audio_blob and self.audio_cid == audio.cid else None
-        )
-        where = {"did": self.key.did, "collection": self.key.collection, "rkey": self.key.rkey}
+        of_audio = self.audio_blob if self.audio_cid == audio.cid else None
+        blob = BlobRef(audio.cid, of_audio) if of_audio else None
         read = {"tags": (), "unlisted": False, **self.fields, "uri": self.key.uri, "cid": self.cid}
-        return Track.adopt(at=at, track_id=track_id, audio=audio, blob=blob, **where, **read, **others)
+        return Track.adopt(
+            at=at, track_id=track_id, audio=audio, blob=blob, **vars(self.key), **read, **others
+        )
 
 
 def read_record(key: RecordKey, remote: Remote, records: RecordKind) -> AdoptableRecord:
