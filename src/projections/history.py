@@ -28,7 +28,7 @@ from aggregates.values import (
 )
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows
-from eventstore.sql.schema import Json, Position, UtcDateTime, metadata
+from eventstore.sql.schema import Json, Position, UtcDateTime, envelope_columns, metadata
 from eventstore.streams.buckets import account_columns, bucket_of
 from eventstore.untrusted import is_storable
 
@@ -45,7 +45,6 @@ _SHOWN: Final[dict[type, Callable[[Any], Any]]] = {
 
 
 def _shown(value: Any) -> Any:
-    """Return the JSON value that is shown of a field's value."""
     show = _SHOWN.get(type(value))
     return value if show is None else show(value)
 
@@ -93,9 +92,7 @@ history = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("type", sa.Text, nullable=False),
     sa.Column("topic", sa.Text, nullable=False),
-    sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("via", sa.Text, nullable=False),
-    sa.Column("request_id", sa.Text, nullable=False),
+    *envelope_columns(),
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Column("touches_record", sa.Boolean, nullable=False),
     sa.Column("changes", Json, nullable=False),

@@ -16,7 +16,7 @@ from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
 from eventstore.sql.schema import Position, UtcDateTime, metadata, partial_index
 from eventstore.streams.buckets import account_columns
 from projections.reactions import carried
-from projections.tracks.table import normalized
+from projections.tracks.table import image_columns, normalized, prefixed
 
 VERSION: Final = 1
 
@@ -31,10 +31,7 @@ track_list: Final = sa.Table(
     sa.Column("slug", sa.Text, nullable=False),
     sa.Column("description", sa.Text),
     sa.Column("release_date", sa.Text),
-    sa.Column("artwork_cid", sa.Text),
-    sa.Column("artwork_mime", sa.Text),
-    sa.Column("artwork_size", sa.BigInteger),
-    sa.Column("artwork_thumbnail_cid", sa.Text),
+    *image_columns("artwork"),
     sa.Column("visibility", sa.Text, nullable=False),
     sa.Column("follow", sa.Boolean, nullable=False),
     sa.Column("record_requested", sa.Boolean, nullable=False),
@@ -51,8 +48,6 @@ track_list: Final = sa.Table(
     sa.UniqueConstraint("did", "collection", "rkey"),
     sa.Index("ix_track_list_did_list_id", "did", "list_id"),
     sa.Index("ix_track_list_did_first_name", "did", "first_name"),
-    sa.Index("ix_track_list_artwork_cid", "artwork_cid"),
-    sa.Index("ix_track_list_artwork_thumbnail_cid", "artwork_thumbnail_cid"),
 )
 it: Final = track_list.c
 LIVE: Final = it.deleted_at.is_(None)
@@ -64,7 +59,6 @@ MAX_SCANNED_LISTS: Final = 10_000
 """Of one search."""
 MAX_LISTS_NAMING: Final = 100
 """The same bytes, of those looked at for a reader of them."""
-_OF_ARTWORK: Final = ("cid", "mime", "size", "thumbnail_cid")
 _PLAIN: Final = tuple(
     column.name
     for column in track_list.columns
@@ -75,7 +69,7 @@ _PLAIN: Final = tuple(
 def row_of(made: TrackList) -> dict[str, Any]:
     return {
         **{name: getattr(made, name) for name in _PLAIN},
-        **{f"artwork_{name}": getattr(made.artwork, name, None) for name in _OF_ARTWORK},
+        **prefixed(made.artwork, "artwork_", Artwork),
         "track_count": len(made.items),
     }
 
@@ -99,7 +93,6 @@ class Lists:
 
 
 def lock_list(connection: sa.Connection, did: str, list_id: int) -> None:
-    """Keep the list as it is until the transaction ends."""
     connection.execute(sa.select(it.list_id).where(it.did == did, it.list_id == list_id).with_for_update())
 
 
@@ -134,7 +127,6 @@ def covers_named(connection: sa.Connection, cid: str) -> list[Cover]:
 
 
 def album_titled(connection: sa.Connection, did: str, title: str) -> int | None:
-    """Return the id of the live album of an account with this title."""
     return connection.scalar(sa.select(it.list_id).where(it.did == did, it.name == title, LIVE, IS_ALBUM))
 
 

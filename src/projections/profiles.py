@@ -12,9 +12,9 @@ from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
 from eventstore.sql.schema import Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns
 from projections.lists import Cover
+from projections.tracks.table import image_columns, prefixed
 
 VERSION: Final = 1
-_OF_AVATAR: Final = ("cid", "mime", "size", "thumbnail_cid")
 
 profiles: Final = sa.Table(
     "profiles",
@@ -22,16 +22,11 @@ profiles: Final = sa.Table(
     sa.Column("profile_id", Position, primary_key=True, autoincrement=False),
     *account_columns(),
     sa.Column("bio", sa.Text),
-    sa.Column("avatar_cid", sa.Text),
-    sa.Column("avatar_mime", sa.Text),
-    sa.Column("avatar_size", sa.BigInteger),
-    sa.Column("avatar_thumbnail_cid", sa.Text),
+    *image_columns("avatar"),
     sa.Column("avatar_url", sa.Text),  # of a picture that is elsewhere
     sa.Column("deleted_at", UtcDateTime),
     sa.Column("taken_down_at", UtcDateTime),
     sa.Index("ix_profiles_did", "did"),
-    sa.Index("ix_profiles_avatar_cid", "avatar_cid"),
-    sa.Index("ix_profiles_avatar_thumbnail_cid", "avatar_thumbnail_cid"),
 )
 it: Final = profiles.c
 LIVE: Final = it.deleted_at.is_(None)
@@ -53,9 +48,7 @@ class Profiles:
 
 def _row(made: Profile) -> dict[str, Any]:
     names = ("profile_id", "did", "bio", "avatar_url", "deleted_at", "taken_down_at")
-    return {name: getattr(made, name) for name in names} | {
-        f"avatar_{name}": getattr(made.avatar, name, None) for name in _OF_AVATAR
-    }
+    return {name: getattr(made, name) for name in names} | prefixed(made.avatar, "avatar_", Artwork)
 
 
 def profile_of(connection: sa.Connection, did: str) -> sa.Row[Any] | None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.states import State
-from eventstore.sql.schema import Json, Position, UtcDateTime, metadata
+from eventstore.sql.schema import Json, Position, UtcDateTime, envelope_columns, metadata
 from eventstore.streams.buckets import account_columns
 
 PAST: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,9 +42,7 @@ job: Final = sa.Table(
     sa.Column("failing_since", UtcDateTime),
     sa.Column("first_error", sa.Text),
     sa.Column("progress", Json),
-    sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("via", sa.Text, nullable=False),
-    sa.Column("request_id", sa.Text, nullable=False),
+    *envelope_columns(),
     sa.Column("requested_at", UtcDateTime, nullable=False),
     sa.Column("ended_at", UtcDateTime),
     sa.Column("began_at", UtcDateTime),

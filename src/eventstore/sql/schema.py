@@ -107,8 +107,11 @@ def _in_utc(value: T) -> T:
 def partial_index(
     name: str, *columns: sa.ColumnElement[Any], where: sa.ColumnElement[bool], unique: bool = False
 ) -> None:
-    """Index the rows for which a condition holds."""
     sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+def envelope_columns() -> list[sa.Column[str]]:
+    return [sa.Column(name, sa.Text, nullable=False) for name in ("actor", "via", "request_id")]
 
 
 stored_event = sa.Table(
@@ -120,9 +123,7 @@ stored_event = sa.Table(
     sa.Column("originator_version", sa.Integer, nullable=False),
     sa.Column("topic", sa.Text, nullable=False),
     sa.Column("state", sa.LargeBinary, nullable=False),
-    sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("via", sa.Text, nullable=False),
-    sa.Column("request_id", sa.Text, nullable=False),
+    *envelope_columns(),
     sa.Column("recorded_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("originator_id", "originator_version"),
     sa.Index("ix_stored_event_did_position", "did", "position"),

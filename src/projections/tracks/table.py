@@ -73,7 +73,13 @@ class TrackView:
         )
 
 
-def _prefixed(value: Audio | Artwork | None, prefix: str, kind: type[Audio | Artwork]) -> dict[str, Any]:
+def image_columns(name: str) -> list[sa.Column[Any]]:
+    """Return the columns of a picture; without one they are null."""
+    of = {"cid": sa.Text, "mime": sa.Text, "size": sa.BigInteger, "thumbnail_cid": sa.Text}
+    return [sa.Column(f"{name}_{each}", kind, index=each.endswith("cid")) for each, kind in of.items()]
+
+
+def prefixed(value: Audio | Artwork | None, prefix: str, kind: type[Audio | Artwork]) -> dict[str, Any]:
     return {prefix + field: getattr(value, field, None) for field in kind.__dataclass_fields__}
 
 
@@ -90,8 +96,8 @@ _COLUMNS: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {
     "self_labels": lambda labels: {"self_labels": list(labels)},
     "downloads": lambda who: {"downloads": who.value if who is not Downloads.OPEN else None},
     "support_gate": lambda gate: {"support_gate": dict(vars(gate)) if gate else None},
-    "audio": partial(_prefixed, prefix="audio_", kind=Audio),
-    "artwork": partial(_prefixed, prefix="artwork_", kind=Artwork),
+    "audio": partial(prefixed, prefix="audio_", kind=Audio),
+    "artwork": partial(prefixed, prefix="artwork_", kind=Artwork),
     "blob": lambda blob: {"blob_ref": dict(vars(blob)) if blob else None},
 }
 """The columns of the fields that are not stored as they are."""
@@ -142,10 +148,7 @@ tracks = sa.Table(
     sa.Column("audio_mime", sa.Text, nullable=False),
     sa.Column("audio_file_type", sa.Text, nullable=False),
     sa.Column("audio_duration", sa.Integer),
-    sa.Column("artwork_cid", sa.Text),
-    sa.Column("artwork_mime", sa.Text),
-    sa.Column("artwork_size", sa.BigInteger),
-    sa.Column("artwork_thumbnail_cid", sa.Text),
+    *image_columns("artwork"),
     sa.Column("image_url", sa.Text),  # of a cover whose bytes could not be fetched
     sa.Column("adopted", sa.Boolean, nullable=False),
     sa.Column("created_at", sa.Text, nullable=False),  # verbatim: the record keeps this text for ever
@@ -169,8 +172,6 @@ HAS_AUDIO_ALONE: Final = sa.and_(LIVE, ~tracks.c.adopted)
 partial_index("uq_tracks_did_audio_cid", tracks.c.did, tracks.c.audio_cid, where=HAS_AUDIO_ALONE, unique=True)
 sa.Index("ix_tracks_did_track_id", tracks.c.did, tracks.c.track_id)
 sa.Index("ix_tracks_audio_cid", tracks.c.audio_cid)
-sa.Index("ix_tracks_artwork_cid", tracks.c.artwork_cid)
-sa.Index("ix_tracks_artwork_thumbnail_cid", tracks.c.artwork_thumbnail_cid)
 
 
 class Tracks:

@@ -15,7 +15,7 @@ from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Wanted
 from eventstore.jobs.table import job
 from eventstore.sql.database import Database
-from eventstore.sql.schema import Json, Position, UtcDateTime, metadata, partial_index
+from eventstore.sql.schema import Json, Position, UtcDateTime, envelope_columns, metadata, partial_index
 from eventstore.streams.buckets import account_columns, bucket_of
 from replay.errors import RepairNotFoundError
 from replay.repair.plan import PlanCounts
@@ -64,9 +64,7 @@ repair = sa.Table(
     sa.Column("id", Position, primary_key=True, autoincrement=True),
     *account_columns(),
     sa.Column("state", sa.Text, nullable=False),
-    sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("via", sa.Text, nullable=False),
-    sa.Column("request_id", sa.Text, nullable=False),
+    *envelope_columns(),
     sa.Column("requested_at", UtcDateTime, nullable=False),
     sa.Column("ended_at", UtcDateTime),
     sa.Column("problem", sa.Text),
