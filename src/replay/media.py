@@ -63,7 +63,7 @@ def check_media(
     done = 0
     live = sa.select(media).where(IS_LIVE)
     with ThreadPoolExecutor(MAX_CONCURRENT_REQUESTS) as pool:
-        for page in _pages(storage, live, media.c.key):
+        for page in storage.database.pages_by(media.c.key, live, ROWS_PER_PAGE):
             sizes = pool.map(lambda row: storage.store.size(row.key), page)
             with storage.database.read() as connection:
                 naming = _naming(connection, [row.cid for row in page], before)
@@ -75,7 +75,7 @@ def check_media(
                 progress(done, rows)
     is_live = sa.select(media.c.key).where(media.c.cid == reference.cid, IS_LIVE)
     lacking = sa.select(reference.cid).where(_is_named(before), ~is_live.exists()).distinct()
-    for page in _pages(storage, lacking, reference.cid):
+    for page in storage.database.pages_by(reference.cid, lacking, ROWS_PER_PAGE):
         with storage.database.read() as connection:
             naming = _naming(connection, [row.cid for row in page], before)
         yield from (MediaFinding(MediaKind.MISSING, cid, None, None, ids) for cid, ids in naming.items())
@@ -104,17 +104,6 @@ def _is_whole(storage: Media, key: str) -> bool:
     except BytesMissingError:
         return False
     return hasher.cid == cid_of_key(key)
-
-
-def _pages(storage: Media, query: sa.Select[Any], key: sa.Column[str]) -> Iterator[Sequence[Any]]:
-    last = ""
-    while True:
-        with storage.database.read() as connection:
-            page = connection.execute(query.where(key > last).order_by(key).limit(ROWS_PER_PAGE)).all()
-        if not page:
-            return
-        yield page
-        last = getattr(page[-1], key.name)
 
 
 def _is_named(before: datetime) -> sa.ColumnElement[bool]:

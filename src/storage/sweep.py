@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 import sqlalchemy as sa
@@ -49,7 +49,8 @@ def sweep(storage: Media, named: Named, grace: timedelta) -> SweepReport:
     before, report = now - grace, SweepReport()
     _mark_old(storage, named, before, reserved_before=now - min(grace, RESERVED_FOR))
     _look_again(storage, named, before)
-    for row in _being_deleted(storage):
+    decided = sa.select(media).where(_IS_DELETING, media.c.reason.is_not(None))
+    for row in chain.from_iterable(storage.database.pages_by(media.c.key, decided, _PAGE)):
         _delete(storage, report, row.key, size=row.size, reason=row.reason, touched_at=row.touched_at)
     for stored in _strays(storage):
         if stored.modified < before:
@@ -99,19 +100,6 @@ def _look_again(storage: Media, named: Named, before: datetime) -> None:
             mark_deleting(connection, [row.key for row in page if row.key not in withdrawn], UNNAMED)
             live = sa.update(media).where(media.c.key.in_(withdrawn))
             connection.execute(live.values(state=MediaState.LIVE))
-        last = page[-1].key
-
-
-def _being_deleted(storage: Media) -> Iterator[sa.Row[str, str, int, str, datetime]]:
-    last = ""
-    rows = sa.select(media.c.key, media.c.cid, media.c.size, media.c.reason, media.c.touched_at)
-    decided = rows.where(_IS_DELETING, media.c.reason.is_not(None)).order_by(media.c.key)
-    while True:
-        with storage.database.read() as connection:
-            page = connection.execute(decided.where(media.c.key > last).limit(_PAGE)).all()
-        if not page:
-            return
-        yield from page
         last = page[-1].key
 
 

@@ -3,7 +3,7 @@
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
@@ -235,7 +235,6 @@ class Database:
         return self.heard(told.astimezone(UTC))
 
     def heard(self, told: datetime) -> datetime:
-        """Remember the time that the server has just told, and return it."""
         self._heard = told, time.monotonic()
         return told
 
@@ -249,6 +248,17 @@ class Database:
             return None
         told, heard_at = self._heard
         return told + timedelta(seconds=time.monotonic() - heard_at), True
+
+    def pages_by(self, key: sa.Column[str], query: sa.Select[Any], rows: int) -> Iterator[Sequence[Any]]:
+        """Yield the rows in the order of a key, each page read in a transaction of its own."""
+        last = ""
+        while True:
+            with self.read() as connection:
+                page = connection.execute(query.where(key > last).order_by(key).limit(rows)).all()
+            if not page:
+                return
+            yield page
+            last = getattr(page[-1], key.name)
 
     def recent_now(self, connection: sa.Connection) -> datetime:
         """Return the estimated time, asked anew every RECENT_SECONDS: for polls and the ends of logins, which may see later that the server's clock was set."""
