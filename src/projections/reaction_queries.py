@@ -86,13 +86,12 @@ def comment_page(
         is_shown = _is_in(of.comment_id, known) & of.taken_down_at.is_(None) & ~is_hidden
         own = of.did == (viewer or "")
         these.append(own if others is Others.NONE else is_shown | own)
-    shown = list(_comments(connection, is_hidden, these, before, limit))
+    outside = None
     if others is not Others.NONE:
-        these = [SAID.did == owner, SAID.track_id == track_id]
+        outside = [SAID.did == owner, SAID.track_id == track_id]
         if others is not Others.ALL:
-            these += (SAID_IS_UP, ~SAID_IS_HIDDEN)
-        shown += _comments_of_outsiders(connection, these, before, limit)
-    return sorted(shown, key=lambda row: row.comment_id, reverse=True)[:limit]
+            outside += (SAID_IS_UP, ~SAID_IS_HIDDEN)
+    return _comments(connection, is_hidden, these, before, limit, outside=outside)
 
 
 def comments_by(connection: sa.Connection, did: str, before: int | None, limit: int) -> Sequence[sa.Row[Any]]:
@@ -108,10 +107,8 @@ def comments_at_tracks_of(
     its_tracks = sa.select(tracks.c.track_id).where(tracks.c.did == did, LIVE)
     hidden = sa.select(hidden_comment.c.comment_id).where(hidden_comment.c.did == did)
     there = [_is_in(of.track_id, its_tracks), of.taken_down_at.is_(None)]
-    shown = list(_comments(connection, _is_in(of.comment_id, hidden), there, before, limit))
-    at_its_tracks = [SAID.did == did, SAID.track_id.in_(its_tracks), SAID_IS_UP]
-    shown += _comments_of_outsiders(connection, at_its_tracks, before, limit)
-    return sorted(shown, key=lambda row: row.comment_id, reverse=True)[:limit]
+    outside = [SAID.did == did, SAID.track_id.in_(its_tracks), SAID_IS_UP]
+    return _comments(connection, _is_in(of.comment_id, hidden), there, before, limit, outside=outside)
 
 
 def _is_in(key: sa.ColumnElement[int], of_owner: sa.Select[int]) -> sa.ColumnElement[bool]:
@@ -125,15 +122,22 @@ def _comments(
     these: Sequence[sa.ColumnElement[bool]],
     before: int | None,
     limit: int,
+    *,
+    outside: Sequence[sa.ColumnElement[bool]] | None = None,
 ) -> Sequence[sa.Row[Any]]:
+    """Return a page of comments, and of those of outsiders for which `outside` holds."""
     query = sa.select(comments, is_hidden.label("is_hidden")).where(IS_SAID, *these)
-    return connection.execute(_newest(query, comments.c.comment_id, before, limit)).all()
+    found = list(connection.execute(_newest(query, comments.c.comment_id, before, limit)))
+    if outside is not None:
+        said = sa.select(*_AS_COMMENTS, SAID_IS_HIDDEN.label("is_hidden"))
+        said = said.where(SAID.kind == Comment.TOPIC, *outside)
+        found += connection.execute(_newest(said, SAID.subject_id, before, limit))
+    return sorted(found, key=lambda row: row.comment_id, reverse=True)[:limit]
 
 
 def _newest(
     query: sa.Select[*tuple[Any, ...]], key: sa.ColumnElement[int], before: int | None, limit: int
 ) -> sa.Select[*tuple[Any, ...]]:
-    """Select a page of rows, the largest keys first."""
     query = query.order_by(key.desc()).limit(limit)
     return query if before is None else query.where(key < before)
 
@@ -147,14 +151,6 @@ _AS_COMMENTS: Final = [
     _OF_OUTSIDER.get(each.name, outsider_reaction.c.get(each.name, sa.null())).label(each.name)
     for each in comments.c
 ]
-
-
-def _comments_of_outsiders(
-    connection: sa.Connection, these: Sequence[sa.ColumnElement[bool]], before: int | None, limit: int
-) -> Sequence[sa.Row[Any]]:
-    query = sa.select(*_AS_COMMENTS, SAID_IS_HIDDEN.label("is_hidden"))
-    query = query.where(SAID.kind == Comment.TOPIC, *these)
-    return connection.execute(_newest(query, SAID.subject_id, before, limit)).all()
 
 
 def count_at(connection: sa.Connection, kind: str, did: str, track_id: int) -> int:

@@ -28,6 +28,7 @@ import sqlalchemy as sa
 
 from aggregates.lists.track_list import TrackList
 from aggregates.releases.release import Release
+from eventstore.coordination.restore_detection import skip_numbers
 from eventstore.event_log import EventLog
 from eventstore.sql.database import Database
 from eventstore.sql.schema import UtcDateTime, stored_event
@@ -304,6 +305,8 @@ def import_dump(
     `mastertape rebuild`.
     """
     imported = check_dump(source, schema=schema, lines=lines)
+    with source.open("rb") as file:
+        header = next(read_lines(file)).row
     with log.database.write() as connection:
         lock_log(connection)
         if any(connection.execute(sa.select(each.table).limit(1)).first() is not None for each in EXPORTED):
@@ -311,8 +314,10 @@ def import_dump(
         for kind, rows in groupby(_rows(source, schema), itemgetter(0)):
             while page := [values for _, values in islice(rows, ROWS_PER_PAGE)]:
                 connection.execute(sa.insert(BY_KIND[kind].table), page)
-        _continue_ids(connection, _boundary_of(source))
-        _set_sequences(connection)
+        # a file of an older version has none, since there no id carries its bucket
+        _continue_ids(connection, header.get("id_boundary"))
+        for column in (stored_event.c.position, attempt.id):  # none is issued twice
+            skip_numbers(connection, column, 1)
     rebuild(log, log.projections, progress=progress)
     return imported
 
@@ -336,12 +341,6 @@ def _rows(source: Path, schema: str, lines: Lines = lambda _: None) -> Iterator[
                 raise BrokenDumpError(line.number, str(error)) from error
 
 
-def _boundary_of(source: Path) -> int | None:
-    """Return the first id that carries its bucket; None in a file of an older version, where none does."""
-    with source.open("rb") as file:
-        return next(read_lines(file)).row.get("id_boundary")
-
-
 def _continue_ids(connection: sa.Connection, boundary: int | None) -> None:
     """Enter the imported ids that carry no bucket in the directory, and issue only larger ones than any that was imported."""
     subject, did = mirror_target.c.subject_id, mirror_target.c.did
@@ -351,27 +350,9 @@ def _continue_ids(connection: sa.Connection, boundary: int | None) -> None:
     first = boundary or (newest + 1) * BUCKETS
     older = sa.select(subject, sa.func.min(did)).where(subject < first).group_by(subject)
     enter_older_ids(connection, first, older)
-    unwritten = max(_ids_without_record(connection), default=0)
-    if issued := max(max(newest, outside, unwritten) // BUCKETS, first // BUCKETS - 1, peers):
-        issue_only_above(connection, issued)
-
-
-def _ids_without_record(connection: sa.Connection) -> Iterator[int]:
-    """Yield the ids of releases and lists, which may never have had a record."""
-    for kind in (Release, TrackList):
+    ids = [newest, outside]
+    for kind in (Release, TrackList):  # which may never have had a record
         begun = sa.select(stored_event.c.state).where(stored_event.c.topic == kind.Created.TOPIC)
-        yield from (json.loads(state)[f"{kind.TOPIC}_id"] for state in connection.scalars(begun))
-
-
-def _set_sequences(connection: sa.Connection) -> None:
-    """Advance the counters past the imported rows: no position and no attempt id is issued twice."""
-    if connection.dialect.name == "sqlite":
-        return  # SQLite counts on from the largest by itself
-    for column in (stored_event.c.position, attempt.id):
-        table = column.table.name
-        connection.execute(
-            sa.text(
-                f"select setval(pg_get_serial_sequence('{table}', '{column.name}'), max({column.name}))"  # noqa: S608
-                f" from {table} having max({column.name}) is not null"
-            )
-        )
+        ids += (json.loads(state)[f"{kind.TOPIC}_id"] for state in connection.scalars(begun))
+    if issued := max(max(ids) // BUCKETS, first // BUCKETS - 1, peers):
+        issue_only_above(connection, issued)

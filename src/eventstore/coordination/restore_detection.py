@@ -124,14 +124,12 @@ def compare_with_seen(database: Database, seen: int) -> None:
 
 
 def mark_restored(database: Database, because: str) -> None:
-    """Mark the database as restored, for a reason that the operator gives."""
     with database.write() as connection:
         _known(connection, "")
         _mark_restored(connection, database, because)
 
 
 def ends_before(newest: int, seen: int) -> str:
-    """Return the reason for a log that ends before a position that was seen in it."""
     return f"the log ends at position {newest}, and {seen} was seen in it"
 
 
@@ -196,20 +194,9 @@ def _read(driver: "psycopg.Connection[Any]") -> tuple[str | None, str | None]:
 
 
 def _parts(identity: str) -> dict[str, str]:
-    """Return the parts of an identity by their names."""
     words = identity.split()
     workers = (word.partition(":") for word in words[len(PARTS) :])
     return dict(zip(PARTS, words, strict=False)) | {f"worker {number}": found for number, _, found in workers}
-
-
-def _differences(known: str, identity: str) -> list[str]:
-    """Describe the parts of the identity that differ; a part that is unknown on either side is skipped."""
-    before = _parts(known)
-    return [
-        f"the {part} is {now}, and was {before[part]}"
-        for part, now in _parts(identity).items()
-        if part in before and before[part] != now and UNKNOWN not in {before[part], now}
-    ]
 
 
 def _merged(known: str, identity: str) -> str:
@@ -224,7 +211,12 @@ def _record_identity(url: str, identity: str) -> None:
     """Compare again in a transaction, on a connection that does not compare itself; record the new identity."""
     with closing(Database(url, pool_size=1)) as database, database.write() as connection:
         known = _known(connection, identity)
-        differences = _differences(known.identity, identity)
+        before = _parts(known.identity)
+        differences = [
+            f"the {part} is {now}, and was {before[part]}"
+            for part, now in _parts(identity).items()
+            if before.get(part, now) != now and UNKNOWN not in {before[part], now}
+        ]
         merged = _merged(known.identity, identity)
         if merged != known.identity:
             connection.execute(sa.update(log_incarnation).values(identity=merged))
@@ -242,15 +234,15 @@ def _known(connection: sa.Connection, identity: str) -> Any:
 def _mark_restored(connection: sa.Connection, database: Database, because: str) -> None:
     logger.critical("database_restored", extra={"reason": because})
     base = newest_issued(connection) + POSITIONS_SKIPPED
-    _skip(connection, stored_event.c.position, POSITIONS_SKIPPED)
-    _skip(connection, track_id_sequence.c.id, TRACK_IDS_SKIPPED)
-    _skip(connection, job.c.id, JOB_IDS_SKIPPED)  # a worker that lived on settles no job of another
+    skip_numbers(connection, stored_event.c.position, POSITIONS_SKIPPED)
+    skip_numbers(connection, track_id_sequence.c.id, TRACK_IDS_SKIPPED)
+    skip_numbers(connection, job.c.id, JOB_IDS_SKIPPED)  # a worker that lived on settles no job of another
     noticed = {"restored_because": because, "noticed_at": database.now(connection), "issued_up_to": base}
     connection.execute(sa.update(log_incarnation).values(noticed))
 
 
-def _skip(connection: sa.Connection, column: sa.Column[int], numbers: int) -> None:
-    """Advance the counter of a column by so many numbers."""
+def skip_numbers(connection: sa.Connection, column: sa.Column[int], numbers: int) -> None:
+    """Issue none of the next so many numbers of a column, behind the largest that it has."""
     table, name = column.table.name, column.name
     newest = f"(select coalesce(max({name}), 0) from {table})"  # noqa: S608
     if connection.dialect.name == "sqlite":
