@@ -35,7 +35,6 @@ def cid_of(data: bytes) -> str:
 
 
 def sha256_of(cid: str) -> str:
-    """Return the hash in a CID of ours, in hex digits."""
     return b32decode(f"{cid[1:].upper()}======")[len(_PREFIX) :].hex()
 
 

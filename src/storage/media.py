@@ -76,10 +76,18 @@ class Media:
             msg = "media is added before the unit that names it, not inside"
             raise RuntimeError(msg)
         for _ in range(_ATTEMPTS):
-            existing = self._touch(cid)
+            with self.database.write() as connection:
+                require_not_taken_down(connection, [cid])
+                existing = _live_key(connection, cid)
+                if existing is not None:
+                    _touch_row(connection, self.database, existing)
             if existing is not None and self.store.size(existing) == size:
                 return
-            key = self._begin(cid, size, mime)
+            key = new_key(cid)
+            row = {"key": key, "cid": cid, "state": MediaState.WRITING, "mime": mime, "size": size}
+            with self.database.write() as connection:
+                now = self.database.now(connection)
+                connection.execute(sa.insert(media).values(**row, touched_at=now))
             source.seek(0)
             self.store.write(key, source, size, mime)
             if self._complete(key, cid, lost=existing):
@@ -116,22 +124,6 @@ class Media:
         if found is None:
             raise MediaGoneError(cid)
         return self.store.read(found.key, start, end)
-
-    def _touch(self, cid: str) -> str | None:
-        with self.database.write() as connection:
-            require_not_taken_down(connection, [cid])
-            key = _live_key(connection, cid)
-            if key is not None:
-                _touch_row(connection, self.database, key)
-            return key
-
-    def _begin(self, cid: str, size: int, mime: str) -> str:
-        key = new_key(cid)
-        row = {"key": key, "cid": cid, "state": MediaState.WRITING, "mime": mime, "size": size}
-        with self.database.write() as connection:
-            now = self.database.now(connection)
-            connection.execute(sa.insert(media).values(**row, touched_at=now))
-        return key
 
     def _complete(self, key: str, cid: str, lost: str | None) -> bool:
         """Make the written copy live or delete it for another live one; False if the sweep is deleting it."""

@@ -31,7 +31,6 @@ class TakenDownBytes:
     tables: Final = (ProjectedTable(taken_down_bytes),)
 
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
-        """Write the bytes that the changes take down, or no longer."""
         latest = {
             (track.track_id, cid): {
                 "track_id": track.track_id,

@@ -28,7 +28,7 @@ from service.wiring.bootstrap import Container
 def adopt(did: str, *, file: str | None, dry_run: bool, as_json: bool) -> None:
     ids = _read(file, did) if file is not None else None
     try:
-        report = asyncio.run(_preview(did, ids) if dry_run else _adopt(did, ids))
+        report = asyncio.run(_adopt(did, ids, dry_run=dry_run))
     except (IdentityError, RemoteUnknownError) as error:
         raise click.ClickException(f"{error}. Nothing was adopted.") from error
     if as_json:
@@ -47,19 +47,15 @@ def _read(file: str, did: str) -> PeerIds:
         raise PeerIdsError(f"{file} is not a CSV file in UTF-8: {error}") from None
 
 
-async def _preview(did: str, ids: PeerIds | None) -> dict[str, Any]:
-    async with container_of_command() as container:
-        if ids is not None:
-            with container.database.read() as connection:
-                require_free(connection, ids)
-        progress = await container.adoptions.preview(did)
-    return {**vars(progress), "problem": None}
-
-
-async def _adopt(did: str, ids: PeerIds | None) -> dict[str, Any]:
+async def _adopt(did: str, ids: PeerIds | None, *, dry_run: bool) -> dict[str, Any]:
     envelope = operator_envelope()
     async with container_of_command() as container:
         log = container.log
+        if dry_run:
+            if ids is not None:
+                with log.database.read() as connection:
+                    require_free(connection, ids)
+            return {**vars(await container.adoptions.preview(did)), "problem": None}
         if ids is not None:
             log.transact(None, envelope, lambda unit: reserve(unit.connection, ids))
         with progress_bar("adopting") as show:

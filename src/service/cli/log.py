@@ -18,13 +18,7 @@ from projections.rebuild.difference import Difference
 from projections.rebuild.rebuild import differences
 from projections.rebuild.rebuild import rebuild as rebuild_projections
 from projections.tracks.queries import track_by_id
-from service.cli.output import (
-    DRIFT,
-    confirm,
-    print_found,
-    print_json,
-    progress_bar,
-)
+from service.cli.output import DRIFT, confirm, print_found, print_json, progress_bar
 from service.config.secret_keys import known_secret_keys
 from service.config.settings import load
 from service.observability.subscribers import PROJECTIONS

@@ -10,8 +10,6 @@ from pydantic import BaseModel
 
 from api.responses.ops.deliveries import (
     FailureRow,
-    HostRow,
-    LaneRow,
     cause_row,
     failure_rows,
     host_rows,
@@ -75,10 +73,6 @@ Cells = dict[str, str | Callable[[Any], str]]
 """By the title of a column, the field that it shows, or a function of the row."""
 
 
-def _drains(row: HostRow) -> str:
-    return f"never: {row.stalled_by}" if row.drains_in is None else f"{row.drains_in:.0f} s"
-
-
 def _errors(row: FailureRow) -> str:
     last = row.last_error or row.blob_error or ""
     return last if row.first_error in {None, last} else f"{last} (at first: {row.first_error})"
@@ -92,7 +86,9 @@ HOST_CELLS: Cells = {
     "accounts": "lanes",
     "waiting": "waiting",
     **FAILS_SINCE_SUCCESS,
-    "drains in": _drains,
+    "drains in": lambda row: (
+        f"never: {row.stalled_by}" if row.drains_in is None else f"{row.drains_in:.0f} s"
+    ),
 }
 SUBSCRIBER_CELLS: Cells = {
     "subscriber": "name",
@@ -137,7 +133,8 @@ def status(*, did_or_host: str | None, limit: int, as_json: bool) -> None:
             _print({"hosts": (HOST_CELLS, hosts), "subscribers": subscribers}, as_json=as_json)
             return
         which = known(connection, Selector.named(did_or_host))
-        lanes = _lanes(connection, which, now, limit)
+        found = overview.lanes(connection, at=which.host, state=None, after="", limit=limit, did=which.did)
+        lanes = lane_rows(connection, list(found), now)
         records = _records(connection, now, limit, did=which.did) if which.did else []
     of_account = {"records": (RECORD_CELLS, records)} if which.did else {}
     _print({"accounts": (LANE_CELLS, lanes), **of_account}, as_json=as_json)
@@ -164,11 +161,6 @@ def jobs(*, kind: str | None, state: str | None, limit: int, as_json: bool) -> N
     with configured_log() as log, log.database.read() as connection:
         found = views.jobs(connection, kind=kind, state=state, limit=limit)
     _print({"jobs": (JOB_CELLS, [job_row(row) for row in found])}, as_json=as_json)
-
-
-def _lanes(connection: sa.Connection, which: Selector, now: datetime, limit: int) -> list[LaneRow]:
-    rows = overview.lanes(connection, at=which.host, state=None, after="", limit=limit, did=which.did)
-    return lane_rows(connection, list(rows), now)
 
 
 def _records(connection: sa.Connection, now: datetime, limit: int, **which: Any) -> list[FailureRow]:

@@ -4,7 +4,7 @@ import errno
 import getpass
 import sys
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -92,6 +92,10 @@ def one_line(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno not in ERRNOS_OF_CLICK:
         return reason
     return None
+
+
+def counted(kinds: Iterable[str]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(kinds).items()))
 
 
 def print_json(value: Any) -> None:

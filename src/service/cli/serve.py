@@ -55,9 +55,8 @@ def serve(
 
 def _serve(settings: Settings, listener: socket.socket, inherited: Inherited | None = None) -> None:
     container = prepare(settings, inherited, relay=settings.relay)
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(0)
-    )  # uvicorn raises the signal again once it has shut down
+    # uvicorn raises the signal again once it has shut down
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = _Server(
         _config(settings, asgi(container, supervised=inherited is not None)),
         settings.base_url,
@@ -79,17 +78,6 @@ def _supervise(settings: Settings, listener: socket.socket, workers: int) -> Non
             f"{workers} workers need PostgreSQL: SQLite lets one process write at a time. "
             "Set MASTERTAPE_DATABASE_URL, or leave --workers out."
         )
-    with tempfile.TemporaryDirectory(prefix="mastertape-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        try:
-            supervisor = Supervisor(_programs(settings, listener, workers))
-            asyncio.run(supervisor.run(f"mastertape answers on {settings.base_url}"))
-        except ProcessNotStartedError as error:
-            raise click.ClickException(f"{error} did not start; the log says why") from None
-
-
-def _programs(settings: Settings, listener: socket.socket, workers: int) -> list[Program]:
-    """List the relay, if any, and the workers; the first of all serves METRICS, and all count into its figures."""
     limits = memory_file()
     shared = ["serve", "--listener", str(listener.fileno()), "--rate-limits", str(limits)]
     programs = [
@@ -97,12 +85,18 @@ def _programs(settings: Settings, listener: socket.socket, workers: int) -> list
     ]
     if settings.relay:
         programs.insert(0, Program("relay", ["relay", "--supervised"]))
-    if settings.metrics is not None:
+    if settings.metrics is not None:  # the first of all serves them; all count into its figures
         metrics = metrics_listener(settings.metrics).detach()
         first = programs[0]
         arguments = [*first.arguments, "--metrics", str(metrics)]
         programs[0] = Program(first.name, arguments, (*first.descriptors, metrics))
-    return programs
+    with tempfile.TemporaryDirectory(prefix="mastertape-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        try:
+            supervisor = Supervisor(programs)
+            asyncio.run(supervisor.run(f"mastertape answers on {settings.base_url}"))
+        except ProcessNotStartedError as error:
+            raise click.ClickException(f"{error} did not start; the log says why") from None
 
 
 class _Server(uvicorn.Server):

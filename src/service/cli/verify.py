@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -30,6 +29,7 @@ from replay.repair.plan import Plan, PlanCounts, columns_of, plan_for
 from service.cli.output import (
     DRIFT,
     confirm,
+    counted,
     operator_envelope,
     print_found,
     print_json,
@@ -110,9 +110,8 @@ def _show(found: Sequence[Verified], *, show_all: bool) -> None:
     drifts = [drift for each in found for drift in each.drifts]
     unread = [each for each in found if each.problem is not None]
     records, unjudged = sum(each.records for each in found), sum(len(each.unjudged) for each in found)
-    kinds = sorted(Counter(drift.kind.value for drift in drifts).items())
     said = f"{records} records in {len(found) - len(unread)} repos: "
-    said += ", ".join(f"{count} {kind}" for kind, count in kinds) or "no drift"
+    said += counted(drift.kind.value for drift in drifts) or "no drift"
     if unjudged:
         said += f"; {unjudged} records are on their way or cannot be read, and were not judged"
     if unread:
@@ -149,7 +148,19 @@ def media(*, deep: bool, repair: bool, show_all: bool, as_json: bool) -> None:
     if as_json:
         print_json({"findings": [asdict(each) | {"repaired": each in repaired} for each in found]})
     else:
-        _show_media(found, repaired, show_all=show_all)
+        fetched = f"; {len(repaired)} fetched again" if repaired else ""
+        click.echo((counted(each.kind.value for each in found) or "every track has its bytes") + fetched)
+        rows = [
+            (
+                each.kind.value,
+                "nothing: it was fetched again" if each in repaired else TO_DO,
+                ", ".join(map(str, each.track_ids)) or "-",
+                each.cid,
+            )
+            for each in found
+        ]
+        columns = ("found", "what to do", "tracks", "cid")
+        print_found(columns, rows, kinds=2, count="copies", show_all=show_all)
     if len(found) > len(repaired):
         raise SystemExit(DRIFT)
 
@@ -172,38 +183,36 @@ async def _verify_media(*, deep: bool, repair: bool) -> tuple[list[MediaFinding]
     return found, repaired
 
 
-def _show_media(found: Sequence[MediaFinding], repaired: Collection[MediaFinding], *, show_all: bool) -> None:
-    kinds = sorted(Counter(each.kind.value for each in found).items())
-    counts = ", ".join(f"{count} {kind}" for kind, count in kinds)
-    fetched = f"; {len(repaired)} fetched again" if repaired else ""
-    click.echo((counts or "every track has its bytes") + fetched)
-    rows = [
-        (
-            each.kind.value,
-            "nothing: it was fetched again" if each in repaired else TO_DO,
-            ", ".join(map(str, each.track_ids)) or "-",
-            each.cid,
-        )
-        for each in found
-    ]
-    columns = ("found", "what to do", "tracks", "cid")
-    print_found(columns, rows, kinds=2, count="copies", show_all=show_all)
-
-
 def plan(did: str | None, *, show_all: bool, as_json: bool) -> None:
     found = asyncio.run(verify_accounts(did))
     planned = plan_for(drift for each in found for drift in each.drifts)
-    _say(planned, found, show_all=show_all, as_json=as_json)
+    if as_json:
+        print_json(
+            {
+                "steps": [
+                    {"repair": step.repair.value, "points": step.points, **drift_as_json(step)}
+                    for step in planned.steps
+                ],
+                "points": planned.counts.points,
+                "deletes": planned.counts.deletes,
+                "seconds": planned.seconds,
+                "unjudged": sum(len(each.unjudged) for each in found),
+            }
+        )
+    else:
+        _show_plan(planned, show_all=show_all)
+    if unread := _warn(found):
+        click.echo(f"the plan is without {unread} repos: plan again once they can be read", err=True)
 
 
 def apply(
     did: str | None, *, max_deletes: int, dry_run: bool, agreed: bool, show_all: bool, as_json: bool
 ) -> None:
+    if dry_run:
+        plan(did, show_all=show_all, as_json=as_json)
+        return
     found = asyncio.run(verify_accounts(did))
     planned = plan_for(drift for each in found for drift in each.drifts)
-    if dry_run:
-        _say(planned, found, show_all=show_all, as_json=as_json)
-        return
     if planned.counts.deletes > max_deletes:
         raise click.ClickException(
             f"the plan deletes {planned.counts.deletes} records and may delete {max_deletes}. Nothing was done;"
@@ -241,7 +250,6 @@ def _end(repairs: Sequence[RepairRow], found: Sequence[Verified]) -> None:
 
 
 async def _repair_all(found: Sequence[Verified]) -> list[RepairRow]:
-    """Run the repairs in this process, one after the other."""
     plans = [(each.repo.did, columns_of(each)) for each in found]
     wanted = [(did, plan) for did, plan in plans if PlanCounts.of(plan["counts"]).steps]
     repairs: list[RepairRow] = []
@@ -267,26 +275,6 @@ async def _run(container: Container, did: str) -> None:
 
     while not await container.worker.run_now(REPAIR, did) and await in_thread(is_to_run):  # noqa: ASYNC110 - a row
         await asyncio.sleep(POLL_SECONDS)
-
-
-def _say(planned: Plan, found: Sequence[Verified], *, show_all: bool, as_json: bool) -> None:
-    if as_json:
-        print_json(
-            {
-                "steps": [
-                    {"repair": step.repair.value, "points": step.points, **drift_as_json(step)}
-                    for step in planned.steps
-                ],
-                "points": planned.counts.points,
-                "deletes": planned.counts.deletes,
-                "seconds": planned.seconds,
-                "unjudged": sum(len(each.unjudged) for each in found),
-            }
-        )
-    else:
-        _show_plan(planned, show_all=show_all)
-    if unread := _warn(found):
-        click.echo(f"the plan is without {unread} repos: plan again once they can be read", err=True)
 
 
 def _warn(found: Sequence[Verified]) -> int:

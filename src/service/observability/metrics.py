@@ -62,7 +62,32 @@ def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
     with log.database.read() as connection:
         now = log.database.now(connection)
         yield from _of_waiting_work(connection, now)
-        yield from _of_hosts(connection, now)
+        budgets = {"host": (host.budget_left, host.budget_reset), "blobs": (host.blob_left, host.blob_reset)}
+        yield gauge(
+            "mirror_budget_remaining",
+            "What is left of a rate-limit budget, as hosts report it.",
+            ["scope", "host"],
+            [
+                (scope, *row)
+                for scope, (left, reset) in budgets.items()
+                for row in connection.execute(
+                    sa.select(host.host, left)
+                    .where(left.is_not(None), reset > now)
+                    .order_by(left)
+                    .limit(MAX_HOSTS)
+                )
+            ],
+        )
+        troubled = sa.select(pds_host).where(host.breaker != BreakerState.CLOSED).order_by(host.host)
+        yield gauge(
+            "mirror_breaker_state",
+            "1 half open, 2 open; hosts whose breaker is closed are not listed.",
+            ["host"],
+            [
+                (row.host, 1.0 if breaker_state(row, now) == BreakerState.HALF_OPEN else 2.0)
+                for row in connection.execute(troubled.limit(MAX_HOSTS))
+            ],
+        )
         yield gauge(
             "mastertape_subscriber_lag",
             "How far behind the log each subscriber is: events of a read model that another version made, or seconds in "
@@ -82,7 +107,7 @@ def _of_waiting_work(connection: sa.Connection, now: datetime) -> Iterator[Gauge
         "mirror_oldest_pending_seconds",
         "Age of the oldest change that the relay has still to deliver.",
         ["class"],
-        [(work, _seconds(since.get(work), now)) for work in WORK_CLASSES],
+        [(work, max(0.0, (now - (since.get(work) or now)).total_seconds())) for work in WORK_CLASSES],
     )
     yield gauge(
         "mirror_pending_records",
@@ -119,39 +144,6 @@ _LANES: Final = (
     .select_from(LANES_OF_HOSTS.join(_ALIKE, _ALIKE.c.did == lane.did))
     .group_by("mirror_state")
 )
-
-
-def _of_hosts(connection: sa.Connection, now: datetime) -> Iterator[GaugeMetricFamily]:
-    budgets = {"host": (host.budget_left, host.budget_reset), "blobs": (host.blob_left, host.blob_reset)}
-    yield gauge(
-        "mirror_budget_remaining",
-        "What is left of a rate-limit budget, as hosts report it.",
-        ["scope", "host"],
-        [
-            (scope, *row)
-            for scope, (left, reset) in budgets.items()
-            for row in connection.execute(
-                sa.select(host.host, left)
-                .where(left.is_not(None), reset > now)
-                .order_by(left)
-                .limit(MAX_HOSTS)
-            )
-        ],
-    )
-    troubled = sa.select(pds_host).where(host.breaker != BreakerState.CLOSED).order_by(host.host)
-    yield gauge(
-        "mirror_breaker_state",
-        "1 half open, 2 open; hosts whose breaker is closed are not listed.",
-        ["host"],
-        [
-            (row.host, 1.0 if breaker_state(row, now) == BreakerState.HALF_OPEN else 2.0)
-            for row in connection.execute(troubled.limit(MAX_HOSTS))
-        ],
-    )
-
-
-def _seconds(since: datetime | None, now: datetime) -> float:
-    return max(0.0, (now - since).total_seconds()) if since is not None else 0.0
 
 
 REQUEST_BUCKETS_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -292,7 +284,6 @@ class Metrics(RelayMetrics):
             self.deliveries.count(now, seconds)
 
     def fenced(self) -> None:
-        """Count a delivery that outlived its lease, and whose result the database refused."""
         self._fenced.inc()
 
     def scanned(self, scanned: Scanned) -> None:

@@ -115,7 +115,6 @@ class Tracer(Tracing):
             yield lambda result: _report(span, result)
 
     def close(self) -> None:
-        """Send what was not sent, and end."""
         SQLAlchemyInstrumentor().uninstrument()
         self._provider.shutdown()
 

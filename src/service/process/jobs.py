@@ -113,14 +113,12 @@ def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:
 
 
 def sweep_media(container: Container) -> None:
-    """Delete media that no track has named for the grace period."""
     grace = timedelta(days=container.settings.sweep_grace_days)
     report = derived.sweep_media(container.media, grace)
     logger.info("media_swept", extra=vars(report))
 
 
 def request_derived(container: Container) -> None:
-    """Request what any cover or audio lacks, and wake the worker to make it."""
     if requested := request_all(container.database):
         logger.info("derived_requested", extra={"requested": requested})
         container.worker.wake()
@@ -153,7 +151,6 @@ def delete_expired_results(container: Container) -> None:
 
 
 def delete_ended_credentials(container: Container) -> None:
-    """Delete tokens and browser sessions that ended more than ENDED_CREDENTIAL_TTL ago."""
     with container.database.write() as connection:
         then = container.database.now(connection) - ENDED_CREDENTIAL_TTL
         ended = sa.or_(credential.c.expires_at <= then, credential.c.revoked_at <= then)
@@ -179,7 +176,6 @@ async def refresh_idle_logins(container: Container) -> None:
 
 
 async def scan_records(container: Container) -> None:
-    """Scan the repos that are due, for at most SCAN_TIMEOUT_SECONDS."""
     async with pds_http_client(container.settings) as http:
         scan = Scan(
             container.database,
@@ -205,7 +201,6 @@ def end_old_drafts(container: Container) -> None:
 
 
 def discard_abandoned_uploads(container: Container) -> None:
-    """Delete staged files of uploads to this machine that a crash cut off."""
     with container.database.read() as connection:
         cutoff = container.database.now(connection) - DAY
     discard_abandoned(staging_folder(container.settings), cutoff)

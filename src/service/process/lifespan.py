@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,9 +24,6 @@ from service.process.jobs import (
 from service.process.metrics_server import serve_metrics
 from service.schema.high_water_mark import RECORD_INTERVAL_SECONDS, try_record_high_water_mark
 from service.wiring.bootstrap import Container
-
-if TYPE_CHECKING:
-    from outbox.firehose.follower import Follower
 
 logger: Final = logging.getLogger("mastertape.service")
 
@@ -75,7 +72,9 @@ async def background_work(
                 woken = woken_by_commits(container.wakes, elsewhere=True)
                 await stack.enter_async_context(_running(container.listener.run(woken)))
                 if container.follower is not None:
-                    await stack.enter_async_context(_following(container.follower))
+                    stop_following = asyncio.Event()
+                    following = container.follower.run(stop_following)
+                    await stack.enter_async_context(_running(following, stop_following))
             elif not database.is_sqlite and await asyncio.to_thread(_is_direct, database):
                 await stack.enter_async_context(
                     _running(Listener(database, SETTLED).run(lambda *_: waits.wake()))
@@ -106,26 +105,24 @@ def _announce_runs(container: Container) -> None:
 
 
 @asynccontextmanager
-async def _running(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
-    """Run the work beside the block, and cut it off at its end: other processes go on with what it has not finished."""
+async def _running(
+    work: Coroutine[Any, Any, None], stop: asyncio.Event | None = None
+) -> AsyncGenerator[None]:
+    """Run the work beside the block, and cut it off at its end: other processes go on with what it has not finished.
+
+    What hears of its end by `stop` has some time for it.
+    """
     task = asyncio.create_task(work)
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
-
-
-@asynccontextmanager
-async def _following(follower: "Follower") -> AsyncGenerator[None]:
-    stop = asyncio.Event()
-    task = asyncio.create_task(follower.run(stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await asyncio.wait({task}, timeout=FOLLOWER_STOP_TIMEOUT_SECONDS)
-        task.cancel()
+        if stop is None:
+            task.cancel()
+            await asyncio.wait({task})
+        else:
+            stop.set()
+            await asyncio.wait({task}, timeout=FOLLOWER_STOP_TIMEOUT_SECONDS)
+            task.cancel()
 
 
 def _is_direct(database: Database) -> bool:

@@ -21,8 +21,6 @@ from service.schema.tables import MODULES  # noqa: F401 - completes the metadata
 
 
 class Place(StrEnum):
-    """Where the rows of a table lie."""
-
     BY_BUCKET = "distributed among the workers by bucket"
     COPIED = "copied to every node"
     COORDINATOR = "on the coordinator"
@@ -72,7 +70,6 @@ class HasPartsError(ServiceError):
 
 
 def place_of(table: sa.Table) -> Place:
-    """Return where the table lies in a cluster."""
     if BUCKET in table.c:
         return Place.BY_BUCKET
     return Place.COPIED if table.name in COPIED else Place.COORDINATOR
@@ -149,7 +146,10 @@ def distribute(database: Database, shards: int) -> dict[Place, list[str]]:
             require_alone(connection)
             lock_log(connection)
             _place(connection, metadata.tables[table], shards)
-    _set_timeouts(database)
+    with database.write() as connection:
+        # on any node a statement waits for a lock as long as on the coordinator, at which the options of a session end
+        name = connection.scalar(sa.text("select quote_ident(current_database())"))
+        connection.exec_driver_sql(f"alter database {name} set lock_timeout = '{LOCK_TIMEOUT}'")
     return wrong
 
 
@@ -164,10 +164,3 @@ def _place(connection: sa.Connection, table: sa.Table, shards: int) -> None:
     else:
         run(_DISTRIBUTE_BESIDE, bucket=BUCKET, beside=stored_event.name)
     run(_FORGET_LOCAL_ROWS)
-
-
-def _set_timeouts(database: Database) -> None:
-    """Let a statement wait on any node for a lock as long as on the coordinator, at which the options of a session end."""
-    with database.write() as connection:
-        name = connection.scalar(sa.text("select quote_ident(current_database())"))
-        connection.exec_driver_sql(f"alter database {name} set lock_timeout = '{LOCK_TIMEOUT}'")

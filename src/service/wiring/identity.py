@@ -98,5 +98,4 @@ def pds_http_client(
 
 
 def pds_address_policy(settings: Settings) -> AddressPolicy:
-    """Return the policy for addresses of PDSes: public ones, and those of development."""
     return AddressPolicy([*settings.dev_origins, *([settings.plc_url] if settings.plc_url else [])])

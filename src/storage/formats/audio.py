@@ -90,22 +90,18 @@ def read_tags(staged: Staged, kind: str) -> tuple[dict[str, Any], bytes | None]:
         except Exception:  # noqa: BLE001 - a hostile file may make a parser raise anything
             found = TinyTag()
     year, cover = _YEAR.match(found.year or ""), found.images.any
-    said = {
-        **{name: _tag_text(getattr(found, name)) for name in ("title", "artist", "album")},
-        "disc": _number(found.disc),
-        "number": _number(found.track),
-        "year": int(year[0]) if year else None,
-    }
+    said: dict[str, Any] = {"disc": _number(found.disc), "number": _number(found.track)}
+    said["year"] = int(year[0]) if year else None
+    for name in ("title", "artist", "album"):
+        text = clean((getattr(found, name) or "").strip()).encode()[
+            :TITLE_BYTES
+        ]  # as long as a record can hold
+        said[name] = text.decode(errors="ignore") or None
     return said, cover.data if cover is not None else None
 
 
 def _number(said: int | None) -> int | None:
     return said if said and 0 < said <= MAX_TRACK_NUMBER else None
-
-
-def _tag_text(text: str | None) -> str | None:
-    """Return a text that a record can hold: what is too long is cut."""
-    return clean((text or "").strip()).encode()[:TITLE_BYTES].decode(errors="ignore") or None
 
 
 def _kind(file: BoundedReader) -> str:

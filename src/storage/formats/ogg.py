@@ -8,7 +8,6 @@ from typing import Final
 from storage.errors import InvalidMediaError, UnsupportedMediaError
 from storage.formats.bounded import BoundedReader
 
-_SOUND: Final = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC")
 _INDEX: Final = (b"fishead\0",)
 _VIDEO: Final = (b"\x80theora", b"\x01video\0\0", b"BBCD\0", b"OVP80")
 _PAGE_BYTES: Final = 27
@@ -54,19 +53,15 @@ def _sound_of(file: BoundedReader) -> tuple[bytes, int, int]:
         codec = file.read(_CODEC_BYTES)
         if codec.startswith(_VIDEO):
             raise InvalidMediaError("it has a video track")
-        if codec.startswith(_SOUND):
-            sound = (page[14:18], *_rate_of(codec))
+        if codec.startswith(b"OpusHead"):
+            sound = page[14:18], _OPUS_RATE, int.from_bytes(codec[10:12], "little")
+        elif codec.startswith(b"\x01vorbis"):
+            sound = page[14:18], int.from_bytes(codec[12:16], "little"), 0
+        elif codec.startswith(b"\x7fFLAC"):
+            sound = page[14:18], int.from_bytes(codec[27:30], "big") >> 4, 0
         elif not codec.startswith(_INDEX):
             raise UnsupportedMediaError("another codec than Vorbis, Opus or FLAC in Ogg")
         start += _PAGE_BYTES + len(lengths) + sum(lengths)
     if sound is None:
         raise InvalidMediaError("no sound was found in it")
     return sound
-
-
-def _rate_of(codec: bytes) -> tuple[int, int]:
-    if codec.startswith(b"OpusHead"):
-        return _OPUS_RATE, int.from_bytes(codec[10:12], "little")
-    if codec.startswith(b"\x01vorbis"):
-        return int.from_bytes(codec[12:16], "little"), 0
-    return int.from_bytes(codec[27:30], "big") >> 4, 0

@@ -207,7 +207,8 @@ def begin(database: Database, claimed: Job) -> Begun | Outcome:
             return Outcome.DONE
         leased = sa.select(job.c.id).where(*others, IS_LEASED, job.c.lease_until > now)
         if connection.scalar(leased) is not None:
-            return _later(claimed)
+            claimed.again_after = WAIT_FOR_ANOTHER
+            return Outcome.LATER
         _set_state(connection, row.name, PublicCopyState.UNCERTAIN)
         return Begun(action, row.cid, row.mime)
 
@@ -243,11 +244,6 @@ def settle(database: Database, claimed: Job, action: Action, lease: timedelta) -
         if (needed := _needed(connection, row.name, now)) is not action:
             queue.request(connection, [Wanted(needed, row.name, claimed.account)], now, hurry=True)
     return True
-
-
-def _later(claimed: Job) -> Outcome:
-    claimed.again_after = WAIT_FOR_ANOTHER
-    return Outcome.LATER
 
 
 def _make_row(connection: sa.Connection, name: str) -> None:

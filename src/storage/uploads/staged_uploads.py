@@ -114,7 +114,6 @@ def require_offset(upload: Upload, offset: int) -> None:
 
 
 def received_bytes(media: Media, upload: Upload) -> Iterator[bytes]:
-    """Yield what the parts have, in order."""
     for cid in upload.parts:
         yield from media.read(cid)
 
@@ -134,7 +133,6 @@ def delete_uploads(connection: sa.Connection, did: str, *these: sa.ColumnElement
 
 
 def has_ended(now: datetime) -> sa.ColumnElement[bool]:
-    """Whether the time of an upload is over."""
     return sa.and_(it.reason.is_(None), it.begun_at <= now - UPLOAD_TTL)
 
 
