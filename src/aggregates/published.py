@@ -76,7 +76,6 @@ class Owned(Aggregate):
 
     @classmethod
     def create_id(cls, subject_id: int) -> UUID:
-        """Return the aggregate id of the one with this id among its kind."""
         return Subject(cls.TOPIC, subject_id).stream_id
 
     @classmethod
@@ -85,7 +84,6 @@ class Owned(Aggregate):
 
     @property
     def subject_id(self) -> int:
-        """The id among its kind."""
         number: int = getattr(self, f"{self.TOPIC}_id")
         return number
 

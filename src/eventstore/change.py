@@ -25,7 +25,6 @@ class Via(StrEnum):
     JOB = "job"
 
     def named(self, name: str) -> str:
-        """Return the way with the name of what took it."""
         return f"{self.value}:{name}"
 
 
@@ -110,7 +109,6 @@ class Change(RecordedEvent):
 
     @property
     def stream_state(self) -> StreamState:
-        """Where this leaves the stream."""
         return StreamState(self.after, self.did, self.position, self.recorded_at)
 
 
@@ -139,7 +137,6 @@ class AggregateCache:
         self._lock: Final = threading.Lock()
 
     def get(self, aggregate_id: UUID) -> StreamState | None:
-        """Return the cached state of a stream, which other processes may have continued."""
         with self._lock:
             return self._states.get(aggregate_id)
 

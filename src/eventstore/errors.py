@@ -118,7 +118,6 @@ def is_busy_or_away(error: BaseException | None) -> bool:
 
 
 def is_full(error: DBAPIError) -> bool:
-    """Whether the database has no room to write in."""
     sqlite_name = getattr(error.orig, "sqlite_errorname", None)
     return sqlstate(error) == DISK_FULL or sqlite_name == "SQLITE_FULL"
 

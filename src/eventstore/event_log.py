@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -127,7 +127,15 @@ class EventLog:
     def _unit(self, did: str | None, envelope: Envelope) -> Generator[UnitOfWork]:
         if self.database.in_transaction:
             raise NestedUnitError
-        self._enter_projections()
+        if not self.has_entered:
+            # an empty log enters its projections before the first unit, which writes of its account alone
+            with self.database.read_committed() as connection:
+                is_known = are_entered(connection, self.projections)
+            if not is_known:
+                with self.database.write() as connection:
+                    lock_log(connection)
+                    enter(connection, self.projections)
+            self.has_entered = True
         unit = UnitOfWork(self, did, envelope)
         try:
             with self.database.write_when_needed(lambda: unit.connection) as unit.begin:
@@ -136,18 +144,6 @@ class EventLog:
             unit.restore_pending_events()
             raise
         unit.publish()
-
-    def _enter_projections(self) -> None:
-        """Enter those of an empty log before the first unit, which writes of its account alone."""
-        if self.has_entered:
-            return
-        with self.database.read_committed() as connection:
-            is_known = are_entered(connection, self.projections)
-        if not is_known:
-            with self.database.write() as connection:
-                lock_log(connection)
-                enter(connection, self.projections)
-        self.has_entered = True
 
     def is_head(self, aggregate_id: UUID, state: StreamState) -> Query:
         """Return the query that finds a row if this is the latest state of the stream."""
@@ -162,8 +158,7 @@ class EventLog:
     def heads(self, did: str, aggregate_ids: Iterable[UUID]) -> Iterator[Query]:
         """Return what `latest` reads of each of these streams of an account: the events since the cached state, or all."""
         for aggregate_id in aggregate_ids:
-            cached = self.cache.get(aggregate_id)
-            yield self._newest(did, aggregate_id, cached)
+            yield self._newest(did, aggregate_id, self.cache.get(aggregate_id))
 
     def _newest(self, did: str | int, aggregate_id: UUID, cached: StreamState | None) -> Query:
         if cached is None:
@@ -179,25 +174,19 @@ class EventLog:
 
         def transaction() -> T:
             if did is not None:
-                try:
-                    return self._transact_as_known(did, envelope, work)
-                except StaleError:
-                    pass
+                with suppress(StaleError), self._unit(did, envelope) as unit:
+                    try:
+                        result = work(unit)
+                    except Exception as refusal:
+                        if unit.may_be_wrong(refusal):
+                            raise StaleError from refusal
+                        raise
+                    unit.finish()
+                    return result
             with self.unit_of_work(did, envelope) as unit:
                 return work(unit)
 
         return _again_after_deadlock(transaction)
-
-    def _transact_as_known(self, did: str, envelope: Envelope, work: Callable[[UnitOfWork], T]) -> T:
-        with self._unit(did, envelope) as unit:
-            try:
-                result = work(unit)
-            except Exception as refusal:
-                if unit.may_be_wrong(refusal):
-                    raise StaleError from refusal
-                raise
-            unit.finish()
-            return result
 
     def transact_without_events(self, work: Callable[[sa.Connection], T], *, begins: bool = False) -> T:
         """Run `work` in a transaction that takes no append lock and appends nothing; again after a deadlock, as `transact` does.

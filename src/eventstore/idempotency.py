@@ -93,7 +93,6 @@ class RequestKey:
         return StoredResult(row.digest, CommandResult(row.status, row.body, row.headers))
 
     def stored_in(self, unit: UnitOfWork) -> "StoredResult | None":
-        """Return `stored` for a unit of work."""
         if not unit.finds(self.query, expected=False):
             return None
         return self.stored(unit.connection, lambda: unit.now)
@@ -109,8 +108,6 @@ class RequestKey:
 
 @dataclass(frozen=True)
 class StoredResult:
-    """The result of an earlier request, and the digest of that request's body."""
-
     digest: str
     result: CommandResult
 

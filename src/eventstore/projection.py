@@ -57,7 +57,6 @@ class ProjectedTable:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The columns that identify a row, live and in the scratch table."""
         return tuple(column.key for column in self.live.primary_key.columns)
 
     @property

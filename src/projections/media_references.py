@@ -4,7 +4,7 @@ The bytes of a deleted account are released without a grace period.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -16,13 +16,13 @@ from aggregates.published import Owned
 from aggregates.releases.release import Release
 from aggregates.tracks.track import Track, media_cids
 from eventstore.change import Change, changes_of
+from eventstore.jobs.table import PAST
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
 from eventstore.sql.database import pages
 from eventstore.sql.schema import Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns
 
 VERSION: Final = 2
-LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 media_references = sa.Table(
     "media_references",
@@ -50,7 +50,7 @@ class MediaReferences:
                 continue
             self._write(connection, some, into)
             released = (table.c.did == change.did, table.c.released_at.is_not(None))
-            connection.execute(sa.update(table).where(*released).values(released_at=LONG_AGO))
+            connection.execute(sa.update(table).where(*released).values(released_at=PAST))
             some = []
         self._write(connection, some, into)
 

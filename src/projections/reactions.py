@@ -32,7 +32,6 @@ FOUND: Final = "found"
 
 
 def carried(change: Change, subject: Published) -> Wanted:
-    """Return the job that carries this change of a subject."""
     return Wanted(REACTION, f"{Subject.of(subject)}/{change.version}", change.did)
 
 
@@ -134,9 +133,8 @@ class Reactions:
     def __init__(self, kind: type[Reaction]) -> None:
         self._kind: Final = kind
         self._table: Final = SHOWN[kind.TOPIC][0]
-        self.name: Final = str(
-            self._table.name
-        )  # which is no plain text: SQLite takes long to see that it is one
+        # the table's is no plain text: SQLite takes long to see that it is one
+        self.name: Final = str(self._table.name)
         self._names: Final = [column.key for column in self._table.columns if column.key != "bucket"]
         self.tables: Final = (ProjectedTable(self._table),)
         self.fingerprint: Final = fingerprint(VERSION, self._table)

@@ -7,11 +7,11 @@
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import httpx
 import sqlalchemy as sa
@@ -50,6 +50,7 @@ from storage.uploads.upload import Staged, staged_copy
 
 MAX_REQUESTED_AT_ONCE: Final = 1000
 MAX_RECENT_CHANGES: Final = 200
+_END_OF_HOST: Final = re.compile("[/?#]")
 MAX_URL_CHARACTERS: Final = 600
 """As UTF-8, an index of PostgreSQL still takes so many; a cover at a longer address is not fetched."""
 
@@ -78,15 +79,11 @@ LACKING: Final = (
 
 def request_recent(database: Database) -> int:
     """Request what the tracks that changed last lack; return how much that is."""
-    return _request(database, track.track_id.in_(sa.select(_RECENT.c.track_id)))
+    return request_all(database, track.track_id.in_(sa.select(_RECENT.c.track_id)))
 
 
-def request_all(database: Database) -> int:
-    """Request what any track lacks, up to MAX_REQUESTED_AT_ONCE of each kind; return how much that is."""
-    return _request(database)
-
-
-def _request(database: Database, *which: sa.ColumnElement[bool]) -> int:
+def request_all(database: Database, *which: sa.ColumnElement[bool]) -> int:
+    """Request what any of these tracks lacks, up to MAX_REQUESTED_AT_ONCE of each kind; return how much that is."""
     found: list[Wanted] = []
     with database.read_committed() as connection:
         for kind, source, can_have_one, made_of in LACKING:
@@ -103,19 +100,12 @@ def _request(database: Database, *which: sa.ColumnElement[bool]) -> int:
                 is_last = len(page) < SOURCES_PER_PAGE
                 page = [] if is_last else connection.execute(named.where(source > sources[-1])).all()
             for subject, did in lacking[:MAX_REQUESTED_AT_ONCE]:
-                host = _host_of(subject) if kind is DerivedKind.COVER else ""
+                host = _END_OF_HOST.split(subject)[2].lower() if kind is DerivedKind.COVER else ""
                 found.append(Wanted(kind, subject, did, host))
     if found:
         with database.write() as connection:
             queue.request(connection, found, database.now(connection))
     return len(found)
-
-
-def _host_of(url: str) -> str:
-    try:
-        return urlsplit(url).netloc.lower()
-    except ValueError:
-        return ""
 
 
 SOURCES_PER_PAGE: Final = 500
@@ -150,7 +140,9 @@ def forget_unused(database: Database, before: datetime) -> None:
     while True:
         with database.write() as connection:
             page = connection.scalars(old.where(made.source > last).limit(SOURCES_PER_PAGE)).all()
-            forget(connection, set(page) - _used(connection, page, before), before)
+            at_address = {url for url, _ in tracks_with_image_urls(connection, page)}
+            used = media_references.named(connection, page, before) | at_address
+            forget(connection, set(page) - used, before)
         if not page:
             break
         last = page[-1]
@@ -168,14 +160,6 @@ def forget_unused(database: Database, before: datetime) -> None:
             for each in some:
                 if each.subject not in wanted:
                     connection.execute(sa.delete(job).where(*queue.is_job(each)))
-
-
-def _used(connection: sa.Connection, sources: Collection[str], before: datetime) -> set[str]:
-    """Return the covers that a track has, or had until after `before`, and the addresses that one has now."""
-    cids = [source for source in sources if "://" not in source]
-    urls = set(sources) - set(cids)
-    at_address = {url for url, _ in tracks_with_image_urls(connection, urls)}
-    return media_references.named(connection, cids, before) | at_address
 
 
 def _is_live(cid: Any) -> Any:

@@ -166,7 +166,6 @@ def finished_export(connection: sa.Connection, did: str, export_id: int) -> Expo
 
 
 def named(connection: sa.Connection, cids: Collection[str]) -> set[str]:
-    """Return those of the CIDs that an export names."""
     return set(connection.scalars(sa.select(_file.cid).where(_file.cid.in_(cids))))
 
 

@@ -128,7 +128,6 @@ class Release(Owned, created_event_name="Created"):
             self.trigger_event(Release.PreviewSet, preview_hash=preview_hash, timestamp=at)
 
     def schedule(self, publish_at: datetime, *, at: datetime) -> None:
-        """Have a draft published at a time."""
         self.require_draft()
         self.trigger_event(Release.Scheduled, publish_at=publish_at, timestamp=at)
 
@@ -139,12 +138,10 @@ class Release(Owned, created_event_name="Created"):
         self.require_draft()
 
     def publish(self, track_ids: Sequence[int], album_id: int | None, *, at: datetime) -> None:
-        """Record what was made of it."""
         made = {"track_ids": list(track_ids), "album_id": album_id}
         self.trigger_event(Release.Published, **made, timestamp=at)
 
     def fail(self, reasons: Sequence[str], *, at: datetime) -> None:
-        """Record why it could not be published."""
         self.trigger_event(Release.PublishingFailed, reasons=list(reasons), timestamp=at)
 
     def require_draft(self) -> None:

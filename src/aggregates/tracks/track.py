@@ -210,5 +210,4 @@ class Track(WithBlob, created_event_name="Created"):
 
 
 def media_cids(track: Track) -> tuple[str, ...]:
-    """Return the CIDs of the bytes that the track needs."""
     return (track.audio.cid, *cids_in(track.artwork))

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import sqlalchemy as sa
@@ -125,7 +126,7 @@ class Announcer:
             with self._lock:
                 pending, self._pending = self._pending, defaultdict(set)
             for channel, requests in pending.items():
-                named = {each for buckets in requests for each in buckets} if all(requests) else set[int]()
+                named = {*chain.from_iterable(requests)} if all(requests) else set[int]()
                 driver.execute(_ANNOUNCE, [channel, _text(named)])
             self._stopping.wait(max(map(PAUSE_SECONDS.__getitem__, pending), default=0))
 

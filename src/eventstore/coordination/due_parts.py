@@ -62,7 +62,10 @@ class DueParts:
                 self._asks_nodes_at = self._began_at + IDLE_SECONDS / 2
         if _now() >= self._asks_nodes_at:
             self._asks_nodes_at = _now() + IDLE_SECONDS / 2
-            self._spread(await in_thread(self._parts_with_work))
+            with_work = await in_thread(self._parts_with_work)
+            for number, part in enumerate(with_work):  # before the nodes are asked again
+                at = _now() + number / len(with_work) * IDLE_SECONDS / 2
+                self._next[part] = min(self._next[part], at)
         now = _now()
         due = [(number, part) for number, (part, at) in enumerate(self._next.items()) if at <= now]
         # parts have their times within the interval, and each process its own: looks are spread over it
@@ -78,12 +81,6 @@ class DueParts:
             query = self._find().params(now=now, soon=now + timedelta(seconds=IDLE_SECONDS))
             buckets = set(map(bucket_of, texts_of(connection, query, job.name)))
         return [part for part in self._next if not buckets.isdisjoint(part)]
-
-    def _spread(self, parts: Sequence[Part]) -> None:
-        """Look into these parts before the nodes are asked again."""
-        now = _now()
-        for number, part in enumerate(parts):
-            self._next[part] = min(self._next[part], now + number / len(parts) * IDLE_SECONDS / 2)
 
     def seconds(self) -> float:
         """Return how long to wait until a part is due."""

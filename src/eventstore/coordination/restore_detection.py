@@ -120,13 +120,21 @@ def compare_with_seen(database: Database, seen: int) -> None:
     with database.write() as connection:
         known = _known(connection, "")
         if max(newest_position(connection), known.issued_up_to) < seen:
-            _mark_restored(connection, database, ends_before(newest_position(connection), seen))
+            mark_restored(database, ends_before(newest_position(connection), seen))
 
 
 def mark_restored(database: Database, because: str) -> None:
+    logger.critical("database_restored", extra={"reason": because})
     with database.write() as connection:
         _known(connection, "")
-        _mark_restored(connection, database, because)
+        base = newest_issued(connection) + POSITIONS_SKIPPED
+        skip_numbers(connection, stored_event.c.position, POSITIONS_SKIPPED)
+        skip_numbers(connection, track_id_sequence.c.id, TRACK_IDS_SKIPPED)
+        skip_numbers(
+            connection, job.c.id, JOB_IDS_SKIPPED
+        )  # a worker that lived on settles no job of another
+        noticed = {"restored_because": because, "noticed_at": database.now(connection), "issued_up_to": base}
+        connection.execute(sa.update(log_incarnation).values(noticed))
 
 
 def ends_before(newest: int, seen: int) -> str:
@@ -221,7 +229,7 @@ def _record_identity(url: str, identity: str) -> None:
         if merged != known.identity:
             connection.execute(sa.update(log_incarnation).values(identity=merged))
         if differences and newest_issued(connection):  # else there was nothing to lose
-            _mark_restored(connection, database, "; ".join(differences))
+            mark_restored(database, "; ".join(differences))
 
 
 def _known(connection: sa.Connection, identity: str) -> Any:
@@ -229,16 +237,6 @@ def _known(connection: sa.Connection, identity: str) -> Any:
     first = upsert(connection, log_incarnation).values(id=1, identity=identity)
     connection.execute(first.on_conflict_do_nothing())
     return connection.execute(sa.select(log_incarnation).with_for_update()).one()
-
-
-def _mark_restored(connection: sa.Connection, database: Database, because: str) -> None:
-    logger.critical("database_restored", extra={"reason": because})
-    base = newest_issued(connection) + POSITIONS_SKIPPED
-    skip_numbers(connection, stored_event.c.position, POSITIONS_SKIPPED)
-    skip_numbers(connection, track_id_sequence.c.id, TRACK_IDS_SKIPPED)
-    skip_numbers(connection, job.c.id, JOB_IDS_SKIPPED)  # a worker that lived on settles no job of another
-    noticed = {"restored_because": because, "noticed_at": database.now(connection), "issued_up_to": base}
-    connection.execute(sa.update(log_incarnation).values(noticed))
 
 
 def skip_numbers(connection: sa.Connection, column: sa.Column[int], numbers: int) -> None:

@@ -62,8 +62,9 @@ def next_of(kind: Kind, part: Part) -> sa.Select[Any]:
     leased = sa.and_(running.c.kind == kind.name, *is_leased)
     these = [turn.kind == kind.name, in_part(turn.bucket, part)]
     if kind.max_per_account is not None:
-        of_account = _count(running, leased, running.c.account == turn.account)
-        these.append(of_account < kind.max_per_account)
+        of_account = sa.select(sa.func.count()).select_from(running)
+        of_account = of_account.where(leased, running.c.account == turn.account)
+        these.append(of_account.scalar_subquery() < kind.max_per_account)
     first = job.alias("first")
     waits = [first.c.kind == kind.name, first.c.account == turn.account, first.c.state == _WAITING]
     waits += [first.c.due <= now, first.c.lease_until <= now]
@@ -91,7 +92,3 @@ def busy_in(kinds: Sequence[Kind], hosts: Mapping[str, Sequence[str]]) -> dict[s
         for kind in kinds
         if kind.max_per_host is not None
     }
-
-
-def _count(running: Any, *conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
-    return sa.select(sa.func.count()).select_from(running).where(*conditions).scalar_subquery()

@@ -175,7 +175,6 @@ def claim(
 
 
 def is_job(known: Any) -> tuple[sa.ColumnElement[bool], ...]:
-    """Return the conditions of the row of a job, or of a row that was read."""
     return row.id == known.id, row.bucket == bucket_of(known.account)
 
 

@@ -69,7 +69,6 @@ def is_distributed(connection: sa.Connection, table: str) -> bool:
 
 
 def shards_of(connection: sa.Connection, table: str) -> Sequence[Part]:
-    """Return the buckets of each shard of a table that is distributed."""
     return [tuple(buckets) for buckets in connection.scalars(_SHARDS, {"table": table})]
 
 

@@ -83,12 +83,8 @@ class Prepared:
 
 def among(column: sa.ColumnElement[Any], name: str, dialect: str) -> sa.ColumnElement[bool]:
     """Whether the column is in the list that the statement is executed with: a compiled IN has a fixed length."""
-    if dialect == "sqlite":
-        return column.in_(_split(column, name))
-    return column == sa.any_(sa.bindparam(name, type_=ARRAY(column.type)))
-
-
-def _split(of: sa.ColumnElement[Any], name: str) -> sa.Select[Any]:
+    if dialect != "sqlite":
+        return column == sa.any_(sa.bindparam(name, type_=ARRAY(column.type)))
     # json_each would be shorter, and crashes SQLite 3.46 where it is kept over a `deserialize`, with which tests put databases back
     separator = sa.literal_column(f"char({ord(SEPARATOR)})", sa.Text)
     first = sa.select(
@@ -102,7 +98,7 @@ def _split(of: sa.ColumnElement[Any], name: str) -> sa.Select[Any]:
             sa.func.substr(items.c.rest, length + sa.literal_column("1")),
         ).where(items.c.rest != sa.literal_column("''"))
     )
-    return sa.select(sa.cast(items.c.item, of.type)).where(items.c.item.is_not(None))
+    return column.in_(sa.select(sa.cast(items.c.item, column.type)).where(items.c.item.is_not(None)))
 
 
 class _Joined(sa.TypeDecorator[Sequence[Any]]):
@@ -120,7 +116,6 @@ class Query(NamedTuple):
     values: tuple[tuple[str, Any], ...]
 
     def start(self, connection: sa.Connection) -> "Result":
-        """Execute; in a pipeline, send it."""
         return self.statement.start(connection, dict(self.values))
 
 
@@ -332,10 +327,13 @@ def prove(connection: sa.Connection, assumptions: Sequence[Assumption]) -> Resul
 @lru_cache(maxsize=1024)
 def _proof(assumed: tuple[tuple[Prepared, bool], ...]) -> Prepared:
     def build(dialect: str) -> Any:
-        found = [_with_numbers(_exists(each.build(dialect)), at) for at, (each, _) in enumerate(assumed)]
-        all_hold = sa.and_(
-            *(each if finds else sa.not_(each) for each, (_, finds) in zip(found, assumed, strict=True))
-        )
+        conditions = []
+        for number, (each, finds) in enumerate(assumed):
+            query = each.build(dialect)
+            exists = sa.exists().select_from(query.cte()) if query.is_dml else sa.exists(query)
+            found = _with_numbers(exists, number)
+            conditions.append(found if finds else sa.not_(found))
+        all_hold = sa.and_(*conditions)
         # divides by zero unless they hold, which is null on SQLite
         one = sa.literal_column("1", sa.Integer)
         return sa.select(
@@ -343,10 +341,6 @@ def _proof(assumed: tuple[tuple[Prepared, bool], ...]) -> Prepared:
         )
 
     return Prepared(build)
-
-
-def _exists(query: Any) -> sa.Exists:
-    return sa.exists().select_from(query.cte()) if query.is_dml else sa.exists(query)
 
 
 def _with_numbers(condition: Any, number: int) -> Any:

@@ -159,6 +159,5 @@ def lock_account(connection: sa.Connection, did: str, now: datetime | None = Non
 
 
 def lock_key(*names: str) -> int:
-    """Return the key of an advisory lock of PostgreSQL."""
     digest = blake2b("\0".join(names).encode(), digest_size=8).digest()
     return int.from_bytes(digest, signed=True)

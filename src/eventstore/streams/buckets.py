@@ -61,8 +61,6 @@ class _OfAccount(TypeDecorator.Comparator[str], sa.Text.Comparator[str]):
 
 
 class Did(TypeDecorator[str]):
-    """The account that a row belongs to."""
-
     impl = sa.Text
     cache_ok = True
     comparator_factory: Any = _OfAccount
@@ -76,7 +74,6 @@ def account_columns(name: str = "did", **options: Any) -> tuple[sa.Column[str], 
 
 
 def did_column(table: sa.Table) -> str:
-    """Return the name of the column that says which account a row belongs to."""
     return next(each.name for each in table.columns if isinstance(each.type, Did))
 
 

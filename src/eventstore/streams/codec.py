@@ -40,7 +40,6 @@ TRANSCODINGS: Final = (
 
 
 def json_transcoder() -> JSONTranscoder:
-    """Return a transcoder for plain JSON with times and the values of the domain."""
     transcoder = JSONTranscoder()
     for transcoding in TRANSCODINGS:
         transcoder.register(transcoding)
@@ -48,13 +47,10 @@ def json_transcoder() -> JSONTranscoder:
 
 
 class Codec:
-    """Converts between events and the rows that the log stores of them."""
-
     def __init__(self) -> None:
         self._mapper: Final[Mapper[UUID]] = Mapper(json_transcoder())
 
     def encode(self, event: Event) -> StoredEvent:
-        """Return the stored form, whose topic names the event's class."""
         return self._mapper.to_stored_event(event)
 
     def decode(self, stored: StoredEvent) -> Event:
@@ -62,12 +58,13 @@ class Codec:
         event: Event = object.__new__(resolve_topic(stored.topic))
         vars(event).update(
             _restored(msgspec.json.decode(stored.state)),
-            originator_id=of if isinstance(of := stored.originator_id, UUID) else _uuid(of),
+            originator_id=of if isinstance(of := stored.originator_id, UUID) else _UUID(of),
             originator_version=stored.originator_version,
         )
         return event
 
 
+_UUID: Final = lru_cache(maxsize=4096)(UUID)
 _NAMED: Final = {"_type_", "_data_"}
 _CONTAINERS: Final = frozenset({dict, list})
 _DECODE: Final = {each.name: each.decode for each in TRANSCODINGS}
@@ -83,8 +80,3 @@ def _restored(value: Any) -> Any:
     if len(value) == len(_NAMED) and value.keys() == _NAMED:
         return _DECODE[value["_type_"]](value["_data_"])
     return value
-
-
-@lru_cache(maxsize=4096)
-def _uuid(of: str) -> UUID:
-    return UUID(of)

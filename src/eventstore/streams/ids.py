@@ -58,14 +58,10 @@ def peer_ids_of(connection: sa.Connection, track_ids: Collection[int]) -> dict[i
 
 def next_subject_id(connection: sa.Connection, did: str) -> int:
     """Issue the id of a new subject of the account, of any kind; PostgreSQL does not reissue the id of a unit that was rolled back."""
-    return _next_number(connection) * BUCKETS + bucket_of(did)
-
-
-def _next_number(connection: sa.Connection) -> int:
-    if connection.dialect.name == "postgresql":
-        return int(connection.execute(sa.text(f"select nextval({_SEQUENCE})")).scalar_one())
-    numbers = sa.insert(track_id_sequence).values(did=_NO_DID).returning(track_id_sequence.c.id)
-    return int(connection.execute(numbers).scalar_one())
+    issuing: sa.Executable = sa.text(f"select nextval({_SEQUENCE})")
+    if connection.dialect.name == "sqlite":
+        issuing = sa.insert(track_id_sequence).values(did=_NO_DID).returning(track_id_sequence.c.id)
+    return int(connection.execute(issuing).scalar_one()) * BUCKETS + bucket_of(did)
 
 
 def issue_only_above(connection: sa.Connection, number: int) -> None:
@@ -78,7 +74,6 @@ def issue_only_above(connection: sa.Connection, number: int) -> None:
 
 
 def boundary_of(connection: sa.Connection) -> int:
-    """Return the first id that carries its bucket."""
     return connection.scalar(sa.select(id_boundary.c.first_id)) or BUCKETS
 
 

@@ -26,12 +26,10 @@ def _name_buckets(select: Any, compiler: Any, **options: Any) -> Any:
     if outer:
         said = {(table, pin) for table, pin in _equal_buckets(select) if not _is_bucket(pin)}
         more = _pins(select, outer).items() - {*outer.items(), *said}
-        select = select.where(*(_is_pinned(table.c[BUCKET], pin) for table, pin in more))
+        for table, pin in more:
+            bucket, is_list = table.c[BUCKET], getattr(pin, "expanding", False)
+            select = select.where(bucket.in_(pin) if is_list else bucket == pin)
     return compiler.visit_select(select, **options)
-
-
-def _is_pinned(bucket: Any, pin: Any) -> Any:
-    return bucket.in_(pin) if getattr(pin, "expanding", False) else bucket == pin
 
 
 def _sources(select: Any, compiler: Any, options: Mapping[str, Any]) -> Collection[Any]:

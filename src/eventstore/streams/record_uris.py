@@ -11,7 +11,6 @@ from eventstore.sql.database import pages
 
 
 def uri_column(of: Any) -> sa.ColumnElement[str]:
-    """Return the URI of a table's columns."""
     uri: sa.ColumnElement[str] = "at://" + of.did + "/" + of.collection + "/" + of.rkey
     return uri
 

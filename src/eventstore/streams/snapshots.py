@@ -69,7 +69,6 @@ class Snapshots:
     tables: Final = (ProjectedTable(aggregate_snapshot, about="position", compared_by="fingerprint"),)
 
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
-        """Write the states that are due."""
         rows = [
             {
                 "did": change.did,
@@ -139,15 +138,16 @@ _TYPE: Final = "_type_"
 
 
 def encode(aggregate: Aggregate) -> bytes:
-    """Return an aggregate's state as JSON."""
     state = {name: _packed(value) for name, value in sorted(vars(aggregate).items()) if name != _PENDING}
     return json.dumps(state, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def decode(topic: str, state: bytes) -> Aggregate:
-    """Make the aggregate of its class's topic and its state."""
     aggregate: Aggregate = object.__new__(resolve_topic(topic))
-    vars(aggregate).update(json.loads(state, object_hook=_unpacked), **{_PENDING: []})
+    values = json.loads(
+        state, object_hook=lambda read: _BY_NAME[read[_TYPE]](read["value"]) if _TYPE in read else read
+    )
+    vars(aggregate).update(values, **{_PENDING: []})
     return aggregate
 
 
@@ -166,7 +166,3 @@ def _packed(value: Any) -> Any:
         return value
     msg = f"a {kind.__name__} in the state of an aggregate: name it in _TYPES"
     raise TypeError(msg)
-
-
-def _unpacked(read: dict[str, Any]) -> Any:
-    return _BY_NAME[read[_TYPE]](read["value"]) if _TYPE in read else read

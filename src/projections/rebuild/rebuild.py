@@ -156,22 +156,21 @@ class Scratch:
         is_last = self.connection.in_transaction()
         while self.position < until:
             with _without_collector(), nullcontext() if is_last else self.connection.begin():
-                events += self._replay_page(until)
+                recorded = self.log.read(
+                    after=self.position, until=until, limit=self.page, on=self.connection
+                )
+                changes = self._replayer.changes(recorded)
+                for projection in self.projections if changes else ():
+                    projection.apply(self.connection, changes, self._into)
+                for table, subjects in self.subjects.items():
+                    subjects.update(_subjects_of(self.connection, table, changes))
+                self.position = recorded[-1].position if recorded else until
+                events += len(recorded)
             if not is_last and time.monotonic() >= self._said_at + SAYING_SECONDS:
                 self._say(until)
             if self.progress is not None:
                 self.progress(self.position, until)
         return events
-
-    def _replay_page(self, until: int) -> int:
-        recorded = self.log.read(after=self.position, until=until, limit=self.page, on=self.connection)
-        changes = self._replayer.changes(recorded)
-        for projection in self.projections if changes else ():
-            projection.apply(self.connection, changes, self._into)
-        for table, subjects in self.subjects.items():
-            subjects.update(_subjects_of(self.connection, table, changes))
-        self.position = recorded[-1].position if recorded else until
-        return len(recorded)
 
     def _say(self, head: int) -> None:
         self._said_at = time.monotonic()
@@ -271,7 +270,10 @@ def rebuild(
         with connection.begin():
             differing = {table: subjects_that_differ(connection, table) for table in tables}
         scratch.catch_up()
-        with _locked(connection):
+        # no unit of work: it refuses rows that other code made, and a rebuild exists to replace those
+        connection.execution_options(sqlite_immediate=True)
+        with connection.begin():
+            lock_log(connection)
             scratch.finish()
             scopes: dict[object, Scope] = {
                 table: None if subjects is None else subjects | scratch.subjects[table]
@@ -321,12 +323,3 @@ def differences(
                 if again := scratch.subjects[table].intersection(subject for subject, _ in rows):
                     scopes[table] = again
     return found
-
-
-@contextmanager
-def _locked(connection: sa.Connection) -> Generator[None]:
-    # No unit of work: it refuses rows that other code made, and a rebuild exists to replace those.
-    connection.execution_options(sqlite_immediate=True)
-    with connection.begin():
-        lock_log(connection)
-        yield

@@ -140,7 +140,6 @@ class Adoption:
         return Outcome.DONE if is_done else Outcome.AGAIN
 
     def _request_album_texts(self, did: str) -> None:
-        """Have albums made of the texts of adopted tracks."""
         with self.log.database.write() as connection:
             request_album_texts(connection, did, self.log.database.now(connection))
 
@@ -279,21 +278,17 @@ class Turn:
         async with adopter.brought(self.repo.host, record) as adoptee:
 
             def commit(unit: UnitOfWork) -> bool:
-                is_new = self._make(unit, key, remote, adoptee)
+                if not self.is_wanted(unit.connection):
+                    raise LeaseLostError
+                made = adopt_record(unit, key, remote, self.repo.host, adoptee.subject)
                 adoptee.keep(unit)
-                return is_new
+                return made is not None
 
             is_new: bool = await threads.run(lambda: log.transact(key.did, self.envelope, commit))
         self.progress.adopted += is_new
         self.progress.known += not is_new
         for problem in adoptee.problems:
             self.progress.add_problem(problem)
-
-    def _make(self, unit: UnitOfWork, key: RecordKey, remote: Remote, adoptee: Adoptee) -> bool:
-        """Make the record's subject, and return True; False where another run has made it."""
-        if not self.is_wanted(unit.connection):
-            raise LeaseLostError
-        return adopt_record(unit, key, remote, self.repo.host, adoptee.subject) is not None
 
 
 def adopt_record(

@@ -62,9 +62,8 @@ class Fetcher:
             raise PdsBusyError(LEFT_ALONE.message)
 
         async def record_limits(reply: httpx.Response) -> None:
-            if origin_of(str(reply.url)) == origin_of(
-                host
-            ):  # those of a host it redirects to are not the PDS's
+            # those of a host that it redirects to are not the PDS's
+            if origin_of(str(reply.url)) == origin_of(host):
                 verdict = verdict_of(reply.status_code, reply.headers, b"", Phase.READ)
                 await in_thread(self.hosts.record, HostReport(host, did, verdict))
 
