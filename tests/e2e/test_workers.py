@@ -8,28 +8,27 @@ from pathlib import Path
 import pytest
 
 from demo.service import Service
-from devpds.server import DevPds, DevPlc
+from devpds.server import DevPds
 from tests.e2e.artist import Artist
-from tests.servers.atproto import new_account
+from tests.e2e.conftest import environment
 from tests.servers.databases import AND_CITUS, KINDS
 
-MAY_HAVE_WORKERS = pytest.mark.parametrize("settings", [KINDS[1], *AND_CITUS], indirect=True, scope="session")
-"""SQLite, where one process writes, has none; ON_POSTGRES adds it in a deep run."""
-pytestmark = [pytest.mark.pds, MAY_HAVE_WORKERS]
+pytestmark = pytest.mark.pds
 
 
-@pytest.fixture
-def service(settings: dict[str, str], pds: DevPds) -> Iterator[Service]:
-    started = Service(Path(settings["MASTERTAPE_DATA"]), pds, options=["--workers=2"], env=settings)
-    started.start()
-    yield started
-    started.stop()
+@pytest.fixture(params=[KINDS[1], *AND_CITUS])  # SQLite, where one process writes, has no workers
+def service(request: pytest.FixtureRequest, tmp_path: Path, pds: DevPds) -> Iterator[Service]:
+    """On a database of its own: the relay of a service that stands beside it would deliver too."""
+    with environment(request, tmp_path, pds) as settings:
+        started = Service(tmp_path, pds, options=["--workers=2"], env=settings)
+        started.start()
+        yield started
+        started.stop()
 
 
 def test_an_edit_whose_caller_waits_is_delivered_though_the_relay_stands_still(
-    service: Service, pds: DevPds, plc: DevPlc
+    service: Service, artist: Artist
 ) -> None:
-    artist = Artist(service, pds, new_account(pds, plc))
     artist.uploads()
     artist.agreed()
     relay = relay_of(service)
@@ -45,7 +44,6 @@ def test_an_edit_whose_caller_waits_is_delivered_though_the_relay_stands_still(
     assert answer.json()["mirror"]["state"] == "delivered"
     artist.edits(title="not waited for")
     artist.agreed()
-    artist.client.http.close()
 
 
 def relay_of(service: Service) -> int:
