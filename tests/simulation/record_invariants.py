@@ -150,7 +150,14 @@ def waits_are_true(snapshot: Snapshot) -> None:
         if record.mirror.state == "held":
             assert any(_changed_ours(record, index) for index in range(len(record.commits))), record
         if record.mirror.state == "detached":
-            assert any(each.value is None and not is_ours(each) for each in record.commits), record
+            assert any(_ends_theirs(record, index) for index in range(len(record.commits))), record
+
+
+def _ends_theirs(record: Record, index: int) -> bool:
+    """Whether another client deleted it; or our own delete, landing after the undelete, took away their version, which was held."""
+    commits = record.commits
+    is_delete = commits[index].value is None
+    return is_delete and (not is_ours(commits[index]) or (index > 0 and not is_ours(commits[index - 1])))
 
 
 def _changed_ours(record: Record, index: int) -> bool:
