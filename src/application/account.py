@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from aggregates.lists.track_list import TrackList
 from aggregates.published import Owned, Subject
 from aggregates.releases.release import Release
-from application.subjects import SUBJECTS_IN_A_UNIT, owner_of, require_staying
+from application.subjects import SUBJECTS_IN_A_UNIT, require_staying
 from eventstore.change import Envelope, Via
 from eventstore.coordination.restore_detection import unless_restored
 from eventstore.coordination.threads import Threads
@@ -166,15 +166,15 @@ def deletion_requested_at(connection: sa.Connection, did: str) -> datetime | Non
 
 
 def _request(unit: UnitOfWork, *, credential_id: str) -> None:
-    removals.retry_removals(unit.connection, owner_of(unit), unit.now)
+    removals.retry_removals(unit.connection, unit.account, unit.now)
     stream = account_of(unit)
     if stream.leaving_since is None:
         stream.request_leave(at=unit.now)
-        ended = revoke_usable(unit.connection, did=owner_of(unit), but=credential_id, now=unit.now)
+        ended = revoke_usable(unit.connection, did=unit.account, but=credential_id, now=unit.now)
         record_ends(stream, ended, at=unit.now)
     unit.save(stream)
-    accounts.request_deletion(unit.connection, owner_of(unit), unit.now)
-    did = owner_of(unit)
+    accounts.request_deletion(unit.connection, unit.account, unit.now)
+    did = unit.account
     queue.cancel(unit.connection, adopt.ADOPTION, did)
     by_itself = Envelope(did, Via.JOB, unit.envelope.request_id)
     host = unit.connection.scalar(sa.select(account.c.pds_url).where(account.c.did == did)) or ""
@@ -198,7 +198,7 @@ def _forget_elsewhere(database: Database, did: str, since: datetime) -> None:
 
 def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     """Erase the account in one unit, unless a record or a login has come up since the check."""
-    did, connection = owner_of(unit), unit.connection
+    did, connection = unit.account, unit.connection
     since = deletion_requested_at(connection, did)
     if since is None:
         return True

@@ -9,7 +9,7 @@ from aggregates.reactions.comment import Comment
 from aggregates.tracks.track import Track
 from application.errors import CommentNotFoundError, CommentsOffError, TooManyCommentsError
 from application.reactions import NO_TRACK, new_id, new_reaction, shown_track
-from application.subjects import On, change_owned, find, owner_of
+from application.subjects import On, change_owned, find
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import accounts_of
 from projections import outsiders
@@ -33,7 +33,7 @@ def comment_on_track(
     track, mirror = shown_track(unit, on)
     if not are_on(unit.connection, track):
         raise CommentsOffError
-    if number_of(unit.connection, Comment.TOPIC, owner_of(unit), on.id) >= MAX_COMMENTS:
+    if number_of(unit.connection, Comment.TOPIC, unit.account, on.id) >= MAX_COMMENTS:
         raise TooManyCommentsError(MAX_COMMENTS)
     begun = new_reaction(unit, on.id, mirror, collection)
     said = {"text": text, "timestamp_ms": timestamp_ms}

@@ -4,7 +4,7 @@ from aggregates.reactions.like import Like
 from aggregates.tracks.track import Track
 from application.errors import LikeNotFoundError
 from application.reactions import new_id, new_reaction, shown_track
-from application.subjects import On, owner_of
+from application.subjects import On
 from eventstore.unit_of_work import UnitOfWork
 from projections.reaction_queries import like_of
 
@@ -12,7 +12,7 @@ from projections.reaction_queries import like_of
 def like_track(unit: UnitOfWork, on: On[Track], collection: str) -> Like:
     """Like the track as its record is now; one that is liked already stays as it is. Raises TrackNotFoundError."""
     _, mirror = shown_track(unit, on)
-    if (row := like_of(unit.connection, owner_of(unit), on.id)) is not None:
+    if (row := like_of(unit.connection, unit.account, on.id)) is not None:
         like = unit.load(Like, Like.create_id(row.like_id))
         like.like_again(mirror.record_cid, at=unit.now)
     else:
@@ -25,7 +25,7 @@ def like_track(unit: UnitOfWork, on: On[Track], collection: str) -> Like:
 
 def unlike_track(unit: UnitOfWork, on: On[Track]) -> Like:
     """Take the like back; a second time is no change. Raises LikeNotFoundError where there was none."""
-    row = like_of(unit.connection, owner_of(unit), on.id)
+    row = like_of(unit.connection, unit.account, on.id)
     if row is None:
         raise LikeNotFoundError
     like = unit.load(Like, Like.create_id(row.like_id))

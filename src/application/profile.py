@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aggregates.accounts.profile import Profile
 from aggregates.values import Artwork
 from application.errors import ProfileNotFoundError
-from application.subjects import On, new_record, owner_of, require_staying
+from application.subjects import On, new_record, require_staying
 from eventstore.change import of_class
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork, account_of
@@ -44,7 +44,7 @@ def update_profile(
     stream.update_profile(left, at=unit.now)
     if unit.save(stream):
         shown = {name: getattr(stream, name) for name in ("bio", "support_url", "comments")}
-        set_profile(unit.connection, owner_of(unit), chosen_name=stream.display_name, **shown)
+        set_profile(unit.connection, unit.account, chosen_name=stream.display_name, **shown)
 
 
 def set_avatar(
@@ -68,7 +68,7 @@ def set_avatar(
 
 def _profile(unit: UnitOfWork, beginning: Beginning | None, *, is_new: bool) -> Profile | None:
     """Return the account's profile, adopted, or made if it `is_new`; None where there is none, or nowhere to begin one."""
-    row = profile_of(unit.connection, owner_of(unit))
+    row = profile_of(unit.connection, unit.account)
     if row is not None and (is_new or row.deleted_at is None):
         profile = unit.load(Profile, Profile.create_id(row.profile_id))
         if profile.deleted_at is not None:  # with its account, which begins anew
@@ -84,7 +84,7 @@ def _profile(unit: UnitOfWork, beginning: Beginning | None, *, is_new: bool) -> 
         return of_class(Profile, adopted) if adopted is not None else None
     if not is_new:
         return None
-    made = {"profile_id": next_subject_id(unit.connection, owner_of(unit)), "bio": None, "avatar_url": None}
+    made = {"profile_id": next_subject_id(unit.connection, unit.account), "bio": None, "avatar_url": None}
     return Profile.register(
         at=unit.now, **made, **new_record(unit, beginning.collection) | {"rkey": beginning.key}
     )

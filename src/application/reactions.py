@@ -13,7 +13,7 @@ from aggregates.tracks.track import Track
 from application.errors import TrackNotFoundError
 from application.lists.followed import show_followed
 from application.lists.liked import request_liked_list
-from application.subjects import On, change_owned, find, new_record, owner_of
+from application.subjects import On, change_owned, find, new_record
 from eventstore.change import Envelope, Via
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
@@ -52,7 +52,7 @@ def new_reaction(unit: UnitOfWork, track_id: int, mirror: Mirror, collection: st
 
 
 def new_id(unit: UnitOfWork) -> int:
-    return next_subject_id(unit.connection, owner_of(unit))
+    return next_subject_id(unit.connection, unit.account)
 
 
 def reaction_kind(log: EventLog, threads: Threads) -> Kind:

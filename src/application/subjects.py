@@ -175,13 +175,8 @@ def require_reader(log: EventLog, connection: sa.Connection, principal: Principa
 
 def require_staying(unit: UnitOfWork) -> None:
     """Raise LeavingError if the account's deletion was requested, even since the caller was authenticated."""
-    if not unit.finds(ACTIVE.query(did=owner_of(unit)), expected=True):
+    if not unit.finds(ACTIVE.query(did=unit.account), expected=True):
         raise LeavingError
-
-
-def owner_of(unit: UnitOfWork) -> str:
-    assert unit.did is not None  # noqa: S101 - commands are always of an account
-    return unit.did
 
 
 ONE_MICROSECOND: Final = timedelta(microseconds=1)
@@ -196,7 +191,7 @@ def new_record(
 
     `is_promised` tells of the keys of what may have a record later.
     """
-    did, at = owner_of(unit), unit.next_record_at.get(collection, unit.now)
+    did, at = unit.account, unit.next_record_at.get(collection, unit.now)
     while is_taken(unit.connection, key := RecordKey(did, collection, tid_of(at))) or is_promised(key):
         at += ONE_MICROSECOND
     unit.next_record_at[collection] = at + ONE_MICROSECOND

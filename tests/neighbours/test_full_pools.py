@@ -8,7 +8,6 @@ import pytest
 from api.routers import health
 from api.routers.account import profile
 from api.routers.tracks import writes as track_writes
-from application.subjects import owner_of
 from outbox.threads import MAX_THREADS, THREADS, in_thread
 from tests.api.world import refusal, until, upload
 from tests.servers.databases import AND_CITUS, KINDS
@@ -52,7 +51,7 @@ def test_commands_of_one_account_take_one_thread_however_long_they_last(
     begun, use_case = [], getattr(module, name)
 
     def slow(unit, *args, **kwargs):
-        if owner_of(unit) == alice.did:
+        if unit.account == alice.did:
             begun.append(args)
             go_on.wait(60)
         return use_case(unit, *args, **kwargs)

@@ -40,7 +40,7 @@ from application.lists.commands import (
     create_list,
     delete_list,
 )
-from application.subjects import On, find, owner_of
+from application.subjects import On, find
 from eventstore.idempotency import CommandResult
 from eventstore.streams.ids import track_id_of
 from eventstore.unit_of_work import UnitOfWork
@@ -118,7 +118,7 @@ async def read_album(artist: str, slug: str, reader: Reader) -> Response:
 def find_or_make(unit: UnitOfWork, command: CreateList, reserved: Reserved) -> TrackList:
     """Return the album with this slug or title; the peer's page makes it before its tracks, and again for more of them."""
     named = sa.or_(it.slug == (command.slug or slug_of(command.name)), it.name == command.name)
-    known = albums_where(unit.connection, it.did == owner_of(unit), named)
+    known = albums_where(unit.connection, it.did == unit.account, named)
     if known:
         return unit.load(TrackList, TrackList.create_id(known[0].list_id))
     return create_list(unit, command, reserved)

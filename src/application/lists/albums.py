@@ -14,7 +14,7 @@ from aggregates.published_events import PublishedEvent
 from aggregates.tracks.track import Track
 from aggregates.values import ListItem, ListType, Visibility
 from application.errors import TitleTakenError, TooManyTracksError
-from application.subjects import new_record, owner_of
+from application.subjects import new_record
 from eventstore.streams.ids import next_subject_id
 from eventstore.streams.record_uris import uri_column
 from eventstore.unit_of_work import UnitOfWork
@@ -43,7 +43,7 @@ def follow_album_text(unit: UnitOfWork, track: Track, before: str | None) -> Non
     save(unit, *_take_out(unit, {uri}, but=lambda made: made.name == track.album))
     if track.album is None:
         return
-    known = album_titled(unit.connection, owner_of(unit), track.album)
+    known = album_titled(unit.connection, unit.account, track.album)
     if known is None:
         beside = f"{track.collection.rpartition('.')[0]}.{TrackList.TOPIC}"
         fields = {"list_type": ListType.ALBUM, "name": track.album, "record_requested": False}
@@ -51,7 +51,7 @@ def follow_album_text(unit: UnitOfWork, track: Track, before: str | None) -> Non
     else:
         made = unit.load(TrackList, TrackList.create_id(known))
     if all(item.uri != uri for item in made.items):
-        hold_lane(unit.connection, owner_of(unit))
+        hold_lane(unit.connection, unit.account)
         made.add(items_of(unit.connection, made.did, {uri: None})[uri], at=unit.now, limited=False)
     save(unit, made)
 
@@ -137,7 +137,7 @@ def _take_out(
     unit: UnitOfWork, uris: Collection[str], *, but: Callable[[TrackList], bool]
 ) -> list[TrackList]:
     """Take tracks out of the albums that they are in, except some; one that texts made is deleted with its last track."""
-    these = (it.did == owner_of(unit), IS_ALBUM, LIVE, list_item.c.uri.in_(uris))
+    these = (it.did == unit.account, IS_ALBUM, LIVE, list_item.c.uri.in_(uris))
     ids = unit.connection.scalars(
         sa.select(it.list_id).join(list_item, sa.and_(*ITS_ITEMS)).where(*these).distinct()
     )
@@ -191,7 +191,7 @@ def _load_tracks(unit: UnitOfWork, views: Iterable[ListedTrack]) -> list[Track]:
 
 def require_free(unit: UnitOfWork, list_type: str, title: str | None) -> None:
     if list_type == ListType.ALBUM and title is not None:
-        other = album_titled(unit.connection, owner_of(unit), title)
+        other = album_titled(unit.connection, unit.account, title)
         if other is not None:
             raise TitleTakenError(other)
 
@@ -202,7 +202,7 @@ def new_list(unit: UnitOfWork, collection: str, **fields: Any) -> TrackList:
         return bool(unit.connection.scalar(sa.select(sa.exists().where(*these))))
 
     made = {
-        "list_id": next_subject_id(unit.connection, owner_of(unit)),
+        "list_id": next_subject_id(unit.connection, unit.account),
         "description": None,
         "release_date": None,
         "artwork": None,
@@ -213,7 +213,7 @@ def new_list(unit: UnitOfWork, collection: str, **fields: Any) -> TrackList:
         **new_record(unit, collection, is_promised),
         **fields,
     }
-    made["slug"] = made.get("slug") or free_slug(unit.connection, owner_of(unit), made["name"])
+    made["slug"] = made.get("slug") or free_slug(unit.connection, unit.account, made["name"])
     return TrackList.register(at=unit.now, **made)
 
 

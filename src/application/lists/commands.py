@@ -20,7 +20,7 @@ from application.lists.albums import (
     tracks_with_text,
     uri_of,
 )
-from application.subjects import On, load_owned, owner_of
+from application.subjects import On, load_owned
 from eventstore.unit_of_work import UnitOfWork
 from outbox.lists.newest import items_of
 from outbox.mirror.lanes import hold_lane
@@ -247,7 +247,7 @@ def _items(
         found.append((uri, None) if uri is not None else _new_item(unit, made, entry))
     cids = {uri: cid for uri, cid in found if uri not in known}
     if cids:
-        hold_lane(unit.connection, owner_of(unit))
+        hold_lane(unit.connection, unit.account)
     new = items_of(unit.connection, made.did, cids)
     return [known.get(uri) or new[uri] for uri, _ in found]
 

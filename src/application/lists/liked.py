@@ -11,7 +11,6 @@ from aggregates.lists.track_list import TrackList
 from aggregates.values import MAX_ITEMS, ListItem, ListType
 from application.errors import ListNotFoundError
 from application.lists.albums import new_list
-from application.subjects import owner_of
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
@@ -35,7 +34,7 @@ MAX_PAUSE_SECONDS: Final = 3600.0
 
 def turn_on(unit: UnitOfWork, collection: str, kind: RecordKind) -> TrackList:
     """Have a record of the newest likes; one that another client has changed or deleted is written again."""
-    did = owner_of(unit)
+    did = unit.account
     row = liked_list(unit.connection, did)
     if row is None:
         made = new_list(unit, collection, list_type=ListType.LIKED, name=NAME)
@@ -53,7 +52,7 @@ def turn_on(unit: UnitOfWork, collection: str, kind: RecordKind) -> TrackList:
 
 def turn_off(unit: UnitOfWork) -> TrackList:
     """Delete the record; raises ListNotFoundError where there was none."""
-    row = liked_list(unit.connection, owner_of(unit))
+    row = liked_list(unit.connection, unit.account)
     if row is None:
         raise ListNotFoundError
     made = unit.load(TrackList, TrackList.create_id(row.list_id))
@@ -94,7 +93,7 @@ def liked_list_kind(log: EventLog, threads: Threads) -> Kind:
 
 def _follow_likes(unit: UnitOfWork, job: Job) -> bool:
     """Have the list be that of the newest likes; where it is, end the job in this unit, so that a like can request another one."""
-    row = liked_list(unit.connection, owner_of(unit))
+    row = liked_list(unit.connection, unit.account)
     if row is not None and row.deleted_at is None:
         made = unit.load(TrackList, TrackList.create_id(row.list_id))
         made.reorder(_newest_likes(unit), at=unit.now)
@@ -105,7 +104,7 @@ def _follow_likes(unit: UnitOfWork, job: Job) -> bool:
 
 
 def _newest_likes(unit: UnitOfWork) -> Sequence[ListItem]:
-    did = owner_of(unit)
+    did = unit.account
     rows: Sequence[sa.Row[Any]] = like_page(unit.connection, did, None, MAX_ITEMS)
     hold_lane(unit.connection, did)
     return [*items_of(unit.connection, did, {row.track_uri: row.track_cid for row in rows}).values()]

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from aggregates.lists.track_list import TrackList
 from aggregates.tracks.track import Track
 from application.lists.albums import IS_OF_TRACK, ITS_ITEMS, follow_album_text, take_out_of_others, uri_of
-from application.subjects import SUBJECTS_IN_A_UNIT, owner_of
+from application.subjects import SUBJECTS_IN_A_UNIT
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
@@ -65,7 +65,7 @@ def bring_together(log: EventLog, job: Job) -> None:
 
 
 def _fill_albums(unit: UnitOfWork) -> bool:
-    alone = unit.connection.scalars(_TO_FILL, for_account(owner_of(unit))).all()
+    alone = unit.connection.scalars(_TO_FILL, for_account(unit.account)).all()
     for track in unit.load_all(Track, [Track.create_id(each) for each in alone]):
         follow_album_text(unit, track, None)
     return bool(alone)

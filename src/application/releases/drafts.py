@@ -11,7 +11,7 @@ from aggregates.releases.release import DRAFTS, Release
 from aggregates.values import cids_in, hash_of
 from application.errors import LimitReachedError, ReleaseNotFoundError
 from application.releases.uploads import forget_uploads
-from application.subjects import On, change_owned, find, load_owned, owner_of
+from application.subjects import On, change_owned, find, load_owned
 from eventstore.event_log import EventLog
 from eventstore.jobs.kinds import BY_ITSELF
 from eventstore.streams.ids import next_subject_id
@@ -29,7 +29,7 @@ DRAFTS_AT_ONCE: Final = 100
 def create_release(unit: UnitOfWork, changes: Mapping[str, Any], reserved: Reserved) -> Release:
     """Begin a release with these fields, checked values; raises LimitReachedError."""
     reserved.require(cids_in(changes.get("artwork")), unit.now)
-    did = owner_of(unit)
+    did = unit.account
     if len(live_releases(unit.connection, did, at_most=MAX_RELEASES, unpublished=True)) >= MAX_RELEASES:
         raise LimitReachedError(MAX_RELEASES, "releases of an account that are not published")
     release_id = next_subject_id(unit.connection, did)

@@ -26,7 +26,7 @@ from aggregates.values import (
 from application.authorization import require_no_duplicate
 from application.errors import ApplicationError, TracksRefusedError
 from application.lists.albums import follow_album_text
-from application.subjects import ChangeOn, find, load_owned, new_record, owner_of
+from application.subjects import ChangeOn, find, load_owned, new_record
 from eventstore.change import copied
 from eventstore.event_log import EventLog
 from eventstore.streams.ids import next_subject_id
@@ -62,7 +62,7 @@ class RegisterTrack:
 def register_track(unit: UnitOfWork, command: RegisterTrack, reserved: Reserved) -> Track:
     """Register the track; raises DuplicateAudioError."""
     reserved.require(command.named, unit.now)
-    did = owner_of(unit)
+    did = unit.account
     require_no_duplicate(unit.connection, did, command.audio.cid)
     own = ("downloads", "collection", "copies_audio")
     fields = {name: value for name, value in vars(command).items() if name not in own}
