@@ -29,7 +29,7 @@ from projections.reactions import FOUND, REACTION, carry, locked, waiting_at
 MAX_CONCURRENT: Final = 4
 FIRST_PAUSE_SECONDS: Final = 1.0
 MAX_PAUSE_SECONDS: Final = 60.0
-MAX_WAIT: Final = timedelta(minutes=10)
+MAX_WAIT_SECONDS: Final = 600.0
 """For the record of a track; the longer it was waited for, the more rarely it is looked for."""
 WAITED: Final = "waited_seconds"
 NO_TRACK: Final = 0
@@ -117,8 +117,8 @@ def show_reaction(log: EventLog, job: Job, on: On[Reaction]) -> Outcome:
 
     did, cid = log.transact_without_events(show)
     if did is not None and cid is None:
-        seconds = 2 * (job.progress or {}).get(WAITED, 1)
-        job.progress, job.again_after = {WAITED: seconds}, min(timedelta(seconds=seconds), MAX_WAIT)
+        seconds = min(2 * (job.progress or {}).get(WAITED, 1), MAX_WAIT_SECONDS)
+        job.progress, job.again_after = {WAITED: seconds}, timedelta(seconds=seconds)
         return Outcome.LATER
     if did is not None:
         log.transact(did, Envelope("relay", Via.RELAY, f"{on.kind}:{on.id}:{job.epoch}"), name)

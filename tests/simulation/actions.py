@@ -64,7 +64,8 @@ def _telling_a_track(command: Callable[[Track, World, random.Random], None]) -> 
 
 
 def _replace_audio(track: Track, world: World, dice: random.Random) -> None:
-    track.replace_audio(world.audio.keep(f"ID3 other {dice.randint(0, 3)}".encode()), at=world.clock())
+    other = f"ID3 {track.track_id} other {dice.randint(0, 3)}"  # an account has no audio twice
+    track.replace_audio(world.audio.keep(other.encode()), at=world.clock())
 
 
 def _gate(track: Track, world: World, dice: random.Random) -> None:

@@ -90,10 +90,15 @@ _HELD = union_all(
 
 
 def unsettled(world: World) -> list[Mirror]:
+    found = world.mirrors()
+
+    def is_settled(subject_id: int, mirror: Mirror) -> bool:
+        if mirror.reason == MirrorReason.SUBJECT:  # a job looks for its track's record now and then
+            return found[world.state(subject_id).track_id].record_cid is None
+        return mirror.state in {"delivered", *WAITING}
+
     return [
         each
-        for track_id, each in world.mirrors().items()
-        if each.state not in {"delivered", *WAITING}
-        and each.reason != MirrorReason.SUBJECT
-        and not world.is_given_up(world.owners[track_id])
+        for subject_id, each in found.items()
+        if not is_settled(subject_id, each) and not world.is_given_up(world.owners[subject_id])
     ]
