@@ -211,10 +211,12 @@ class BatchRun:
         """Whether to try a batch that begins with this record."""
         return task.begins_batch and not self._is_given_up
 
-    async def send(self, first: DeliveryTask, seconds: float, done: Sequence[str]) -> SentBatch | None:
+    async def send(
+        self, first: DeliveryTask, seconds: float, done: Sequence[str]
+    ) -> SentBatch | Result | None:
         """Send the records that are next with `first`, within `seconds`; None if it is to be delivered alone.
 
-        Raises LeaseLostError.
+        A host that asks for a pause instead of saying what a batch has to know fails the first. Raises LeaseLostError.
         """
         swap, self._newest_commit = self._newest_commit, None
         if not self.begins_with(first) or self._is_in_old_collection(first):
@@ -223,9 +225,10 @@ class BatchRun:
             return await self._send_next(first, swap, Deadline(seconds), done)
         except (LeaseLostError, SQLAlchemyError, EventStoreError):
             raise
-        except RemoteUnknownError:
+        except RemoteUnknownError as error:
             self._is_given_up = True
-            return None
+            is_paced = error.verdict.kind is Kind.PACED
+            return Result(first, Outcome.FAILED, error.verdict) if is_paced else None
         except Exception:  # it fails no lane: delivered alone, the records show which of them it is
             logger.exception("batch_failed", extra=self.lane.log_fields)
             return None

@@ -225,6 +225,17 @@ async def test_a_pds_that_does_not_say_what_a_batch_has_to_know_is_asked_once_in
     assert (asked.count(query), sent(desk)) == (1, ["putRecord"] * len(tracks))
 
 
+@pytest.mark.parametrize("query", ["getLatestCommit", "listRecords"])
+async def test_a_host_that_asks_for_a_pause_when_a_batch_is_read_for_is_sent_none_of_its_records(
+    desk: Rig, query: str
+) -> None:
+    await wiped(desk)
+    asked = answers(desk, refused=query, status=429)
+    assert await desk.relay_once() == {Outcome.FAILED: 1}
+    assert await desk.relay_once() == {}
+    assert (asked.count(query), sent(desk)) == (1, [])
+
+
 @ON_BOTH
 async def test_the_records_of_a_wiped_repo_come_back_in_a_few_requests(desk: Rig) -> None:
     tracks = await wiped(desk, 2 * MAX_BATCH_RECORDS + 1)
@@ -379,7 +390,10 @@ def overwritten(desk: Rig, track: Track) -> None:
 
 
 def answers(
-    desk: Rig, after: Mapping[str, Callable[[], None]] = MappingProxyType({}), refused: str = ""
+    desk: Rig,
+    after: Mapping[str, Callable[[], None]] = MappingProxyType({}),
+    refused: str = "",
+    status: int = 500,
 ) -> list[str]:
     """The names of what the PDS answers from now on; once, something happens after an answer. One query may fail."""
     asked: list[str] = []
@@ -391,7 +405,7 @@ def answers(
         reply = as_it_is(request, content)
         asked.append(request.url.path.rpartition(".")[2])
         left.pop(asked[-1], lambda: None)()
-        return RefusedError(500, "InternalServerError").reply() if asked[-1] == refused else reply
+        return RefusedError(status, "InternalServerError").reply() if asked[-1] == refused else reply
 
     desk.pds.answer = answer
     return asked
