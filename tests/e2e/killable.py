@@ -3,6 +3,7 @@
 import itertools
 import os
 import subprocess
+import threading
 import time
 import uuid
 from collections import Counter
@@ -39,7 +40,7 @@ FOREIGN = {"ForeignEditObserved", "ForeignEditAdopted", "RecordMissing"}
 
 
 SEVERAL = BATCH_FROM + 1
-"""Where the first of them fails, the others are a batch."""
+"""Where the first of them fails while the others wait, these are a batch."""
 
 
 class Patient(httpx.HTTPTransport):
@@ -96,6 +97,7 @@ class Victim:
 
     def __init__(self, service: KillableService, pds: DevPds, account: PdsAccount, proxy: FaultProxy) -> None:
         self.service, self.proxy = service, proxy
+        self.all_are_edited = threading.Event()
         self.lost_records = 0
         """How many records another client deleted."""
         self.others: set[str] = set()
@@ -175,8 +177,11 @@ class Victim:
         self.converges()
 
     def edits_several(self) -> None:
-        for subject_id in list(self._texts)[-SEVERAL:]:
-            self.edits(subject_id)
+        try:
+            for subject_id in list(self._texts)[-SEVERAL:]:
+                self.edits(subject_id)
+        finally:
+            self.all_are_edited.set()
 
     def loses_all_records(self) -> None:
         """Another client deletes every record, and an operator applies the plan that restores them."""

@@ -23,7 +23,7 @@ from devpds.server import DevPds
 from tests.e2e.killable import KillableService, Victim
 from tests.e2e.victims import CommentVictim, FollowedVictim, PlaylistVictim, ProfileVictim
 from tests.faults.failpoints import FOLLOWING, OF_RELEASES, POINTS
-from tests.faults.faults import answer, then_call
+from tests.faults.faults import Fault, answer, then_call, until
 from tests.faults.proxy import FaultProxy, of_repo
 from tests.servers.atproto import new_account
 from tests.servers.citus import ON_CITUS, cluster_database, nodes_of
@@ -89,14 +89,18 @@ def lands_late(victim: Victim) -> None:
     victim.others.add(late["cid"])
 
 
-def host_fails(victim: Victim) -> None:
+BAD_GATEWAY = answer(502, "BadGateway")
+
+
+def host_fails(victim: Victim, fault: Fault = BAD_GATEWAY) -> None:
     """The PDS fails once: the lane is released on its own, after its host's row has changed."""
-    victim.proxy.on("putRecord", fault=answer(502, "BadGateway"), times=1, matches=of_repo(victim.artist.did))
+    victim.proxy.on("putRecord", fault=fault, times=1, matches=of_repo(victim.artist.did))
 
 
 def several_will_wait(victim: Victim) -> None:
     victim.publishes_several()
-    host_fails(victim)
+    victim.all_are_edited.clear()
+    host_fails(victim, until(victim.all_are_edited, BAD_GATEWAY))
 
 
 def token_expires(victim: Victim) -> None:

@@ -82,11 +82,11 @@ def first_call(call: Callable[[], object]) -> Fault:
     return preceded
 
 
-def until(opened: threading.Event) -> Fault:
-    """The request is on its way until the test lets it through."""
+def until(opened: threading.Event, then: Fault = pass_on) -> Fault:
+    """The request is on its way until the test lets it through, or lets it fail."""
 
     async def waiting(exchange: Exchange) -> None:
         await asyncio.to_thread(opened.wait, 30)
-        await exchange.pass_on()
+        await then(exchange)
 
     return waiting
