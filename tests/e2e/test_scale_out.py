@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from demo.service import Client
 from devpds.server import DevPds, DevPlc
+from eventstore.errors import LogBusyError
 from eventstore.sql.database import Database
 from outbox.mirror.tables import delivery_attempt, mirror_lane
 from tests.e2e.artist import Artist
@@ -82,6 +83,19 @@ def settings(
 def cluster(settings: dict[str, str], pds: DevPds, tmp_path: Path) -> Iterator[Cluster]:
     with ExitStack() as stack:
         yield Cluster(settings, pds, tmp_path, stack)
+
+
+def stop_between_writes(relay: Daemon, database: Database) -> None:
+    """Stop it where it holds no lock: on SQLite all other processes would wait for it."""
+
+    def is_stopped() -> bool:
+        relay.process.send_signal(signal.SIGSTOP)
+        with suppress(LogBusyError), database.write():
+            return True
+        relay.process.send_signal(signal.SIGCONT)
+        return False
+
+    eventually(is_stopped)
 
 
 def attempts_of(database: Database, did: str) -> list[Any]:
@@ -190,8 +204,8 @@ def test_a_stopped_relay_keeps_its_lanes_for_its_lease_and_then_sends_nothing_wi
     proxy.on("putRecord", fault=until(opened), times=1)
     artist.edits(title="Sent by the stopped one")
     proxy.await_passed("putRecord")
-    stopped.process.send_signal(signal.SIGSTOP)
     database = cluster.database
+    stop_between_writes(stopped, database)
     lease_until = lane_row(database, artist.did).lease_until
     artist.edits(title="Sent by the next one")
     cluster.relay()
