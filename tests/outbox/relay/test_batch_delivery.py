@@ -42,6 +42,7 @@ batches = pytest.mark.parametrize("begun", [wiped, edited], ids=["replay", "edit
 
 Begun = Callable[[Rig], Awaitable[list[Track]]]
 THEIRS = {"$type": COLLECTION, "title": "theirs"}
+BROKEN, LIMITED = RefusedError(500, "InternalServerError"), RefusedError(429, "RateLimitExceeded")
 
 
 @ON_BOTH
@@ -230,7 +231,7 @@ async def test_a_host_that_asks_for_a_pause_when_a_batch_is_read_for_is_sent_non
     desk: Rig, query: str
 ) -> None:
     await wiped(desk)
-    asked = answers(desk, refused=query, status=429)
+    asked = answers(desk, refused=query, refusal=LIMITED)
     assert await desk.relay_once() == {Outcome.FAILED: 1}
     assert await desk.relay_once() == {}
     assert (asked.count(query), sent(desk)) == (1, [])
@@ -393,7 +394,7 @@ def answers(
     desk: Rig,
     after: Mapping[str, Callable[[], None]] = MappingProxyType({}),
     refused: str = "",
-    status: int = 500,
+    refusal: RefusedError = BROKEN,
 ) -> list[str]:
     """The names of what the PDS answers from now on; once, something happens after an answer. One query may fail."""
     asked: list[str] = []
@@ -405,7 +406,7 @@ def answers(
         reply = as_it_is(request, content)
         asked.append(request.url.path.rpartition(".")[2])
         left.pop(asked[-1], lambda: None)()
-        return RefusedError(status, "InternalServerError").reply() if asked[-1] == refused else reply
+        return refusal.reply() if asked[-1] == refused else reply
 
     desk.pds.answer = answer
     return asked
