@@ -48,15 +48,14 @@ def test_it_is_searched_by_type_and_time(client, alice):
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("name", ["Typo", "created", "", "\0"])
-def test_a_type_that_no_event_has_is_named_with_those_that_there_are(client, alice, name):
-    answer = audit(client, alice, type=name)
-    assert refusal(answer) == (400, "invalid_field")
-    detail = answer.json()["detail"]
-    assert detail["field"] == "type"
-    assert {"Created", "TakenDown", "TokenIssued"} <= set(
-        detail["limit"].removeprefix("must be one of: ").split(", ")
-    )
+def test_a_type_that_no_event_has_is_named_with_those_that_there_are(client, alice):
+    for name in ("Typo", "created", "", "\0"):
+        answer = audit(client, alice, type=name)
+        assert refusal(answer) == (400, "invalid_field")
+        detail = answer.json()["detail"]
+        assert detail["field"] == "type"
+        known = detail["limit"].removeprefix("must be one of: ").split(", ")
+        assert {"Created", "TakenDown", "TokenIssued"} <= set(known)
 
 
 @pytest.mark.usefixtures("tracks")
@@ -69,16 +68,10 @@ def test_as_ndjson_it_is_a_line_an_event(client, admin):
 
 
 @ON_SQLITE
-@pytest.mark.parametrize(
-    ("params", "expected"),
-    [
-        ({"limit": 0}, (400, "invalid_field")),
-        ({"cursor": "x"}, (400, "invalid_field")),
-        ({"since": "yesterday"}, (422, "unparsable")),
-    ],
-)
-def test_a_search_that_cannot_be_is_refused(client, alice, params, expected):
-    assert refusal(audit(client, alice, **params)) == expected
+def test_a_search_that_cannot_be_is_refused(client, alice):
+    assert refusal(audit(client, alice, limit=0)) == (400, "invalid_field")
+    assert refusal(audit(client, alice, cursor="x")) == (400, "invalid_field")
+    assert refusal(audit(client, alice, since="yesterday")) == (422, "unparsable")
 
 
 @ON_SQLITE

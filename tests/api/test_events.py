@@ -83,6 +83,7 @@ def test_events_after_the_last_one_come_oldest_first_as_in_the_audit(client, ali
     assert [each["id"] for each in events(follow(client, alice, last=told[-2]["id"]))] == [told[-1]["id"]]
 
 
+@ON_SQLITE
 @pytest.mark.usefixtures("tracks")
 def test_without_a_last_event_it_begins_with_what_comes_next(client, alice):
     assert events(follow(client, alice)) == []
@@ -96,6 +97,7 @@ def test_only_an_admin_follows_others(client, alice, bob, admin):
     assert refusal(follow(client, alice, last=0, did=bob.did)) == (403, "not_owner")
 
 
+@ON_SQLITE
 def test_a_last_event_that_is_none_of_ours_is_refused(client, alice):
     assert refusal(follow(client, alice, last="x")) == (400, "invalid_field")
 
@@ -138,6 +140,7 @@ def test_a_stream_hints_at_changes_of_the_mirror_to_the_owner_and_operators_alon
             assert ("id" in hint, json.loads(hint["data"])) == (False, {"did": alice.did})
 
 
+@ON_SQLITE
 def test_a_stream_ends_with_its_token_and_the_others_of_its_account_go_on(world, client, alice, tracks):
     made = client.post("/auth/tokens", json={"name": "ci"}, headers=alice.headers).json()
     program = Person(alice.did, alice.handle, made["token"])
@@ -152,6 +155,7 @@ def test_a_stream_ends_with_its_token_and_the_others_of_its_account_go_on(world,
     assert set(stolen.received) == {"mirror"}
 
 
+@ON_SQLITE
 @pytest.mark.usefixtures("tracks")
 def test_an_admins_stream_of_another_account_ends_with_the_admins_session(world, client, alice, admin):
     stream = Stream(world, admin, f"did={alice.did}")
@@ -165,6 +169,7 @@ def test_an_admins_stream_of_another_account_ends_with_the_admins_session(world,
     assert set(stream.received) == {"mirror"}
 
 
+@ON_SQLITE
 @pytest.mark.usefixtures("tracks")
 def test_a_stream_of_all_accounts_has_no_hints(client, admin):
     told = frames(follow(client, admin, last=0).text)[1:]
@@ -172,6 +177,7 @@ def test_a_stream_of_all_accounts_has_no_hints(client, admin):
     assert all("id" in each for each in told)
 
 
+@ON_SQLITE
 def test_many_changes_of_the_mirror_are_one_hint(world, client, alice, monkeypatch, tracks):
     monkeypatch.setattr("api.routers.records.audit.HINT_SECONDS", 60)
     stream = Stream(world, alice)

@@ -1,7 +1,5 @@
 """The name and the bio that an account sets here: their events, and what they change."""
 
-import pytest
-
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
 
@@ -56,31 +54,24 @@ def test_the_audit_shows_who_changed_what_and_the_same_again_is_no_event(client,
     assert {(row["actor"], row["via"]) for row in rows} == {(alice.did, "token:t")}
 
 
-@pytest.mark.parametrize(
-    ("fields", "error"),
-    [
-        ({"display_name": "x" * 257}, (400, "invalid_field")),
-        ({"display_name": "\u200b"}, (400, "invalid_field")),
-        ({"display_name": "\u2060 \u3164\u00ad"}, (400, "invalid_field")),
-        ({"bio": "x" * 257}, (400, "invalid_field")),
-        ({"bio": "\N{FAMILY}" * 641}, (400, "invalid_field")),
-        ({"bio": "a\0b"}, (400, "invalid_field")),
-        ({"support_url": "http://support.example"}, (400, "invalid_field")),
-        ({"support_url": "https://a@support.example"}, (400, "invalid_field")),
-        ({"support_url": "https://support.example/" + "x" * 1024}, (400, "invalid_field")),
-        ({"display_name": 5}, (400, "invalid_field")),
-        ({"displayName": "x"}, (400, "unknown_field")),
-        ({"bio": "good", "display_name": ["x"]}, (400, "invalid_field")),
-    ],
-)
-def test_a_refused_profile_changes_nothing(client, world, alice, fields, error):
+REFUSED = [
+    {"display_name": "x" * 257},
+    {"display_name": "\u200b"},
+    {"display_name": "\u2060 \u3164\u00ad"},
+    {"bio": "x" * 257},
+    {"bio": "\N{FAMILY}" * 641},
+    {"bio": "a\0b"},
+    {"support_url": "http://support.example"},
+    {"support_url": "https://a@support.example"},
+    {"support_url": "https://support.example/" + "x" * 1024},
+    {"display_name": 5},
+    {"bio": "good", "display_name": ["x"]},
+]
+
+
+def test_a_refused_profile_changes_nothing(subtests, client, world, alice):
     before = world.state()
-    assert refusal(edit(client, alice, **fields)) == error
-    assert (world.state(), me(client, alice)) == (before, ("Alice", None))
-
-
-def test_an_account_that_leaves_edits_no_profile(client, world, alice):
-    upload(client, alice)
-    world.deliver()
-    client.delete("/me", headers=alice.headers)
-    assert refusal(edit(client, alice, bio="x")) == (409, "leaving")
+    for fields in REFUSED:
+        with subtests.test(str(fields)[:80]):
+            assert refusal(edit(client, alice, **fields)) == (400, "invalid_field")
+            assert (world.state(), me(client, alice)) == (before, ("Alice", None))

@@ -7,6 +7,7 @@ from tests.api.likes.test_like import read
 from tests.api.test_profile import edit, me
 from tests.api.world import refusal
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
 
 COLLECTION = "fm.plyr.actor.profile"
 THEIRS = {
@@ -65,6 +66,7 @@ def test_nothing_is_written_before_its_owner_saves_a_profile(client, world, alic
     assert me(client, alice) == ("DJ Alice", None)
 
 
+@ON_SQLITE
 def test_an_empty_bio_of_a_form_says_nothing_of_a_record_that_was_never_read(client, world, alice):
     world.pds.records[uri_of(alice)] = THEIRS
     edit(client, alice, display_name="DJ Alice", bio="")
@@ -86,6 +88,7 @@ def test_the_record_that_is_there_is_adopted_with_the_first_edit_and_keeps_what_
     assert read(client, None, f"/artists/{alice.did}")["avatar_url"] == THEIRS["avatar"]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("broken", [{"bio": 5}, {"avatar": "no address"}, {"bio": "x" * 257}])
 def test_a_record_that_cannot_be_adopted_waits_for_its_owner_s_decision(client, world, alice, broken):
     world.pds.records[uri_of(alice)] = {**THEIRS, **broken}
@@ -100,6 +103,7 @@ def test_a_record_that_cannot_be_adopted_waits_for_its_owner_s_decision(client, 
     assert (record_of(world, alice)["bio"], record_of(world, alice)["mood"]) == ("Ours", "blue")
 
 
+@ON_SQLITE
 def test_a_profile_is_saved_while_its_pds_is_away(client, world, alice):
     world.pds.away = True
     assert edit(client, alice, bio="Ours").status_code == 200
@@ -108,6 +112,7 @@ def test_a_profile_is_saved_while_its_pds_is_away(client, world, alice):
     assert record_of(world, alice)["bio"] == "Ours"
 
 
+@ON_SQLITE
 def test_a_bio_that_another_client_changed_is_decided_field_by_field(client, world, alice):
     edit(client, alice, bio="Ours")
     world.deliver()
@@ -146,6 +151,7 @@ def test_a_picture_is_served_and_named_by_the_record(client, world, alice):
     assert types_of(client, alice) == ["AvatarRemoved", "AvatarReplaced", "Created"]
 
 
+@ON_SQLITE
 def test_a_picture_goes_in_place_of_one_that_is_elsewhere(client, world, alice):
     world.pds.records[uri_of(alice)] = THEIRS
     set_picture(client, alice, samples.png())
@@ -157,6 +163,7 @@ def test_a_picture_goes_in_place_of_one_that_is_elsewhere(client, world, alice):
     assert me(client, alice)[1] == "Theirs"
 
 
+@ON_SQLITE
 def test_what_is_no_picture_and_what_is_not_there_is_refused(client, alice):
     assert refusal(set_picture(client, alice)) == (404, "not_found")
     assert refusal(set_picture(client, alice, b"no picture")) == (415, "unsupported_media")
@@ -164,6 +171,7 @@ def test_what_is_no_picture_and_what_is_not_there_is_refused(client, alice):
     assert read(client, alice, "/me")["profile"] is None
 
 
+@ON_SQLITE
 def test_a_bio_stays_here_alone_where_no_login_may_write_a_profile(world, alice):
     with world.serve(offers=lambda collection: collection != COLLECTION) as limited:
         assert edit(limited, alice, bio="Here").status_code == 200
@@ -174,6 +182,7 @@ def test_a_bio_stays_here_alone_where_no_login_may_write_a_profile(world, alice)
     assert record_of(world, alice) is None
 
 
+@ON_SQLITE
 def test_others_know_nothing_of_a_profile_s_history(client, alice, bob):
     edit(client, alice, bio="Ours")
     profile = read(client, alice, "/me")["profile"]

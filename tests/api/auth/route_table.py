@@ -143,7 +143,6 @@ ROUTES = {
     "POST /me/exports": OWN,
     "GET /me/exports": OWN,
     "GET /me/exports/{export_id}.zip": OWN,
-    "GET /me/leaving": OWN,
     "POST /me/disconnect": OWN,
     "GET /me/migrate-to-pds": OWN,
     "POST /me/migrate-to-pds": Row(Who.OWN, {"json": {}}),
@@ -188,10 +187,6 @@ ROUTES = {
     **of_list("album", "title"),
     **of_list("playlist", "name"),
 }
-
-READS_THOUGH_POST: frozenset[str] = frozenset()
-"""Routes whose method is POST, for want of a better one, and that a token of scope `read` may use."""
-
 
 THINGS = {
     "track_id": 99,

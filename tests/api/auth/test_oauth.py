@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import product
 
 import pytest
 
@@ -71,8 +72,7 @@ def test_another_browser_has_no_cookie_to_show(client, oauth):
     assert oauth.asked[-1][1] is None
 
 
-@pytest.mark.parametrize("cookie", ["__host-mastertape_session", "__secure-mastertape_sign_in_"])
-def test_over_https_the_cookies_go_over_https_only_and_come_from_this_host(world, cookie):
+def test_over_https_the_cookies_go_over_https_only_and_come_from_this_host(world):
     keys = signing_keys(json.dumps([new_signing_key()]))
     oauth = FakeOAuth(world, oauth_app("https://tape.example", "atproto", keys))
     client = world.serve(oauth=oauth, base_url="https://tape.example")
@@ -80,42 +80,43 @@ def test_over_https_the_cookies_go_over_https_only_and_come_from_this_host(world
     client.base_url = "https://tape.example"
     answers = [client.get("/auth/login", params={"handle": "dora.test"}), come_back(client)]
     set_cookies = [line.lower() for each in answers for line in each.headers.get_list("set-cookie")]
-    mine = [line for line in set_cookies if line.startswith(cookie) and "max-age=0" not in line]
-    assert mine
-    assert all("secure;" in f"{line};" and "httponly" in line and "samesite=lax" in line for line in mine)
+    for cookie in ("__host-mastertape_session", "__secure-mastertape_sign_in_"):
+        mine = [line for line in set_cookies if line.startswith(cookie) and "max-age=0" not in line]
+        assert mine
+        assert all("secure;" in f"{line};" and "httponly" in line and "samesite=lax" in line for line in mine)
     assert client.get("/me").json()["did"] == did_of("dora")
     client.cookies.clear()
     client.cookies.set("mastertape_session", "set.by.a.neighbour")
     assert client.get("/me").status_code == 401
 
 
-@pytest.mark.parametrize("wanted", ["/", "/tracks?artist=x", APP, f"{APP}/library?x=1#y"])
-def test_the_way_back_may_lead_here_or_to_a_page_that_the_operator_named(client, oauth, wanted):
-    client.get("/auth/login", params={"handle": "dora.test", "return_to": wanted})
-    assert come_back(client).headers["location"] == wanted
-    assert oauth.return_to == wanted
+def test_the_way_back_may_lead_here_or_to_a_page_that_the_operator_named(client, oauth):
+    for wanted in ("/", "/tracks?artist=x", APP, f"{APP}/library?x=1#y"):
+        client.get("/auth/login", params={"handle": "dora.test", "return_to": wanted})
+        assert come_back(client).headers["location"] == oauth.return_to == wanted
 
 
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        "",
-        "me",
-        "//evil.example",
-        "/\\evil.example",
-        "\\/evil.example",
-        "/\t/evil.example",
-        "https://evil.example",
-        f"{APP}.evil.example",
-        f"{APP}@evil.example",
-        "javascript:alert(1)",
-        "/\r\nset-cookie: a=b",
-    ],
-)
-def test_the_way_back_leads_nowhere_else(client, oauth, wanted):
-    answer = client.get("/auth/login", params={"handle": "dora.test", "return_to": wanted})
-    assert refusal(answer) == (400, "invalid_field")
-    assert answer.json()["detail"]["field"] == "return_to"
+ELSEWHERE = [
+    "",
+    "me",
+    "//evil.example",
+    "/\\evil.example",
+    "\\/evil.example",
+    "/\t/evil.example",
+    "https://evil.example",
+    f"{APP}.evil.example",
+    f"{APP}@evil.example",
+    "javascript:alert(1)",
+    "/\r\nset-cookie: a=b",
+]
+
+
+def test_the_way_back_leads_nowhere_else(subtests, client, oauth):
+    for wanted in ELSEWHERE:
+        with subtests.test(repr(wanted)):
+            answer = client.get("/auth/login", params={"handle": "dora.test", "return_to": wanted})
+            assert refusal(answer) == (400, "invalid_field")
+            assert answer.json()["detail"]["field"] == "return_to"
     assert oauth.asked == []
 
 
@@ -153,22 +154,23 @@ TRUSTED = [
 ]
 
 
-@pytest.mark.parametrize(("site", "headers"), LINKS)
-def test_a_link_on_any_page_starts_no_sign_in_but_fills_in_the_form(client, oauth, site, headers):
+def test_a_link_on_any_page_starts_no_sign_in_but_fills_in_the_form(subtests, client, oauth):
     sign_in(client, oauth, "victim")
     oauth.asked.clear()
     oauth.name = "mallory"
-    page = navigate(client, site, **headers)
-    assert (page.status_code, oauth.asked) == (200, [])
-    assert 'name="handle" value="mallory.test"' in page.text
-    assert "mastertape_sign_in_" + STATE not in page.headers.get("set-cookie", "")
-    assert signed_in_dids(client) == [did_of("victim")]
+    for site, headers in LINKS:
+        with subtests.test(f"{site} {headers}"):
+            page = navigate(client, site, **headers)
+            assert (page.status_code, oauth.asked) == (200, [])
+            assert 'name="handle" value="mallory.test"' in page.text
+            assert "mastertape_sign_in_" + STATE not in page.headers.get("set-cookie", "")
+            assert signed_in_dids(client) == [did_of("victim")]
 
 
-@pytest.mark.parametrize(("site", "headers"), TRUSTED)
-def test_a_typed_address_and_the_pages_of_listed_origins_start_a_sign_in(client, oauth, site, headers):
-    assert navigate(client, site, **headers).headers["location"] == CONSENT
-    assert [handle for handle, _ in oauth.asked] == ["mallory.test"]
+def test_a_typed_address_and_the_pages_of_listed_origins_start_a_sign_in(client, oauth):
+    for site, headers in TRUSTED:
+        assert navigate(client, site, **headers).headers["location"] == CONSENT
+    assert [handle for handle, _ in oauth.asked] == ["mallory.test"] * len(TRUSTED)
 
 
 def test_a_link_on_our_own_pages_starts_no_sign_in_even_where_our_origin_is_listed(world, oauth):
@@ -227,22 +229,21 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("error", "expected", "said"), REFUSALS)
-@pytest.mark.parametrize(
-    "path", ["/auth/login?handle=dora.test", f"/auth/callback?state={STATE}&iss=i&code=c"]
-)
-def test_a_refusal_is_json_for_programs_and_a_page_for_people(*, client, oauth, path, error, expected, said):
-    oauth.error = error
-    answer = client.get(path)
-    assert refusal(answer) == expected
-    assert said in answer.json()["detail"]["message"]
-    page = client.get(path, headers=HTML)
-    assert page.status_code == expected[0]
-    assert said in page.text
-    assert '<form action="/auth/login"' in page.text
-    for each in (answer, page):
-        assert "secret" not in each.text
-        assert "mastertape_session" not in each.headers.get("set-cookie", "")
+def test_a_refusal_is_json_for_programs_and_a_page_for_people(subtests, client, oauth):
+    paths = ("/auth/login?handle=dora.test", f"/auth/callback?state={STATE}&iss=i&code=c")
+    for path, (error, expected, said) in product(paths, REFUSALS):
+        with subtests.test(f"{path} {error!r}"):
+            oauth.error = error
+            answer = client.get(path)
+            assert refusal(answer) == expected
+            assert said in answer.json()["detail"]["message"]
+            page = client.get(path, headers=HTML)
+            assert page.status_code == expected[0]
+            assert said in page.text
+            assert '<form action="/auth/login"' in page.text
+            for each in (answer, page):
+                assert "secret" not in each.text
+                assert "mastertape_session" not in each.headers.get("set-cookie", "")
 
 
 def test_a_person_who_declines_may_start_again_with_the_handle_and_for_the_page_that_they_came_from(
@@ -293,15 +294,12 @@ def test_a_handle_has_a_length(client, oauth):
     assert oauth.asked == []
 
 
-@pytest.mark.parametrize("state", ["", "a b", "ä", "x" * 500, "a=b;c", "\r\n"])
-def test_a_state_that_is_none_breaks_nothing(client, oauth, state):
+def test_a_state_that_is_none_breaks_nothing(client, oauth):
     oauth.error = SignInStateError()
-    answer = client.get(
-        "/auth/callback",
-        params={"state": state},
-        headers={"cookie": f"mastertape_sign_in_{state.encode('ascii', 'ignore').decode().strip()}=x"},
-    )
-    assert refusal(answer) == (400, "sign_in_state")
+    for state in ("", "a b", "ä", "x" * 500, "a=b;c", "\r\n"):
+        cookie = f"mastertape_sign_in_{state.encode('ascii', 'ignore').decode().strip()}=x"
+        answer = client.get("/auth/callback", params={"state": state}, headers={"cookie": cookie})
+        assert refusal(answer) == (400, "sign_in_state"), state
 
 
 def test_a_server_that_was_away_may_be_asked_again_with_the_same_cookie(client, oauth):

@@ -1,7 +1,5 @@
 """Owner routes check in one order: caller, track, ownership, state of the track."""
 
-import pytest
-
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -35,16 +33,19 @@ def test_a_track_that_is_not_there_is_not_found(subtests, client, alice):
             assert refusal(send(client, alice, route, 404)) == (404, "track_not_found")
 
 
-@pytest.mark.parametrize("route", [*COMMANDS, *READS])
-def test_a_deleted_track_is_not_there_but_for_its_owner_to_bring_back_and_look_at(client, alice, bob, route):
-    track = upload(client, alice)
-    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
-    assert refusal(send(client, bob, route, track["id"])) == (404, "track_not_found")
-    answer = send(client, alice, route, track["id"])
-    if route[1] in WHEN_DELETED:
-        assert answer.status_code == 200
-    else:
-        assert refusal(answer) == (404, "track_not_found")
+def test_a_deleted_track_is_not_there_but_for_its_owner_to_bring_back_and_look_at(
+    subtests, client, alice, bob
+):
+    for seed, route in enumerate([*COMMANDS, *READS]):
+        track = upload(client, alice, seed=seed)
+        client.delete(f"/tracks/{track['id']}", headers=alice.headers)
+        with subtests.test(str(route)):
+            assert refusal(send(client, bob, route, track["id"])) == (404, "track_not_found")
+            answer = send(client, alice, route, track["id"])
+            if route[1] in WHEN_DELETED:
+                assert answer.status_code == 200
+            else:
+                assert refusal(answer) == (404, "track_not_found")
 
 
 def test_whose_it_is_comes_before_what_is_wrong_with_the_body(client, alice, bob):

@@ -6,14 +6,7 @@ from datetime import timedelta
 import pytest
 
 from identity.accounts.credentials import CredentialKind
-from identity.errors import (
-    AccountInactiveError,
-    BadCredentialsError,
-    IdentityUnreachableError,
-    NotPrivilegedError,
-    UnknownIdentityError,
-    UnsafeAddressError,
-)
+from identity.errors import AccountInactiveError, BadCredentialsError, IdentityUnreachableError
 from tests.api.auth.fake_oauth import signed_in
 from tests.api.world import did_of, refusal
 from tests.servers.databases import ON_SQLITE
@@ -77,24 +70,18 @@ def test_a_token_may_be_asked_for_with_a_name_a_scope_and_a_time(client, door):
     assert (fields["name"], fields["scope"], fields["expires_in"]) == ("ci", "read", timedelta(days=7))
 
 
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"identifier": ""}, "identifier"),
-        ({"password": ""}, "password"),
-        ({"identifier": 3}, "identifier"),
-        ({"identifier": "x" * 513}, "identifier"),
-        ({"scope": "all"}, "scope"),
-        ({"expires_in_days": 0}, "expires_in_days"),
-        ({"expires_in_days": 0.5}, "expires_in_days"),
-        ({"expires_in_days": 366}, "expires_in_days"),
-        ({"expires_in_days": "soon"}, "expires_in_days"),
-    ],
-)
-def test_what_makes_no_sense_is_named(client, door, change, field):
-    answer = client.post("/auth/app-password", json={**GIVEN, **change})
-    assert refusal(answer) == (400, "invalid_field")
-    assert answer.json()["detail"]["field"] == field
+def test_what_makes_no_sense_is_named(subtests, client, door):
+    wrong = {
+        "identifier": ("", 3, "x" * 513),
+        "password": ("",),
+        "scope": ("all",),
+        "expires_in_days": (0, 0.5, 366, "soon"),
+    }
+    for field, value in ((field, value) for field, values in wrong.items() for value in values):
+        with subtests.test(f"{field} {value}"):
+            answer = client.post("/auth/app-password", json={**GIVEN, field: value})
+            assert refusal(answer) == (400, "invalid_field")
+            assert answer.json()["detail"]["field"] == field
     assert door.asked == ()
 
 
@@ -102,11 +89,8 @@ def test_what_makes_no_sense_is_named(client, door, change, field):
     ("error", "expected"),
     [
         (BadCredentialsError(), (401, "bad_credentials")),
-        (UnknownIdentityError("nobody.test points to no DID"), (401, "bad_credentials")),
         (AccountInactiveError(), (403, "account_inactive")),
         (IdentityUnreachableError("secret host"), (503, "identity_unreachable")),
-        (UnsafeAddressError("secret host"), (400, "unsafe_address")),
-        (NotPrivilegedError("admin"), (403, "scope_required")),
     ],
 )
 def test_a_sign_in_that_fails_says_why_and_sets_no_cookie(client, door, error, expected):
@@ -142,8 +126,8 @@ SAME = [
 ]
 
 
-@pytest.mark.parametrize("headers", SAME)
-def test_our_own_pages_and_programs_may(world, door, headers):
+def test_our_own_pages_and_programs_may(world, door):
     client = world.serve(sign_in=door, cors_origins=("https://app.example",))
     client.post("/auth/app-password", json=GIVEN)
-    assert refusal(client.delete("/tracks/1", headers=headers)) == (404, "track_not_found")
+    for headers in SAME:
+        assert refusal(client.delete("/tracks/1", headers=headers)) == (404, "track_not_found"), headers

@@ -147,17 +147,6 @@ def test_row_and_event_are_one(client, alice, monkeypatch):
         assert listed(client, alice) == before
 
 
-def test_a_session_is_ended_from_the_list_too(client, world, alice):
-    other = world.sign_in("alice")
-    (found,) = [
-        each
-        for each in client.get("/auth/tokens", headers=other.headers).json()["items"]
-        if not each["current"]
-    ]
-    assert end(client, other, found["id"]).status_code == 200
-    assert client.get("/me", headers=alice.headers).status_code == 401
-
-
 def test_a_token_that_a_program_makes_ends_with_the_programs_own(client, alice):
     """A stolen token that is valid for a day gives no access for longer."""
     maker = issue(client, alice, expires_in_days=1).json()
@@ -223,8 +212,6 @@ def test_tokens_of_other_accounts_are_neither_listed_nor_ended(client, alice, bo
     assert ("api", "ci", "write", False) not in listed(client, bob)
     assert {refusal(end(client, bob, each)) for each in (made["id"], "%00")} == {(404, "not_found")}
     assert client.get("/me", headers=bearer(made["token"])).status_code == 200
-    assert refusal(client.get("/auth/tokens")) == (401, "not_authenticated")
-    assert refusal(client.post("/auth/tokens", json={"name": "x"})) == (401, "not_authenticated")
 
 
 def test_only_a_session_of_scope_admin_creates_admin_tokens(client, world, alice, admin):
@@ -249,18 +236,16 @@ def test_an_operators_session_creates_tokens_that_only_read_and_they_create_none
     assert refusal(again) == (403, "scope_required")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "The operator", "the\u00a0OPERATOR", "The-operator.", "\uff34he Operator", "mastertape", "Master tape", "The mastertape relay",
-        "service", "Relay", "you", "App password", "\u3164", "\u2800 \u2800", "the\u200boperator", "", "x" * 101, "two\nlines", "\x1b[2J", "\u202egnirts", "a\0b",
-    ],
-)  # fmt: skip
-def test_no_token_has_a_name_that_history_gives_to_others_or_none_that_can_be_seen(client, alice, name):
-    answer = issue(client, alice, name=name)
-    assert (refusal(answer), answer.json()["detail"]["field"]) == ((400, "invalid_field"), "name")
+NOT_NAMES = [
+    "The operator", "the\u00a0OPERATOR", "The-operator.", "\uff34he Operator", "mastertape", "Master tape", "The mastertape relay",
+    "service", "Relay", "you", "App password", "\u3164", "\u2800 \u2800", "the\u200boperator", "", "x" * 101, "two\nlines", "\x1b[2J", "\u202egnirts", "a\0b",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["theremin", "mastertape-cli", "relay 2", "♫", "آلة"])
-def test_a_token_has_any_other_name(client, alice, name):
-    assert issue(client, alice, name=name).json()["name"] == name
+def test_no_token_has_a_name_that_history_gives_to_others_or_none_that_can_be_seen(subtests, client, alice):
+    for name in NOT_NAMES:
+        with subtests.test(repr(name)):
+            answer = issue(client, alice, name=name)
+            assert (refusal(answer), answer.json()["detail"]["field"]) == ((400, "invalid_field"), "name")
+    for name in ("theremin", "mastertape-cli", "relay 2", "♫", "آلة"):
+        assert issue(client, alice, name=name).json()["name"] == name

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.api.ops.requests import read
 from tests.api.world import upload
 from tests.servers.databases import ON_SQLITE
 
@@ -27,12 +28,8 @@ def edit(client, track, title, headers):
 
 
 def history(client, alice, track):
-    items = client.get(f"/tracks/{track['id']}/history", headers=alice.headers).json()["items"]
+    items = read(client, alice, f"/tracks/{track['id']}/history")["items"]
     return [(row["type"], row["via"]) for row in items]
-
-
-def audit(client, person, **wanted):
-    return client.get("/audit", params=wanted, headers=person.headers).json()["items"]
 
 
 def test_history_tells_a_browser_from_a_token_by_its_name(client, alice, track, laptop):
@@ -42,10 +39,8 @@ def test_history_tells_a_browser_from_a_token_by_its_name(client, alice, track, 
         ("MetadataUpdated", "token:laptop: sync"),
         ("MetadataUpdated", "browser"),
     ]
-    assert [row["via"] for row in audit(client, alice, type="MetadataUpdated")] == [
-        "token:laptop: sync",
-        "browser",
-    ]
+    changes = read(client, alice, "/audit", type="MetadataUpdated")["items"]
+    assert [row["via"] for row in changes] == ["token:laptop: sync", "browser"]
 
 
 def test_an_owner_sees_that_an_operator_acted_and_not_with_which_token(client, alice, track, admin):
@@ -53,7 +48,7 @@ def test_an_owner_sees_that_an_operator_acted_and_not_with_which_token(client, a
         f"/ops/tracks/{track['id']}/takedown", json={"reason": "a claim"}, headers=admin.headers
     )
     assert answer.status_code == 200, answer.text
-    assert {row["via"] for row in audit(client, alice, actor=admin.did)} == {"operator"}
+    assert {row["via"] for row in read(client, alice, "/audit", actor=admin.did)["items"]} == {"operator"}
 
 
 def test_a_programs_name_ends_with_its_request(client, world, alice, track):

@@ -17,6 +17,7 @@ from tests.api.exports.making import ask, fetch, made, opened, report, work
 from tests.api.tracks.test_takedown import decide
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
 
 COVER = samples.png(100, 80)
 
@@ -49,6 +50,7 @@ def test_it_has_audio_covers_the_log_and_checksums(world, client, alice, bob):
     assert sums == {n: hashlib.sha256(data).hexdigest() for n, data in files.items() if n != CHECKSUMS}
 
 
+@ON_SQLITE
 @pytest.mark.skipif(
     None in {which("unzip"), which("sha256sum")}, reason="unzip or sha256sum is not installed"
 )
@@ -60,6 +62,7 @@ def test_unzip_and_sha256sum_find_no_error(world, client, alice, tmp_path):
         assert (done.returncode, done.stderr) == (0, b""), done.stdout
 
 
+@ON_SQLITE
 def test_the_cover_of_an_album_lies_in_its_folder_once(world, client, alice):
     upload(client, alice, title="One", album="LP", image=COVER)
     (album,) = client.get("/artists/alice.test/albums").json()["items"]
@@ -70,6 +73,7 @@ def test_the_cover_of_an_album_lies_in_its_folder_once(world, client, alice):
     assert [name for name in files if name.endswith(".png")] == ["Alice/LP/cover.png"]
 
 
+@ON_SQLITE
 def test_no_name_leads_out_of_its_folder_or_is_there_twice(world, client, alice):
     titles = ["../../etc/passwd", "Song", "SONG", "a/b\\c:d", "...", "x" * 250]
     for seed, title in enumerate(titles, 1):
@@ -85,6 +89,7 @@ def test_no_name_leads_out_of_its_folder_or_is_there_twice(world, client, alice)
     ]
 
 
+@ON_SQLITE
 def test_an_album_that_is_called_as_a_file_beside_it_can_be_unpacked(world, client, alice, tmp_path):
     upload(client, alice, title="Song", seed=1)
     upload(client, alice, title="Two", album="song.mp3", seed=2)
@@ -140,6 +145,7 @@ def test_the_cover_of_an_album_that_is_taken_down_is_left_out_and_ends_what_has_
     assert [name for name in names if name.endswith(".png")] == ["Alice/LP/01 Song 1.png"]
 
 
+@ON_SQLITE
 def test_an_account_without_tracks_has_its_log(world, client, alice):
     assert list(contents(world, client, alice)) == [CHECKSUMS, LOG]
 
@@ -157,15 +163,6 @@ def test_one_is_made_at_a_time_and_says_how_far_it_is(world, client, alice, bob)
     done = report(client, alice)
     assert (done["files"], done["read"], done["missing"]) == (2, 2, [])
     assert int(fetch(client, alice, done).headers["content-length"]) == done["size"]
-
-
-def test_a_repeated_request_asks_once(world, client, alice):
-    headers = {**alice.headers, "Idempotency-Key": "once"}
-    first = client.post("/me/exports", headers=headers)
-    work(world, alice)
-    again = client.post("/me/exports", headers=headers)
-    assert (again.status_code, again.json()) == (202, first.json())
-    assert report(client, alice)["state"] == "done"
 
 
 def test_another_waits_ten_minutes_and_leaves_the_log_before_to_the_next_sweep(

@@ -28,6 +28,7 @@ def export(world, client, alice):
     return made(world, client, alice)
 
 
+@ON_SQLITE
 def test_every_range_at_a_boundary_is_what_the_whole_has_there(client, alice, export):
     whole = fetch(client, alice, export).content
     archive = opened(fetch(client, alice, export))
@@ -100,6 +101,7 @@ def a_month_later(world):
         connection.execute(update(media_references).where(ended).values(released_at=long_ago))
 
 
+@ON_SQLITE
 def test_it_is_its_owners_alone_and_a_newer_one_takes_its_place(world, client, alice, bob, export):
     assert refusal(fetch(client, bob, export)) == (404, "not_found")
     assert client.get(export["url"]).status_code == 401

@@ -6,7 +6,7 @@ from api.error_responses import error_response
 from api.middleware.http_layer import EVERYWHERE
 from tests.api.auth.route_table import ROUTES, THINGS
 from tests.api.world import did_of, upload
-from tests.media_samples import samples
+from tests.media_samples import hostile, samples
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = ON_SQLITE
@@ -77,14 +77,16 @@ def test_no_answer_for_programs_runs_anything_or_is_framed(subtests, answers):
             assert answer.headers["referrer-policy"] == "no-referrer"
 
 
-def test_only_files_may_be_cached_and_only_public_ones_by_everybody(subtests, answers):
-    public, own = {"audio", "part of audio", "known audio", "cover"}, {"gated audio"}
+def test_only_files_are_cached_and_shown_by_others_and_only_public_ones_by_all(subtests, answers):
     for what, answer in answers.items():
+        caching, policy = (answer.headers[name] for name in ("cache-control", "cross-origin-resource-policy"))
         with subtests.test(what):
-            caching = answer.headers["cache-control"]
-            assert caching.startswith("public") if what in public else True
-            assert caching == "private, no-cache" if what in own else True
-            assert caching == "no-store" if what not in public | own else True
+            if what in {"audio", "part of audio", "known audio", "cover"}:
+                assert (caching.split(",")[0], policy) == ("public", "cross-origin")
+            elif what == "gated audio":
+                assert (caching, policy) == ("private, no-cache", "same-site")
+            else:
+                assert (caching, policy) == ("no-store", "same-origin")
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/html"])
@@ -107,19 +109,11 @@ def test_no_error_of_any_route_is_cached(subtests, client, world, alice, accept)
             assert answer.status_code < 400 or "etag" not in answer.headers
 
 
-def test_other_sites_pages_may_show_public_files_and_nothing_else(answers):
-    found = {what: answer.headers["cross-origin-resource-policy"] for what, answer in answers.items()}
-    public = {"audio", "part of audio", "known audio", "cover"}
-    assert {what for what, said in found.items() if said == "cross-origin"} == public
-    assert found.pop("gated audio") == "same-site"
-    assert {said for what, said in found.items() if what not in public} == {"same-origin"}
-
-
 @pytest.mark.parametrize("kind", [samples.mp3, samples.m4a, samples.flac, samples.ogg, samples.webm])
 def test_a_file_is_served_as_what_it_was_found_to_be_and_never_as_a_page(client, alice, kind):
     """A name and a type that lie, and a page behind the sound, change nothing."""
-    content = kind(3) + b"<html><script>alert(1)</script>"
-    files = {"file": ("page.html", content, "text/html")}
+    content, cover = kind(3) + hostile.PAGE, samples.png() + hostile.PAGE
+    files = {"file": ("page.html", content, "text/html"), "image": ("a.svg", cover, "image/svg+xml")}
     track = client.post("/tracks", data={"title": "t"}, files=files, headers=alice.headers).json()
     answer = client.get(path_of(track["audio_url"]))
     assert answer.content == content
@@ -128,6 +122,9 @@ def test_a_file_is_served_as_what_it_was_found_to_be_and_never_as_a_page(client,
     assert "sandbox" in answer.headers["content-security-policy"]
     renamed = path_of(track["audio_url"]).rpartition(".")[0] + ".html"
     assert client.get(renamed).status_code == 404
+    seen = client.get(path_of(track["image_url"]))
+    assert seen.headers["content-type"] == "image/png"
+    assert hostile.PAGE not in seen.content, "a cover is made anew from its pixels"
 
 
 def test_only_over_https_is_https_asked_for(world, client):

@@ -1,57 +1,38 @@
 """Requests for an action: what they may say, and in which form."""
 
-import pytest
-
 from tests.api.ops.requests import act
 from tests.api.world import refusal
 from tests.servers.databases import ON_SQLITE
 
-
-@ON_SQLITE
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        ({"action": "pause"}, (400, "invalid_field")),
-        ({"action": "pause", "did": "did:plc:nobody"}, (404, "not_found")),
-        ({}, (422, "unparsable")),
-    ],
-)
-def test_what_makes_no_sense_is_refused(client, admin, body, expected):
-    assert refusal(act(client, admin, "/ops/lanes", **body)) == expected
+pytestmark = ON_SQLITE
 
 
-@ON_SQLITE
-@pytest.mark.parametrize(
-    ("body", "field", "limit"),
-    [
+def test_what_makes_no_sense_is_refused(client, admin):
+    nobody = act(client, admin, "/ops/lanes", action="pause", did="did:plc:nobody")
+    assert refusal(nobody) == (404, "not_found")
+    assert refusal(act(client, admin, "/ops/lanes")) == (422, "unparsable")
+
+
+def test_a_value_that_is_refused_is_named_with_what_it_may_be(client, world, admin):
+    before = world.state()
+    for body, field, limit in (
         ({"action": "pause"}, "did", "`host`"),
         ({"action": "dance"}, "action", "'redrive'"),
         ({"action": "redrive", "error": "\0"}, "error", "must match"),
         ({"action": "redrive", "dry_run": "perhaps"}, "dry_run", "must be"),
         ({"action": "redrive", "reason": 5}, "reason", "must be"),
-    ],
-)
-def test_a_value_that_is_refused_is_named_with_what_it_may_be(*, client, world, admin, body, field, limit):
-    before = world.state()
-    answer = act(client, admin, "/ops/lanes", **body)
-    assert refusal(answer) == (400, "invalid_field")
-    assert answer.json()["detail"]["field"] == field
-    assert limit in answer.json()["detail"]["limit"]
+    ):
+        answer = act(client, admin, "/ops/lanes", **body)
+        assert refusal(answer) == (400, "invalid_field")
+        assert answer.json()["detail"]["field"] == field
+        assert limit in answer.json()["detail"]["limit"]
     assert world.state() == before
 
 
-@ON_SQLITE
-def test_an_action_may_come_as_a_form_and_as_nothing_unknown(client, admin):
+def test_an_action_may_come_as_a_form(client, admin):
     form = {"action": "pause", "did": admin.did, "host": "", "dry_run": "true"}
     counted = {"action": "pause", "affected": 1, "sent_at_once": None, "dry_run": True}
     urlencoded = client.post("/ops/lanes", data=form, headers=admin.headers)
     parts = {name: (None, value) for name, value in form.items()}
     multipart = client.post("/ops/lanes", files=parts, headers=admin.headers)
     assert (urlencoded.json(), multipart.json()) == (counted, counted)
-    plain = {**admin.headers, "Content-Type": "text/plain"}
-    assert refusal(client.post("/ops/lanes", content=b"x", headers=plain)) == (415, "unsupported_media")
-    broken = {**admin.headers, "Content-Type": "application/json"}
-    twice = b'{"action": "pause", "action": "resume"}'
-    for content in (b"{", b"[]", twice):
-        refused = client.post("/ops/lanes", content=content, headers=broken)
-        assert refusal(refused) == (422, "unparsable")

@@ -8,7 +8,6 @@ from sqlalchemy import delete, insert, update
 
 from eventstore.change import Envelope, Via
 from eventstore.sql.schema import projection_state
-from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import PAST, firehose_cursor, mirror_lane, repo_scan
 from projections.rebuild.rebuild import rebuild
@@ -21,21 +20,15 @@ from tests.fake_pds.scripted_pds import HOST
 from tests.outbox.rigs.rows import set_host
 from tests.replay.adoption.claims import claimed, record
 from tests.replay.adoption.claims import fail as fail_adoption
+from tests.servers.databases import ON_SQLITE
 from tests.service.process.periodic import make_due, run_if_due
 
 LEASE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def work(world, client):
-    operator = world.sign_in("operator", scope=Scope.OPERATOR)
-
-    def read():
-        answer = client.get("/ops/work", headers=operator.headers)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    return read
+def work(client, operator):
+    return lambda: read(client, operator, "/ops/work")
 
 
 def test_read_models_are_at_the_head_of_the_log_or_outdated(world, client, alice, work):
@@ -85,9 +78,9 @@ def test_the_scan_says_what_is_due_how_old_it_is_and_what_it_could_not_read(worl
     assert (never["repos"], never["due"], never["oldest_at"]) == (2, 2, None)
     with world.database.write() as connection:
         now = world.database.now(connection)
-        read = {"did": alice.did, "scanned_at": now, "problem": None}
+        known = {"did": alice.did, "scanned_at": now, "problem": None}
         unread = {"did": bob.did, "scanned_at": now - timedelta(hours=3), "problem": "too_slow: a minute"}
-        connection.execute(insert(repo_scan), [read, unread])
+        connection.execute(insert(repo_scan), [known, unread])
     scan = work()["scan"]
     assert (scan["repos"], scan["due"], scan["unread"]) == (2, 1, 1)
     assert scan["oldest_at"] < scan["last_at"]
@@ -97,9 +90,8 @@ def test_the_scan_says_what_is_due_how_old_it_is_and_what_it_could_not_read(worl
     assert work()["scan"]["oldest_at"] == scan["last_at"]  # it is to be scanned anew
 
 
-def test_firehoses_are_listed_with_their_state_and_lag_those_in_trouble_first(world, work):
+def test_firehoses_are_listed_with_their_state_and_lag_those_in_trouble_first(world, operator, work):
     hosts = ("late", "well", "away", "left", "new", "paused")
-    operator = world.sign_in("operator", scope=Scope.OPERATOR, lane=False)
     assert work()["firehose"] == {
         "enabled": False, "streams": {}, "heard_at": None, "lag_seconds": None, "items": [],
     }  # fmt: skip
@@ -122,7 +114,7 @@ def test_firehoses_are_listed_with_their_state_and_lag_those_in_trouble_first(wo
             connection.execute(insert(firehose_cursor).values(values))
     set_host(world.database, "https://paused.test", paused=True)
     with world.serve(follows_firehose=True) as following:
-        found = following.get("/ops/work", headers=operator.headers).json()["firehose"]
+        found = read(following, operator, "/ops/work")["firehose"]
     assert found["streams"] == {"followed": 2, "disconnected": 1, "unfollowed": 2}
     assert [each["host"].removeprefix("https://") for each in found["items"]] == [
         "away.test",
@@ -144,8 +136,7 @@ def test_the_scan_counts_no_more_repos_than_it_may_read(*, world, client, alice,
 
 
 @pytest.fixture
-def jobs(world, client):
-    operator = world.sign_in("operator", scope=Scope.OPERATOR)
+def jobs(client, operator):
     return lambda **wanted: read(client, operator, "/ops/jobs", **wanted)["items"]
 
 
@@ -155,6 +146,7 @@ def run(world, name, does):
     return run_if_due(world.made, replace(wanted, run=does))
 
 
+@ON_SQLITE
 def test_every_periodic_job_is_listed(world, jobs):
     names = [each.name for each in periodic_jobs(world.made.settings)]
     for _ in range(2):
@@ -217,18 +209,16 @@ def test_jobs_are_listed_by_kind_and_state_with_their_progress_and_reason(world,
 
 
 def test_jobs_are_counted_in_work_and_metrics_by_kind_and_state_no_further_than_the_limit(
-    world, client, monkeypatch
+    world, work, monkeypatch
 ):
-    operator = world.sign_in("operator", scope=Scope.OPERATOR)
     monkeypatch.setattr("eventstore.sql.database.MAX_COUNTED", 3)
     cannot_be_made(world, *map(str, range(5)))
-    counted = {
-        (each["kind"], each["state"]): each["jobs"] for each in read(client, operator, "/ops/work")["jobs"]
-    }
+    counted = {(each["kind"], each["state"]): each["jobs"] for each in work()["jobs"]}
     assert counted == {("waveform", "waiting"): 0, ("waveform", "running"): 0, ("waveform", "failed"): 3}
     assert 'mastertape_jobs{kind="waveform",state="failed"} 3.0' in world.made.metrics.text().decode()
 
 
+@ON_SQLITE
 def test_pages_of_jobs_follow_one_another(world, client, jobs, admin):
     cannot_be_made(world, *map(str, range(5)))
     found, cursor = [], {}

@@ -14,6 +14,7 @@ from storage import errors
 from storage.errors import DiskFullError
 from tests.api.client import TestClient
 from tests.api.world import World, refusal, upload
+from tests.servers.databases import ON_SQLITE
 
 
 def test_what_no_disk_has_room_for_is_told_with_its_reason():
@@ -55,6 +56,7 @@ def test_a_database_without_room_is_told_as_a_full_disk(in_a_file):
         assert client.get(f"/tracks/{track['id']}").json()["description"].startswith("x")
 
 
+@ON_SQLITE
 def test_a_full_disk_is_named_while_requests_are_served(world, monkeypatch):
     monkeypatch.setattr(readiness, "SAMPLE_TTL_SECONDS", 0)
     alice = world.sign_in("alice")

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.api.ops.requests import read
 from tests.api.world import upload
 from tests.servers.databases import ON_SQLITE
 
@@ -18,9 +19,7 @@ def track(world, client, alice):
 
 
 def compare(client, person, track):
-    answer = client.get(f"/tracks/{track['id']}/mirror/compare", headers=person.headers)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    return read(client, person, f"/tracks/{track['id']}/mirror/compare")
 
 
 def differing(found):

@@ -6,6 +6,7 @@ from sqlalchemy import select, update
 from application import records as migrate_all
 from outbox.mirror.lanes import change_lane, park_lane
 from outbox.mirror.tables import blob_job, mirror_target
+from tests.api.ops.requests import read
 from tests.api.world import upload
 from tests.servers.databases import ON_SQLITE
 
@@ -37,18 +38,12 @@ def ask(client, person, **fields):
     return answer.json()
 
 
-def look(client, person):
-    answer = client.get(HERE, headers=person.headers)
-    assert answer.status_code == 200
-    return answer.json()
-
-
 def counts(report):
     return {name: report[name] for name in ("saved", "pending", "failed", "unasked")}
 
 
 def test_every_track_that_may_go_is_asked_for_once(world, client, alice, library):
-    assert counts(look(client, alice)) == {"saved": 0, "pending": 0, "failed": {}, "unasked": 5}
+    assert counts(read(client, alice, HERE)) == {"saved": 0, "pending": 0, "failed": {}, "unasked": 5}
     report = ask(client, alice)
     assert (report["requested"], report["skipped"]) == (5, {"gated": 1, "deleted": 1})
     assert counts(report) == {"saved": 0, "pending": 5, "failed": {}, "unasked": 0}
@@ -60,7 +55,7 @@ def test_every_track_that_may_go_is_asked_for_once(world, client, alice, library
 def test_progress_is_told_until_every_record_names_its_audio(world, client, alice, library):
     ask(client, alice)
     world.deliver()
-    assert counts(look(client, alice)) == {"saved": 5, "pending": 0, "failed": {}, "unasked": 0}
+    assert counts(read(client, alice, HERE)) == {"saved": 5, "pending": 0, "failed": {}, "unasked": 0}
     for track in library:
         assert world.record(track)["audioBlob"]["ref"]["$link"] == track["file_id"]
     assert ask(client, alice)["requested"] == 0
@@ -95,7 +90,7 @@ def test_what_the_pds_refuses_is_listed_and_asked_for_again_only_on_demand(world
     world.pds.blob_limit = 10
     ask(client, alice)
     world.deliver()
-    report = look(client, alice)
+    report = read(client, alice, HERE)
     assert counts(report) == {"saved": 0, "pending": 0, "failed": {"too_large": 5}, "unasked": 0}
     assert [each["title"] for each in report["failures"]] == ["0", "1", "2", "3", "4"]
     assert {each["reason"] for each in report["failures"]} == {"too_large"}
@@ -104,7 +99,7 @@ def test_what_the_pds_refuses_is_listed_and_asked_for_again_only_on_demand(world
     world.pds.blob_limit = None
     assert ask(client, alice, retry_failed=True)["requested"] == 5
     world.deliver()
-    assert look(client, alice)["saved"] == 5
+    assert read(client, alice, HERE)["saved"] == 5
 
 
 @pytest.mark.usefixtures("library")
@@ -119,7 +114,7 @@ def test_a_crash_in_the_middle_leaves_what_was_asked_and_goes_on_when_asked_agai
 
     monkeypatch.setattr(migrate_all, "mark_backfill", breaks)
     assert client.post(HERE, headers=alice.headers).status_code == 500
-    assert look(client, alice)["pending"] == 2
+    assert read(client, alice, HERE)["pending"] == 2
     monkeypatch.setattr(migrate_all, "mark_backfill", real)
     assert ask(client, alice)["requested"] == 3
 
@@ -136,7 +131,7 @@ def test_what_was_gated_meanwhile_is_skipped(world, client, alice, library):
     ask(client, alice)
     client.patch(f"/tracks/{library[0]['id']}", json={"support_gate": GATE}, headers=alice.headers)
     world.deliver()
-    report = look(client, alice)
+    report = read(client, alice, HERE)
     assert (report["saved"], report["skipped"]["gated"]) == (4, 2)
     world.execute(update(mirror_target).values(acked_gen=0))
-    assert look(client, alice)["saved"] == 0
+    assert read(client, alice, HERE)["saved"] == 0

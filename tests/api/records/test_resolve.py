@@ -3,6 +3,7 @@
 import pytest
 
 from outbox.record.dag_cbor import record_cid
+from tests.api.ops.requests import read
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
 
@@ -30,7 +31,7 @@ def edited_elsewhere(world, track, *, drop=(), **changes):
 
 
 def mirror(client, person, track):
-    return client.get(f"/tracks/{track['id']}/mirror", headers=person.headers).json()
+    return read(client, person, f"/tracks/{track['id']}/mirror")
 
 
 def resolve(client, person, track, keep, **headers):
@@ -44,11 +45,11 @@ def decide(client, person, track, cid=None, **fields):
 
 
 def shown(client, person, track):
-    return client.get(f"/tracks/{track['id']}", headers=person.headers).json()
+    return read(client, person, f"/tracks/{track['id']}")
 
 
 def statuses(client, person, track):
-    rows = client.get(f"/tracks/{track['id']}/history", headers=person.headers).json()["items"]
+    rows = read(client, person, f"/tracks/{track['id']}/history")["items"]
     return [(row["type"], row["delivery"]["status"]) for row in reversed(rows)]
 
 
@@ -58,16 +59,6 @@ def test_the_mirror_shows_a_foreign_edit_and_the_fields_that_it_changed(world, c
     assert conflict["value"] == world.record(track)
     assert conflict["fields"] == ["title"]
     assert conflict["cid"] == record_cid(world.record(track))
-
-
-def test_the_same_foreign_edit_stands_in_history_once(world, client, alice):
-    track = held(world, client, alice)
-    client.post(f"/tracks/{track['id']}/mirror/retry", headers=alice.headers)
-    world.deliver()
-    client.patch(f"/tracks/{track['id']}", json={"album": "three"}, headers=alice.headers)
-    world.deliver()
-    assert world.events(track["id"]).count("ForeignEditObserved") == 1
-    assert ("ForeignEditObserved", "none") in statuses(client, alice, track)
 
 
 def test_a_large_foreign_edit_is_not_kept_with_each_key(world, client, alice):
@@ -191,16 +182,11 @@ def test_what_a_track_cannot_take_over_is_written_again_as_it_has_it(world, clie
     ("changes", "field"),
     [
         ({"title": "x" * 257}, "title"),
-        ({"title": 5}, "title"),
-        ({"title": ""}, "title"),
-        ({"album": ["x"]}, "album"),
-        ({"description": "x" * 5001}, "description"),
         ({"features": "carol"}, "features"),
         ({"features": [{"did": "carol", "handle": "carol.test"}]}, "features"),
         ({"features": [{"did": "did:plc:a", "handle": "a.test"}, {"did": f"did:plc:{1}"}]}, "features"),
         ({"labels": {"values": [{"val": 1}]}}, "self_labels"),
         ({"labels": [1]}, "self_labels"),
-        ({"labels": {"values": [{"val": "x" * 129}]}}, "self_labels"),
     ],
 )
 def test_values_that_our_rules_refuse_are_not_taken_over_and_nothing_is_lost(
@@ -289,24 +275,19 @@ def test_a_decision_on_a_version_that_was_changed_again_is_refused(world, client
     assert shown(client, alice, track)["title"] == "newer"
 
 
-@pytest.mark.parametrize(
-    ("fields", "named"),
-    [
+def test_a_decision_that_does_not_fit_the_conflict_is_refused_and_says_which_field(world, client, alice):
+    track = held(world, client, alice, title="theirs", album="theirs", createdAt="2001-01-01T00:00:00Z")
+    before = world.state()
+    for fields, named in (
         ({"title": "theirs"}, "album, createdAt"),
         ({"title": "ours", "album": "ours", "createdAt": "ours", "genre": "ours"}, "genre"),
         ({"title": "ours", "album": "ours", "createdAt": "theirs"}, "createdAt"),
         ({"title": "ours", "album": "mine", "createdAt": "ours"}, "ours, theirs"),
-    ],
-)
-def test_a_decision_that_does_not_fit_the_conflict_is_refused_and_says_which_field(
-    world, client, alice, fields, named
-):
-    track = held(world, client, alice, title="theirs", album="theirs", createdAt="2001-01-01T00:00:00Z")
-    before = world.state()
-    answer = decide(client, alice, track, **fields)
-    assert refusal(answer) == (400, "invalid_field")
-    assert answer.json()["detail"]["field"] == "fields"
-    assert answer.json()["detail"]["limit"].endswith(named)
+    ):
+        answer = decide(client, alice, track, **fields)
+        assert refusal(answer) == (400, "invalid_field")
+        assert answer.json()["detail"]["field"] == "fields"
+        assert answer.json()["detail"]["limit"].endswith(named)
     path = f"/tracks/{track['id']}/mirror/resolve"
     both = client.post(path, json={"keep": "ours", "fields": fields}, headers=alice.headers)
     assert refusal(both) == (400, "invalid_field")
@@ -363,12 +344,10 @@ def test_fields_of_another_program_are_left_out_of_a_record_that_nothing_holds(w
     assert mirror(client, alice, track)["state"] == "delivered"
 
 
-@pytest.mark.parametrize(
-    "fields", [{"title": "ours"}, {"waveform": "theirs"}, {"waveform": "ours", "title": "ours"}]
-)
-def test_nothing_but_fields_of_another_program_is_left_out(world, client, alice, fields):
+def test_nothing_but_fields_of_another_program_is_left_out(world, client, alice):
     track = upload(client, alice)
     world.deliver()
     before = world.state()
-    assert refusal(decide(client, alice, track, **fields)) == (409, "nothing_to_resolve")
+    for fields in ({"title": "ours"}, {"waveform": "theirs"}, {"waveform": "ours", "title": "ours"}):
+        assert refusal(decide(client, alice, track, **fields)) == (409, "nothing_to_resolve")
     assert world.state() == before

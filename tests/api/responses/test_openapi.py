@@ -143,13 +143,10 @@ def test_what_succeeds_has_the_shape_that_the_document_names(subtests, client, w
     track = upload(client, admin, image=samples.png())
     world.deliver()
     document = schemathesis.openapi.from_asgi("/openapi.json", client.app)
-    paths = client.app.openapi()["paths"]
     for method, path, more in STORY:
-        if path in paths:
-            with subtests.test(f"{method} {path}"):
-                answer = client.request(
-                    method, path.format(track_id=track["id"], did=admin.did), headers=admin.headers, **more
-                )
-                assert answer.is_success, answer.text
-                assert str(answer.status_code) in document[path][method].definition.raw["responses"]
-                document[path][method].validate_response(answer)
+        with subtests.test(f"{method} {path}"):
+            address = path.format(track_id=track["id"], did=admin.did)
+            answer = client.request(method, address, headers=admin.headers, **more)
+            assert answer.is_success, answer.text
+            assert str(answer.status_code) in document[path][method].definition.raw["responses"]
+            document[path][method].validate_response(answer)

@@ -13,6 +13,9 @@ from application.lists.commands import (
 )
 from tests.application.lists.account import ELSEWHERE, Account, of
 from tests.dsl import BOB
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 
 def test_entries_are_named_by_track_or_uri(alice: Account, bob: Account) -> None:

@@ -3,6 +3,9 @@
 from aggregates.values import ListType
 from tests.application.lists.account import Account, ids_of, lists_tracks, of
 from tests.dsl import LISTS
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 
 def test_a_text_puts_its_track_at_the_end_of_an_album_that_is_made_if_need_be(alice: Account) -> None:
