@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 
+from eventstore.streams.codec import Codec
 from identity.accounts.credentials import Scope
 from service.config.settings import Settings
 from tests.api.client import TestClient
@@ -37,6 +38,14 @@ def world(tmp_path, migrated_url):
 def client(world):
     with TestClient(world.app, raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The stored events that were decoded since the test began."""
+    seen, decode = [], Codec.decode
+    monkeypatch.setattr(Codec, "decode", lambda codec, stored: seen.append(stored) or decode(codec, stored))
+    return seen
 
 
 @pytest.fixture

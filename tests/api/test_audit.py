@@ -58,6 +58,7 @@ def test_a_type_that_no_event_has_is_named_with_those_that_there_are(client, ali
         assert {"Created", "TakenDown", "TokenIssued"} <= set(known)
 
 
+@ON_SQLITE
 @pytest.mark.usefixtures("tracks")
 def test_as_ndjson_it_is_a_line_an_event(client, admin):
     answer = audit(client, admin, accept="application/x-ndjson")

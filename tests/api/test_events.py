@@ -89,6 +89,7 @@ def test_without_a_last_event_it_begins_with_what_comes_next(client, alice):
     assert events(follow(client, alice)) == []
 
 
+@ON_SQLITE
 @pytest.mark.usefixtures("tracks")
 def test_only_an_admin_follows_others(client, alice, bob, admin):
     assert types(follow(client, alice, last=0)) == ["Created", "MetadataUpdated"]

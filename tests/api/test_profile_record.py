@@ -9,6 +9,7 @@ from tests.api.world import refusal
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
 COLLECTION = "fm.plyr.actor.profile"
 THEIRS = {
     "$type": COLLECTION,

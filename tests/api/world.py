@@ -165,6 +165,10 @@ class World(HasRows):
                 resume_lane(connection, did, HOST, self.database.now(connection))
         return Person(did, handle, issued.token.get_secret_value())
 
+    def now(self):
+        with self.database.read() as connection:
+            return self.database.now(connection)
+
     def deliver(self):
         return asyncio.run(self.relay.run_once())
 
@@ -203,6 +207,11 @@ def upload(client, person, *, title="Song", seed=1, image=None, **fields):
     answer = client.post("/tracks", data={"title": title, **form(fields)}, files=files, headers=headers)
     assert answer.status_code == 201, answer.text
     return answer.json()
+
+
+def replace_audio(client, person, track, seed=2, **headers):
+    files = {"file": ("song.mp3", samples.mp3(seed), "audio/mpeg")}
+    return client.put(f"/tracks/{track['id']}/audio", files=files, headers={**person.headers, **headers})
 
 
 def upload_with_all(client, person, **fields):

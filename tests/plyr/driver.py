@@ -1,12 +1,14 @@
 """Runs in the environment of `plyrfm`: calls its clients as lines of JSON on stdin say, and prints what they return.
 
 A line is {"client": "sync" or "async", "call": "tracks.get", "args": [...], "kwargs": {...}}; an argument {"model": NAME, "fields":
-{...}} is a model of its types. {"call": "operations"} asks for the names of all methods. The answer is {"value": ...} or {"error": CLASS, "status": ..., "body": ...}.
+{...}} is a model of its types. {"call": "operations"} asks for the names of all methods; {"call": "types"} types its `args` as a command. The answer is {"value": ...} or {"error": CLASS, "status": ..., "body": ...}.
 """
 
 import asyncio
+import io
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +47,24 @@ def operations() -> list[str]:
     return sorted(["me", *(name for name in methods if "._" not in name)])
 
 
+def command_line(words: list[str]) -> tuple[Any, str]:
+    """Do what the script of the command line does, and return its status and what it says: most of a process is importing."""
+    from plyrfm.cli import main
+
+    sys.argv = ["plyrfm", *words]
+    with redirect_stdout(io.StringIO()) as said:
+        try:
+            status = main()
+        except SystemExit as end:
+            status = end.code
+    return status or 0, said.getvalue()
+
+
 async def call(asked: dict[str, Any]) -> Any:
     if asked["call"] == "operations":
         return operations()
+    if asked["call"] == "types":
+        return command_line(asked["args"])
     args = [argument(each) for each in asked["args"]]
     kwargs = {name: argument(each) for name, each in asked["kwargs"].items()}
     if asked["client"] == "sync":

@@ -1,4 +1,4 @@
-"""What tests use of `plyrfm`: both of its clients in a process that stays, and its command line as processes."""
+"""What tests use of `plyrfm`: both of its clients and its command line in a process that stays, and that as a script."""
 
 import json
 import os
@@ -61,6 +61,12 @@ class Plyrfm:
 
     def types(self, *words: str) -> str:
         """Type a command, and return what it says; it must succeed."""
+        status, said = self.call("types", *words)
+        assert status == 0, (words, said)
+        return str(said)
+
+    def runs(self, *words: str) -> str:
+        """Type a command in a process of its own."""
         done = subprocess.run(
             [PLYRFM, *words],
             capture_output=True,

@@ -139,18 +139,19 @@ def test_each_operation_on_playlists_works_unmodified_and_the_record_follows(
     eventually(lambda: lists(artist) == {})
 
 
-@pytest.mark.parametrize("client", ["sync", "async"])
 def test_access_is_what_was_asked_for_or_nothing_at_all(
-    plyrfm: Plyrfm, artist: Artist, client: str, tmp_path: Path
+    plyrfm: Plyrfm, artist: Artist, tmp_path: Path
 ) -> None:
+    """By the one client; the command line asks with the other."""
+
     def uploads(song: str, **access: str) -> Any:
         wanted = model("PublishingDefaults", access=access)
-        return plyrfm.call("tracks.upload", song, "Quiet", client=client, publishing=wanted)
+        return plyrfm.call("tracks.upload", song, "Quiet", client="async", publishing=wanted)
 
     made = uploads(a_song(tmp_path), listening="supporters", visibility="unlisted", downloads="off")
     record = follow(artist, made["track_id"])
     assert record["supportGate"] == {"type": "any"}
-    shown = plyrfm.call("tracks.get", made["track_id"], client=client)
+    shown = plyrfm.call("tracks.get", made["track_id"])
     assert shown["publishing"]["access"] == {
         "listening": "supporters",
         "visibility": "unlisted",
@@ -209,29 +210,3 @@ def test_the_command_line_keeps_likes_and_playlists(plyrfm: Plyrfm, artist: Arti
     eventually(lambda: lists(artist) == {"Later": []})
     assert "deleted" in plyrfm.types("playlists", "delete", playlist_id, "--yes")
     eventually(lambda: lists(artist) == {})
-
-
-def test_the_page_restores_and_copies_and_without_a_login_nothing_is_recorded(artist: Artist) -> None:
-    http, track = artist.client.http, artist.uploads()
-    artist.agreed()
-    path = f"/plyr/tracks/{track['id']}"
-    artist.loses_the_record()
-    restored = http.post(f"{path}/restore-record")
-    assert (restored.status_code, restored.json()["restored_uri"]) == (200, track["atproto_record_uri"])
-    assert artist.agreed() is not None
-    assert http.post(f"{path}/restore-record").json()["restored_uri"] == track["atproto_record_uri"]
-    copied = http.post(f"{path}/migrate-to-pds")
-    assert (copied.status_code, copied.json()["pds_blob_cid"]) == (200, track["file_id"])
-    record = artist.agreed()
-    assert record is not None
-    assert record["audioBlob"]["ref"]["$link"] == track["file_id"]
-
-    artist.loses_the_record()
-    http.post("/me/disconnect")
-    events = [row["type"] for row in artist.client.history(track["id"])]
-    answer = http.post(f"{path}/restore-record")
-    assert (answer.status_code, answer.json()["detail"]) == (401, "session_expired")
-    assert [row["type"] for row in artist.client.history(track["id"])] == events
-    assert http.post(f"{path}/migrate-to-pds").json()["message"] == "track already has PDS blob"
-    own = artist.asks("restore-record", Prefer="wait=0")
-    assert own.status_code == 202

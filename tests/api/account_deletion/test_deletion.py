@@ -18,14 +18,17 @@ from storage.public.copies import Action
 from tests.api.account_deletion.deletion import leave, long_since, me, noted, rows
 from tests.api.world import refusal, upload
 from tests.dsl import A_RECORD, a_comment
+from tests.servers.databases import ON_BOTH, ON_SQLITE
 from tests.service.process.periodic import continue_account_deletions
 
+pytestmark = ON_SQLITE
 
+
+@ON_BOTH
 def test_all_records_of_every_kind_go_and_then_everything_else(world, client, alice, tracks):
     client.post("/auth/tokens", json={"name": "ci"}, headers=alice.headers)
-    with world.database.write() as connection:
-        row = {"peer_id": 4711, "did": alice.did, "track_id": tracks[0]["id"]}
-        connection.execute(peer_track.insert().values(row))
+    row = {"peer_id": 4711, "did": alice.did, "track_id": tracks[0]["id"]}
+    world.execute(peer_track.insert().values(row))
     comment = a_comment(did=alice.did, track_cid=A_RECORD["cid"])
     world.log.transact(alice.did, over_http(alice.did), lambda unit: unit.save(comment))
     world.deliver()

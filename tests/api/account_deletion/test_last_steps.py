@@ -14,9 +14,15 @@ from identity.accounts.accounts import account
 from identity.sessions.session_store import pds_session
 from outbox.mirror.tables import mirror_target
 from tests.api.account_deletion.deletion import leave, live_media, me, noted, rows, three_tracks
+from tests.servers.databases import ON_SQLITE
 from tests.service.process.periodic import continue_account_deletions
 
 THREADS = Threads("test", 1)
+
+
+def goes_on(world, person, disconnect):
+    envelope = over_http(person.did)
+    return asyncio.run(continue_deletion(world.log, person.did, envelope, disconnect, world.services.threads))
 
 
 @pytest.mark.usefixtures("tracks")
@@ -50,24 +56,19 @@ def test_a_sign_in_during_the_last_step_leaves_no_half_login(world, client, alic
     async def disconnect(did, _envelope):
         seen.append(rows(world, pds_session, did))
         if len(seen) == 1:
-            with world.database.write() as connection:
-                connection.execute(
-                    pds_session.insert().values(
-                        did=did, kind="oauth", pds_url="https://p.example", scope="", generation=1,
-                        status="active", updated_at=world.database.now(connection), sealed=b"",
-                    )
-                )  # fmt: skip
+            row = {"did": did, "kind": "oauth", "pds_url": "https://p.example", "scope": "", "generation": 1}
+            rest = {"status": "active", "updated_at": world.now(), "sealed": b""}
+            world.execute(pds_session.insert().values(row | rest))
         else:
             world.execute(update(pds_session).values(status="reauth_required"))
         return True
 
-    assert asyncio.run(
-        continue_deletion(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads)
-    )
+    assert goes_on(world, alice, disconnect)
     assert len(seen) == 2
     assert rows(world, pds_session, alice.did) == []
 
 
+@ON_SQLITE
 @pytest.mark.usefixtures("tracks")
 def test_the_login_is_not_given_back_while_a_record_is_there(world, client, alice):
     """Without the login the record could never be removed."""
@@ -76,11 +77,10 @@ def test_the_login_is_not_given_back_while_a_record_is_there(world, client, alic
         raise AssertionError("the login is needed yet")
 
     leave(client, alice)
-    assert not asyncio.run(
-        continue_deletion(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads)
-    )
+    assert not goes_on(world, alice, disconnect)
 
 
+@ON_SQLITE
 @pytest.mark.usefixtures("tracks")
 def test_a_target_that_opens_while_the_login_ends_keeps_the_account(world, client, alice):
     leave(client, alice)
@@ -92,17 +92,14 @@ def test_a_target_that_opens_while_the_login_ends_keeps_the_account(world, clien
         )
         return True
 
-    assert not asyncio.run(
-        continue_deletion(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads)
-    )
+    assert not goes_on(world, alice, disconnect)
     assert me(client, alice).json()["leaving"]["records"]["to_remove"] == 3
 
 
+@ON_SQLITE
 def test_a_host_that_hangs_delays_the_deletions_of_its_own_accounts_alone(world, client, alice, bob):
     carol = world.sign_in("carol")
-    with world.database.write() as connection:
-        at_another = account.c.did == bob.did
-        connection.execute(update(account).where(at_another).values(pds_url="https://well.example"))
+    world.execute(update(account).where(account.c.did == bob.did).values(pds_url="https://well.example"))
     people = (alice, carol, bob)  # the oldest request first
     for person in people:
         three_tracks(world, client, person)

@@ -10,15 +10,7 @@ from projections.rebuild.rebuild import rebuild
 from tests.api.account_deletion.deletion import is_deleted
 from tests.api.comments.test_comments import change, say, shown, turn
 from tests.api.likes.test_like import read, seen
-from tests.api.world import refusal, upload
-
-
-@pytest.fixture
-def track(client, world, alice):
-    turn(client, alice, True)
-    track = upload(client, alice)
-    world.deliver()
-    return track
+from tests.api.world import refusal
 
 
 @pytest.fixture
@@ -162,9 +154,8 @@ def test_a_rebuild_counts_anew_without_those_that_are_hidden(client, world, peop
     change(client, alice, hidden, "PUT", "/hidden")
     path = f"/ops/comments/{gone['id']}/takedown"
     client.post(path, json={"reason": "r"}, headers=admin.headers)
-    with world.database.write() as connection:
-        connection.execute(delete(reaction))
-        connection.execute(delete(track_count))
+    for table in (reaction, track_count):
+        world.execute(delete(table))
     rebuild(world.log, world.log.projections)
     assert seen(client, alice, track) == (False, 1, 1)
     assert everyone(client, (alice, None), track) == [[comment["id"]]] * 2

@@ -14,7 +14,7 @@ from replay.dump import read_lines
 from replay.exports import CHECKSUMS, LOG
 from storage.media import LONG_AGO, media
 from tests.api.exports.making import ask, fetch, made, opened, report, work
-from tests.api.tracks.test_takedown import decide
+from tests.api.tracks.takedown import decide
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE

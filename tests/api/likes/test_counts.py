@@ -1,10 +1,9 @@
 """What others read of a like at its track: it follows in a job, and counts once whatever happens meanwhile."""
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from projections.reactions import carry, likes, locked, reaction, track_count
-from projections.rebuild.rebuild import rebuild
 from tests.api.account_deletion.deletion import is_deleted
 from tests.api.likes.test_like import like, read, seen
 from tests.api.world import upload
@@ -31,25 +30,6 @@ def test_a_like_that_is_carried_twice_counts_once(client, world, alice, bob, tra
         carry(connection, alice.did, "like", locked(connection, "like", bob.did, like_id))
     assert seen(client, bob, track) == (True, 1, 0)
     assert likers(client, track) == [bob.did]
-
-
-def test_a_rebuild_counts_anew(client, world, bob, track):
-    with world.database.write() as connection:
-        connection.execute(delete(reaction))
-        connection.execute(delete(track_count))
-    assert seen(client, bob, track) == (True, 0, 0)
-    rebuild(world.log, world.log.projections)
-    assert seen(client, bob, track) == (True, 1, 0)
-    assert likers(client, track) == [bob.did]
-
-
-def test_the_likes_of_an_account_that_leaves_go_with_it(client, world, alice, bob, track):
-    [mine] = read(client, bob, "/me/likes")["items"]
-    is_deleted(world, client, bob)
-    world.carry()
-    assert not [uri for uri in world.pds.records if mine["did"] in uri]
-    assert seen(client, alice, track) == (False, 0, 0)
-    assert likers(client, track) == []
 
 
 def test_of_an_account_that_leaves_no_track_has_a_count(client, world, alice, bob, track):

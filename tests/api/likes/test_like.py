@@ -1,8 +1,10 @@
 """An account likes a track of anybody, and takes that back."""
 
-import pytest
-
+from tests.api.tracks.takedown import decide
 from tests.api.world import refusal, upload
+from tests.servers.databases import ON_BOTH, ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 
 def like(client, person, track, method="PUT", **headers):
@@ -30,6 +32,7 @@ def make_due(world):
         connection.exec_driver_sql("update job set due = '2000-01-01 00:00:00.000000'")
 
 
+@ON_BOTH
 def test_a_like_is_written_to_its_account_s_pds_and_names_the_track_s_record(client, world, alice, bob):
     track = upload(client, alice)
     world.deliver()
@@ -65,6 +68,7 @@ def test_a_second_like_changes_nothing_and_a_third_after_an_unlike_has_the_same_
     assert types_of(client, bob, first) == ["Undeleted", "Deleted", "Created"]
 
 
+@ON_BOTH
 def test_is_liked_is_true_at_once_and_the_count_follows_once(client, world, alice, bob):
     track = upload(client, alice)
     like(client, bob, track)
@@ -91,6 +95,7 @@ def test_is_liked_is_true_at_once_and_the_count_follows_once(client, world, alic
     assert seen(client, bob, track) == (False, 1, 0)
 
 
+@ON_BOTH
 def test_a_like_waits_for_the_record_of_its_track_and_is_written_then(client, world, alice, bob):
     track = upload(client, alice)
     liked = like(client, bob, track).json()
@@ -163,7 +168,7 @@ def test_what_is_gone_cannot_be_liked_and_what_is_not_liked_not_unliked(client, 
 def test_what_is_taken_down_cannot_be_liked(client, alice, bob, admin):
     track = upload(client, alice)
     like(client, bob, track)
-    client.post(f"/ops/tracks/{track['id']}/takedown", json={"reason": "r"}, headers=admin.headers)
+    decide(client, admin, track)
     assert refusal(like(client, bob, track)) == (404, "track_not_found")
     assert like(client, bob, track, "DELETE").status_code == 200
 
@@ -173,31 +178,3 @@ def test_likes_are_not_offered_where_no_login_allows_them(client, world, alice):
     with world.serve(offers=lambda collection: collection != "fm.plyr.like") as limited:
         assert refusal(like(limited, alice, track)) == (501, "not_offered")
         assert refusal(like(limited, alice, track, "DELETE")) == (404, "not_found")
-
-
-def album_of(client, person, _track):
-    return client.post("/albums", json={"title": "Pressings"}, headers=person.headers)
-
-
-@pytest.mark.parametrize(("make", "path"), [(like, "likes"), (album_of, "albums")])
-def test_what_the_login_does_not_allow_waits_for_consent_and_tracks_go_on(
-    *, client, world, alice, make, path
-):
-    track = upload(client, alice)
-    world.deliver()
-    made = make(client, alice, track).json()
-    world.pds.write_refusals = [(403, "ScopeMissingError")]
-
-    def state(path):
-        world.deliver()
-        mirror = read(client, alice, f"{path}/mirror")
-        return mirror["state"], mirror["reason"]
-
-    assert state(f"/{path}/{made['id']}") == ("parked", "needs_consent")
-    client.patch(f"/tracks/{track['id']}", json={"title": "Goes on"}, headers=alice.headers)
-    assert state(f"/tracks/{track['id']}") == ("delivered", None)
-    assert state(f"/{path}/{made['id']}") == ("parked", "needs_consent")
-    assert made["uri"] not in world.pds.records
-    world.sign_in("alice")
-    assert state(f"/{path}/{made['id']}") == ("delivered", None)
-    assert made["uri"] in world.pds.records

@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.api.account_deletion.deletion import is_deleted
 from tests.api.likes.test_like import like, make_due, read
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
@@ -110,12 +109,3 @@ def test_it_is_no_playlist(client, bob):
 def test_it_is_not_offered_where_no_login_allows_it(world, bob):
     with world.serve(offers=lambda collection: collection != "fm.plyr.list") as limited:
         assert refusal(turn(limited, bob)) == (501, "not_offered")
-
-
-def test_it_leaves_with_its_account(world, client, bob, tracks):
-    like(client, bob, tracks[0])
-    made = turn(client, bob).json()
-    world.deliver()
-    is_deleted(world, client, bob)
-    world.carry()
-    assert not [uri for uri in world.pds.records if made["did"] in uri]

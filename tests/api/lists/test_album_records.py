@@ -31,26 +31,6 @@ def test_history_and_mirror_are_as_those_of_tracks(world, client, alice, bob, tr
     )
 
 
-def test_another_clients_order_is_decided_by_field(world, client, alice, tracks):
-    album = create(client, alice, *tracks)
-    world.deliver()
-    album = read(client, album)
-    record = world.pds.records[album["uri"]]
-    world.pds.records[album["uri"]] = {**record, "items": record["items"][::-1], "name": "Theirs"}
-    client.patch(f"/albums/{album['id']}", json={"title": "Ours"}, headers=alice.headers)
-    world.deliver()
-    path = f"/albums/{album['id']}/mirror"
-    mirror = client.get(path, headers=alice.headers).json()
-    assert (mirror["state"], mirror["conflict"]["fields"]) == ("held", ["items", "name"])
-    resolved = client.post(
-        f"{path}/resolve", json={"fields": {"items": "theirs", "name": "ours"}}, headers=alice.headers
-    )
-    assert resolved.status_code == 200, resolved.text
-    world.deliver()
-    assert ids(read(client, album)) == [track["id"] for track in reversed(tracks)]
-    assert world.pds.records[album["uri"]]["name"] == "Ours"
-
-
 def test_an_album_of_texts_has_no_record_until_it_is_saved(world, client, alice):
     track = upload(client, alice, seed=1, album="Texts")
     [row] = client.get(f"/artists/{alice.did}/albums").json()["items"]

@@ -3,10 +3,10 @@
 import pytest
 from sqlalchemy import select
 
-from identity.accounts.credentials import Scope
 from outbox.lists.items import list_follower
 from tests.api.account_deletion.deletion import is_deleted
 from tests.api.lists.requests import create, ids, read
+from tests.api.tracks.takedown import decide
 from tests.api.world import upload
 from tests.servers.databases import ON_SQLITE
 
@@ -90,12 +90,10 @@ def test_it_stays_in_lists_of_others_as_gone(world, client, alice, bob, tracks):
     assert records(world, made) == before
 
 
-def test_what_is_taken_down_is_gone_for_all_but_its_artist(world, client, alice, bob, tracks):
+def test_what_is_taken_down_is_gone_for_all_but_its_artist(*, world, client, alice, bob, admin, tracks):
     album, playlist = create(client, alice, *tracks), create(client, bob, *tracks, path="/playlists")
     settle(world)
-    admin = world.sign_in("admin", scope=Scope.ADMIN)
-    path = f"/ops/tracks/{tracks[1]['id']}/takedown"
-    assert client.post(path, json={"reason": "a claim"}, headers=admin.headers).status_code == 200
+    assert decide(client, admin, tracks[1]).status_code == 200
     settle(world)
     gone = [(track["id"], track is tracks[1]) for track in tracks]
     there = [(track["id"], False) for track in tracks]

@@ -5,6 +5,7 @@ import pytest
 from tests.api.lists.requests import ids, read
 from tests.api.lists.test_playlists import playlist
 from tests.api.world import upload
+from tests.servers.databases import ON_POSTGRES
 from tests.statements import recorded_statements, traced_round_trips
 
 STATEMENTS = {"sqlite": 10, "postgresql": 11}
@@ -34,9 +35,8 @@ def test_an_order_takes_a_few_statements(world, client, alice, made):
     assert not [sql for sql in seen if "list_item" in sql], "its items are the same"
 
 
+@ON_POSTGRES
 def test_an_order_takes_a_few_round_trips_to_postgresql(world, client, alice, made):
-    if world.database.is_sqlite:
-        pytest.skip("a file has no round trips")
     with traced_round_trips(world.database.engine) as round_trips:
         assert turned(client, alice, made).status_code == 200
         assert round_trips() == ROUND_TRIPS

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.api.world import upload
+from tests.servers.databases import ON_SQLITE
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +32,7 @@ def test_tags_are_listed_by_use_and_found_by_how_they_begin(client):
     assert tags("?q=%25") == tags("?q=%00") == []
 
 
+@ON_SQLITE
 def test_the_tracks_of_a_tag_are_read_page_by_page(client):
     first = client.get("/plyr/tracks/tags/Jazz?limit=1").json()
     assert first["tag"] == {"name": "jazz", "track_count": 2}

@@ -32,6 +32,7 @@ def test_what_is_anothers_or_gone_is_refused_in_the_peers_words(subtests, client
             sent = {"files": files} if end == "/audio" else {}
             answer = client.request(method, f"{path}{end}", headers=bob.headers, **sent)
             assert both(answer) == (403, "not_owner", f"you can only {said} tracks")
+    assert both(client.get(f"{path}/revisions"))[:2] == (401, "not_authenticated")
     missing = client.post(f"{path}/revisions/1/restore", headers=alice.headers)
     assert both(missing) == (404, "not_found", "revision not found")
 

@@ -53,7 +53,12 @@ def test_a_track_is_known_by_the_id_of_the_file_alone_and_new_ones_come_after_it
     assert adopted(world, old, 4711)["tracks"] == 1
     assert client.get("/plyr/tracks/4711").json()["title"] == old["title"]
     assert client.get(f"/plyr/tracks/{old['id']}").status_code == 404
-    assert upload(client, alice, seed=2)["id"] > 4711
+    new = upload(client, alice, seed=2)["id"]
+    assert new > 4711
+    assert client.get(f"/plyr/tracks/{new}").json()["id"] == new
+    assert [track["id"] for track in client.get("/plyr/tracks/").json()["tracks"]] == [new, 4711]
+    sizes = client.get("/plyr/tracks/me/file-sizes", headers=alice.headers).json()["sizes"]
+    assert set(sizes) == {"4711", str(new)}
     again = read(f"4711,t,{old['atproto_record_uri']}", f"12,t,{OF_ALICE}/unknown")
     in_log(world, reserve, again)
     assert in_log(world, assign, again) == {"tracks": 1, "missing": 1}

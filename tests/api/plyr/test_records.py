@@ -30,6 +30,20 @@ async def test_a_record_that_is_there_is_refused_with_the_peers_object(world, cl
     )  # fmt: skip
 
 
+async def test_what_is_done_is_answered_as_the_peer_does_also_when_it_is_asked_for_again(
+    world, client, alice
+):
+    track = await lost(world, client, alice)
+    for _ in range(2):
+        restored = await gives(world, client, track, "restore-record")
+        assert (restored.status_code, restored.json()["restored_uri"]) == (200, track["atproto_record_uri"])
+    copied = await gives(world, client, track, "migrate-to-pds")
+    assert (copied.status_code, copied.json()["pds_blob_cid"]) == (200, track["file_id"])
+    sign_out(world, alice)
+    again = await gives(world, client, track, "migrate-to-pds", relay=False)
+    assert again.json()["message"] == "track already has PDS blob"
+
+
 @pytest.mark.parametrize("name", ["restore-record", "migrate-to-pds"])
 async def test_without_a_login_nothing_is_recorded_while_our_own_route_records_it(world, client, alice, name):
     track = await lost(world, client, alice)

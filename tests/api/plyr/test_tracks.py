@@ -2,13 +2,11 @@
 
 import json
 import re
+from itertools import product
 from pathlib import Path
-
-import pytest
 
 from api.plyr.surface import NOT_OFFERED
 from api.plyr.track import TrackResponse
-from eventstore.streams.ids import peer_track
 from tests.api.world import did_of, upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.media_samples import samples
@@ -20,12 +18,6 @@ pytestmark = ON_SQLITE
 def titles(answer):
     assert answer.status_code == 200, answer.text
     return [track["title"] for track in answer.json()["tracks"]]
-
-
-def as_peer_knows_it(world, track, peer_id):
-    with world.database.write() as connection:
-        row = {"peer_id": peer_id, "did": track["artist_did"], "track_id": track["id"]}
-        connection.execute(peer_track.insert().values(row))
 
 
 def test_a_track_is_shown_with_every_field_of_the_peer(client, world, alice, bob):
@@ -117,17 +109,6 @@ def test_a_track_whose_record_is_gone_has_none_and_is_listed_as_broken(client, w
     assert ([track["id"] for track in broken["tracks"]], broken["count"]) == ([mine["id"]], 1)
 
 
-def test_a_track_with_an_id_of_the_peer_is_known_by_that_alone(client, world, alice):
-    first, second = upload(client, alice, seed=1, title="one"), upload(client, alice, seed=2, title="two")
-    as_peer_knows_it(world, first, 4711)
-    assert client.get("/plyr/tracks/4711").json()["title"] == "one"
-    assert client.get(f"/plyr/tracks/{first['id']}").status_code == 404
-    assert client.get(f"/plyr/tracks/{second['id']}").json()["id"] == second["id"]
-    assert [track["id"] for track in client.get("/plyr/tracks/").json()["tracks"]] == [second["id"], 4711]
-    sizes = client.get("/plyr/tracks/me/file-sizes", headers=alice.headers).json()["sizes"]
-    assert set(sizes) == {"4711", str(second["id"])}
-
-
 def test_a_list_goes_on_where_the_page_before_ended(client, alice, bob):
     for n in range(1, 4):
         upload(client, alice, seed=n, title=f"t{n}", tags=["a" if n < 3 else "b"])
@@ -197,9 +178,10 @@ def test_the_page_names_each_field_that_has_nothing_behind_it_and_all_that_is_no
         assert all(f"`/plyr{path.replace('{rest:path}', '...')}`" in row for path in paths)
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_what_is_not_offered_says_so_and_is_no_error_of_ours(client, caplog, method):
-    for path in ("/lists/playlists/1/og-cover", "/queue/", "/tracks/1/play"):
+def test_what_is_not_offered_says_so_and_is_no_error_of_ours(client, caplog):
+    for method, path in product(
+        ("GET", "POST", "DELETE"), ("/lists/playlists/1/og-cover", "/queue/", "/tracks/1/play")
+    ):
         answer = client.request(method, f"/plyr{path}")
         assert (answer.status_code, answer.json()["error"]) == (501, "not_offered")
         assert "docs/plyr.md" in answer.json()["detail"]

@@ -1,7 +1,5 @@
 """Public copies as the bucket shows them, and the requests that change them."""
 
-from tests.media_samples import samples
-
 CDN = "https://cdn.example"
 GATE = '{"type": "any"}'
 
@@ -39,8 +37,3 @@ def edit(client, person, track, **fields):
 
 def undelete(client, person, track):
     return client.post(f"/tracks/{track['id']}/undelete", headers=person.headers)
-
-
-def replace(client, person, track, seed, **headers):
-    files = {"file": ("song.mp3", samples.mp3(seed), "audio/mpeg")}
-    return client.put(f"/tracks/{track['id']}/audio", files=files, headers={**person.headers, **headers})

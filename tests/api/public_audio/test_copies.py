@@ -11,13 +11,13 @@ from service.config.settings import Settings
 from service.process.jobs import review_public_copies
 from storage.cid import cid_of
 from tests.api.client import TestClient
-from tests.api.public_audio.copies import CDN, GATE, edit, name_of, replace, undelete
-from tests.api.world import World, upload
-from tests.e2e.eventually import eventually
+from tests.api.public_audio.copies import CDN, GATE, edit, name_of, undelete
+from tests.api.tracks.takedown import decide
+from tests.api.world import World, replace_audio, upload
 from tests.media_samples import samples
 from tests.replay.adoption.rig import Internet, adopt_all, adoption_on
 from tests.servers.databases import ON_SQLITE
-from tests.storage.public.public_rig import run_due, running
+from tests.storage.public.public_rig import run_due
 
 pytestmark = [pytest.mark.s3, ON_SQLITE]
 
@@ -44,43 +44,13 @@ def test_the_copy_is_there_when_the_event_commits(client, alice, public, monkeyp
     assert seen == [{name_of(track)}]
 
 
-def test_a_gate_takes_the_copy_away_at_once_and_the_record_says_so(world, client, alice, public, publisher):
-    track = upload(client, alice)
-    with running(world.made.worker):
-        gated = edit(client, alice, track, support_gate=GATE)
-        eventually(lambda: not public(), seconds=10)  # the next poll would come later
-    own = f"{world.services.base_url}/audio/{name_of(track)}"
-    assert gated["audio_url"] == own
-    world.deliver()
-    assert world.record(track)["audioUrl"] == own
-    assert world.record(track)["supportGate"] == {"type": "any"}
-    again = edit(client, alice, track, support_gate="")
-    assert public() == {name_of(track)}  # before the answer, and before the relay
-    assert again["audio_url"] == track["audio_url"]
-    world.deliver()
-    assert world.record(track)["audioUrl"] == track["audio_url"]
-    run_due(publisher)
-    assert public() == {name_of(track)}
-
-
-def test_a_deleted_track_has_no_copy_and_an_undeleted_one_has(client, alice, public, publisher):
-    track = upload(client, alice)
-    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
-    run_due(publisher)
-    assert public() == set()
-    assert undelete(client, alice, track).json()["audio_url"] == track["audio_url"]
-    assert public() == {name_of(track)}
-    run_due(publisher)
-    assert public() == {name_of(track)}
-
-
 def test_a_gated_track_comes_back_gated_and_is_never_public(world, client, alice, publisher, monkeypatch):
     made = []
     monkeypatch.setattr(world.made.media.store, "publish", lambda *copy: made.append(copy))
     track = upload(client, alice, support_gate={"type": "any"})
     client.delete(f"/tracks/{track['id']}", headers=alice.headers)
     assert undelete(client, alice, track).status_code == 200
-    assert replace(client, alice, track, 2).status_code == 200
+    assert replace_audio(client, alice, track, 2).status_code == 200
     edit(client, alice, track, title="Other")
     run_due(publisher)
     assert made == []
@@ -90,31 +60,27 @@ def test_what_was_taken_down_is_not_public_whatever_its_owner_does(world, client
     admin, track = world.sign_in("admin", scope=Scope.ADMIN), upload(client, alice)
     publisher, store, made = world.made.publisher, world.made.media.store, []
 
-    def decide(**body):
-        answer = client.post(f"/ops/tracks/{track['id']}/takedown", json=body, headers=admin.headers)
-        assert answer.json()["affected"] == 1
-
-    decide(reason="a claim")
+    assert decide(client, admin, track).json()["affected"] == 1
     run_due(publisher)
     assert public() == set()
     with monkeypatch.context() as patched:
         patched.setattr(store, "publish", lambda *copy: made.append(copy))
         edit(client, alice, track, support_gate=GATE)
         edit(client, alice, track, support_gate="")
-        edited = replace(client, alice, track, 2).json()
+        edited = replace_audio(client, alice, track, 2).json()
         client.delete(f"/tracks/{track['id']}", headers=alice.headers)
         assert undelete(client, alice, track).status_code == 200
         client.post(f"/tracks/{track['id']}/revert", json={"to_version": 1}, headers=alice.headers)
-        replace(client, alice, track, 2)
+        replace_audio(client, alice, track, 2)
         run_due(publisher)
     assert made == []
-    decide(reason="withdrawn", lift=True)
+    assert decide(client, admin, track, lift=True).json()["affected"] == 1
     assert public() == {name_of(edited)}
 
 
 def test_of_replaced_audio_the_new_is_there_and_the_old_is_gone(world, client, alice, public, publisher):
     old = upload(client, alice)
-    new = replace(client, alice, old, 2).json()
+    new = replace_audio(client, alice, old, 2).json()
     assert new["audio_url"] == f"{CDN}/public/{name_of(new)}"
     assert name_of(new) in public()
     run_due(publisher)
@@ -123,25 +89,13 @@ def test_of_replaced_audio_the_new_is_there_and_the_old_is_gone(world, client, a
     assert world.record(old)["audioUrl"] == new["audio_url"]
 
 
-def test_one_artist_does_not_gate_the_copy_of_another(client, alice, bob, public, publisher):
-    track = upload(client, alice)
-    same = upload(client, bob)
-    edit(client, alice, track, support_gate=GATE)
-    run_due(publisher)
-    assert public() == {name_of(same)}
-    client.delete(f"/tracks/{same['id']}", headers=bob.headers)
-    run_due(publisher)
-    assert public() == set()
-
-
 def test_bytes_that_were_taken_down_are_never_public_again(world, client, alice, public, monkeypatch):
     admin, bob = world.sign_in("admin", scope=Scope.ADMIN), world.sign_in("bob")
     track, deleted, other = upload(client, alice), upload(client, bob), upload(client, bob, seed=2)
     client.delete(f"/tracks/{deleted['id']}", headers=bob.headers)
     for seed in (1, 3):
-        replace(client, bob, other, seed)
-    body = {"reason": "a claim", "bytes": True}
-    client.post(f"/ops/tracks/{track['id']}/takedown", json=body, headers=admin.headers)
+        replace_audio(client, bob, other, seed)
+    decide(client, admin, track, bytes=True)
     run_due(world.made.publisher)
     kept, made = public(), []
     assert kept == {f"{cid_of(samples.mp3(3))}.mp3"}
@@ -149,7 +103,7 @@ def test_bytes_that_were_taken_down_are_never_public_again(world, client, alice,
     back = {"to_version": 2}
     for answer in (
         undelete(client, bob, deleted),
-        replace(client, bob, other, 1),
+        replace_audio(client, bob, other, 1),
         client.post(f"/tracks/{other['id']}/revert", json=back, headers=bob.headers),
         client.post("/tracks", data={"title": "x"}, files={"file": samples.mp3(1)}, headers=bob.headers),
     ):

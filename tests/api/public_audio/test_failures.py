@@ -1,6 +1,5 @@
 """Refused, failed, repeated and concurrent commands leave public what should be public, and nothing else."""
 
-import threading
 from datetime import UTC, datetime
 from unittest.mock import Mock
 
@@ -14,11 +13,11 @@ from identity.accounts.credentials import revoke_all_tokens
 from service.process.jobs import review_public_copies
 from storage.errors import StoreUnavailableError
 from storage.media import media
-from tests.api.public_audio.copies import GATE, edit, name_of, replace, undelete
-from tests.api.world import refusal, upload
+from tests.api.public_audio.copies import GATE, edit, name_of, undelete
+from tests.api.world import refusal, replace_audio, upload
 from tests.e2e.eventually import eventually
 from tests.servers.databases import ON_SQLITE
-from tests.storage.public.public_rig import run_due, running, worker_of
+from tests.storage.public.public_rig import run_due
 
 pytestmark = [pytest.mark.s3, ON_SQLITE]
 
@@ -31,7 +30,7 @@ def test_a_command_that_is_refused_makes_nothing_public(client, alice, public, p
     before = public()
     stale = {"If-Match": '"99"'}
     if command == "replace":
-        answer = replace(client, alice, track, 2, **stale)
+        answer = replace_audio(client, alice, track, 2, **stale)
     else:
         headers = {**alice.headers, **stale}
         answer = client.patch(f"/tracks/{track['id']}", data={"support_gate": ""}, headers=headers)
@@ -109,18 +108,6 @@ def test_a_repeated_request_makes_nothing_public_again(client, alice, public, pu
         edit(client, alice, track, support_gate=GATE)
         run_due(publisher)
         assert public() == set()
-
-
-def test_uploads_of_the_same_bytes_at_once_end_with_one_copy(client, alice, bob, public, publisher):
-    with running(worker_of(publisher)):
-        threads = [threading.Thread(target=upload, args=(client, person)) for person in (alice, bob)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-    run_due(publisher)
-    assert len(public()) == 1
-    assert len(client.get("/tracks").json()["items"]) == 2
 
 
 def test_the_hourly_review_repairs_changes_of_the_bucket(world, client, alice, public):

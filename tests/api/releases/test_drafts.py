@@ -18,8 +18,10 @@ from tests.api.account_deletion.deletion import leave, rows
 from tests.api.releases.uploads import append, begun, draft, read, tagged, uploaded
 from tests.api.world import refusal
 from tests.media_samples import samples
+from tests.servers.databases import ON_BOTH, ON_SQLITE
 from tests.service.process.periodic import continue_account_deletions
 
+pytestmark = ON_SQLITE
 SONG = samples.mp3(1)
 FIELDS = {
     "title": "Pressings",
@@ -43,6 +45,7 @@ def patch(client, person, release, headers=None, **fields):
     return client.patch(url, json=fields, headers={**person.headers, **(headers or {})})
 
 
+@ON_BOTH
 def test_a_release_is_begun_read_and_listed(client, alice, release):
     answer = client.get(f"/releases/{release['id']}", headers=alice.headers)
     assert answer.json() == release
@@ -83,13 +86,11 @@ def test_an_edit_or_an_order_of_another_version_is_refused(client, alice, releas
     assert refusal(answers[1]) == (412, "version_mismatch")
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("title", "x" * 65), ("release_date", "tomorrow"), ("downloads", "never"), ("tags", ["x" * 51])],
-)
-def test_a_field_that_no_record_could_hold_is_refused(client, alice, release, field, value):
-    answer = patch(client, alice, release, **{field: value})
-    assert (refusal(answer), answer.json()["detail"]["field"]) == ((400, "invalid_field"), field)
+def test_a_field_that_no_record_could_hold_is_refused(client, alice, release):
+    wrong = {"title": "x" * 65, "release_date": "tomorrow", "downloads": "never", "tags": ["x" * 51]}
+    for field, value in wrong.items():
+        answer = patch(client, alice, release, **{field: value})
+        assert (refusal(answer), answer.json()["detail"]["field"]) == ((400, "invalid_field"), field)
 
 
 def test_the_files_are_ordered_and_have_fields_of_their_own(client, alice, release):
@@ -132,12 +133,11 @@ def test_a_deleted_release_is_gone_with_its_uploads(world, client, alice, releas
     assert rows(world, release_upload, alice.did) == []
 
 
+@ON_BOTH
 def test_a_draft_without_a_change_for_thirty_days_ends(world, client, alice, release, monkeypatch):
     uploaded(client, alice, release, SONG)
     assert expire_drafts(world.log) == 0
-    with world.database.write() as connection:
-        then = world.database.now(connection) - timedelta(days=31)
-        connection.execute(update(releases).values(changed_at=then))
+    world.execute(update(releases).values(changed_at=world.now() - timedelta(days=31)))
     assert expire_drafts(world.log) == 0  # its stream says otherwise
     monkeypatch.setattr(drafts, "DRAFT_TTL", timedelta(0))
     assert expire_drafts(world.log) == 1
@@ -145,6 +145,7 @@ def test_a_draft_without_a_change_for_thirty_days_ends(world, client, alice, rel
     assert rows(world, release_upload, alice.did) == []
 
 
+@ON_BOTH
 def test_a_draft_with_an_upload_under_way_does_not_end(world, client, alice, release, monkeypatch):
     url = begun(client, alice, release)
     append(client, alice, url, SONG[:100], 0)
@@ -167,6 +168,7 @@ def test_the_audit_says_what_became_of_a_release_and_its_read_model_is_rebuilt(w
     assert differences(world.log, READ_MODELS) == []
 
 
+@ON_BOTH
 def test_releases_and_uploads_end_with_their_account(world, client, alice, release):
     uploaded(client, alice, release, samples.mp3(1))
     append(client, alice, begun(client, alice, release), b"some bytes", 0)
@@ -199,5 +201,6 @@ def test_a_secret_link_is_shown_once_and_only_its_hash_is_stored(world, client, 
 
 def test_a_secret_link_is_replaced_and_withdrawn(client, alice, release):
     first, second = (preview(client, alice, release)["preview_url"] for _ in range(2))
-    assert first != second
+    assert [client.get(link).status_code for link in (first, second)] == [404, 200]
     assert preview(client, alice, release, "delete")["has_preview"] is False
+    assert client.get(second).status_code == 404

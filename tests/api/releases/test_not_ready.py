@@ -7,6 +7,9 @@ from storage.uploads.staged_uploads import ENDED, UPLOAD_TTL, release_upload
 from tests.api.releases.test_publish import as_track, publish, release  # noqa: F401 - a fixture
 from tests.api.releases.uploads import age, append, begun, draft, read, tagged
 from tests.api.world import refusal
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 
 def test_what_is_not_whole_or_is_refused_is_named_before_anything_is_published(client, alice, release):  # noqa: F811

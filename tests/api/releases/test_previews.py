@@ -5,9 +5,12 @@ import logging
 import pytest
 
 from tests.api.releases.uploads import draft, read, uploaded
-from tests.api.tracks.test_takedown import decide
+from tests.api.tracks.takedown import decide
 from tests.api.world import upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from application.releases import publishing
 from eventstore.coordination.restore_detection import log_incarnation
 from eventstore.coordination.threads import Threads
 from eventstore.jobs import queue
-from eventstore.jobs.table import job
 from eventstore.jobs.worker import Worker
 from eventstore.sql.schema import stored_event
 from outbox.mirror.lanes import change_lane
@@ -20,11 +19,14 @@ from outbox.mirror.states import LaneState
 from projections import releases
 from storage.public.publisher import Publisher
 from tests.api.account_deletion.deletion import leave
+from tests.api.likes.test_like import make_due
 from tests.api.releases.uploads import draft, read, tagged, uploaded
-from tests.api.tracks.test_takedown import decide
+from tests.api.tracks.takedown import decide
 from tests.api.world import refusal, upload
+from tests.servers.databases import ON_BOTH, ON_SQLITE
 from tests.storage.public.public_rig import Clock
 
+pytestmark = ON_SQLITE
 ALBUM = {"title": "Pressings", "description": "Words", "release_date": "2026-11-30", "tags": ["ambient"]}
 
 
@@ -53,6 +55,7 @@ def published(world, client, person, release):
     return made, [client.get(f"/tracks/{each}").json() for each in made["track_ids"]]
 
 
+@ON_BOTH
 def test_tracks_and_album_are_made_in_order_in_one_unit(world, client, alice, release):
     with world.database.read() as connection:
         before = connection.execute(select(stored_event.c.position)).all()[-1].position
@@ -87,41 +90,6 @@ def test_each_track_of_a_long_release_finds_its_key_at_once(world, client, alice
     assert len(asked) == len(made["track_ids"]) + 1  # and the album
 
 
-def test_the_pds_has_each_record_once_and_a_list_in_order(world, client, alice, release):
-    made, tracks = published(world, client, alice, release)
-    for _ in range(2):
-        world.deliver()
-    uris = [track["atproto_record_uri"] for track in tracks]
-    assert [world.pds.records[uri]["title"] for uri in uris] == ["Song 1", "Song 2", "Song 3"]
-    (listed,) = {*world.pds.records} - {*uris}
-    assert [item["subject"]["uri"] for item in world.pds.records[listed]["items"]] == uris
-    assert client.get(f"/albums/{made['album_id']}").json()["mirror"]["state"] == "delivered"
-
-
-def test_audio_is_copied_to_the_pds_where_it_fits_and_the_rest_goes_on_without(
-    world, client, alice, monkeypatch
-):
-    release = draft(client, alice, copy_audio=True, **ALBUM)
-    large = tagged(1, title="A", number="1") + bytes(50_000)
-    for data in (large, tagged(2, title="B", number="2")):
-        uploaded(client, alice, release, data)
-    answer = world.pds.handle_async_request
-
-    async def limited(request):
-        await request.aread()
-        is_refused = request.url.path.endswith("uploadBlob") and len(request.content) > 50_000
-        world.pds.upload_refusal = (413, "PayloadTooLarge") if is_refused else None
-        return await answer(request)
-
-    monkeypatch.setattr(world.pds, "handle_async_request", limited)
-    _, tracks = published(world, client, alice, release)
-    for _ in range(3):
-        world.deliver()
-    assert ["audioBlob" in world.record(track) for track in tracks] == [False, True]
-    states = [client.get(f"/tracks/{track['id']}").json()["mirror"]["state"] for track in tracks]
-    assert states == ["delivered", "delivered"]
-
-
 def test_without_a_title_the_tracks_are_in_no_album(world, client, alice):
     release = draft(client, alice, support_gate={"type": "any"}, copy_audio=True, unlisted=True)
     uploaded(client, alice, release, tagged(1, title="Song"))
@@ -150,6 +118,7 @@ def test_the_album_of_an_unlisted_release_is_shown_to_its_artist_alone_until_a_t
     assert shown_to() == (1, True, 200, 200, 200)
 
 
+@ON_BOTH
 def test_an_album_that_others_are_not_shown_takes_no_place_in_their_pages(world, client, alice, release):
     shown = client.post("/albums", json={"title": "Shown"}, headers=alice.headers).json()
     client.patch(f"/releases/{release['id']}", json={"unlisted": True}, headers=alice.headers)
@@ -173,10 +142,7 @@ def test_a_second_publish_answers_as_the_first(world, client, alice, release):
     assert read(client, alice, release) == made
 
 
-KILLS = ("register_track", "create_list", "_make_tracks", "after the unit")
-
-
-@pytest.mark.parametrize("point", KILLS)
+@pytest.mark.parametrize("point", ["register_track", "create_list", "_make_tracks", "after the unit"])
 def test_what_ends_on_the_way_leaves_nothing_twice_and_nothing_lost(world, client, alice, release, point):
     publish(client, alice, release)
     with pytest.MonkeyPatch.context() as patch:
@@ -191,8 +157,7 @@ def test_what_ends_on_the_way_leaves_nothing_twice_and_nothing_lost(world, clien
         else:
             patch.setattr(publishing, point, dies)
         world.carry()
-    with world.database.write() as connection:
-        connection.execute(update(job).values(due=world.database.now(connection)))
+    make_due(world)
     world.carry()
     made = read(client, alice, release)
     assert (made["state"], len(made["track_ids"])) == ("published", 3)
@@ -208,8 +173,7 @@ def fails(world, client, person, release, monkeypatch, *, times):
         patch.setattr(publishing, "_make_tracks", dies)
         for attempt in range(times):
             assert read(client, person, release)["state"] == "publishing", attempt
-            with world.database.write() as connection:
-                connection.execute(update(job).values(due=world.database.now(connection)))
+            make_due(world)
             world.carry()
 
 
@@ -230,6 +194,7 @@ def test_a_release_that_was_taken_back_after_attempts_is_published_at_once(
     assert published(world, client, alice, release)[0]["state"] == "published"
 
 
+@ON_BOTH
 def test_a_release_that_changes_while_it_is_published_is_published_as_it_is_then(
     world, client, alice, release, monkeypatch
 ):
@@ -271,9 +236,9 @@ def test_a_scheduled_release_waits_for_its_time_and_can_be_taken_back(world, cli
     assert published(world, client, alice, release)[0]["state"] == "published"
 
 
+@ON_BOTH
 def test_a_release_is_published_at_its_time(world, client, alice, release):
-    with world.database.read() as connection:
-        soon = world.database.now(connection) + timedelta(milliseconds=300)
+    soon = world.now() + timedelta(milliseconds=300)
     publish(client, alice, release, at=soon.isoformat())
     while read(client, alice, release)["state"] != "published":
         world.carry()
@@ -283,6 +248,7 @@ def test_a_release_is_published_at_its_time(world, client, alice, release):
     assert at >= soon
 
 
+@ON_BOTH
 def test_an_account_that_its_pds_has_taken_down_publishes_nothing(world, client, alice, release):
     publish(client, alice, release)
     for state, shown in ((LaneState.INACTIVE, "publishing"), (LaneState.READY, "published")):
@@ -301,6 +267,7 @@ def test_an_account_that_is_leaving_publishes_nothing(world, client, alice, rele
     assert not [each for each in topics if each.startswith(("track.", "list.", "release.published"))]
 
 
+@ON_BOTH
 def test_releases_that_may_not_run_keep_no_other_waiting_and_are_requested_once(
     world, client, alice, release, monkeypatch
 ):
@@ -318,7 +285,13 @@ def test_releases_that_may_not_run_keep_no_other_waiting_and_are_requested_once(
     world.carry()
 
 
-def test_a_release_that_is_published_now_has_its_job_in_the_same_transaction(client, world, alice, release):
+def test_a_release_that_is_published_now_has_its_job_in_the_same_transaction(
+    client, world, alice, release, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "request", dies)
+        assert publish(client, alice, release).status_code == 500
+    assert read(client, alice, release)["state"] == "draft"
     publish(client, alice, release)
     with world.database.read() as connection:
         assert queue.job_of(connection, publishing.PUBLISH, str(release["id"]), alice.did) is not None

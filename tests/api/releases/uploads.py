@@ -101,7 +101,5 @@ def offset(client, person, url):
 
 
 def age(world, url, by):
-    with world.database.write() as connection:
-        this = release_upload.c.upload_id == url.rpartition("/")[2]
-        then = world.database.now(connection) - by
-        connection.execute(update(release_upload).where(this).values(begun_at=then))
+    this = release_upload.c.upload_id == url.rpartition("/")[2]
+    world.execute(update(release_upload).where(this).values(begun_at=world.now() - by))

@@ -5,7 +5,6 @@ import pytest
 from aggregates.tracks.track import Track
 from application.tracks.revert import FIELDS, KEPT_BECAUSE
 from eventstore.streams import snapshots
-from eventstore.streams.codec import Codec
 from tests.api.conftest import ADMIN
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
@@ -26,12 +25,10 @@ def as_of(client, person, track, **params):
     return client.get(f"/tracks/{track['id']}", params=params, headers=person.headers)
 
 
-@pytest.mark.parametrize(
-    "params",
-    [*({"version": each} for each in (0, 4, 2**70, -1, -(2**70))), {"at": "2020-01-01T00:00:00Z"}],
-)
-def test_a_version_that_never_was_is_not_found(client, alice, track, params):
-    assert refusal(as_of(client, alice, track, **params)) == (404, "version_not_found")
+def test_a_version_that_never_was_is_not_found(client, alice, track):
+    versions = [{"version": each} for each in (0, 4, 2**70, -1, -(2**70))]
+    for params in (*versions, {"at": "2020-01-01T00:00:00Z"}):
+        assert refusal(as_of(client, alice, track, **params)) == (404, "version_not_found"), params
 
 
 def test_either_a_version_or_a_time(client, alice, track):
@@ -49,12 +46,6 @@ def test_the_past_is_for_the_owner_and_admins(client, bob, track, admin):
     assert refusal(client.get("/tracks/99?version=1", headers=bob.headers)) == (404, "track_not_found")
 
 
-def test_the_past_of_a_deleted_track_stays_for_its_owner(client, alice, track):
-    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
-    assert as_of(client, alice, track, version=2).json()["title"] == "1"
-    assert as_of(client, alice, track, version=4).json()["deleted_at"]
-
-
 def diff(client, person, track, **params):
     return client.get(f"/tracks/{track['id']}/diff", params=params, headers=person.headers)
 
@@ -70,11 +61,6 @@ def test_two_versions_are_compared_field_by_field(client, alice, track):
     [backwards] = diff(client, alice, track, **{"from": 3, "to": 1}).json()["changes"]
     assert (backwards["before"], backwards["after"]) == ("2", "0")
     assert diff(client, alice, track, **{"from": 2, "to": 2}).json()["changes"] == []
-
-
-def test_from_nothing_every_field_has_come(client, alice, track):
-    changes = {each["field"]: each for each in diff(client, alice, track, **{"from": 0}).json()["changes"]}
-    assert (changes["album"]["before"], changes["album"]["after"]) == (None, "one")
 
 
 def test_a_diff_says_which_fields_a_revert_sets_back_and_why_not_the_others(client, alice, track):
@@ -99,23 +85,22 @@ def test_a_diff_that_cannot_be_is_refused(client, alice, bob, track):
     assert refusal(diff(client, bob, track, **{"from": 1})) == (403, "not_owner")
 
 
-@pytest.mark.parametrize("version", [1, 55])
 def test_no_look_at_the_past_decodes_more_than_the_events_since_a_snapshot(
-    client, world, alice, monkeypatch, version
+    client, world, alice, monkeypatch, decoded
 ):
     monkeypatch.setattr(snapshots, "EVENTS_PER_SNAPSHOT", 10)
     track = upload(client, alice, title="0")
     for number in range(1, 60):
         client.patch(f"/tracks/{track['id']}", json={"title": str(number)}, headers=alice.headers)
-    world.log.cache._states.clear()  # noqa: SLF001 - others are used since
-    seen, decode = [], Codec.decode
-    monkeypatch.setattr(Codec, "decode", lambda codec, stored: seen.append(stored) or decode(codec, stored))
     path = f"/tracks/{track['id']}"
-    then = as_of(client, alice, track, version=version).json()
-    assert then["title"] == str(version - 1)
-    assert as_of(client, alice, track, at=then["updated_at"]).json()["title"] == then["title"]
-    changes = diff(client, alice, track, **{"from": version, "to": 58}).json()["changes"]
-    assert [(each["field"], each["after"]) for each in changes] == [("title", "57")]
-    client.post(f"{path}/revert", json={"to_version": version}, headers=alice.headers).raise_for_status()
-    assert client.get(path, headers=alice.headers).json()["title"] == then["title"]
-    assert len(seen) < 6 * 10
+    for version in (1, 55):
+        world.log.cache._states.clear()  # noqa: SLF001 - others are used since
+        decoded.clear()
+        then = as_of(client, alice, track, version=version).json()
+        assert then["title"] == str(version - 1)
+        assert as_of(client, alice, track, at=then["updated_at"]).json()["title"] == then["title"]
+        changes = diff(client, alice, track, **{"from": version, "to": 58}).json()["changes"]
+        assert [(each["field"], each["after"]) for each in changes] == [("title", "57")]
+        client.post(f"{path}/revert", json={"to_version": version}, headers=alice.headers).raise_for_status()
+        assert client.get(path, headers=alice.headers).json()["title"] == then["title"]
+        assert len(decoded) < 6 * 10

@@ -3,7 +3,7 @@
 from sqlalchemy import update
 
 from storage.media import media
-from tests.api.world import refusal, upload
+from tests.api.world import refusal, replace_audio, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
@@ -59,15 +59,6 @@ def test_undelete_after_the_bytes_are_gone_is_refused(client, world, alice):
     assert world.state() == before
 
 
-def test_created_and_deleted_before_anything_was_sent_never_reaches_the_pds(client, world, alice):
-    track = upload(client, alice)
-    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
-    world.deliver()
-    assert world.pds.records == {}
-    rows = client.get(f"/tracks/{track['id']}/history", headers=alice.headers).json()["items"]
-    assert {row["delivery"]["status"] for row in rows} == {"cancelled"}
-
-
 def test_audio_is_replaced_under_the_same_track_and_record(client, world, alice):
     track = upload(client, alice, description="kept")
     answer = client.put(f"/tracks/{track['id']}/audio", files={"file": samples.wav()}, headers=alice.headers)
@@ -84,8 +75,7 @@ def test_audio_is_replaced_under_the_same_track_and_record(client, world, alice)
 def test_audio_of_another_track_of_theirs_is_a_duplicate(client, world, alice):
     first, second = upload(client, alice, seed=1), upload(client, alice, seed=2)
     before = world.state()
-    files = {"file": samples.mp3(1)}
-    answer = client.put(f"/tracks/{second['id']}/audio", files=files, headers=alice.headers)
+    answer = replace_audio(client, alice, second, 1)
     assert refusal(answer) == (409, "duplicate_audio")
     assert answer.json()["detail"]["track_id"] == first["id"]
     assert world.state() == before

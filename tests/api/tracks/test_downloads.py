@@ -73,14 +73,6 @@ def test_only_whom_the_policy_names_may_download(world, alice, bob, fields, answ
     assert [download(client, track, who).status_code for who in callers] == answers
 
 
-def test_without_an_answer_about_supporters_only_the_owner_downloads(world, client, alice, bob):
-    track = upload(client, alice, downloads="supporters")
-    assert refusal(download(client, track, bob)) == (402, "support_required")
-    silent = world.serve(supporters=Vouching())
-    assert refusal(download(silent, track, bob)) == (503, "supporters_unreachable")
-    assert download(silent, track, alice).status_code == 200
-
-
 def test_downloads_that_are_off_are_refused_with_what_still_works(client, alice):
     track = upload(client, alice, downloads="off")
     answer = download(client, track)

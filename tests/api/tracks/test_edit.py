@@ -126,11 +126,11 @@ def test_what_is_meant_for_another_version_leaves_no_bytes(*, client, world, ali
     assert world.state() == before
 
 
-@pytest.mark.parametrize("tag", ['W/"1"', '"x"', "nonsense", '""', '"99999999999999999999"'])
-def test_a_tag_that_is_no_version_of_ours_matches_nothing(client, alice, tag):
+def test_a_tag_that_is_no_version_of_ours_matches_nothing(client, alice):
     track = upload(client, alice)
-    answer = as_json(client, alice, track, {"title": "two"}, **{"If-Match": tag})
-    assert refusal(answer) == (412, "version_mismatch")
+    for tag in ('W/"1"', '"x"', "nonsense", '""', '"99999999999999999999"'):
+        answer = as_json(client, alice, track, {"title": "two"}, **{"If-Match": tag})
+        assert refusal(answer) == (412, "version_mismatch"), tag
 
 
 def test_what_the_relay_notes_does_not_change_the_version(client, world, alice):

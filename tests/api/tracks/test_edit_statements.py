@@ -6,10 +6,10 @@ from statistics import median
 import anyio
 import pytest
 
-from eventstore.streams.codec import Codec
 from tests.api.tracks.patch import as_json
 from tests.api.world import upload
 from tests.servers.citus import CITUS
+from tests.servers.databases import ON_POSTGRES
 from tests.statements import recorded_statements, remote_commands, traced_round_trips
 
 STATEMENTS = {"sqlite": 7, "postgresql": 7}
@@ -29,14 +29,6 @@ def statements(world):
         yield seen
 
 
-@pytest.fixture
-def decoded(monkeypatch):
-    seen = []
-    decode = Codec.decode
-    monkeypatch.setattr(Codec, "decode", lambda codec, stored: seen.append(stored) or decode(codec, stored))
-    return seen
-
-
 def test_a_patch_takes_a_few_statements(client, world, alice, statements):
     track = upload(client, alice)
     as_json(client, alice, track, {"title": "warm"})
@@ -45,9 +37,8 @@ def test_a_patch_takes_a_few_statements(client, world, alice, statements):
     assert len(statements) == STATEMENTS[world.database.dialect], statements
 
 
+@ON_POSTGRES
 def test_a_patch_takes_a_few_round_trips_to_postgresql(client, world, alice):
-    if world.database.is_sqlite:
-        pytest.skip("a file has no round trips")
     track = upload(client, alice)
     as_json(client, alice, track, {"title": "warm"})
     with traced_round_trips(world.database.engine) as round_trips:

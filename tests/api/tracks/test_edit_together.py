@@ -5,6 +5,7 @@ from sqlalchemy import select
 
 from eventstore.sql.schema import stored_event
 from tests.api.world import refusal, upload
+from tests.servers.databases import ON_SQLITE
 from tests.statements import recorded_statements
 
 
@@ -53,8 +54,9 @@ def test_fields_of_many_tracks_change_in_one_request(world, client, alice, three
     assert world.record(one)["title"] == "One"
 
 
+@ON_SQLITE
 def test_new_albums_of_many_tracks_take_as_many_statements_each_as_those_of_a_few(world, client, alice):
-    tracks = [upload(client, alice, seed=seed) for seed in range(20)]
+    tracks = [upload(client, alice, seed=seed) for seed in range(12)]
 
     def statements(some):
         with recorded_statements(world.database.engine) as seen:
@@ -64,13 +66,14 @@ def test_new_albums_of_many_tracks_take_as_many_statements_each_as_those_of_a_fe
         return len(seen)
 
     few = statements(tracks[:4])
-    assert statements(tracks[4:]) <= 4 * few
+    assert statements(tracks[4:]) <= 2 * few
 
 
-@pytest.mark.parametrize("number", [2**63, 2**66, -(2**63)])
-def test_an_id_that_no_database_could_hold_is_refused(client, alice, three, number):
-    answer = edit(client, alice, row(three[0], title="One"), row(three[1], id=number))
-    assert refusal(answer) == (400, "invalid_field")
+@ON_SQLITE
+def test_an_id_that_no_database_could_hold_is_refused(client, alice, three):
+    for number in (2**63, 2**66, -(2**63)):
+        answer = edit(client, alice, row(three[0], title="One"), row(three[1], id=number))
+        assert refusal(answer) == (400, "invalid_field"), number
 
 
 def test_one_that_is_refused_keeps_all_as_they_are_and_each_is_named(world, client, alice, bob, three):
@@ -101,6 +104,7 @@ def test_one_that_is_refused_keeps_all_as_they_are_and_each_is_named(world, clie
     assert world.state() == before
 
 
+@ON_SQLITE
 def test_a_repetition_changes_nothing_more(client, alice, three):
     rows = [row(each, title="Same") for each in three]
     first, again = (edit(client, alice, *rows, **{"Idempotency-Key": "k"}) for _ in range(2))
@@ -111,6 +115,7 @@ def test_a_repetition_changes_nothing_more(client, alice, three):
     assert [each["version"] for each in unchanged] == [each["version"] for each in now]
 
 
+@ON_SQLITE
 def test_rows_that_name_no_track_or_one_twice_or_too_many_are_refused(client, alice, three):
     for rows in ([], [{}], [5], [row(three[0]), row(three[0])], [{"id": number} for number in range(1, 102)]):
         assert refusal(edit(client, alice, *rows)) == (400, "invalid_field"), rows

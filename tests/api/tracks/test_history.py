@@ -62,7 +62,7 @@ def test_as_ndjson_it_is_a_line_an_event_to_the_first(client, alice, track):
     assert [json.loads(line)["version"] for line in limited.text.splitlines()] == [5, 4, 3]
 
 
-@ON_SQLITE  # PostgreSQL chooses by its statistics, and may read newer events of other tracks
+# on SQLite alone: PostgreSQL chooses by its statistics, and may read newer events of other tracks
 def test_a_page_of_a_history_of_10_000_events_reads_that_page_alone(world, client, alice, track):
     lengthen(world.database, track["id"], 10_000)
     seen = []
@@ -85,10 +85,10 @@ def test_long_histories_are_written_in_many_pages(client, world, alice):
     assert len(page["items"]) == 100
 
 
-@pytest.mark.parametrize("query", ["?limit=0", "?cursor=x"])
-def test_whose_it_is_comes_before_what_is_wrong_with_the_query(client, alice, bob, track, query):
-    assert refusal(history(client, bob, track, query)) == (403, "not_owner")
-    assert refusal(history(client, alice, {"id": 2**80}, query)) == (404, "track_not_found")
+def test_whose_it_is_comes_before_what_is_wrong_with_the_query(client, alice, bob, track):
+    for query in ("?limit=0", "?cursor=x"):
+        assert refusal(history(client, bob, track, query)) == (403, "not_owner")
+        assert refusal(history(client, alice, {"id": 2**80}, query)) == (404, "track_not_found")
 
 
 def test_the_mirror_tells_what_is_wanted_confirmed_and_tried(client, world, alice, track):
@@ -112,17 +112,9 @@ def test_retry_makes_a_backing_off_record_due_at_once(client, world, alice, trac
     assert waiting["state"] == "pending"
     world.pds.away = False
     answer = client.post(f"/tracks/{track['id']}/mirror/retry", headers=alice.headers)
-    assert answer.status_code == 200
-    assert answer.json()["track_id"] == track["id"]
-
-
-def test_a_retry_that_is_meant_for_another_version_is_refused(client, world, alice, track):
-    before = world.state()
-    path, other = f"/tracks/{track['id']}/mirror/retry", {"If-Match": '"99"'}
-    assert refusal(client.post(path, headers={**alice.headers, **other})) == (412, "version_mismatch")
-    assert world.state() == before
-    this = {"If-Match": client.get(f"/tracks/{track['id']}").headers["etag"]}
-    assert client.post(path, headers={**alice.headers, **this}).status_code == 200
+    assert (answer.status_code, answer.json()["track_id"]) == (200, track["id"])
+    world.deliver()
+    assert world.record(track)["title"] == "4"
 
 
 @pytest.mark.usefixtures("track")

@@ -1,10 +1,10 @@
 """Lists of tracks."""
 
 import pytest
-from sqlalchemy import event
 
 from tests.api.world import upload
-from tests.servers.databases import ON_BOTH, ON_SQLITE
+from tests.servers.databases import ON_SQLITE
+from tests.statements import recorded_statements
 
 pytestmark = ON_SQLITE
 
@@ -71,14 +71,10 @@ def test_a_cursor_is_opaque_and_a_number_of_an_earlier_version_goes_on(client):
     assert len({client.get(f"/tracks?cursor={each}").text for each in ids}) == 1
 
 
-@ON_BOTH
 def test_a_page_costs_the_same_few_statements_however_long_it_is(client, world):
     counts = []
     for limit in (1, 100):
-        seen = []
-        record = lambda *args: seen.append(args[2])  # noqa: E731, B023
-        event.listen(world.database.engine, "before_cursor_execute", record)
-        client.get(f"/tracks?limit={limit}")
-        event.remove(world.database.engine, "before_cursor_execute", record)
+        with recorded_statements(world.database.engine) as seen:
+            client.get(f"/tracks?limit={limit}")
         counts.append(len(seen))
-    assert counts[0] == counts[1]
+    assert counts[0] == counts[1] > 0

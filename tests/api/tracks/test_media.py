@@ -68,19 +68,17 @@ def test_a_range_is_given(subtests, client, track):
             assert answer.headers["content-length"] == str(end - start)
 
 
-@pytest.mark.parametrize("wanted", [f"bytes={SIZE}-", "bytes=999999-", "bytes=-0"])
-def test_a_range_outside_is_refused_with_the_size(client, track, wanted):
-    answer = hear(client, track, Range=wanted)
-    assert refusal(answer) == (416, "range_not_satisfiable")
-    assert answer.headers["content-range"] == f"bytes */{SIZE}"
+def test_a_range_outside_is_refused_with_the_size(client, track):
+    for wanted in (f"bytes={SIZE}-", "bytes=-0"):
+        answer = hear(client, track, Range=wanted)
+        assert refusal(answer) == (416, "range_not_satisfiable"), wanted
+        assert answer.headers["content-range"] == f"bytes */{SIZE}"
 
 
-@pytest.mark.parametrize(
-    "wanted", ["bytes=0-1,5-6", "bytes=", "bytes=-", "bytes=5-2", "items=0-1", "bytes=a-b", "bytes=1"]
-)
-def test_what_is_no_single_range_gets_everything(client, track, wanted):
-    answer = hear(client, track, Range=wanted)
-    assert (answer.status_code, answer.content) == (200, SOUND)
+def test_what_is_no_single_range_gets_everything(client, track):
+    for wanted in ("bytes=0-1,5-6", "bytes=", "bytes=-", "bytes=5-2", "items=0-1", "bytes=a-b", "bytes=1"):
+        answer = hear(client, track, Range=wanted)
+        assert (answer.status_code, answer.content) == (200, SOUND), wanted
 
 
 def test_a_range_of_another_version_gets_everything(client, track):
@@ -155,14 +153,6 @@ def test_the_same_bytes_of_an_ungated_track_are_public(client, bob, gated):
 def test_taking_the_gate_off_opens_the_sound(client, alice, gated):
     client.patch(f"/tracks/{gated['id']}", json={"support_gate": None}, headers=alice.headers)
     assert hear(client, gated).status_code == 200
-
-
-def test_supporters_hear_gated_audio(world, alice, bob, gated):
-    world.sign_in("carol")
-    assert hear(world.serve(supporters=Vouching((alice.did, bob.did))), gated, bob).status_code == 200
-    others = world.serve(supporters=Vouching((alice.did, "did:plc:other")))
-    assert refusal(hear(others, gated, bob)) == (402, "support_required")
-    assert refusal(hear(others, gated)) == (401, "not_authenticated")
 
 
 def test_without_an_answer_about_supporters_only_the_owner_hears_gated_audio(world, alice, bob, gated):

@@ -4,6 +4,7 @@ import pytest
 
 from tests.api.records.test_resolve import held
 from tests.api.world import upload
+from tests.servers.databases import ON_SQLITE
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def test_pages_count_all_tracks_once_and_end(client, alice):
     assert (second.json()["counts"], second.json()["cursor"]) == (None, None)
 
 
+@ON_SQLITE
 def test_a_track_tells_what_a_copy_of_its_audio_would_cost(client, alice):
     upload(client, alice, support_gate={"type": "any"}, seed=15)
     (track,) = client.get("/me/tracks", headers=alice.headers).json()["items"]

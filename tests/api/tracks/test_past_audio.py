@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from identity.accounts.credentials import Scope
 from replay.derived import sweep_media
-from tests.api.world import refusal, upload
+from tests.api.tracks.takedown import decide
+from tests.api.world import refusal, replace_audio, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
@@ -19,8 +19,7 @@ BEFORE, AFTER = samples.mp3(1), samples.mp3(2)
 def track(client, alice):
     """A track whose audio was replaced by its second version."""
     track = upload(client, alice, seed=1)
-    files = {"file": ("song.mp3", AFTER, "audio/mpeg")}
-    client.put(f"/tracks/{track['id']}/audio", files=files, headers=alice.headers)
+    replace_audio(client, alice, track)
     return track
 
 
@@ -77,11 +76,9 @@ def test_the_audio_of_a_deleted_track_is_kept_for_its_owner_alone(client, alice,
     assert refusal(play(client, track, bob)) == (404, "track_not_found")
 
 
-def test_the_audio_of_a_track_that_was_taken_down_is_for_admins(world, client, alice, bob, track):
+def test_the_audio_of_a_track_that_was_taken_down_is_for_admins(client, alice, bob, admin, track):
     assert refusal(play(client, track, bob)) == (403, "not_owner")
-    admin = world.sign_in("admin", scope=Scope.ADMIN)
-    takedown = f"/ops/tracks/{track['id']}/takedown"
-    assert client.post(takedown, json={"reason": "r"}, headers=admin.headers).status_code == 200
+    assert decide(client, admin, track).status_code == 200
     assert refusal(play(client, track, alice)) == (404, "media_not_found")
     assert not then(client, alice, track)["audio_kept"]
     assert play(client, track, admin).content == BEFORE

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from replay.derived import sweep_media
+from tests.api.tracks.takedown import decide
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -76,6 +77,6 @@ def test_the_past_cover_is_for_the_owner_alone_even_of_a_deleted_track(client, a
 
 
 def test_the_past_cover_of_a_track_that_was_taken_down_is_for_admins(client, alice, track, admin):
-    client.post(f"/ops/tracks/{track['id']}/takedown", json={"reason": "r"}, headers=admin.headers)
+    decide(client, admin, track)
     assert refusal(see(client, track, alice)) == (404, "media_not_found")
     assert seen(see(client, track, admin)) == ("image/png", (600, 400))

@@ -60,10 +60,10 @@ def test_each_size_of_a_cover_is_served_and_kept(client, track):
     assert shown(client.get(f"/tracks/{track['id']}/artwork")) == ("image/png", (1500, 1000))
 
 
-@pytest.mark.parametrize("size", ["0", "95", "481", "-1", "99999999999999999999"])
-def test_an_unknown_size_is_refused(client, track, size):
+def test_an_unknown_size_is_refused(client, track):
     for path in (cover(track), f"/tracks/{track['id']}/artwork"):
-        assert refusal(client.get(path, params={"size": size})) == (400, "invalid_field")
+        for size in ("0", "481", "-1", "99999999999999999999"):
+            assert refusal(client.get(path, params={"size": size})) == (400, "invalid_field"), size
 
 
 def test_a_cover_from_before_is_shown_itself_until_the_worker_has_made_its_renditions(world, client, track):

@@ -13,6 +13,7 @@ from replay import derived as worker
 from replay.derived import MAX_ATTEMPTS, request_all, sweep_media
 from storage.derived.renditions import DerivedKind
 from storage.derived.waveforms import read_waveform, waveform
+from tests.api.tracks.takedown import decide
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -113,8 +114,7 @@ def test_a_waveform_is_for_those_who_may_play_the_track(world, client, alice, bo
     assert refusal(read(client, gated, bob)) == (402, "support_required")
     found = read(client, gated, alice)
     assert (found.status_code, found.headers["cache-control"]) == (200, "private, no-cache")
-    takedown = f"/ops/tracks/{hidden['id']}/takedown"
-    assert client.post(takedown, json={"reason": "r"}, headers=admin.headers).status_code == 200
+    assert decide(client, admin, hidden).status_code == 200
     assert refusal(read(client, hidden)) == (404, "track_not_found")
     assert refusal(read(client, hidden, alice)) == (404, "media_not_found")
     assert read(client, hidden, admin).status_code == 200
