@@ -62,14 +62,6 @@ class Tokens:
             if token.did == did and token.scope != "com.atproto.refresh":
                 token.expires_at = min(token.expires_at, self._clock())
 
-    def has_session(self, did: str, client: str) -> bool:
-        return any(
-            token.did == did
-            and token.client == client
-            and self._clock() < min(token.spent_at, token.expires_at)
-            for token in self._refreshes.values()
-        )
-
     def _make(self, did: str, scope: str, seconds: float, client: str, name: str | None = None) -> str:
         expires_at = self._clock() + seconds
         claims = {"scope": scope, "sub": did, "exp": int(expires_at), "jti": name or self._next("access")}

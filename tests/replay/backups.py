@@ -23,14 +23,14 @@ class Backup:
             clone_sqlite(Path(str(make_url(rig.database.url).database)), Path(str(make_url(url).database)))
 
     @asynccontextmanager
-    async def restored(self, *, seen: int | None = None) -> AsyncIterator[Rig]:
+    async def restored(self) -> AsyncIterator[Rig]:
         """Restore it: a new connection compares the database with the one that was known."""
         with self._rig.database.read() as connection:
             newest = newest_issued(connection)
         database = Database(self._url, clock=self._rig.clock)
         detect_on_connect(database)
         if database.is_sqlite:
-            compare_with_seen(database, newest if seen is None else seen)
+            compare_with_seen(database, newest)
         try:
             made = Rig(database, self._rig.pds, self._rig.did, self._rig.wire, self._rig.clock)
             made.bytes.held.update(self._rig.bytes.held)
@@ -47,10 +47,10 @@ class BackupOfWorker(Backup):
         self._worker = WorkerBackup(worker_of(rig.database.url, rig.did))
 
     @asynccontextmanager
-    async def restored(self, *, seen: int | None = None) -> AsyncIterator[Rig]:
+    async def restored(self) -> AsyncIterator[Rig]:
         self._rig.database.close()
         self._worker.put_back()
-        async with super().restored(seen=seen) as rig:
+        async with super().restored() as rig:
             yield rig
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from service.config.settings import Settings
 from tests.api.world import World
-from tests.outbox.conftest import rig
-from tests.outbox.rigs.kinds import each
+from tests.outbox.conftest import desk, rig
+from tests.outbox.rigs.kinds import each, each_desk
 from tests.servers.databases import clone_sqlite, temporary_database
 
-__all__ = ["each", "rig"]
+__all__ = ["desk", "each", "each_desk", "rig"]
 ELSEWHERE = [pytest.param("another kind", marks=pytest.mark.postgres), "the same kind"]
 
 

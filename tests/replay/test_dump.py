@@ -27,13 +27,13 @@ from service.wiring.log import open_log
 from tests.api.client import TestClient
 from tests.api.world import World, did_of, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
 
 EXPORT_OF_0031 = Path(__file__).with_name("export_of_0031.jsonl")
 """The same past, as the version before ids carried buckets has exported it."""
 LARGEST = 5000
 """The id that a track had elsewhere; no new one may have it."""
 ROWS = [("event", {"position": n, "title": f"Ü {n}", "none": None}) for n in range(5)]
-READ_MODELS = ("tracks", "track_tags", "history", "media_references", "public_audio")
 
 
 @pytest.fixture
@@ -93,6 +93,7 @@ def imported(world, url, path):
     return log
 
 
+@ON_SQLITE
 def test_lists_and_who_follows_which_record_are_as_they_were(past, elsewhere, tmp_path):
     with TestClient(past.app) as client:
         [first, *_] = client.get(f"/tracks?artist={did_of('alice')}").json()["items"]
@@ -187,6 +188,7 @@ def test_older_ids_are_found_after_an_import_and_an_export_and_new_ones_are_larg
     moved.database.close()
 
 
+@ON_SQLITE
 def test_new_ids_are_larger_than_those_of_an_imported_log_that_no_peer_numbered(past, elsewhere, tmp_path):
     with EXPORT_OF_0031.open("rb") as file:
         header, *lines = read_lines(file)
@@ -199,6 +201,7 @@ def test_new_ids_are_larger_than_those_of_an_imported_log_that_no_peer_numbered(
 
 
 @pytest.mark.parametrize(("path", "fields"), [("/releases", {}), ("/playlists", {"visibility": "private"})])
+@ON_SQLITE
 def test_new_ids_are_larger_than_those_of_what_never_had_a_record(world, elsewhere, tmp_path, path, fields):
     with TestClient(world.app) as client:
         alice = world.sign_in("alice")
@@ -215,6 +218,7 @@ def _positions(database):
         return connection.scalars(select(stored_event.c.position)).all()
 
 
+@ON_SQLITE
 def test_a_database_that_holds_something_is_left_alone(past, tmp_path):
     path = exported(past, tmp_path / "dump")
     before = rows(past.database, [each.table.name for each in EXPORTED])
@@ -223,6 +227,7 @@ def test_a_database_that_holds_something_is_left_alone(past, tmp_path):
     assert rows(past.database, [each.table.name for each in EXPORTED]) == before
 
 
+@ON_SQLITE
 def test_of_a_broken_file_nothing_is_imported(past, elsewhere, tmp_path):
     path = exported(past, tmp_path / "dump")
     lines = path.read_bytes().splitlines(keepends=True)
@@ -235,6 +240,7 @@ def test_of_a_broken_file_nothing_is_imported(past, elsewhere, tmp_path):
     log.database.close()
 
 
+@ON_SQLITE
 def test_a_dump_file_has_no_secret_and_is_refused_under_another_schema(past, tmp_path):
     path = exported(past, tmp_path / "dump")
     with pytest.raises(BrokenDumpError, match="schema"):
@@ -264,7 +270,7 @@ def test_a_dump_file_is_read_as_it_was_written(dump_lines):
     assert [line.kind for line in read_lines(write_lines({}, []))] == ["header"]
 
 
-@pytest.mark.parametrize("line", range(7))
+@pytest.mark.parametrize("line", [0, 3, 6])
 def test_a_changed_line_is_named(dump_lines, line):
     changed = json.loads(dump_lines[line])
     changed["row"]["title"] = "another"
@@ -272,13 +278,13 @@ def test_a_changed_line_is_named(dump_lines, line):
     assert broken_at(dump_lines) == line + 1
 
 
-@pytest.mark.parametrize("line", range(7))
+@pytest.mark.parametrize("line", [0, 3, 6])
 def test_half_a_line_is_named(dump_lines, line):
     dump_lines[line] = dump_lines[line][: len(dump_lines[line]) // 2]
     assert broken_at(dump_lines) == line + 1
 
 
-@pytest.mark.parametrize("line", range(1, 5))
+@pytest.mark.parametrize("line", [1, 4])
 def test_a_lost_line_a_copied_one_a_moved_one_and_a_truncated_file_are_noticed(dump_lines, line):
     assert broken_at(dump_lines[:line] + dump_lines[line + 1 :]) == 6
     assert broken_at(dump_lines[: line + 1] + dump_lines[line:]) == 8

@@ -25,14 +25,16 @@ from tests.media_samples import samples
 GRACE = timedelta(days=30)
 
 
+ON_DISK = ("disk", "migrated_sqlite")
 PLACES = [
-    ("disk", "migrated_sqlite"),
+    ON_DISK,
     pytest.param(("disk", "migrated_postgres"), marks=pytest.mark.postgres),
     pytest.param(("s3", "migrated_sqlite"), marks=pytest.mark.s3),
 ]
+EVERYWHERE = pytest.mark.parametrize("stored", PLACES, ids="-".join, indirect=True)
 
 
-@pytest.fixture(params=PLACES, ids="-".join)
+@pytest.fixture(params=[ON_DISK], ids="-".join)
 def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     place, database = request.param
     settings: dict[str, Any] = {"data": tmp_path / "data", "database_url": request.getfixturevalue(database)}
@@ -81,11 +83,12 @@ class Lying:
         return iter([self._bytes_of[key]]) if key in self._bytes_of else self._store.read(key, start, end)
 
 
-def test_where_all_is_there_nothing_is_found(stored, track):
-    assert track
+@pytest.mark.usefixtures("track")
+def test_where_all_is_there_nothing_is_found(stored):
     assert found(stored, deep=True) == []
 
 
+@EVERYWHERE
 def test_bytes_that_are_gone_are_missing_with_the_tracks_that_name_them(stored, track):
     key = key_of(stored, track["file_id"])
     stored.made.media.store.delete(key)
@@ -109,12 +112,12 @@ def test_bytes_of_another_length_or_content_are_found(stored, track):
     assert list(check_media(lying, GRACE)) == []
 
 
-def test_what_no_track_names_is_no_finding(stored, track):
+@pytest.mark.usefixtures("track")
+def test_what_no_track_names_is_no_finding(stored):
     alone = b"named by nothing"
     stored.made.media.add(cid_of(alone), io.BytesIO(alone), len(alone), "audio/mpeg")
     stored.made.media.store.delete(key_of(stored, cid_of(alone)))
     assert found(stored) == []
-    assert track
 
 
 def test_what_may_be_undeleted_is_named_still(stored, client, track):
@@ -144,6 +147,7 @@ def repaired(world: World, finding: MediaFinding, blob: bytes) -> bool:
     return done
 
 
+@EVERYWHERE
 def test_what_is_lost_comes_back_from_the_blob_of_its_artist_and_only_with_its_cid(stored, client, track):
     whole = samples.mp3(1)
     assert cid_of(whole) == track["file_id"]

@@ -1,11 +1,8 @@
 """A database is put back to an earlier point, and its PDS is ahead: nothing newer is lost, and no number issued twice."""
 
-import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 from sqlalchemy import insert, select, text
 
@@ -21,7 +18,6 @@ from eventstore.streams.buckets import BUCKETS
 from eventstore.streams.ids import next_subject_id
 from identity.sessions.session_store import SessionKind, pds_session
 from outbox.conflicts.conflicts import conflict_of
-from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.observe_only import is_account_observed
 from outbox.mirror.tables import mirror_lane
 from outbox.operations.account_deletion import close_lane
@@ -29,37 +25,36 @@ from outbox.pds.client import Pds
 from outbox.repo import reads
 from outbox.repo.reads import RepoReads
 from replay.reconcile.drift import DriftKind
-from replay.reconcile.scan import Scan
 from replay.reconcile.verify import Verified, Verifier, repos_of
 from replay.recovered import preview_recovery, recover, resume_account
 from tests.dsl import COLLECTION
+from tests.outbox.rigs.foreign_writes import garble, scan
 from tests.outbox.rigs.relay_rig import ARTIST, KINDS, RECORDS, Rig
 from tests.replay.backups import Backup, backup_of
 from tests.servers.databases import AND_CITUS
 
 GATE = SupportGate("any")
-MB = 2**20
-MAX_RECORD = 900_000
-pytestmark = [pytest.mark.anyio, pytest.mark.pds, pytest.mark.databases("sqlite", *AND_CITUS)]
+KEPT = pytest.mark.parametrize("kept", [reads.MAX_KEPT_BYTES, 0], ids=["kept", "too much to keep"])
+"""How many bytes of what is newer a comparison keeps."""
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite", *AND_CITUS)]
 
 
 @pytest.fixture(name="looked_at")
-def _known(rig: Rig) -> Rig:
+def _known(desk: Rig) -> Rig:
     """A rig whose database knows itself."""
-    detect_on_connect(rig.database)
-    rig.database.close()
-    return rig
+    detect_on_connect(desk.database)
+    desk.database.close()
+    return desk
 
 
-async def verified(rig: Rig, transport: httpx.AsyncBaseTransport | None = None) -> Verified:
-    async with httpx.AsyncClient(transport=transport) as http:
-        [repo] = repos_of(rig.database, collections=[COLLECTION])
-        return await Verifier(rig.database, RepoReads(Pds(rig.wire, http))).compare(repo)
+async def verified(rig: Rig) -> Verified:
+    [repo] = repos_of(rig.database, collections=[COLLECTION])
+    return await Verifier(rig.database, RepoReads(Pds(rig.wire, rig.wire.http))).compare(repo)
 
 
-async def recovered_and_verified(rig: Rig, transport: httpx.AsyncBaseTransport | None = None) -> Verified:
+async def recovered_and_verified(rig: Rig) -> Verified:
     recover(rig.log)
-    found = await verified(rig, transport)
+    found = await verified(rig)
     assert resume_account(rig.log, found, KINDS, ARTIST)
     return found
 
@@ -105,7 +100,7 @@ async def test_nothing_is_sent_between_a_restore_and_its_recovery(then) -> None:
         assert rig.remote(tracks[2])["audioBlob"]
 
 
-@pytest.mark.parametrize("kept", [reads.MAX_KEPT_BYTES, 0], ids=["kept", "too much to keep"])
+@KEPT
 async def test_what_is_newer_is_held_and_its_owner_decides(
     *, then, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,58 +156,44 @@ async def test_no_position_and_no_track_id_is_issued_twice(then) -> None:
         assert new // BUCKETS > lost // BUCKETS + TRACK_IDS_SKIPPED / 2
 
 
-def fill(rig: Rig, count: int = 16 * MB - 100) -> None:
-    """Another client writes so many bytes of JSON, under keys that come before all of ours."""
-    record = {"$type": COLLECTION, "x": ""}
-    overhead = len(json.dumps(record, separators=(",", ":")))
-    for number in range(-(-count // MAX_RECORD)):
-        size = min(count - number * MAX_RECORD, MAX_RECORD)
-        junk = {**record, "x": "x" * (size - overhead)}
-        rig.pds.put_record(rig.did, COLLECTION, f"222222222{number:02}22", junk)
-
-
-@pytest.mark.parametrize("is_confirmed", [False, True], ids=["still to be sent", "confirmed"])
-@pytest.mark.parametrize("others", [False, True], ids=["alone", "after as much as is kept"])
-async def test_a_delete_of_then_does_not_take_what_was_undeleted_since(
-    *, looked_at: Rig, tmp_path: Path, is_confirmed: bool, others: bool
-) -> None:
+@pytest.fixture(params=[False, True], ids=["still to be sent", "confirmed"])
+async def deleted(
+    request: pytest.FixtureRequest, looked_at: Rig, tmp_path: Path
+) -> AsyncIterator[tuple[Backup, Track]]:
+    """A track whose delete was still to be sent at the time of the backup, or was confirmed; it was undeleted since."""
     now = looked_at
     track = now.upload(1)
+    now.upload(2)
     await deliver(now)
     now.command(1, lambda each: each.delete(at=now.clock()))
-    if is_confirmed:
+    if request.param:
         await deliver(now)
     with backup_of(now, tmp_path) as backup:
         await deliver(now)
         assert now.remote(track) is None
         now.command(1, lambda each: each.undelete(at=now.clock()))
         await deliver(now)
-        if others:
-            fill(now)
-        async with backup.restored() as rig:
-            assert kinds(await recovered_and_verified(rig)) == {track.rkey: DriftKind.NEWER}
-            await deliver(rig)
-            assert rig.remote(track) is not None
-            assert (rig.mirror().state, rig.mirror().reason) == ("rejected", "newer_on_pds")
-            rig.retry()
-            await deliver(rig)
-            assert rig.remote(track) is None
+        yield backup, track
 
 
-class Garbled(httpx.AsyncHTTPTransport):
-    """The PDS, but for the CIDs that it lists."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        reply = await super().handle_async_request(request)
-        if not request.url.path.endswith("listRecords"):
-            return reply
-        listed = json.loads(await reply.aread())
-        entries = [{**each, "cid": "garbled"} for each in listed["records"]]
-        return httpx.Response(200, json={"records": entries})
+@KEPT
+async def test_a_delete_of_then_does_not_take_what_was_undeleted_since(
+    *, deleted, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "MAX_KEPT_BYTES", kept)
+    backup, track = deleted
+    async with backup.restored() as rig:
+        assert kinds(await recovered_and_verified(rig)) == {track.rkey: DriftKind.NEWER}
+        await deliver(rig)
+        assert rig.remote(track) is not None
+        assert (rig.mirror().state, rig.mirror().reason) == ("rejected", "newer_on_pds")
+        rig.retry()
+        await deliver(rig)
+        assert rig.remote(track) is None
 
 
 async def test_a_delete_of_then_waits_where_the_record_could_not_be_read(
-    looked_at: Rig, tmp_path: Path
+    looked_at: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = looked_at
     track = now.upload(1)
@@ -223,38 +204,24 @@ async def test_a_delete_of_then_waits_where_the_record_could_not_be_read(
         now.edit(1, title="newer")
         await deliver(now)
         async with backup.restored() as rig:
-            found = await recovered_and_verified(rig, Garbled())
+            with monkeypatch.context() as patched:
+                garble(rig, patched)
+                found = await recovered_and_verified(rig)
             assert (found.drifts, {key.rkey for key in found.unjudged}) == ((), {track.rkey})
             await deliver(rig)
             assert rig.remote(track)["title"] == "newer"
             assert (rig.mirror().state, rig.mirror().reason) == ("rejected", "newer_on_pds")
 
 
-@pytest.mark.parametrize("is_confirmed", [False, True], ids=["still to be sent", "confirmed"])
-async def test_a_delete_that_waits_for_its_owner_is_over_once_the_newer_record_is_gone(
-    looked_at: Rig, tmp_path: Path, is_confirmed: bool
-) -> None:
-    now = looked_at
-    track = now.upload(1)
-    now.upload(2)
-    await deliver(now)
-    now.command(1, lambda each: each.delete(at=now.clock()))
-    if is_confirmed:
-        await deliver(now)
-    with backup_of(now, tmp_path) as backup:
-        await deliver(now)
-        now.command(1, lambda each: each.undelete(at=now.clock()))
-        await deliver(now)
-        async with backup.restored() as rig:
-            await recovered_and_verified(rig)
-            assert rig.mirror().reason == "newer_on_pds"
-            rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
-            async with httpx.AsyncClient() as http:
-                paced = RepoReads(PacedPds(rig.wire, http, Hosts(rig.database), can_wait=True))
-                scanned = await Scan(rig.database, paced, every=timedelta()).run()
-            assert scanned.drifts == {"withdrawn": 1}
-            await deliver(rig)
-            assert rig.mirror().state == "delivered"
+async def test_a_delete_that_waits_for_its_owner_is_over_once_the_newer_record_is_gone(deleted) -> None:
+    backup, track = deleted
+    async with backup.restored() as rig:
+        await recovered_and_verified(rig)
+        assert rig.mirror().reason == "newer_on_pds"
+        rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
+        assert (await scan(rig)).drifts == {"withdrawn": 1}
+        await deliver(rig)
+        assert rig.mirror().state == "delivered"
 
 
 async def test_what_was_delivered_since_and_says_the_same_is_taken_for_delivered(

@@ -23,7 +23,7 @@ The numbers are those of the list of invariants that the relay was designed by. 
     I20  counts are exact                following_invariants.counts_are_exact
 
 and elsewhere: I5 (a host that hangs) in bench/, I6 (a bad record) and I17 (both databases) in tests/outbox,
-I12b under real concurrency in tests/outbox/mirror/test_lanes.py, I18 (no secrets in logs) in tests/service.
+I12b under real concurrency in tests/outbox/relay/test_claim_stress.py, I18 (no secrets in logs) in tests/service.
 """
 
 from outbox.relay.delivery import MAX_CLOCK_JUMP

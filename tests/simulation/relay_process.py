@@ -1,14 +1,12 @@
 """One relay as a process of its own: what bootstrap makes, on the simulation's network and time."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cache, partial
 
 import httpx
 
-from aggregates.values import Audio
 from application.reactions import reaction_kind
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
@@ -31,7 +29,7 @@ from outbox.relay.relay import RelayLimits
 from outbox.tracks.record import RecordUrls, TrackRecords
 from service.wiring.adapters import IdentityDirectory, lane_signed_in
 from tests.dsl import COLLECTION, LISTS, OLD_COLLECTION
-from tests.fake_pds.values import blob_cid
+from tests.outbox.rigs.relay_rig import Bytes
 from tests.outbox.rigs.working_relay import WorkingRelay
 from tests.simulation.network import Network
 from tests.simulation.virtual_time import Process, VirtualLoop
@@ -45,21 +43,6 @@ SECRET = "a secret of at least 32 characters"
 LEASE = timedelta(seconds=60)
 
 cipher = cache(lambda: Cipher([SECRET]))
-
-
-@dataclass
-class Bytes:
-    held: dict[str, bytes] = field(default_factory=dict)
-
-    def keep(self, data: bytes) -> Audio:
-        audio = Audio(blob_cid(data), size=len(data), mime="audio/mpeg", file_type="mp3", duration=3)
-        self.held[audio.cid] = data
-        return audio
-
-    def read(self, cid: str) -> Iterator[bytes]:
-        if cid not in self.held:
-            raise FileNotFoundError(cid)
-        return iter([self.held[cid]])
 
 
 def sessions_of(log: EventLog, http: httpx.AsyncClient) -> PdsSessions:

@@ -11,7 +11,7 @@ from aggregates.published import Published
 from aggregates.reactions.comment import Comment
 from aggregates.tracks.track import Track
 from outbox.relay.delivery import LATE_CREATE_WINDOW
-from tests.simulation import invariants, protections
+from tests.simulation import invariants
 from tests.simulation import network_faults as faults
 from tests.simulation.relay_patches import POLL_SECONDS
 from tests.simulation.world import World
@@ -38,11 +38,9 @@ def test_a_delete_waits_for_a_create_that_may_still_land(fault: str, of: type[Pu
     with World(1, relays=1, of=(of,)) as world:
         world.network.plan = faults.ScriptedFaults(list(FAULTS[fault]))
         track_id = world.upload(world.dids[0])
-        world.relays[0].relay.wake()
-        world.advance(POLL_SECONDS + 1)
+        world.work(POLL_SECONDS + 1)
         world.tell(track_id, lambda track: track.delete(at=world.clock()))
-        world.relays[0].relay.wake()
-        world.advance(3 * LATE_CREATE_WINDOW.total_seconds())
+        world.work(3 * LATE_CREATE_WINDOW.total_seconds())
         invariants.at_the_end(world)
 
 
@@ -50,37 +48,23 @@ def test_a_copy_of_a_create_is_found_although_the_clock_was_set_forward():
     with World(1, relays=1) as world:
         world.network.plan = faults.ScriptedFaults([faults.twice(LATE)])
         track_id = world.upload(world.dids[0])
-        world.relays[0].relay.wake()
-        world.advance(3)
+        world.work(3)
         world.tell(track_id, lambda track: track.delete(at=world.clock()))
-        world.relays[0].relay.wake()
-        world.advance(3)
+        world.work(3)
         world.jump(1)
-        world.relays[0].relay.wake()
-        world.advance(3 * LATE_CREATE_WINDOW.total_seconds())
+        world.work(3 * LATE_CREATE_WINDOW.total_seconds())
         invariants.at_the_end(world)
 
 
-def a_relay_dies_and_another_deletes() -> None:
+def test_a_create_of_a_relay_that_died_is_found_when_it_lands_after_the_delete():
     """A create is on its way when its relay dies; the clock is set, so that the next one need not wait for the lease."""
     with World(1, relays=1) as world:
         world.network.plan = faults.ScriptedFaults([faults.slow(LATE, 1)])
         track_id = world.upload(world.dids[0])
-        world.relays[0].relay.wake()
-        world.advance(1)
+        world.work(1)
         world.relays[0].kill()
         world.jump(1)
         world.tell(track_id, lambda track: track.delete(at=world.clock()))
         world.start_relay()
         world.advance(3 * LATE_CREATE_WINDOW.total_seconds())
         invariants.at_the_end(world)
-
-
-def test_a_create_of_a_relay_that_died_is_found_when_it_lands_after_the_delete():
-    a_relay_dies_and_another_deletes()
-
-
-def test_without_the_intent_a_late_create_is_never_found(monkeypatch: pytest.MonkeyPatch):
-    protections.without_intents(monkeypatch)
-    with pytest.raises(AssertionError, match="desired_op='delete'"):
-        a_relay_dies_and_another_deletes()

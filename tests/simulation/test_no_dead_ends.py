@@ -6,7 +6,7 @@ that its PDS still has, does not count as an exit: it would hide that the others
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 import pytest
@@ -31,34 +31,35 @@ A_WHILE, LONG = "two hours", "four days"
 """Without help the relay has so long; the longest wait is for an account that is nowhere."""
 
 
+@pytest.fixture
+def loop() -> Iterator[VirtualLoop]:
+    made = VirtualLoop()
+    yield made
+    made.end()
+
+
 @pytest.mark.parametrize("collection", FEWEST_STATES)
-def test_every_state_of_a_track_has_a_way_back(collection: str) -> None:
-    loop = VirtualLoop()
-    try:
-        search = Search(OneTrack(loop, collection=collection))
-        reached = search.reach(STEPS, SECOND_STEPS)
-        dead_ends = [saved for saved in reached if not search.has_way_back(saved)]
-    finally:
-        loop.end()
+def test_every_state_of_a_track_has_a_way_back(loop: VirtualLoop, collection: str) -> None:
+    search = Search(OneTrack(loop, collection=collection))
+    reached = search.reach(STEPS, SECOND_STEPS)
+    dead_ends = [saved for saved in reached if not search.has_way_back(saved)]
     unneeded = UNNEEDED if collection == OLD_COLLECTION else UNNEEDED | {"change namespace"}
     assert not dead_ends, [" -> ".join(saved.path) for saved in dead_ends]
     assert search.of_use >= set(chain(*EXITS.values())) - unneeded
     assert len(reached) >= FEWEST_STATES[collection]
 
 
-@pytest.mark.parametrize("exit_taken", ["change namespace", "restore record", "retry"])
-def test_a_record_that_waits_for_its_namespace_has_a_way_back(exit_taken: str) -> None:
-    loop = VirtualLoop()
-    try:
-        it = OneTrack(loop, collection=COLLECTION)
-        STEPS["others write in the old place"](it)
-        STEPS["others delete"](it)
-        it.restores_record(OnPds.UNKNOWN)
-        it.relay_runs()
-        assert (it.mirror().state, it.mirror().reason) == ("rejected", MirrorReason.MIGRATION_NEEDED)
-        assert {"change namespace", "restore record"} <= set(exits(it))
-        waiting = it.save()
-        assert Search(it).has_way_back(waiting)
+def test_a_record_that_waits_for_its_namespace_has_ways_back(loop: VirtualLoop) -> None:
+    it = OneTrack(loop, collection=COLLECTION)
+    STEPS["others write in the old place"](it)
+    STEPS["others delete"](it)
+    it.restores_record(OnPds.UNKNOWN)
+    it.relay_runs()
+    assert (it.mirror().state, it.mirror().reason) == ("rejected", MirrorReason.MIGRATION_NEEDED)
+    assert {"change namespace", "restore record"} <= set(exits(it))
+    waiting = it.save()
+    assert Search(it).has_way_back(waiting)
+    for exit_taken in ("change namespace", "restore record", "retry"):
         it.put_back(waiting)
         if exit_taken != "change namespace":
             it.home.delete_record(it.did, OLD_COLLECTION, it.rkey)
@@ -67,9 +68,7 @@ def test_a_record_that_waits_for_its_namespace_has_a_way_back(exit_taken: str) -
         if exit_taken == "change namespace":  # the other client's title is its owner's to decide
             STEPS["keep theirs"](it)
             it.relay_runs()
-        assert it.is_at_rest()
-    finally:
-        loop.end()
+        assert it.is_at_rest(), exit_taken
 
 
 class Search:

@@ -8,13 +8,11 @@ import pytest
 
 from service.config.settings import Settings
 from service.wiring.log import record_kinds
-from tests.simulation import protections, record_invariants
+from tests.simulation import protections
 from tests.simulation.actions import WEIGHTS, WITH_DECISIONS, WITH_DELETIONS, WITH_REPLAYS
 from tests.simulation.kinds import ALL_KINDS
 from tests.simulation.relay_process import URLS
 from tests.simulation.schedule import LENGTH, Schedule, drawn, drawn_of_all_kinds, drawn_with_crashes, failure
-from tests.simulation.snapshot import Snapshot
-from tests.simulation.world import World
 
 DEEP = bool(os.environ.get("TEST_DEEP"))
 SEARCHES = {
@@ -54,19 +52,6 @@ def test_every_invariant_holds_whatever_happens(draw: str):
 def test_worlds_make_every_kind_of_record_that_the_service_writes():
     written = record_kinds(Settings(), URLS)
     assert {each.aggregate for each in written} == {*ALL_KINDS}
-
-
-def test_a_world_without_faults_delivers_within_a_second():
-    with World(1) as world:
-        track_id = world.upload(world.dids[0])
-        world.relays[0].relay.wake()
-        world.advance(1)
-        record_invariants.converged(Snapshot(world))
-        world.tell(track_id, lambda track: track.delete(at=world.clock()))
-        world.relays[0].relay.wake()
-        world.advance(1)
-        record_invariants.converged(Snapshot(world))
-        assert world.repo(world.dids[0]).records == {}
 
 
 @pytest.mark.parametrize("switch_off", protections.MISSED_BY, ids=lambda switch_off: switch_off.__name__)

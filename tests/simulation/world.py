@@ -32,16 +32,17 @@ from outbox.views.overview import lane_of
 from outbox.views.status import Mirror, mirrors
 from service.schema.tables import READ_MODELS
 from tests.fake_pds.account import Status
-from tests.fake_pds.pds import SERVICE, FakePds
+from tests.fake_pds.pds import FakePds
 from tests.fake_pds.plc import FakePlc
 from tests.fake_pds.repo import Repo
+from tests.outbox.rigs.relay_rig import Bytes
 from tests.simulation.kinds import KINDS
 from tests.simulation.memory_database import memory_database
 from tests.simulation.network import Network
 from tests.simulation.network_faults import FAULTS, RandomFaults
 from tests.simulation.relay_patches import Errors, patched
 from tests.simulation.relay_process import KINDS as RECORD_KINDS
-from tests.simulation.relay_process import LEASE, Bytes, RelayProcess, sessions_of
+from tests.simulation.relay_process import LEASE, RelayProcess, sessions_of
 from tests.simulation.virtual_time import Life, VirtualLoop
 
 if TYPE_CHECKING:
@@ -148,6 +149,11 @@ class World:
 
     def advance(self, seconds: float) -> None:
         self.loop.advance(seconds)
+
+    def work(self, seconds: float) -> None:
+        """Wake the first relay, and let this much time pass."""
+        self.relays[0].relay.wake()
+        self.advance(seconds)
 
     def _thread_delay(self) -> float:
         if self.dice.random() < self.slow_threads:
@@ -268,13 +274,6 @@ class World:
         self.host_of(did).tokens.expire(did)
         with self.database.write() as connection:
             park_lane(connection, did)
-
-    def is_signed_in(self, did: str) -> bool:
-        """Whether the lane is active, and the PDS accepts its tokens as far as is known."""
-        with self.database.read() as connection:
-            lane = lane_of(connection, did)
-        is_active = lane is not None and lane.state == LaneState.READY and not lane.paused
-        return is_active and self.host_of(did).tokens.has_session(did, SERVICE)
 
     def move(self, did: str, to: FakePds) -> None:
         """The account moves to another host; its logins stay where they are."""

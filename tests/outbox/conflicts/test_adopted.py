@@ -35,7 +35,7 @@ THEIRS: dict[str, Any] = {
 }
 
 
-def adopts(rig: Rig, **fields: Any) -> None:
+def adopts(rig: Rig, **fields: Any) -> Track:
     """Take over a record that another service wrote."""
     rig.pds.put_record(rig.did, COLLECTION, RKEY, {**THEIRS, **fields})
     found = rig.pds.get_record(rig.did, COLLECTION, RKEY)
@@ -48,6 +48,7 @@ def adopts(rig: Rig, **fields: Any) -> None:
         acknowledge_as_found(unit.connection, key, change.position, (read.cid, found["value"]), unit.now)
         set_lane_host(unit.connection, rig.did, rig.pds.url)
     rig.wire.sent.clear()
+    return track
 
 
 def record(rig: Rig) -> dict[str, Any]:

@@ -12,18 +12,16 @@ import httpx
 import pytest
 from sqlalchemy import insert, select
 
-from aggregates.tracks.track import Track
 from eventstore.sql.database import Database
 from outbox.firehose import follower as followers
 from outbox.firehose.cursors import StreamState, claim_streams
 from outbox.firehose.follower import Follower
-from outbox.mirror.hosts import Hosts, PacedPds
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import change_lane
-from outbox.mirror.tables import NEVER, PAST, firehose_cursor, mirror_target, repo_scan
-from outbox.repo.reads import RepoReads
-from replay.reconcile.scan import Scan
-from tests.dsl import COLLECTION
+from outbox.mirror.tables import NEVER, PAST, firehose_cursor, repo_scan
 from tests.outbox.rigs.following import RunningFollower, Told, follower, index_of, rows, until
+from tests.outbox.rigs.foreign_writes import scan
+from tests.outbox.rigs.kinds import CommentsRig
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import HOST, add_lane, lane_row, set_host
 from tests.outbox.rigs.stream_host import CID, commit, error, frame, stream_host
@@ -58,14 +56,8 @@ async def hearing(rig: Rig) -> AsyncGenerator[RunningFollower]:
         yield started
 
 
-@pytest.fixture(name="tracks")
-async def _tracks(rig: Rig) -> list[Track]:
-    made = [rig.upload(number) for number in (1, 2, 3)]
-    await rig.relay_once()
-    return made
-
-
 @pytest.mark.pds
+@pytest.mark.parametrize("each", [Rig, CommentsRig], indirect=True)
 async def test_foreign_writes_are_marked_and_our_own_writes_are_recognized(each):
     edited, gone, other = (each.upload(number) for number in (1, 2, 3))
     await each.relay_once()
@@ -81,63 +73,30 @@ async def test_foreign_writes_are_marked_and_our_own_writes_are_recognized(each)
     assert [each.mirror(number).state for number in (1, 2, 3)] == ["held", "detached", "delivered"]
     assert each.remote(edited)[each.TEXT] == "theirs"
     assert each.remote(other)["mood"] == "blue"
-    assert {"known", "foreign"} <= set(started.heard)  # a slow PDS may announce the account only now
-
-
-@pytest.mark.pds
-async def test_an_account_that_is_deactivated_is_probed(rig, tracks, monkeypatch):  # noqa: ARG001
-    monkeypatch.setattr(followers, "PROBE_INTERVAL", timedelta(0))  # its creation is heard too
-    async with hearing(rig) as started:
-        rig.pds.procedure("com.atproto.server.deactivateAccount", {}, by=rig.did)
-        await until(lambda: "account" in started.heard)
-        await until(lambda: lane_row(rig.database, rig.did).probe_at < NEVER)
-        await rig.relay_once()
-    assert lane_row(rig.database, rig.did).state == "account_inactive"
-
-
-@pytest.mark.pds
-async def test_a_scan_finds_what_a_stream_leaves_out(rig, tracks):
-    async with stream_host() as blind:
-        set_host_of_account(rig, blind.url)
-        async with follower(rig.database) as started:
-            await until(started.alive)
-            rig.pds.put_record(
-                rig.did, COLLECTION, tracks[0].rkey, {**rig.remote(tracks[0]), "title": "theirs"}
-            )
-            await blind.says(commit(1, "did:plc:another", REV.format("x"), ("c/1", CID)))
-            assert rig.mirror().state == "delivered"
-    set_host_of_account(rig, rig.pds.url)
-    async with httpx.AsyncClient() as http:
-        reads = RepoReads(PacedPds(rig.wire, http, rig.hosts, can_wait=True))
-        await Scan(rig.database, reads, every=NEVER - NEVER).run()
-    await rig.relay_once()
-    assert rig.mirror().state == "held"
-
-
-def set_host_of_account(rig: Rig, url: str) -> None:
-    rig.sign_in(host=url)
 
 
 # A host that sends the frames of the test.
 
 
-def looked_at(database: Database) -> bool:
-    with database.read() as connection:
-        return connection.scalar(select(mirror_target.c.look_at)) < NEVER
+async def test_a_scan_finds_what_a_stream_leaves_out(desk):
+    track = desk.upload()
+    await desk.relay_once()
+    async with stream_host() as blind:
+        desk.sign_in(host=blind.url)
+        async with follower(desk.database) as started:
+            await until(started.alive)
+            desk.edits_elsewhere(track, title="theirs")
+            await blind.says(commit(1, "did:plc:another", REV.format("x"), ("c/1", CID)))
+            assert desk.mirror().state == "delivered"
+    desk.sign_in()
+    await scan(desk)
+    await desk.relay_once()
+    assert desk.mirror().state == "held"
 
 
 def seq_of(database: Database) -> int | None:
     with database.read() as connection:
         return connection.scalar(select(firehose_cursor.c.seq))
-
-
-async def test_a_write_of_another_client_marks_the_record(database, host):
-    async with follower(database) as started:
-        await until(lambda: host.sockets)
-        await host.says(commit(7, DID, REV.format("a"), ("c/1", CID)))
-        await until(lambda: started.heard)
-    assert started.heard == ["foreign"]
-    assert looked_at(database)
 
 
 async def test_it_goes_on_where_it_was(database, host):
@@ -170,7 +129,7 @@ async def test_its_row_says_whether_it_is_connected_how_late_it_is_and_why_not(d
     assert stream(database)["state"] == StreamState.UNFOLLOWED  # its process has stopped
 
 
-def scanned(database: Database) -> None:
+def was_scanned(database: Database) -> None:
     with database.write() as connection:
         connection.execute(insert(repo_scan).values(did=DID, rev="r", scanned_at=NEVER))
 
@@ -182,7 +141,7 @@ def is_to_be_scanned(database: Database) -> bool:
 
 
 async def test_a_cursor_older_than_the_hosts_backlog_has_all_its_repos_scanned(database, host):
-    scanned(database)
+    was_scanned(database)
     host.greets = [frame("#info", name="OutdatedCursor", message="too old")]
     async with follower(database) as started:
         await until(lambda: started.heard)
@@ -191,7 +150,7 @@ async def test_a_cursor_older_than_the_hosts_backlog_has_all_its_repos_scanned(d
 
 
 async def test_a_host_that_numbers_its_messages_anew_has_all_its_repos_scanned(database, host):
-    scanned(database)
+    was_scanned(database)
     with database.write() as connection:
         connection.execute(insert(firehose_cursor).values(host=host.url, seq=1_000_000))
     host.greets = [error("FutureCursor")]
@@ -211,7 +170,7 @@ async def test_a_host_that_numbers_its_messages_anew_has_all_its_repos_scanned(d
     ids=["too big", "unreadable", "sync"],
 )
 async def test_a_message_without_the_changes_has_the_repo_scanned(database, host, said):
-    scanned(database)
+    was_scanned(database)
     async with follower(database) as started:
         await until(lambda: host.sockets)
         await host.says(said)

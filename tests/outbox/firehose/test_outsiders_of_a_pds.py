@@ -21,8 +21,9 @@ from service.wiring.adapters import IdentityDirectory
 from tests.outbox.rigs.following import LIKES, follower, until
 from tests.outbox.rigs.stream_host import CID
 from tests.servers.atproto import new_account
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = [pytest.mark.anyio, pytest.mark.pds]
+pytestmark = [pytest.mark.anyio, pytest.mark.pds, ON_SQLITE]
 
 COMMENTS = "fm.plyr.comment"
 SECONDS = 5.0
@@ -113,22 +114,6 @@ async def test_a_record_that_is_deleted_while_no_process_follows_is_gone_once_it
         connection.execute(outsider_reaction.update().values(read_at=PAST))
     async with indexing(rig, rig.pds.url, owner="another"):
         await within_seconds(lambda: said_at(rig) == (0, 0, [], []))
-
-
-async def test_what_a_stream_says_again_changes_nothing(rig, fan, track):
-    async with indexing(rig, rig.pds.url):
-        for rkey in ("a", "b"):
-            rig.pds.put_record(fan.did, LIKES, rkey, like_of(track))
-        rig.pds.delete_record(fan.did, LIKES, "b")
-        await until(lambda: said_at(rig) == (1, 0, [fan.did], []))
-    with rig.database.write() as connection:
-        connection.execute(firehose_cursor.update().values(seq=0))
-    async with indexing(rig, rig.pds.url, owner="another") as started:
-        rig.pds.put_record(
-            fan.did, COMMENTS, "c", like_of(track, text="!", timestampMs=1, **{"$type": COMMENTS})
-        )
-        await until(lambda: said_at(rig) == (1, 1, [fan.did], ["!"]))
-    assert started.heard.count("outsider") >= 3
 
 
 async def test_a_record_at_an_address_that_the_policy_refuses_is_not_read(rig, fan, track, caplog):

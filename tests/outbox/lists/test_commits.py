@@ -12,19 +12,18 @@ import pytest
 from aggregates.lists.track_list import TrackList
 from aggregates.values import Visibility
 from outbox.lists.references import MAX_LISTS_AT_ONCE
-from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import delivery_attempt
 from outbox.pds.client import GET_RECORD, LIST_RECORDS
 from outbox.pds.verdict import Verdict
 from outbox.relay.batch import MAX_BATCH_BYTES
 from outbox.relay.delivery_task import BATCH_FROM
-from tests.outbox.lists.test_references import ReferenceRig, both, rig, uri_of  # noqa: F401 - fixtures
-from tests.outbox.rigs.foreign_writes import sent
+from tests.outbox.rigs.foreign_writes import request_verify, sent
+from tests.outbox.rigs.list_rigs import ReferenceRig, uri_of
 from tests.outbox.rigs.relay_rig import LONG, Fault, answer_lost, answered, as_it_is, meanwhile, refused
 from tests.outbox.rigs.replays import settle_all
-from tests.servers.databases import ON_SQLITE
+from tests.servers.databases import ON_BOTH, ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 FEW, SEVERAL = 1, 6
 
 
@@ -63,43 +62,46 @@ def is_current(of: ReferenceRig, made: TrackList) -> bool:
     )
 
 
+@ON_BOTH
 @pytest.mark.parametrize("tracks", [FEW, SEVERAL])
-async def test_a_list_and_its_tracks_are_one_commit(both: ReferenceRig, tracks: int) -> None:  # noqa: F811
-    [made] = await renamed(both, tracks)
-    begun = both.newest_attempt()
-    await both.relay_once()
-    assert sent(both) == ["applyWrites"]
-    assert is_current(both, made)
-    rows = [row for row in both.rows(delivery_attempt.select()) if row.id > begun]
+async def test_a_list_and_its_tracks_are_one_commit(rig: ReferenceRig, tracks: int) -> None:
+    [made] = await renamed(rig, tracks)
+    begun = rig.newest_attempt()
+    await rig.relay_once()
+    assert sent(rig) == ["applyWrites"]
+    assert is_current(rig, made)
+    rows = [row for row in rig.rows(delivery_attempt.select()) if row.id > begun]
     assert len({row.rev for row in rows}) == 1
     assert rows[-1].rev is not None
-    assert both.mirror(101, of=TrackList).state == "delivered"
-    assert await both.relay_once() == {}
-    assert (await both.verified_lists())["rebased"] == 0
-    assert sent(both) == ["applyWrites"]
+    assert rig.mirror(101, of=TrackList).state == "delivered"
+    assert await rig.relay_once() == {}
+    assert (await rig.verified_lists())["rebased"] == 0
+    assert sent(rig) == ["applyWrites"]
 
 
-async def test_up_to_three_lists_of_an_edited_track_go_with_it(both: ReferenceRig) -> None:  # noqa: F811
-    lists = await both.with_lists(lists=MAX_LISTS_AT_ONCE + 1)
-    begun = both.newest_attempt()
-    both.edit(title="Edited")
-    await both.relay_once()
-    assert sent(both) == ["applyWrites"]
-    assert all(is_current(both, each) for each in lists[:-1])
-    rows = [row for row in both.rows(delivery_attempt.select()) if row.id > begun]
+@ON_BOTH
+async def test_up_to_three_lists_of_an_edited_track_go_with_it(rig: ReferenceRig) -> None:
+    lists = await rig.with_lists(lists=MAX_LISTS_AT_ONCE + 1)
+    begun = rig.newest_attempt()
+    rig.edit(title="Edited")
+    await rig.relay_once()
+    assert sent(rig) == ["applyWrites"]
+    assert all(is_current(rig, each) for each in lists[:-1])
+    rows = [row for row in rig.rows(delivery_attempt.select()) if row.id > begun]
     assert len(rows) == 1 + 2 * MAX_LISTS_AT_ONCE
     assert len({row.rev for row in rows}) == 1
-    made, *since = (row for row in both.rows(delivery_attempt.select()) if row.rkey == lists[0].rkey)
+    assert {(now.version, now.visible_version) for now in map(rig.loaded, (101, 102, 103))} == {(2, 1)}
+    made, *since = (row for row in rig.rows(delivery_attempt.select()) if row.rkey == lists[0].rkey)
     assert all((made.gen, made.rev) < (row.gen, row.rev) for row in since), "its history stays"
-    assert {both.mirror(each.list_id, of=TrackList).state for each in lists} == {"delivered"}
-    await both.work()
-    await both.relay_once()
-    assert sent(both) == ["applyWrites", "putRecord"]
-    assert all(is_current(both, each) for each in lists)
-    assert await both.relay_once() == {}
+    assert {rig.mirror(each.list_id, of=TrackList).state for each in lists} == {"delivered"}
+    await rig.work()
+    await rig.relay_once()
+    assert sent(rig) == ["applyWrites", "putRecord"]
+    assert all(is_current(rig, each) for each in lists)
+    assert await rig.relay_once() == {}
 
 
-async def test_lists_that_are_newer_than_an_edit_follow_it(rig: ReferenceRig) -> None:  # noqa: F811
+async def test_lists_that_are_newer_than_an_edit_follow_it(rig: ReferenceRig) -> None:
     lists = await edited(rig, tracks=2)
     rig.wire.faults += [meanwhile(lambda: rig.edit(2, title="Edited too"))]
     await rig.relay_once()
@@ -107,7 +109,7 @@ async def test_lists_that_are_newer_than_an_edit_follow_it(rig: ReferenceRig) ->
     assert all(is_current(rig, each) for each in lists)
 
 
-async def test_a_list_too_large_for_the_commit_follows_it(rig: ReferenceRig) -> None:  # noqa: F811
+async def test_a_list_too_large_for_the_commit_follows_it(rig: ReferenceRig) -> None:
     large, small = await rig.with_lists(lists=2)
     mood = "blue" * (MAX_BATCH_BYTES // 4)
     rig.pds.put_record(rig.did, large.collection, large.rkey, {**(rig.remote(large) or {}), "mood": mood})
@@ -121,8 +123,7 @@ async def test_a_list_too_large_for_the_commit_follows_it(rig: ReferenceRig) -> 
 
 
 async def test_records_of_several_kinds_are_read_at_once(
-    rig: ReferenceRig,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
+    rig: ReferenceRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await renamed(rig, SEVERAL)
     both_begun, read = asyncio.Barrier(2), rig.delivery.pds.read
@@ -138,7 +139,7 @@ async def test_records_of_several_kinds_are_read_at_once(
     assert sent(rig) == ["applyWrites"]
 
 
-async def test_several_lists_go_with_what_they_refer_to(rig: ReferenceRig) -> None:  # noqa: F811
+async def test_several_lists_go_with_what_they_refer_to(rig: ReferenceRig) -> None:
     lists = await renamed(rig, SEVERAL, lists=BATCH_FROM)
     await settle_all(rig)
     await rig.work()
@@ -147,7 +148,7 @@ async def test_several_lists_go_with_what_they_refer_to(rig: ReferenceRig) -> No
     assert all(is_current(rig, made) for made in lists)
 
 
-async def test_a_list_whose_items_are_taken_over_refers_to_its_tracks_as_they_are(rig: ReferenceRig) -> None:  # noqa: F811
+async def test_a_list_whose_items_are_taken_over_refers_to_its_tracks_as_they_are(rig: ReferenceRig) -> None:
     [made] = await rig.with_lists(tracks=2)
     track = rig.edit(title="Edited")
     record = rig.remote(made) or {}
@@ -164,7 +165,7 @@ async def unreadable(send: Callable[[], Any]) -> httpx.Response:
     return httpx.Response(200, json={})
 
 
-async def test_a_list_that_went_ahead_is_not_written_again_as_it_was(rig: ReferenceRig) -> None:  # noqa: F811
+async def test_a_list_that_went_ahead_is_not_written_again_as_it_was(rig: ReferenceRig) -> None:
     await rig.with_lists(tracks=SEVERAL)
     rig.command(101, lambda it: it.edit({"name": "Renamed"}, at=rig.clock()), of=TrackList)
     for number in range(1, SEVERAL + 1):
@@ -178,42 +179,37 @@ async def test_a_list_that_went_ahead_is_not_written_again_as_it_was(rig: Refere
     assert generations == sorted(set(generations))
 
 
-async def test_a_list_of_a_commit_of_unknown_end_does_not_go_back(rig: ReferenceRig) -> None:  # noqa: F811
+async def test_a_list_of_a_commit_of_unknown_end_does_not_go_back(rig: ReferenceRig) -> None:
     lists = await edited(rig)
     rig.wire.faults += [unreadable, answered(500, "InternalServerError")]
     await rig.relay_once()
     ahead = [rig.remote(each) for each in lists]
     assert rig.mirror().state != "delivered"
-    with rig.database.write() as connection:
-        reverify(connection, TrackList.subjects([each.list_id for each in lists]), rig.clock())
+    request_verify(rig, *(each.list_id for each in lists), of=TrackList)
     await rig.relay_once()
     assert [rig.remote(each) for each in lists] == ahead
     await settle_all(rig)
     assert all(is_current(rig, each) for each in lists)
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     "fault",
     [
         answer_lost,
         refused,
         answered(500, "InternalServerError"),
-        answered(413, "PayloadTooLargeError"),
         answered(403, "ScopeMissingError"),
         answered(200, "no answer of a PDS"),
     ],
-    ids=["answer lost", "refused", "500", "413", "scope", "unreadable"],
+    ids=["answer lost", "refused", "500", "scope", "unreadable"],
 )
 @pytest.mark.parametrize(
     "begin",
-    [partial(renamed, tracks=FEW), partial(renamed, tracks=SEVERAL), edited],
-    ids=["one track renamed", "several renamed", "edited"],
+    [partial(renamed, tracks=SEVERAL), edited],
+    ids=["several renamed", "edited"],
 )
 async def test_whatever_becomes_of_the_commit_all_of_it_arrives(
-    rig: ReferenceRig,  # noqa: F811
-    fault: Fault,
-    begin: Callable[[ReferenceRig], Awaitable[Sequence[TrackList]]],
+    rig: ReferenceRig, fault: Fault, begin: Callable[[ReferenceRig], Awaitable[Sequence[TrackList]]]
 ) -> None:
     lists = await begin(rig)
     rig.wire.faults += [fault]
@@ -222,7 +218,7 @@ async def test_whatever_becomes_of_the_commit_all_of_it_arrives(
     assert {rig.mirror(each.list_id, of=TrackList).state for each in lists} == {"delivered"}
 
 
-async def test_a_refused_edit_leaves_the_lists_as_they_were(rig: ReferenceRig) -> None:  # noqa: F811
+async def test_a_refused_edit_leaves_the_lists_as_they_were(rig: ReferenceRig) -> None:
     lists = await edited(rig)
     before = [rig.remote(each) for each in lists]
     rig.wire.faults += [answered(400, "InvalidRequest")] * 2
@@ -262,15 +258,12 @@ def undeletes_track(of: ReferenceRig) -> None:
     of.command(1, lambda it: it.undelete(at=of.clock()))
 
 
-@ON_SQLITE
-@pytest.mark.parametrize("then", [as_it_is, answer_lost, refused], ids=["it lands", "answer lost", "refused"])
+@pytest.mark.parametrize("then", [as_it_is, answer_lost], ids=["it lands", "answer lost"])
 @pytest.mark.parametrize(
     "act", [reorders, deletes, undeletes, hides, edits_again, deletes_track, undeletes_track]
 )
 async def test_what_happens_while_the_commit_is_on_its_way_counts(
-    rig: ReferenceRig,  # noqa: F811
-    act: Callable[[ReferenceRig], None],
-    then: Fault,
+    rig: ReferenceRig, act: Callable[[ReferenceRig], None], then: Fault
 ) -> None:
     await edited(rig, tracks=2)
     rig.wire.faults += [meanwhile(lambda: act(rig), then)]
@@ -287,7 +280,7 @@ async def test_what_happens_while_the_commit_is_on_its_way_counts(
 
 
 async def test_a_track_that_the_pds_refuses_leaves_no_reference_to_what_it_does_not_have(
-    rig: ReferenceRig,  # noqa: F811
+    rig: ReferenceRig,
 ) -> None:
     [made] = await renamed(rig, FEW)
     before = rig.written(made)
@@ -298,7 +291,7 @@ async def test_a_track_that_the_pds_refuses_leaves_no_reference_to_what_it_does_
     assert rig.written(made) == before == [{"uri": uri_of(rig.track()), "cid": rig.cid(rig.track())}]
 
 
-async def test_a_login_without_lists_keeps_no_track_waiting(rig: ReferenceRig) -> None:  # noqa: F811
+async def test_a_login_without_lists_keeps_no_track_waiting(rig: ReferenceRig) -> None:
     await renamed(rig, SEVERAL)
     missing = answered(403, "ScopeMissingError")
     rig.wire.faults += [missing, *[meanwhile(lambda: None)] * SEVERAL, missing]
@@ -309,7 +302,7 @@ async def test_a_login_without_lists_keeps_no_track_waiting(rig: ReferenceRig) -
 
 
 @pytest.mark.parametrize("lists", [1, 3])
-async def test_another_clients_write_in_between_refuses_the_commit(rig: ReferenceRig, lists: int) -> None:  # noqa: F811
+async def test_another_clients_write_in_between_refuses_the_commit(rig: ReferenceRig, lists: int) -> None:
     made = (await renamed(rig, SEVERAL, lists))[-1]
     record = {**(rig.remote(made) or {}), "mood": "blue"}
     rig.wire.faults += [meanwhile(lambda: rig.pds.put_record(rig.did, made.collection, made.rkey, record))]
@@ -319,10 +312,7 @@ async def test_another_clients_write_in_between_refuses_the_commit(rig: Referenc
 
 
 @pytest.mark.parametrize("is_read", [False, True], ids=["before it is read", "after it was read"])
-async def test_another_clients_edit_of_a_list_that_goes_along_stays(
-    rig: ReferenceRig,  # noqa: F811
-    is_read: bool,
-) -> None:
+async def test_another_clients_edit_of_a_list_that_goes_along_stays(rig: ReferenceRig, is_read: bool) -> None:
     first, second = await edited(rig)
     theirs = {**(rig.remote(second) or {}), "name": "Theirs", "mood": "blue"}
     act = partial(rig.pds.put_record, rig.did, second.collection, second.rkey, theirs)

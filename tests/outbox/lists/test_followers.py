@@ -1,86 +1,29 @@
 """Lists follow records of other accounts, at most once a day, unless their owners do not want that."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from aggregates.lists.track_list import TrackList
-from aggregates.tracks.track import Track
 from aggregates.values import ListItem, Visibility
-from eventstore.jobs.table import job
 from outbox.conflicts.conflicts import keep_newer
 from outbox.lists import references
 from outbox.lists.items import list_follower
-from outbox.lists.newest import ReferenceState, status_of
-from outbox.lists.references import ELSEWHERE, FOLLOWERS, FOREIGN_REFERENCE_SECONDS, OWN
-from outbox.mirror.requeue import reverify
+from outbox.lists.newest import ReferenceState
+from outbox.lists.references import FOLLOWERS, FOREIGN_REFERENCE_SECONDS
 from outbox.mirror.tables import mirror_target
 from outbox.pds.client import RecordKey
 from outbox.relay.result import Outcome
-from projections.reactions import REACTION
 from projections.rebuild.rebuild import rebuild
-from tests.dsl import BOB, COLLECTION, a_list
-from tests.outbox.lists.test_references import ReferenceRig, uri_of
-from tests.outbox.rigs.foreign_writes import foreign_put
+from tests.dsl import BOB, COLLECTION
+from tests.outbox.rigs.foreign_writes import foreign_put, request_verify
+from tests.outbox.rigs.list_rigs import FollowerRig, uri_of
 from tests.outbox.rigs.relay_rig import ARTIST, memory_rig_on
+from tests.servers.databases import ON_BOTH, ON_SQLITE
 
-pytestmark = pytest.mark.anyio
-
-
-class FollowerRig(ReferenceRig):
-    """Alice has tracks 1, 2, ... and Bob has lists of them, 201, 202, ..."""
-
-    async def with_followers(self, lists: int = 1, tracks: int = 1, **fields: Any) -> list[TrackList]:
-        self.sign_in(BOB)
-        await self.with_lists(lists=0, tracks=tracks)
-        items = tuple(self.item(number + 1) for number in range(tracks))
-        made = [self.makes(201 + number, *items, **fields) for number in range(lists)]
-        await self.settles()
-        return made
-
-    def item(self, number: int = 1) -> ListItem:
-        with self.log.unit_of_work(self.did, ARTIST) as unit:
-            track = unit.load(Track, Track.create_id(number))
-        return ListItem(uri_of(track), self.cid(track))
-
-    def makes(self, list_id: int, *items: ListItem, **fields: Any) -> TrackList:
-        fields = {"list_type": "playlist", "name": f"L{list_id}", **fields}
-        return self.saves(a_list(list_id, did=BOB, items=items, **fields))
-
-    async def settles(self) -> None:
-        """All relays and workers do what is due."""
-        await self.relay_once()
-        await self.work()
-        await self.relay_once()
-        self.wire.sent.clear()
-
-    def of_bob(self, made: TrackList) -> list[dict[str, str]]:
-        found = self.pds.get_record(BOB, made.collection, made.rkey)
-        assert found is not None
-        return [each["subject"] for each in found["value"]["items"]]
-
-    def list_of_bob(self, list_id: int = 201) -> TrackList:
-        with self.log.unit_of_work(BOB, ARTIST) as unit:
-            return unit.load(TrackList, TrackList.create_id(list_id))
-
-    def changes(self, command: Any, list_id: int = 201) -> None:
-        self.command(list_id, command, did=BOB, of=TrackList)
-
-    def followers(self) -> list[tuple[str, int]]:
-        rows = self.rows(sa.select(list_follower).order_by(list_follower.c.uri, list_follower.c.list_id))
-        assert {(row.did, row.author) for row in rows} <= {(self.did, BOB)}
-        return [(row.uri.rpartition("/")[2], row.list_id) for row in rows]
-
-    def waiting(self) -> Sequence[Any]:
-        kinds = (FOLLOWERS, REACTION, *(each.kind for each in (OWN, ELSEWHERE)))
-        return self.rows(sa.select(job).where(job.c.kind.in_(kinds)))
-
-    def status(self, list_id: int = 201) -> ReferenceState:
-        made = self.list_of_bob(list_id)
-        with self.database.read() as connection:
-            return status_of(connection, made).state
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 @pytest.fixture
@@ -89,6 +32,7 @@ async def rig(migrated_url: str) -> AsyncIterator[FollowerRig]:
         yield made
 
 
+@ON_BOTH
 async def test_a_list_follows_tracks_of_another_account_once_a_day_and_all_together(rig: FollowerRig) -> None:
     [made] = await rig.with_followers(tracks=2)
     for number in (1, 2):
@@ -197,6 +141,7 @@ async def test_a_track_in_another_collection_is_followed_there(rig: FollowerRig)
     assert rig.followers() == [(track.rkey, 201)]
 
 
+@ON_BOTH
 async def test_who_follows_is_told_at_the_record_s_account(rig: FollowerRig) -> None:
     await rig.with_followers(lists=2, tracks=2)
     first, second = (rig.item(number).uri for number in (1, 2))
@@ -237,6 +182,7 @@ async def test_an_account_that_is_told_twice_does_nothing_the_second_time(rig: F
     assert not rig.waiting()
 
 
+@ON_BOTH
 async def test_a_follower_whose_record_changes_again_is_told_after_all_others(
     rig: FollowerRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,6 +209,7 @@ async def test_a_follower_whose_record_changes_again_is_told_after_all_others(
     assert not rig.waiting()
 
 
+@ON_BOTH
 async def test_a_rebuild_finds_who_follows(rig: FollowerRig) -> None:
     await rig.with_followers(lists=2)
     known = rig.followers()
@@ -297,8 +244,7 @@ async def test_a_list_with_items_taken_over_follows_an_older_reference_of_theirs
     unknown = {"uri": f"at://did:plc:carol/{COLLECTION}/1", "cid": new[0]["cid"]}
     theirs = {**record, "items": [{"subject": each} for each in (*old, unknown)]}
     rig.pds.put_record(BOB, made.collection, made.rkey, theirs)
-    with rig.database.write() as connection:
-        reverify(connection, TrackList.subjects([201]), rig.clock())
+    request_verify(rig, 201, of=TrackList)
     await rig.settles()
     rig.clock.advance(seconds=FOREIGN_REFERENCE_SECONDS + 1)
     await rig.settles()

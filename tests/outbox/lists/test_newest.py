@@ -14,6 +14,7 @@ from outbox.lists.newest import followers_to_tell, stale_references
 from outbox.mirror.tables import mirror_target
 from outbox.pds.client import RecordKey
 from tests.dsl import ALICE, BOB, COLLECTION
+from tests.servers.databases import ON_POSTGRES
 from tests.statements import Statement, before_each_statement
 
 TRACKS, LISTS = 150, 10
@@ -57,7 +58,7 @@ def test_a_changed_record_is_found_in_each_list(database: Database) -> None:
     }
 
 
-@pytest.mark.databases(pytest.param("postgres", marks=pytest.mark.postgres))
+@ON_POSTGRES
 @pytest.mark.parametrize(
     "find",
     [

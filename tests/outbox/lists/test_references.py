@@ -1,134 +1,29 @@
 """Lists of an account refer to the newest records of its tracks, and a delivery costs an account without lists nothing."""
 
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
-from typing import Any
-
 import pytest
 import sqlalchemy as sa
 
 from aggregates.lists.track_list import TrackList
 from aggregates.tracks.track import Track
 from aggregates.values import ListItem
-from application.reactions import reaction_kind
-from eventstore.coordination.threads import Threads
-from eventstore.jobs.table import job
-from eventstore.jobs.worker import Worker
 from outbox.conflicts.conflicts import conflict_of, keep_newer, keep_theirs
 from outbox.lists import references
-from outbox.lists.references import (
-    REFERENCE_SECONDS,
-    REFERENCES,
-    references_kinds,
-)
-from outbox.mirror.requeue import reverify
-from outbox.mirror.tables import delivery_attempt, mirror_target
+from outbox.lists.references import REFERENCE_SECONDS
+from outbox.mirror.tables import mirror_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import record_cid
 from outbox.relay import batch
 from outbox.relay.result import Outcome
-from service.observability.subscribers import PROJECTIONS
 from tests.dsl import COLLECTION, a_list
 from tests.outbox.rigs.foreign_writes import foreign_put, sent, verified
-from tests.outbox.rigs.relay_rig import ARTIST, Rig, answer_lost, meanwhile, memory_rig_on, rig_on
-from tests.servers.databases import ON_SQLITE
+from tests.outbox.rigs.list_rigs import ReferenceRig, uri_of
+from tests.outbox.rigs.relay_rig import ARTIST, meanwhile
+from tests.servers.databases import ON_BOTH, ON_POSTGRES, ON_SQLITE
 from tests.statements import of_one_part, recorded_statements
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 REFRESH_STATEMENTS = {"sqlite": 130, "postgresql": 140}
 """At most, of a track, three lists at once, and two by a job, all of 20 items."""
-
-
-def uri_of(track: Track, collection: str | None = None) -> str:
-    return RecordKey(track.did, collection or track.collection, track.rkey).uri
-
-
-class ReferenceRig(Rig):
-    PROJECTIONS = PROJECTIONS
-
-    async def with_lists(self, lists: int = 1, tracks: int = 1, **fields: Any) -> list[TrackList]:
-        """Delivered tracks 1, 2, ... and lists of them all, 101, 102, ..., delivered too."""
-        uploaded = [self.upload(number + 1) for number in range(tracks)]
-        await self.relay_once()
-        items = tuple(ListItem(uri_of(each), self.cid(each)) for each in uploaded)
-        made = [
-            self.saves(a_list(101 + number, did=self.did, items=items, name=f"L{number}", **fields))
-            for number in range(lists)
-        ]
-        await self.relay_once()
-        self.wire.sent.clear()
-        return made
-
-    def cid(self, track: Track) -> str | None:
-        """The CID that the PDS has."""
-        found = self.pds.get_record(self.did, track.collection, track.rkey)
-        return found["cid"] if found is not None else None
-
-    def written(self, made: TrackList) -> list[dict[str, str]]:
-        record = self.remote(made)
-        assert record is not None
-        return [each["subject"] for each in record["items"]]
-
-    def loaded(self, list_id: int = 101) -> TrackList:
-        with self.log.unit_of_work(self.did, ARTIST) as unit:
-            return unit.load(TrackList, TrackList.create_id(list_id))
-
-    def track(self, track_id: int = 1) -> Track:
-        with self.log.unit_of_work(self.did, ARTIST) as unit:
-            return unit.load(Track, Track.create_id(track_id))
-
-    def newest_attempt(self) -> int:
-        return max(row.id for row in self.rows(sa.select(delivery_attempt)))
-
-    async def verified_lists(self) -> Counter[Outcome]:
-        with self.database.write() as connection:
-            reverify(connection, TrackList.subjects([101]), self.database.now(connection))
-        return await self.relay_once()
-
-    def jobs(self) -> Sequence[Any]:
-        return self.rows(sa.select(job).where(job.c.kind == REFERENCES))
-
-    async def work(self) -> None:
-        kinds = [
-            *references_kinds(self.log, Threads("references", 1)),
-            reaction_kind(self.log, Threads("reactions", 1)),
-        ]
-        await Worker(self.database, kinds, owner="worker", lease=timedelta(seconds=60)).run_once()
-
-    def puts(self) -> Counter[str]:
-        return Counter(
-            json["collection"].rsplit(".", 1)[1] for name, json in self.wire.sent if name == "putRecord"
-        )
-
-
-@pytest.fixture(params=["memory", pytest.param("real", marks=[pytest.mark.pds, ON_SQLITE])])
-async def both(request: pytest.FixtureRequest, migrated_url: str) -> AsyncIterator[ReferenceRig]:
-    if request.param == "memory":
-        rig = memory_rig_on(migrated_url, ReferenceRig)
-    else:
-        pds, account = map(request.getfixturevalue, ("pds", "pds_account"))
-        rig = rig_on(migrated_url, pds, account, ReferenceRig)
-    async with rig as made:
-        yield made
-
-
-@pytest.fixture
-async def rig(migrated_url: str) -> AsyncIterator[ReferenceRig]:
-    async with memory_rig_on(migrated_url, ReferenceRig) as made:
-        yield made
-
-
-async def test_a_list_follows_the_edit_of_its_track(both: ReferenceRig) -> None:
-    [made] = await both.with_lists()
-    track = both.edit(title="Edited")
-    assert await both.relay_once() == {Outcome.DELIVERED: 2}
-    assert both.written(made) == [{"uri": uri_of(track), "cid": both.cid(track)}]
-    assert sent(both) == ["applyWrites"]
-    now = both.loaded()
-    assert (now.version, now.visible_version) == (2, 1)
-    assert not both.jobs()
-    assert await both.relay_once() == {}
 
 
 async def test_a_track_joins_its_list_when_its_pds_has_it(rig: ReferenceRig) -> None:
@@ -139,20 +34,6 @@ async def test_a_track_joins_its_list_when_its_pds_has_it(rig: ReferenceRig) -> 
     await rig.relay_once()
     assert [each["uri"] for each in rig.written(made)] == [uri_of(second), uri_of(first)]
     assert rig.puts()["list"] <= 2, "not once for each track"
-
-
-async def test_a_deleted_track_leaves_its_list_and_comes_back_at_its_place(both: ReferenceRig) -> None:
-    [made] = await both.with_lists(tracks=3)
-    uris = [each["uri"] for each in both.written(made)]
-    track = both.command(2, lambda it: it.delete(at=both.clock()))
-    await both.relay_once()
-    assert [each["uri"] for each in both.written(made)] == [uris[0], uris[2]]
-    assert [each.uri for each in both.loaded().items] == uris
-
-    both.command(2, lambda it: it.undelete(at=both.clock()))
-    await both.relay_once()
-    assert [each["uri"] for each in both.written(made)] == uris
-    assert both.written(made)[1]["cid"] == both.cid(track)
 
 
 async def test_a_record_that_is_gone_leaves_the_list_until_it_is_restored(rig: ReferenceRig) -> None:
@@ -225,16 +106,6 @@ async def test_a_list_that_a_track_enters_while_it_is_written_is_not_left_behind
     assert rig.cid(track) != old.cid
 
 
-async def test_a_lost_answer_leaves_no_reference_behind(rig: ReferenceRig) -> None:
-    [made] = await rig.with_lists()
-    track = rig.edit(title="Edited")
-    rig.wire.faults += [answer_lost]
-    await rig.relay_once()
-    rig.clock.advance(hours=1)
-    await rig.relay_once()
-    assert rig.written(made) == [{"uri": uri_of(track), "cid": rig.cid(track)}]
-
-
 async def test_lists_without_a_record_and_deleted_ones_are_left_alone(rig: ReferenceRig) -> None:
     [private] = await rig.with_lists(visibility="private")
     deleted = rig.saves(a_list(102, did=rig.did, items=private.items, name="Deleted"))
@@ -259,6 +130,7 @@ async def test_lists_in_lists_are_not_followed(rig: ReferenceRig) -> None:
         assert [item["cid"] for item in rig.written(each)[1:]] == cids, "those of then"
 
 
+@ON_BOTH
 async def test_three_lists_go_at_once_and_the_others_by_a_job(rig: ReferenceRig) -> None:
     made = await rig.with_lists(lists=5)
     track = rig.edit(title="Edited")
@@ -276,6 +148,7 @@ async def test_three_lists_go_at_once_and_the_others_by_a_job(rig: ReferenceRig)
     assert not rig.jobs()
 
 
+@ON_BOTH
 async def test_a_refresh_takes_few_statements_however_long_the_lists_are(rig: ReferenceRig) -> None:
     made = await rig.with_lists(lists=5, tracks=20)
     track = rig.edit(title="Edited")
@@ -288,7 +161,7 @@ async def test_a_refresh_takes_few_statements_however_long_the_lists_are(rig: Re
     assert asked <= REFRESH_STATEMENTS[rig.database.dialect], asked
 
 
-@pytest.mark.databases("postgres")
+@ON_POSTGRES
 async def test_a_delivery_that_leaves_lists_to_a_job_announces_it(rig: ReferenceRig) -> None:
     await rig.with_lists(lists=4)
     rig.edit(title="Edited")
@@ -350,9 +223,7 @@ async def test_what_another_client_enters_refers_to_the_newest_record(rig: Refer
     record = rig.remote(made) or {}
     record["items"].append({"subject": second})
     rig.pds.put_record(rig.did, made.collection, made.rkey, record)
-    with rig.database.write() as connection:
-        reverify(connection, TrackList.subjects([101]), rig.clock())
-    assert (await rig.relay_once())[Outcome.TAKEN_OVER] == 1
+    assert (await rig.verified_lists())[Outcome.TAKEN_OVER] == 1
     await rig.work()
     await rig.relay_once()
     found = rig.pds.get_record(rig.did, COLLECTION, second["uri"].rpartition("/")[2])

@@ -75,7 +75,7 @@ def test_host_phase_status_and_error_make_a_cause(database: Database, clock: Clo
     assert len(found(database, clock, host="https://other.example.com")) == 1
 
 
-@pytest.mark.parametrize("error", ["did:plc:mallory", "x" * 65, "a b", "é", "<script>"])
+@pytest.mark.parametrize("error", ["did:plc:mallory", "x" * 65])
 def test_a_text_that_is_no_name_makes_no_cause_of_its_own(error: str) -> None:
     assert Cause.of(HOST, refusal(error)).error == "unnamed"
 
@@ -92,21 +92,6 @@ def test_a_host_that_makes_up_names_loses_its_oldest_causes(
     assert names == ["MadeUp5", "MadeUp4", "MadeUp3", "InvalidRecord"]
     with database.read() as connection:
         assert len(connection.execute(select(failure_hour)).all()) == 4
-
-
-def test_causes_go_page_by_page_the_newest_first(database: Database, clock: Clock) -> None:
-    for number in range(3):
-        failed(database, refusal(f"Name{number}"))
-        failed(database, refusal(f"Same{number}"))
-        clock.advance(seconds=1)
-    seen: list[str] = []
-    after = None
-    with database.read() as connection:
-        while page := causes(connection, clock(), after=after, limit=2):
-            seen += [each.row.error for each in page]
-            after = (page[-1].row.last_seen_at, page[-1].row.id)
-    assert len(seen) == len(set(seen)) == 6
-    assert [name[-1] for name in seen] == ["2", "2", "1", "1", "0", "0"]
 
 
 def test_causes_that_are_no_longer_met_are_deleted(database: Database, clock: Clock) -> None:

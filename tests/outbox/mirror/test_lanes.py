@@ -68,21 +68,6 @@ def test_a_stale_epoch_neither_releases_nor_gives_up(database: Database, clock: 
     assert lane_row(database, did) == before
 
 
-@pytest.mark.parametrize(
-    "columns",
-    [
-        {"state": "auth_required"},
-        {"paused": True},
-        {"due_at": NEVER},
-        {"not_before": NEVER},
-    ],
-    ids=str,
-)
-def test_only_a_lane_that_can_work_now_is_claimed(database: Database, columns: dict) -> None:
-    add_lane(database, 1, **columns)
-    assert claimed(database) == []
-
-
 def test_a_lane_is_due_when_the_later_of_its_two_times_has_come(database: Database, clock: Clock) -> None:
     soon, later = clock() + timedelta(seconds=10), clock() + timedelta(seconds=20)
     add_lane(database, 1, due_at=soon, not_before=later)
@@ -90,14 +75,6 @@ def test_a_lane_is_due_when_the_later_of_its_two_times_has_come(database: Databa
     for seconds, number in ((11, 0), (10, 2)):
         clock.advance(seconds=seconds)
         assert len(claimed(database)) == number
-
-
-@pytest.mark.parametrize("columns", [{"paused": True}, {"retry_at": NEVER}], ids=str)
-def test_a_host_that_rests_holds_up_no_other(database: Database, columns: dict) -> None:
-    add_lane(database, 1)
-    did = add_lane(database, 2, host=OTHER)
-    set_host(database, **columns)
-    assert dids(claimed(database)) == [did]
 
 
 def test_a_host_has_no_more_lanes_at_once_than_it_may(database: Database) -> None:
@@ -111,12 +88,6 @@ def test_a_host_has_no_more_lanes_at_once_than_it_may(database: Database) -> Non
     assert claimed(database) == []
     release(database, next(lane for lane in first if lane.did == "did:plc:0"))
     assert dids(claimed(database)) == ["did:plc:2"]
-
-
-def test_the_lane_that_waits_longest_goes_first(database: Database) -> None:
-    for number in (3, 1, 2):
-        add_lane(database, number)
-    assert [claimed(database, limit=1)[0].did for _ in range(3)] == ["did:plc:1", "did:plc:2", "did:plc:3"]
 
 
 def test_a_lane_with_a_backlog_goes_behind_those_that_wait(database: Database) -> None:

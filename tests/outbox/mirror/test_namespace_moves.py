@@ -4,7 +4,6 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from application.errors import CannotMoveError
 from outbox.mirror.tables import mirror_target
 from projections.rebuild.rebuild import rebuild
 from tests.dsl import COLLECTION, OLD_COLLECTION
@@ -151,22 +150,6 @@ async def test_a_track_that_comes_back_comes_back_in_the_new_place_and_the_old_o
     await desk.relay_once()
     assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", OLD_COLLECTION)]
     assert (old(desk, track), desk.mirror().is_settled) == (None, True)
-
-
-async def test_a_record_does_not_move_to_where_another_track_has_one(desk: Rig) -> None:
-    track = await in_the_old_place(desk)
-    desk.upload(2, rkey=track.rkey)
-    with pytest.raises(CannotMoveError, match="Another track has, or had, the record"):
-        moves(desk)
-
-
-async def test_all_attempts_are_told_wherever_they_went(desk: Rig) -> None:
-    await in_the_old_place(desk)
-    moves(desk)
-    await desk.relay_once()
-    assert [(row.op, row.collection) for row in desk.attempts() if row.status is not None] == [
-        ("put", OLD_COLLECTION), ("put", COLLECTION), ("delete", OLD_COLLECTION),
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("done", [False, True])

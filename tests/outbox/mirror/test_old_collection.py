@@ -1,6 +1,5 @@
 """The relay looks in the old collection before it restores a record, and reads what it moves from there before it writes."""
 
-from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -8,12 +7,9 @@ import pytest
 
 from aggregates.tracks.track import Track
 from application.records import OnPds, Resolution
-from outbox.mirror.hosts import Hosts, PacedPds
-from outbox.repo.reads import RepoReads
-from replay.reconcile.scan import Scan
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.fake_pds.signed_in_pds import SignedInPds
-from tests.outbox.rigs.foreign_writes import delivered, verified
+from tests.outbox.rigs.foreign_writes import delivered, scan, verified
 from tests.outbox.rigs.namespace_move import (
     FOREIGN,
     WAIT,
@@ -47,11 +43,6 @@ def restores(rig: Rig) -> None:
 def moves_what_is_left(rig: Rig) -> None:
     """The owner moves the record; the look before that was not answered."""
     moves(rig, found=OnPds.UNKNOWN)
-
-
-async def scan(rig: Rig) -> None:
-    reads = RepoReads(PacedPds(rig.wire, rig.wire.http, Hosts(rig.database), can_wait=True))
-    await Scan(rig.database, reads, every=timedelta()).run()
 
 
 def state(rig: Rig) -> tuple[str, str | None]:

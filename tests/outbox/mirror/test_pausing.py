@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 
 from eventstore.sql.database import Database
-from outbox.mirror.lanes import release
 from outbox.mirror.pausing import pause, resume, would_pause, would_resume
 from outbox.mirror.states import BreakerState
 from tests.outbox.rigs.relay_rig import Clock, Rig
 from tests.outbox.rigs.rows import HOST, add_lane, claimed, dids, set_host
+from tests.servers.databases import ON_SQLITE
 
 OTHER = "http://other.test"
 
@@ -39,24 +39,18 @@ def test_a_paused_host_stops_all_of_its_accounts(database: Database, clock: Cloc
     assert dids(claimed(database)) == here
 
 
-def test_pausing_an_unknown_account_changes_none(database: Database, clock: Clock) -> None:
-    with database.write() as connection:
-        for name in ("did:plc:nobody", "http://nowhere.test"):
-            assert pause(connection, name) == resume(connection, name, clock()) == 0
-
-
 def test_a_resumed_host_is_tried_at_once_whatever_its_breaker_says(database: Database, clock: Clock) -> None:
     add_lane(database, 1)
     add_lane(database, 2)
     set_host(database, breaker=BreakerState.OPEN, retry_at=clock() + timedelta(minutes=9), paused=True)
     with database.write() as connection:
         resume(connection, HOST, clock())
-    [lane] = claimed(database)
-    release(database, lane)
+    assert len(claimed(database)) == 1
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("whom", ["account", "host"])
+@ON_SQLITE
 async def test_a_lane_run_in_flight_ends_after_its_current_record(desk: Rig, whom: str) -> None:
     name = desk.did if whom == "account" else desk.pds.url
     for number in (1, 2, 3):

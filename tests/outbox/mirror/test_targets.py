@@ -17,6 +17,7 @@ from outbox.mirror.targets import MirrorTargets
 from projections.rebuild.difference import DifferenceKind
 from projections.rebuild.rebuild import differences, rebuild
 from tests.dsl import ALICE, a_track, some_audio, some_blob, some_time
+from tests.servers.databases import ON_SQLITE
 
 NOW = some_time(10)
 STEPS: dict[str, Callable[[Track], None]] = {
@@ -74,6 +75,7 @@ def test_several_events_in_one_unit_make_the_rows_that_they_make_one_by_one(data
     assert one < two
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("names", "touches", "op", "detached"),
     [

@@ -1,6 +1,7 @@
 """What other clients do to a record on the PDS, and the verifications that find it."""
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -9,23 +10,31 @@ from sqlalchemy import select
 
 from aggregates.published import Published
 from aggregates.tracks.track import Track
+from outbox.mirror.hosts import PacedPds
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_target
 from outbox.relay.result import Outcome
+from outbox.repo.reads import RepoReads
+from replay.reconcile.scan import Scan, Scanned
 from tests.dsl import COLLECTION
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rigs.relay_rig import Rig
 
 
-def request_verify(rig: Rig, *track_ids: int) -> None:
+def request_verify(rig: Rig, *ids: int, of: type[Published] = Track) -> None:
     with rig.database.write() as connection:
-        reverify(connection, Track.subjects(track_ids or (1,)), rig.database.now(connection))
+        reverify(connection, of.subjects(ids or (1,)), rig.database.now(connection))
 
 
-async def verified(rig: Rig, *track_ids: int) -> Counter[Outcome]:
-    request_verify(rig, *track_ids)
+async def verified(rig: Rig, *ids: int, of: type[Published] = Track) -> Counter[Outcome]:
+    request_verify(rig, *ids, of=of)
     return await rig.relay_once()
+
+
+async def scan(rig: Rig, every: timedelta = timedelta()) -> Scanned:
+    reads = RepoReads(PacedPds(rig.wire, rig.wire.http, rig.hosts, can_wait=True))
+    return await Scan(rig.database, reads, every=every).run()
 
 
 def foreign_put(rig: Rig, track: Track, *without: str, **fields: Any) -> dict[str, Any]:
@@ -61,6 +70,21 @@ def reads(rig: Rig, monkeypatch: pytest.MonkeyPatch, error: RefusedError | None 
 
     monkeypatch.setattr(rig.pds, "answer", answer)
     return keys
+
+
+def garble(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The PDS lists no CIDs."""
+    assert isinstance(rig.pds, SignedInPds)
+    as_it_is = rig.pds.answer
+
+    def answer(request: httpx.Request, content: bytes) -> httpx.Response:
+        reply = as_it_is(request, content)
+        if not request.url.path.endswith(".listRecords"):
+            return reply
+        entries = [{**each, "cid": "garbled"} for each in reply.json()["records"]]
+        return httpx.Response(200, json={"records": entries})
+
+    monkeypatch.setattr(rig.pds, "answer", answer)
 
 
 async def delivered(rig: Rig, track_id: int = 1, **fields: Any) -> Track:

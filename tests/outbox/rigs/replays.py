@@ -12,14 +12,18 @@ from aggregates.tracks.track import Track
 from eventstore.change import Envelope
 from eventstore.event_log import EventLog
 from outbox.mirror.tables import delivery_attempt
-from outbox.pds.client import RecordKey
+from outbox.pds.client import Pds, RecordKey
+from outbox.repo.reads import RepoReads
 from replay.reconcile.drift import Drift, DriftKind
+from replay.reconcile.outdated import outdated_records
+from replay.reconcile.verify import Verifier, repos_of
 from replay.repair.plan import Plan, plan_for
 from replay.repair.worker import apply_steps
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, Rig
 
 SEVERAL = 6
+OPERATOR = Envelope(actor="operator", via="cli", request_id="r")
 
 
 async def wiped(desk: Rig, records: int = SEVERAL, **fields: Any) -> list[Track]:
@@ -29,11 +33,16 @@ async def wiped(desk: Rig, records: int = SEVERAL, **fields: Any) -> list[Track]
     return tracks
 
 
-async def lost(desk: Rig, records: int, **fields: Any) -> list[Track]:
-    """An account whose repo has lost its records."""
+async def delivered(desk: Rig, records: int, **fields: Any) -> list[Track]:
     tracks = [desk.upload(number, **fields) for number in range(1, records + 1)]
     while await desk.relay_once():
         pass
+    return tracks
+
+
+async def lost(desk: Rig, records: int, **fields: Any) -> list[Track]:
+    """An account whose repo has lost its records."""
+    tracks = await delivered(desk, records, **fields)
     for track in tracks:
         desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
     desk.wire.sent.clear()
@@ -42,9 +51,7 @@ async def lost(desk: Rig, records: int, **fields: Any) -> list[Track]:
 
 async def edited(desk: Rig, records: int = SEVERAL) -> list[Track]:
     """An account whose artist has edited all its records at once."""
-    tracks = [desk.upload(number) for number in range(1, records + 1)]
-    while await desk.relay_once():
-        pass
+    tracks = await delivered(desk, records)
     for track in tracks:
         desk.edit(track.track_id, title="Edited")
     desk.wire.sent.clear()
@@ -58,6 +65,15 @@ def restore(desk: Rig, tracks: Sequence[Track]) -> None:
         Drift(DriftKind.MISSING, key, Subject("track", track.track_id), None, None) for track, key in keys
     ]
     apply(desk.log, plan_for(drifts), ARTIST)
+
+
+async def planned(rig: Rig) -> Plan:
+    """A plan for whatever the PDSes hold otherwise than the log, or as it would not be written now."""
+    reads, drifts = RepoReads(Pds(rig.wire, rig.wire.http)), list[Drift]()
+    verifier = Verifier(rig.database, reads, outdated=partial(outdated_records, rig.log, rig.kinds))
+    for repo in repos_of(rig.database):
+        drifts += (await verifier.compare(repo)).drifts
+    return plan_for(drifts)
 
 
 def apply(log: EventLog, plan: Plan, by: Envelope) -> None:

@@ -13,8 +13,9 @@ from outbox.views.failures import failing
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import Rig, answered, as_it_is, refused
 from tests.outbox.rigs.rows import lane_row, set_host
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 def near(time: datetime | None, other: datetime) -> bool:

@@ -13,8 +13,9 @@ from eventstore.sql.database import Database
 from outbox.mirror.lanes import park_lane
 from outbox.views.waits import MirrorWaits
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
+from tests.servers.databases import ON_BOTH, ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 WAITERS = 200
 LONG = 30.0
 
@@ -32,6 +33,7 @@ async def started(waits: "asyncio.Future[list[bool]]") -> None:
     assert not waits.done()
 
 
+@ON_BOTH
 async def test_two_hundred_wait_at_once_and_all_are_answered_by_one_delivery(
     desk: Rig, waits: MirrorWaits
 ) -> None:

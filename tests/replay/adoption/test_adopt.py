@@ -21,11 +21,10 @@ from outbox.views.status import mirrors
 from projections.reactions import comments, likes
 from replay.adoption.record import read_record
 from replay.errors import PdsBusyError, PdsTroubleError
-from storage.cid import cid_of
-from tests.dsl import A_RECORD, ALICE, BOB, COLLECTION, OLD_COLLECTION
+from tests.dsl import A_RECORD, ALICE, BOB, COLLECTION, OLD_COLLECTION, a_track
 from tests.e2e.foreign_catalogue import a_record, rkey
 from tests.media_samples import samples
-from tests.outbox.rigs.relay_rig import ARTIST
+from tests.outbox.rigs.relay_rig import ARTIST, audio_of
 from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, rig
 from tests.servers.databases import ON_SQLITE
 
@@ -64,13 +63,12 @@ async def test_every_page_of_both_collections_comes_in_and_again_changes_nothing
 
 async def test_records_of_a_kind_without_bytes_are_adopted_beside_tracks_or_refused(rig: AdoptRig) -> None:
     own = {"uri": rig.internet.record(1), "cid": A_RECORD["cid"]}
-    await rig.adopts()
     for key, subject in (("one", own), ("other", A_RECORD), ("two", own), ("wrong", {**own, "cid": ""})):
         rig.internet.records[LIKES, key] = {
             "$type": LIKES, "subject": subject, "createdAt": "2019-05-04T12:03:07.5+02:00", "mood": "blue",
         }  # fmt: skip
     progress = await rig.adopts()
-    assert (progress.known, progress.adopted + progress.refused) == (1, 4)
+    assert (progress.known, progress.adopted + progress.refused) == (0, 5)
     progress = await rig.adopts()
     assert counts(progress) == (5, 3, 0, 2)
     assert {each["field"] for each in progress.problems} == {"subject"}
@@ -84,16 +82,6 @@ async def test_records_of_a_kind_without_bytes_are_adopted_beside_tracks_or_refu
         ).all()
     assert rows == [(track, own["uri"]), (None, A_RECORD["uri"])]
     assert len({each.id for each in known.values()}) == 3
-
-
-async def test_a_like_finds_its_track_in_the_same_run(rig: AdoptRig) -> None:
-    own = {"uri": rig.internet.record(1), "cid": A_RECORD["cid"]}
-    rig.internet.records[LIKES, "one"] = {
-        "$type": LIKES, "subject": own, "createdAt": "2019-05-04T12:03:07.5+02:00",
-    }  # fmt: skip
-    assert (await rig.adopts()).adopted == 2
-    with rig.database.read() as connection:
-        assert connection.scalar(select(likes.c.track_id)) == rig.tracks()["Song 1"].track_id
 
 
 async def test_comments_are_adopted_several_of_a_track_and_refused_where_their_text_is_none(
@@ -209,10 +197,10 @@ async def test_our_own_address_is_accepted_only_of_an_account_that_has_the_bytes
     assert rig.tracks()["Song 2"].audio == rig.tracks()["Song 1"].audio
     assert not any(each.startswith(SERVICE) for each in rig.internet.asked)
 
-    with rig.log.unit_of_work(BOB, ARTIST) as unit:  # another account's, though it is here
-        assert unit.did == BOB
-    stranger = rig.internet.blob(samples.mp3(9))["ref"]["$link"]
-    rig.internet.record(3, audioUrl=f"{SERVICE}/audio/{stranger}.mp3")
+    theirs = audio_of(samples.mp3(9))
+    with rig.log.unit_of_work(BOB, ARTIST) as unit:
+        unit.save(a_track(99, did=BOB, audio=theirs))
+    rig.internet.record(3, audioUrl=f"{SERVICE}/audio/{theirs.cid}.mp3")
     assert errors(await rig.adopts()) == [("bytes_unavailable", "not_owned")]
 
 
@@ -298,15 +286,11 @@ async def test_a_cover_that_the_pds_does_not_give_just_now_is_not_done_without(r
 
 # Fields
 
-A_BLOB = {"$type": "blob", "ref": {"$link": cid_of(b"sound")}, "mimeType": "audio/mpeg", "size": 5}
-
 
 @pytest.mark.parametrize(
     ("field", "fields"),
     [
         ("duration", {"duration": 2**40}),
-        ("image_url", {"imageUrl": "https://x.test/\0.png"}),
-        ("audioBlob", {"mime": "audio/\0"}),
         (None, {"duration": True}),
         (None, {"title": "a title", "likes": "\0", "audioUrl": "https://x.test/\0"}),
     ],
@@ -317,8 +301,7 @@ async def test_one_record_that_no_track_can_hold_is_refused_and_all_others_are_a
     for number in range(1, 10):
         rig.internet.record(number)
     blob = rig.internet.blob(samples.file("live.webm"))
-    others = {name: value for name, value in fields.items() if name != "mime"}
-    rig.internet.record(4, audioBlob={**blob, "mimeType": fields.get("mime", "audio/webm")}, **others)
+    rig.internet.record(4, audioBlob={**blob, "mimeType": "audio/webm"}, **fields)
     refused = field is not None
     progress = await rig.adopts()
     assert counts(progress) == (9, 0, 9 - refused, int(refused))
@@ -341,7 +324,6 @@ async def test_a_key_that_atproto_does_not_know_is_refused_and_can_be_named(rig:
         ({"title": ""}, "title", "must not be empty"),
         ({"title": 1}, "title", "must be a text"),
         ({"artist": None}, "artist", "must be a text"),
-        ({"album": "a" * 257}, "album", "at most 256 bytes of UTF-8"),
         ({"description": "d" * 5001}, "description", "at most 5000 bytes of UTF-8"),
         ({"createdAt": "yesterday"}, "created_at", "must be a time as in RFC 3339"),
         ({"features": [{"did": "nobody"}]}, "features", "must be a list of objects with `did` and `handle`"),
@@ -352,8 +334,6 @@ async def test_a_key_that_atproto_does_not_know_is_refused_and_can_be_named(rig:
         ({"audioUrl": 7}, "audio_url", "must be a text"),
         ({"imageUrl": "no url"}, "image_url", "/imageUrl: is not a uri: 'no url'"),
         ({"imageUrl": "https://x.test/\0.png"}, "image_url", "no NUL character"),
-        ({"audioBlob": {**A_BLOB, "mimeType": "audio/\0"}}, "audioBlob", "must be a blob reference"),
-        ({"audioBlob": {**A_BLOB, "size": -1}}, "audioBlob", "must be a blob reference"),
         ({"duration": 2**31}, "duration", f"at most {2**31 - 1} seconds"),
         ({"createdAt": f"2019-05-04T12:00:00.{'0' * 60}Z"}, "created_at", "must be a time as in RFC 3339"),
         ({"wave": 2**60}, "record", f"{2**60!r} cannot stand in a record"),

@@ -23,9 +23,10 @@ from tests.dsl import ALICE
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.replay.adoption.rig import ELSEWHERE, HOST, AdoptRig, rig
+from tests.servers.databases import ON_SQLITE
 
 __all__ = ["rig"]
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 LEASE = timedelta(seconds=60)
 

@@ -1,6 +1,5 @@
 """An adopted list refers to its tracks as its owner left it, until one of them changes here."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,17 +14,14 @@ from replay.adoption.adopt import adopt_record
 from replay.adoption.list import ListIntake
 from tests.dsl import COLLECTION, LISTS, a_list
 from tests.outbox.conflicts.test_adopted import RKEY, adopts
-from tests.outbox.lists.test_references import ReferenceRig, uri_of
-from tests.outbox.rigs.relay_rig import ARTIST, memory_rig_on
+from tests.outbox.lists.conftest import rig
+from tests.outbox.rigs.list_rigs import ReferenceRig, uri_of
+from tests.outbox.rigs.relay_rig import ARTIST
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+__all__ = ["rig"]
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 OLD = "bafyreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
-
-
-@pytest.fixture
-async def rig(migrated_url: str) -> AsyncIterator[ReferenceRig]:
-    async with memory_rig_on(migrated_url, ReferenceRig) as made:
-        yield made
 
 
 def adopts_list(rig: ReferenceRig, *items: ListItem) -> int:

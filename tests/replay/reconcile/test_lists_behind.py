@@ -1,44 +1,27 @@
 """A list that refers to earlier records for longer than it may is drift, which `apply` mends."""
 
 from collections.abc import AsyncIterator
-from functools import partial
 
 import pytest
 import sqlalchemy as sa
 
-from eventstore.change import Envelope
 from outbox.lists.items import list_follower
 from outbox.lists.references import FOREIGN_REFERENCE_SECONDS, REFERENCE_SECONDS
 from outbox.mirror.tables import mirror_target
-from outbox.pds.client import Pds
 from outbox.pds.verdict import PUT_POINTS
-from outbox.repo.reads import RepoReads
-from replay.reconcile.drift import Drift, DriftKind, Repair
-from replay.reconcile.outdated import outdated_records
-from replay.reconcile.verify import Verifier, repos_of
-from replay.repair.plan import Plan, plan_for
+from replay.reconcile.drift import DriftKind, Repair
 from tests.dsl import BOB
-from tests.outbox.lists.test_followers import FollowerRig
+from tests.outbox.rigs.list_rigs import FollowerRig
 from tests.outbox.rigs.relay_rig import memory_rig_on
-from tests.outbox.rigs.replays import apply
+from tests.outbox.rigs.replays import OPERATOR, apply, planned
 
 pytestmark = pytest.mark.anyio
-
-OPERATOR = Envelope(actor="operator", via="cli", request_id="r")
 
 
 @pytest.fixture
 async def rig(migrated_url: str) -> AsyncIterator[FollowerRig]:
     async with memory_rig_on(migrated_url, FollowerRig) as made:
         yield made
-
-
-async def planned(rig: FollowerRig) -> Plan:
-    reads, drifts = RepoReads(Pds(rig.wire, rig.wire.http)), list[Drift]()
-    for repo in repos_of(rig.database):
-        of = partial(outdated_records, rig.log, rig.kinds)
-        drifts += (await Verifier(rig.database, reads, outdated=of).compare(repo)).drifts
-    return plan_for(drifts)
 
 
 async def test_lists_that_no_job_has_refreshed_in_time(rig: FollowerRig) -> None:

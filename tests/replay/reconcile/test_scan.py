@@ -1,7 +1,6 @@
 """A scan finds changes of other clients to our records, without a login; the relay decides what they mean."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -20,6 +19,8 @@ from outbox.repo.reads import RepoReads
 from replay.reconcile.scan import Scan, Scanned
 from tests.dsl import COLLECTION
 from tests.outbox.conftest import clock, database
+from tests.outbox.rigs.foreign_writes import delivered, garble, scan
+from tests.outbox.rigs.rate_limits import OVER, replies_with
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import add_lane, change_target, lane_row, set_host
 from tests.servers.databases import ON_SQLITE
@@ -29,16 +30,6 @@ pytestmark = pytest.mark.anyio
 
 HOUR = timedelta(hours=1)
 A, B = "https://a.example", "https://b.example"
-
-
-class Asked(httpx.AsyncHTTPTransport):
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.names.append(request.url.path.rsplit(".", 1)[1])
-        return await super().handle_async_request(request)
 
 
 async def scanned(
@@ -54,17 +45,16 @@ def row(database: Database, did: str) -> Any:
         return connection.execute(select(repo_scan).where(repo_scan.c.did == did)).one()
 
 
-# At a real PDS.
+# A repo with records of ours.
 
 
 @pytest.fixture(name="track")
-async def _track(rig: Rig) -> Track:
-    track = rig.upload(1)
-    await rig.relay_once()
-    return track
+async def _track(desk: Rig) -> Track:
+    return await delivered(desk)
 
 
 @pytest.mark.pds
+@ON_SQLITE
 async def test_what_another_client_did_is_found_and_ends_as_if_a_write_had_met_it(each, caplog):
     edited, gone, other = (each.upload(number) for number in (1, 2, 3))
     await each.relay_once()
@@ -74,7 +64,7 @@ async def test_what_another_client_did_is_found_and_ends_as_if_a_write_had_met_i
     for number in range(40):
         each.pds.put_record(each.did, edited.collection, f"3kunknown{number:04}", each.remote(edited))
 
-    found = await scanned(each.database, Asked())
+    found = await scan(each)
     kinds = {"foreign_edit": 2, "missing": 1, "unknown": 40}
     assert found.drifts == kinds
     lines = [line for line in caplog.records if line.getMessage() == "drift_found"]
@@ -90,113 +80,95 @@ async def test_what_another_client_did_is_found_and_ends_as_if_a_write_had_met_i
     assert each.remote(other)["mood"] == "blue"
 
 
-@pytest.mark.pds
 @ON_SQLITE
-async def test_an_unchanged_repo_is_asked_for_its_revision_alone(rig, track):  # noqa: ARG001
-    asked = Asked()
-    await scanned(rig.database, asked)
-    assert set(asked.names) == {"getLatestCommit", "listRecords"}
-    asked.names.clear()
-    assert (await scanned(rig.database, asked)).repos == {"unchanged": 1}
-    assert asked.names == ["getLatestCommit"]
+async def test_an_unchanged_repo_is_asked_for_its_revision_alone(desk, track, monkeypatch):  # noqa: ARG001
+    asked = replies_with(desk.pds, monkeypatch, "", OVER)
+    await scan(desk)
+    assert set(asked) == {"getLatestCommit", "listRecords"}
+    asked.clear()
+    assert (await scan(desk)).repos == {"unchanged": 1}
+    assert asked == ["getLatestCommit"]
 
 
-class Garbled(Asked):
-    """A PDS whose list names no CID for a record."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await super().handle_async_request(request)
-        if self.names[-1] != "listRecords":
-            return response
-        body = json.loads(await response.aread())
-        return httpx.Response(
-            200, json={**body, "records": [{**each, "cid": "none"} for each in body["records"]]}
-        )
-
-
-@pytest.mark.pds
 @ON_SQLITE
-async def test_a_record_that_could_not_be_read_counts_as_unread_and_is_compared_again(rig, track):  # noqa: ARG001
-    garbled = Garbled()
-    await scanned(rig.database, garbled)
-    assert row(rig.database, rig.did).problem == "1 records could not be read"
-    garbled.names.clear()
-    await scanned(rig.database, garbled)
-    assert "listRecords" in garbled.names
-    await scanned(rig.database, Asked())
-    assert row(rig.database, rig.did).problem is None
-    assert (await scanned(rig.database, Asked())).repos == {"unchanged": 1}
+@pytest.mark.usefixtures("track")
+async def test_a_record_that_could_not_be_read_counts_as_unread_and_is_compared_again(desk, monkeypatch):
+    with monkeypatch.context() as patched:
+        garble(desk, patched)
+        await scan(desk)
+        assert row(desk.database, desk.did).problem == "1 records could not be read"
+        asked = replies_with(desk.pds, patched, "", OVER)
+        await scan(desk)
+        assert "listRecords" in asked
+    await scan(desk)
+    assert row(desk.database, desk.did).problem is None
+    assert (await scan(desk)).repos == {"unchanged": 1}
 
 
-@pytest.mark.pds
 @ON_SQLITE
-async def test_an_edit_made_elsewhere_between_a_scan_and_a_write_of_ours_is_found(rig, track):
-    await scanned(rig.database, Asked())
-    rig.edits_elsewhere(track, title="theirs")
-    rig.upload(2)
-    await rig.relay_once()  # the repo is at the revision of our own last write
-    assert (await scanned(rig.database, Asked())).drifts == {"foreign_edit": 1}
+async def test_an_edit_made_elsewhere_between_a_scan_and_a_write_of_ours_is_found(desk, track):
+    await scan(desk)
+    desk.edits_elsewhere(track, title="theirs")
+    desk.upload(2)
+    await desk.relay_once()  # the repo is at the revision of our own last write
+    assert (await scan(desk)).drifts == {"foreign_edit": 1}
 
 
-@pytest.mark.pds
 @ON_SQLITE
-async def test_what_the_log_says_already_is_not_found_again(rig, track):
-    rig.upload(2)
-    await rig.relay_once()
-    rig.edits_elsewhere(track, title="theirs")
-    await scanned(rig.database, Asked())
-    await rig.relay_once()
-    rig.edit(2, title="another revision")
-    await rig.relay_once()
-    found = await scanned(rig.database, Asked())
+async def test_what_the_log_says_already_is_not_found_again(desk, track):
+    desk.upload(2)
+    await desk.relay_once()
+    desk.edits_elsewhere(track, title="theirs")
+    await scan(desk)
+    await desk.relay_once()
+    desk.edit(2, title="another revision")
+    await desk.relay_once()
+    found = await scan(desk)
     assert (found.repos, found.drifts) == ({"compared": 1}, {})
 
 
-@pytest.mark.pds
 @ON_SQLITE
-async def test_what_waits_for_its_owner_is_released_once_what_brought_it_there_is_gone(rig, track):
-    deleted = rig.upload(2)
-    await rig.relay_once()
-    ours = {each.rkey: rig.remote(each) for each in (track, deleted)}
-    rig.edits_elsewhere(track, title="theirs")
-    rig.pds.delete_record(rig.did, COLLECTION, deleted.rkey)
-    await scanned(rig.database, Asked())
-    await rig.relay_once()
-    assert [rig.mirror(number).state for number in (1, 2)] == ["held", "detached"]
+async def test_what_waits_for_its_owner_is_released_once_what_brought_it_there_is_gone(desk, track):
+    deleted = desk.upload(2)
+    await desk.relay_once()
+    ours = {each.rkey: desk.remote(each) for each in (track, deleted)}
+    desk.edits_elsewhere(track, title="theirs")
+    desk.pds.delete_record(desk.did, COLLECTION, deleted.rkey)
+    await scan(desk)
+    await desk.relay_once()
+    assert [desk.mirror(number).state for number in (1, 2)] == ["held", "detached"]
     for rkey, record in ours.items():
-        rig.pds.put_record(rig.did, COLLECTION, rkey, record)
-    assert (await scanned(rig.database, Asked())).drifts == {"withdrawn": 1, "stale": 1}
-    await rig.relay_once()
-    assert [rig.mirror(number).state for number in (1, 2)] == ["delivered", "delivered"]
-    assert [rig.types(number)[-1] for number in (1, 2)] == ["ForeignEditWithdrawn"] * 2
-    assert {each.rkey: rig.remote(each) for each in (track, deleted)} == ours
-    rig.upload(3)
-    await rig.relay_once()
-    assert (await scanned(rig.database, Asked())).drifts == {}
+        desk.pds.put_record(desk.did, COLLECTION, rkey, record)
+    assert (await scan(desk)).drifts == {"withdrawn": 1, "stale": 1}
+    await desk.relay_once()
+    assert [desk.mirror(number).state for number in (1, 2)] == ["delivered", "delivered"]
+    assert [desk.types(number)[-1] for number in (1, 2)] == ["ForeignEditWithdrawn"] * 2
+    assert {each.rkey: desk.remote(each) for each in (track, deleted)} == ours
+    desk.upload(3)
+    await desk.relay_once()
+    assert (await scan(desk)).drifts == {}
 
 
-@pytest.mark.pds
 @ON_SQLITE
-async def test_a_create_that_another_clients_record_held_is_sent_once_that_record_is_gone(rig, track):  # noqa: ARG001
-    created = rig.upload(2)
-    rig.pds.put_record(rig.did, COLLECTION, created.rkey, {"$type": COLLECTION, "title": "theirs"})
-    await rig.relay_once()
-    assert rig.mirror(2).state == "held"
-    rig.pds.delete_record(rig.did, COLLECTION, created.rkey)
-    assert (await scanned(rig.database, Asked())).drifts == {"withdrawn": 1}
-    await rig.relay_once()
-    assert rig.mirror(2).state == "delivered"
-    assert rig.remote(created) is not None
+async def test_a_create_that_another_clients_record_held_is_sent_once_that_record_is_gone(desk, track):  # noqa: ARG001
+    created = desk.upload(2)
+    desk.pds.put_record(desk.did, COLLECTION, created.rkey, {"$type": COLLECTION, "title": "theirs"})
+    await desk.relay_once()
+    assert desk.mirror(2).state == "held"
+    desk.pds.delete_record(desk.did, COLLECTION, created.rkey)
+    assert (await scan(desk)).drifts == {"withdrawn": 1}
+    await desk.relay_once()
+    assert desk.mirror(2).state == "delivered"
+    assert desk.remote(created) is not None
 
 
-@pytest.mark.pds
 @ON_SQLITE
-async def test_a_repo_that_is_marked_is_compared_though_its_revision_is_known(rig, track):  # noqa: ARG001
-    await scanned(rig.database, Asked())
-    with rig.database.write() as connection:
-        rescan(connection, rig.did)
-    assert (await scanned(rig.database, Asked(), HOUR)).repos == {"compared": 1}
-    assert (await scanned(rig.database, Asked(), HOUR)).repos == {}
+async def test_a_repo_that_is_marked_is_compared_though_its_revision_is_known(desk, track):  # noqa: ARG001
+    await scan(desk)
+    with desk.database.write() as connection:
+        rescan(connection, desk.did)
+    assert (await scan(desk, HOUR)).repos == {"compared": 1}
+    assert (await scan(desk, HOUR)).repos == {}
 
 
 # At hosts that do as the test wants.
@@ -269,6 +241,7 @@ async def test_an_account_whose_host_hung_goes_last_the_next_time(database, cloc
     assert row(database, first).problem.startswith("http_502")
 
 
+@ON_SQLITE
 async def test_failures_of_a_scan_count_for_the_breaker_and_an_open_one_is_respected(database, clock):
     accounts(database, A, *range(1, 9))
     hosts = FakeHosts(a=says(502, ""))
@@ -308,6 +281,7 @@ async def test_live_work_has_the_second_half_of_a_hosts_budget(database, clock):
     assert sorted(set(hosts.dids("a"))) == dids
 
 
+@ON_SQLITE
 async def test_a_host_over_its_limit_is_left_alone_until_it_says(database, clock):
     accounts(database, A, 1)
     hosts = FakeHosts(a=lambda _: httpx.Response(429, json={}, headers={"retry-after": "90"}))
@@ -335,7 +309,8 @@ async def test_a_scan_that_was_cut_off_goes_on_where_it_was(database):
     assert row(database, first).rev == "r"
 
 
-@pytest.mark.parametrize("error", ["RepoNotFound", "RepoDeactivated", "RepoTakendown"])
+@pytest.mark.parametrize("error", ["RepoNotFound", "RepoDeactivated"])
+@ON_SQLITE
 async def test_an_account_that_its_host_does_not_show_is_searched_for(database, error):
     did, other = accounts(database, A, 1, 2)
     answers = {did: says(400, error), other: well}

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from aggregates.tracks.track import Track
 from application.operators import apply_repair, start_repair
 from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads
@@ -18,8 +17,8 @@ from replay.repair import jobs
 from replay.repair.plan import steps_in
 from replay.repair.worker import RepairJobs, apply_some
 from tests.eventstore.jobs.rig import claim_anywhere
-from tests.outbox.rigs.foreign_writes import foreign_delete
 from tests.outbox.rigs.relay_rig import Rig
+from tests.outbox.rigs.replays import lost
 
 if TYPE_CHECKING:
     from replay.reconcile.drift import Drift
@@ -38,20 +37,6 @@ def a_worker(rig: Rig, owner: str = "one") -> Worker:
 
 def reads(rig: Rig) -> RepoReads:
     return RepoReads(Pds(rig.wire, rig.wire.http))
-
-
-async def delivered(rig: Rig, count: int) -> list[Track]:
-    tracks = [rig.upload(number) for number in range(1, count + 1)]
-    while await rig.relay_once():
-        pass
-    return tracks
-
-
-async def lost(rig: Rig, count: int) -> list[Track]:
-    tracks = await delivered(rig, count)
-    for track in tracks:
-        foreign_delete(rig, track)
-    return tracks
 
 
 async def planned(rig: Rig) -> int:

@@ -18,6 +18,7 @@ from tests.dsl import COLLECTION
 from tests.outbox.conftest import desk as rig
 from tests.outbox.rigs.foreign_writes import foreign_delete, foreign_put, verified
 from tests.outbox.rigs.relay_rig import Rig
+from tests.outbox.rigs.replays import delivered, lost
 from tests.replay.repair.rig import (
     ADMIN,
     LEASE,
@@ -26,15 +27,14 @@ from tests.replay.repair.rig import (
     a_worker,
     claimed,
     decided,
-    delivered,
-    lost,
     planned,
     progress,
     row,
 )
+from tests.servers.databases import ON_BOTH, ON_SQLITE
 
 __all__ = ["rig"]
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 @pytest.fixture
@@ -50,6 +50,7 @@ def logged(rig: Rig) -> Any:
     return rig.log.read(after=0, until=10**9, limit=100)
 
 
+@ON_BOTH
 async def test_a_plan_is_shown_and_nothing_is_changed(rig: Rig) -> None:
     tracks = await lost(rig, 3)
     found = row(rig, await planned(rig))
@@ -84,6 +85,7 @@ async def test_a_repair_that_finds_nothing_tells_how_many_records_it_could_not_j
 
 
 @pytest.mark.usefixtures("two_in_a_unit")
+@ON_BOTH
 async def test_another_process_continues_after_a_kill_and_nothing_is_applied_twice(rig: Rig) -> None:
     repair_id, killed = await a_repair_being_applied(rig, 5, "killed")
     assert killed.applies_some()
@@ -119,6 +121,7 @@ async def test_a_repair_that_is_started_as_another_ends_is_not_lost(rig: Rig) ->
 
 
 @pytest.mark.usefixtures("two_in_a_unit")
+@ON_BOTH
 async def test_two_processes_never_apply_at_once(rig: Rig) -> None:
     repair_id, slow = await a_repair_being_applied(rig, 5, "slow")
     assert slow.applies_some()
@@ -210,6 +213,7 @@ async def test_only_the_plan_that_was_shown_is_applied(rig: Rig) -> None:
 
 
 @pytest.mark.usefixtures("two_in_a_unit")
+@ON_BOTH
 async def test_a_cancelled_repair_applies_nothing_more_and_keeps_what_it_has_applied(rig: Rig) -> None:
     repair_id, process = await a_repair_being_applied(rig, 5, "one")
     assert process.applies_some()
