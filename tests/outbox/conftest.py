@@ -1,13 +1,17 @@
 """The rig of the outbox's tests, on each kind of database."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from devpds.server import DevPds
+from eventstore.coordination import due_parts
 from eventstore.sql.database import Database
+from outbox.relay import relay
 from tests.outbox.rigs.kinds import any_kind, each, each_desk
-from tests.outbox.rigs.relay_rig import Clock, Rig, memory_rig_on, rig_on
+from tests.outbox.rigs.relay_rig import FOR_EVER, Clock, Rig, memory_rig_on, rig_on
+from tests.outbox.rigs.working_relay import WorkingRelay
 from tests.servers.atproto import PdsAccount
 
 __all__ = ["any_kind", "each", "each_desk"]
@@ -34,6 +38,14 @@ async def one(request: pytest.FixtureRequest, migrated_url: str) -> AsyncIterato
         rig = rig_on(migrated_url, request.getfixturevalue("pds"), request.getfixturevalue("pds_account"))
     async with rig as made:
         yield made
+
+
+@pytest.fixture
+def _never_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that does not look by itself, and is not woken each minute."""
+    monkeypatch.setattr(due_parts, "IDLE_SECONDS", FOR_EVER)
+    monkeypatch.setattr(relay, "BUSY_POLL_SECONDS", FOR_EVER)
+    monkeypatch.setattr(WorkingRelay, "_tend", lambda _: asyncio.Event().wait())
 
 
 @pytest.fixture

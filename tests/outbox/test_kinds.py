@@ -2,7 +2,7 @@
 
 import io
 import tokenize
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,15 @@ import outbox
 from aggregates.published import Subject
 from aggregates.reactions.comment import Comment
 from aggregates.tracks.track import Track
-from outbox.conflicts.conflicts import conflict_of, keep_ours, keep_theirs
+from eventstore.unit_of_work import UnitOfWork
+from outbox.conflicts.conflicts import Conflict, conflict_of, keep_ours, keep_theirs
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import MirrorState
 from outbox.relay.result import Outcome
-from outbox.views.deliveries import deliveries
 from projections.history import history_page
 from service.observability.subscribers import PROJECTIONS
 from tests.dsl import A_RECORD, a_comment
-from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered, memory_rig_on, rig_on
+from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered, memory_rig_on
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
@@ -45,6 +45,14 @@ class CommentRig(Rig):
     def edits(self, text: str) -> Comment:
         return self.command(1, lambda comment: comment.edit({"text": text}, at=self.clock()), of=Comment)
 
+    def decides(self, keep: Callable[[UnitOfWork, Comment, Conflict], object]) -> None:
+        """The owner decides between a text of another client and ours."""
+        with self.log.unit_of_work(self.did, ARTIST) as unit:
+            conflict = conflict_of(unit.connection, self.did, self.kinds["comment"], 1)
+            assert conflict is not None
+            assert conflict.fields == ["text"]
+            keep(unit, unit.load(Comment, Comment.create_id(1)), conflict)
+
     def history(self) -> list[str]:
         with self.database.read() as connection:
             page = history_page(connection, self.did, 1, kind=Comment.TOPIC, newest_first=False)
@@ -52,15 +60,10 @@ class CommentRig(Rig):
         return [entry.type for entry in page.items]
 
 
-@pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.pds)])
-async def both(request: pytest.FixtureRequest, migrated_url: str) -> AsyncIterator[CommentRig]:
-    """A rig with both kinds, whose PDS is in memory, and a real one."""
-    if request.param == "memory":
-        rig = memory_rig_on(migrated_url, CommentRig)
-    else:
-        pds, account = map(request.getfixturevalue, ("pds", "pds_account"))
-        rig = rig_on(migrated_url, pds, account, CommentRig)
-    async with rig as made:
+@pytest.fixture
+async def both(migrated_url: str) -> AsyncIterator[CommentRig]:
+    """A rig with both kinds."""
+    async with memory_rig_on(migrated_url, CommentRig) as made:
         yield made
 
 
@@ -96,19 +99,6 @@ async def test_a_comment_is_created_edited_and_deleted_and_the_track_is_left_alo
     left_alone(both)
 
 
-async def test_each_event_of_a_comment_says_how_it_reached_the_pds(both: CommentRig) -> None:
-    await both.begins()
-    both.edits("once")
-    both.edits("twice")
-    await both.relay_once()
-    mirror = both.mirror(of=Comment)
-    with both.database.read() as connection:
-        page = history_page(connection, both.did, 1, kind=Comment.TOPIC, newest_first=False)
-        events = [(entry.position, entry.touches_record) for entry in page.items]
-        told = deliveries(connection, both.did, Comment.TOPIC, 1, events, mirror=mirror)
-    assert [told[position].status for position, _ in events] == ["delivered", "superseded", "delivered"]
-
-
 async def test_another_client_s_edit_of_a_comment_is_held_until_its_owner_wants_ours(
     both: CommentRig,
 ) -> None:
@@ -118,11 +108,7 @@ async def test_another_client_s_edit_of_a_comment_is_held_until_its_owner_wants_
     assert await both.relay_once() == {Outcome.HELD: 1}
     assert both.mirror(of=Comment).state is MirrorState.HELD
 
-    with both.log.unit_of_work(both.did, ARTIST) as unit:
-        conflict = conflict_of(unit.connection, both.did, both.kinds["comment"], 1)
-        assert conflict is not None
-        assert conflict.fields == ["text"]
-        keep_ours(unit, unit.load(Comment, Comment.create_id(1)), conflict)
+    both.decides(keep_ours)
     await both.relay_once()
 
     assert (both.remote(comment) or {})["text"] == "ours"
@@ -136,45 +122,12 @@ async def test_another_client_s_edit_of_a_comment_is_adopted(both: CommentRig) -
         reverify(connection, [Subject(Comment.TOPIC, 1)], both.clock())
     assert await both.relay_once() == {Outcome.HELD: 1}
 
-    with both.log.unit_of_work(both.did, ARTIST) as unit:
-        conflict = conflict_of(unit.connection, both.did, both.kinds["comment"], 1)
-        assert conflict is not None
-        keep_theirs(unit, unit.load(Comment, Comment.create_id(1)), conflict)
+    both.decides(keep_theirs)
     await both.relay_once()
 
     assert both.mirror(of=Comment).state is MirrorState.DELIVERED
     assert both.history() == ["Created", "ForeignEditObserved", "ForeignEditAdopted"]
     left_alone(both)
-
-
-async def test_a_comment_whose_record_was_deleted_elsewhere_is_restored_only_on_request(
-    both: CommentRig,
-) -> None:
-    comment = await both.begins()
-    both.pds.delete_record(both.did, COMMENTS, comment.rkey)
-    both.edits("once")
-    assert await both.relay_once() == {Outcome.MISSING: 1}
-    assert both.mirror(of=Comment).state is MirrorState.DETACHED
-
-    both.command(1, lambda comment: comment.restore_record(at=both.clock()), of=Comment)
-    await both.relay_once()
-
-    assert (both.remote(comment) or {})["text"] == "once"
-    left_alone(both)
-
-
-async def test_a_comment_that_breaks_its_lexicon_is_rejected_and_the_next_one_delivered(
-    both: CommentRig,
-) -> None:
-    comment = await both.begins()
-    both.edits("x" * 1001)
-    await both.relay_once()
-    assert both.mirror(of=Comment).state is MirrorState.REJECTED
-    assert both.mirror().state is MirrorState.DELIVERED
-
-    both.edits("short")
-    await both.relay_once()
-    assert (both.remote(comment) or {})["text"] == "short"
 
 
 async def test_a_comment_moves_to_another_collection_and_a_track_with_its_id_does_not(

@@ -126,18 +126,6 @@ async def test_an_edit_of_the_owner_during_the_verification_that_finds_an_edit_w
     assert (record(desk)["title"], desk.mirror().state) == ("Ours", "delivered")
 
 
-async def test_an_adopted_record_that_another_client_deletes_is_missing_and_can_be_restored(
-    desk: Rig,
-) -> None:
-    adopts(desk)
-    desk.pds.delete_record(desk.did, COLLECTION, RKEY)
-    assert await verified(desk) == {Outcome.MISSING: 1}
-    assert desk.mirror().state == "detached"
-    desk.command(1, lambda track: track.restore_record(at=desk.clock()))
-    await desk.relay_once()
-    assert (record(desk)["title"], record(desk)["createdAt"]) == ("Theirs", THEIRS["createdAt"])
-
-
 async def test_the_log_alone_identifies_the_adopted_record_as_ours(desk: Rig) -> None:
     adopts(desk)
     desk.execute(delete(mirror_target))

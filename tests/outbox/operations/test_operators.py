@@ -12,20 +12,15 @@ from outbox.mirror.lanes import park_lane
 from outbox.mirror.parking import park
 from outbox.mirror.tables import mirror_lane
 from outbox.operations import operators
-from outbox.operations.operators import (
-    Action,
-    Operator,
-    Selector,
-    count,
-    perform,
-)
+from outbox.operations.operators import Action, Operator, Selector, count, perform
 from outbox.pds.verdict import Kind
 from outbox.relay.result import Outcome
 from tests.dsl import BOB
 from tests.outbox.rigs.relay_rig import Rig, answered, refused
 from tests.outbox.rigs.rows import lane_row
+from tests.servers.databases import ON_BOTH, ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 ADMIN = "did:plc:admin"
 OPERATOR = Operator(Envelope(ADMIN, "http", "request"), "because")
 
@@ -117,6 +112,7 @@ async def test_what_waits_after_a_failure_is_sent_at_once_when_an_operator_resum
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
 
+@ON_BOTH
 async def test_accounts_that_may_be_back_are_probed(desk: Rig) -> None:
     desk.sign_in(BOB)
     desk.upload(1)
@@ -131,6 +127,7 @@ async def test_accounts_that_may_be_back_are_probed(desk: Rig) -> None:
     assert lane_row(desk.database, BOB).state == "auth_required"
 
 
+@ON_BOTH
 async def test_each_part_of_a_large_redrive_is_written_down_with_it(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

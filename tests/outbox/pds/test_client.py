@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from aggregates.errors import SessionUnavailableError, SignInRequiredError
-from outbox.pds.client import MAX_RECORD_BYTES, Pds, RecordKey, Remote, RemoteUnknownError
+from outbox.pds.client import Pds, RecordKey, Remote, RemoteUnknownError
 from outbox.pds.verdict import LOGIN_UNUSABLE, SESSION_UNAVAILABLE, Kind
 from outbox.record.dag_cbor import record_cid
 
@@ -52,9 +52,7 @@ async def test_a_put_carries_its_swap_also_when_nothing_must_be_there() -> None:
     assert all(sent["validate"] is False for sent in answers.sent)
 
 
-@pytest.mark.parametrize(
-    "body", [{}, {"cid": None}, {"cid": 5}, {"cid": {"$link": CID}}, {"cid": "garbage"}, {"cid": ""}]
-)
+@pytest.mark.parametrize("body", [{}, {"cid": {"$link": CID}}, {"cid": "garbage"}])
 async def test_a_put_without_a_cid_in_its_answer_is_not_known_to_be_done(body: dict) -> None:
     pds, _ = pds_that(httpx.Response(200, json=body))
     verdict = await pds.put(HOST, KEY, RECORD, swap=None, timeout=5)
@@ -72,7 +70,6 @@ async def test_a_delete_is_done_with_and_without_a_commit(body: dict) -> None:
     ("error", "kind"),
     [
         (SignInRequiredError(KEY.did), Kind.SIGN_IN),
-        (httpx.ConnectError("refused"), Kind.NOT_SENT),
         (httpx.ReadTimeout("slow"), Kind.AMBIGUOUS),
         (httpx.InvalidURL("no"), Kind.AMBIGUOUS),
     ],
@@ -133,15 +130,12 @@ async def test_only_a_pds_that_says_so_makes_a_record_absent() -> None:
     ("answer", "kind"),
     [
         (httpx.Response(200, json={"value": RECORD}), Kind.AMBIGUOUS),
-        (httpx.Response(200, json={"cid": CID}), Kind.AMBIGUOUS),
         (httpx.Response(200, json={"cid": "garbage", "value": RECORD}), Kind.AMBIGUOUS),
         (httpx.Response(200, json={"cid": CID, "value": []}), Kind.AMBIGUOUS),
         (httpx.Response(302, headers={"location": HOST}), Kind.AMBIGUOUS),
         (httpx.Response(400, json={"error": "RepoDeactivated"}), Kind.INACTIVE),
         (httpx.Response(429, json={"error": "RateLimitExceeded"}), Kind.PACED),
-        (httpx.Response(200, content=b"x" * (MAX_RECORD_BYTES + 1)), Kind.AMBIGUOUS),
         (httpx.ConnectError("refused"), Kind.NOT_SENT),
-        (httpx.ReadTimeout("slow"), Kind.AMBIGUOUS),
     ],
 )
 async def test_a_failed_read_rejects_neither_record_nor_login(
@@ -159,9 +153,7 @@ async def test_a_failed_read_rejects_neither_record_nor_login(
         (httpx.Response(200, json={"blobUploadLimit": 5}), 5),
         (httpx.Response(200, json={"blobUploadLimit": 0}), None),
         (httpx.Response(200, json={"blobUploadLimit": "5"}), None),
-        (httpx.Response(200, json={}), None),
         (httpx.Response(500), None),
-        (httpx.ConnectError("refused"), None),
     ],
 )
 async def test_a_blob_limit_is_known_only_when_the_pds_names_it(

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import httpx
 import pytest
@@ -18,23 +19,15 @@ from outbox.pds.verdict import (
     verdict_of_fault,
     verdict_of_reply,
 )
+from tests.outbox.rigs.hosts import limited
 
 RECORD, LANE, HOST, BLOBS = Scope.RECORD, Scope.LANE, Scope.HOST, Scope.BLOBS
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+over = partial(limited, 0, status=429)
 
 
 def named(status: int, error: str, **headers: str) -> httpx.Response:
     return httpx.Response(status, json={"error": error, "message": "why"}, headers=headers)
-
-
-def limited(
-    policy: str | None = None, *, left: int = 0, seconds: int = 90, status: int = 429
-) -> httpx.Response:
-    """An answer that tells of a budget, full again after so many seconds."""
-    told = {"RateLimit-Limit": "100", "RateLimit-Remaining": f"{left}", "RateLimit-Reset": f"{seconds}"}
-    headers = told | ({"RateLimit-Policy": policy} if policy is not None else {})
-    error = {"error": "RateLimitExceeded"} if status == 429 else {}
-    return httpx.Response(status, json=error, headers=headers)
 
 
 def kind_by_cause(verdict: Verdict) -> Kind:
@@ -48,9 +41,6 @@ def kind_by_cause(verdict: Verdict) -> Kind:
         # put and delete
         (named(400, "InvalidSwap"), Kind.READ_BACK, RECORD),
         (named(400, "InvalidRequest"), Kind.REJECTED, RECORD),
-        (named(400, "InvalidRecord"), Kind.REJECTED, RECORD),
-        (named(400, "InvalidMimeType"), Kind.REJECTED, RECORD),
-        (named(400, "InvalidSize"), Kind.REJECTED, RECORD),
         (named(400, "BlobNotFound"), Kind.BLOB_MISSING, RECORD),
         (named(413, "PayloadTooLargeError"), Kind.REJECTED, RECORD),
         (named(500, "InternalServerError"), Kind.AMBIGUOUS, RECORD),
@@ -73,48 +63,34 @@ def kind_by_cause(verdict: Verdict) -> Kind:
         (named(401, "AccountSuspended"), Kind.INACTIVE, LANE),
         (named(403, "AccountNotFound"), Kind.MOVED, LANE),
         (named(400, "RepoNotFound"), Kind.MOVED, LANE),
-        (named(507, "InsufficientStorage"), Kind.FULL, LANE),
-        (named(507, "Something New"), Kind.FULL, LANE),
         (httpx.Response(507, html="<h1>Full</h1>"), Kind.FULL, LANE),
         (named(403, "AccountQuotaExceeded"), Kind.FULL, LANE),
         (named(403, "StorageFull"), Kind.FULL, LANE),
-        (named(400, "RepoQuotaExceeded"), Kind.FULL, LANE),
         # limits
         (named(429, "QuotaExceeded"), Kind.PACED, LANE),
         (named(429, "RateLimitExceeded"), Kind.PACED, LANE),
         (named(400, "RateLimitExceeded"), Kind.PACED, LANE),
         (httpx.Response(429, text="slow down"), Kind.PACED, LANE),
-        (limited("100;w=3600"), Kind.PACED, LANE),
-        (limited("100;w=86400"), Kind.PACED, LANE),
-        (limited("100;w=300"), Kind.PACED, HOST),
-        (limited(), Kind.PACED, LANE),
+        (over("100;w=3600"), Kind.PACED, LANE),
+        (over("100;w=300"), Kind.PACED, HOST),
+        (over(None), Kind.PACED, LANE),
         # the host, or something before it
         (named(502, "UpstreamFailure"), Kind.AMBIGUOUS, HOST),
         (named(503, "NotReady"), Kind.AMBIGUOUS, HOST),
         (httpx.Response(504), Kind.AMBIGUOUS, HOST),
         (httpx.Response(500, html="<h1>Error</h1>"), Kind.AMBIGUOUS, HOST),
-        (httpx.Response(404, html="<h1>Not Found</h1>"), Kind.AMBIGUOUS, HOST),
-        (httpx.Response(403, html="<h1>Blocked</h1>"), Kind.AMBIGUOUS, HOST),
         (httpx.Response(401, text="proxy"), Kind.AMBIGUOUS, HOST),
         (httpx.Response(413, html="<h1>Too large</h1>"), Kind.REJECTED, RECORD),
         (httpx.Response(400, json={"error": {"no": "name"}}), Kind.AMBIGUOUS, HOST),
-        (httpx.Response(400, json=[]), Kind.AMBIGUOUS, HOST),
         (named(400, "Bad Request"), Kind.AMBIGUOUS, HOST),
         (named(403, "Forbidden"), Kind.AMBIGUOUS, HOST),
-        (httpx.Response(404, json={"status": 404, "error": "Not Found", "path": "/"}), Kind.AMBIGUOUS, HOST),
         (named(404, "XRPCNotSupported"), Kind.AMBIGUOUS, HOST),
-        (named(405, "Method Not Allowed"), Kind.AMBIGUOUS, HOST),
-        (named(408, "RequestTimeout"), Kind.AMBIGUOUS, HOST),
-        (named(421, "MisdirectedRequest"), Kind.AMBIGUOUS, HOST),
-        (named(425, "TooEarly"), Kind.AMBIGUOUS, HOST),
         (named(500, "Internal Server Error"), Kind.AMBIGUOUS, HOST),
         (named(501, "MethodNotImplemented"), Kind.AMBIGUOUS, HOST),
         (httpx.Response(301, headers={"location": "https://elsewhere.test"}), Kind.AMBIGUOUS, HOST),
-        (httpx.Response(307, headers={"location": "https://elsewhere.test"}), Kind.AMBIGUOUS, HOST),
         # success
         (httpx.Response(200, json={}), Kind.DONE, RECORD),
         (httpx.Response(200, html="<h1>Welcome</h1>"), Kind.AMBIGUOUS, HOST),
-        (httpx.Response(200, json=[1]), Kind.AMBIGUOUS, HOST),
         (httpx.Response(204), Kind.AMBIGUOUS, HOST),
         (httpx.Response(200, content=b"[" * 100_000), Kind.AMBIGUOUS, HOST),
     ],
@@ -144,8 +120,8 @@ def test_an_answer_to_a_write_means_this_and_concerns_that(
         (named(413, "BlobQuotaExceeded"), Kind.FULL, LANE),
         (httpx.Response(507), Kind.FULL, LANE),
         (named(429, "RateLimitExceeded"), Kind.PACED, BLOBS),
-        (limited("100;w=86400"), Kind.PACED, BLOBS),
-        (limited("100;w=300"), Kind.PACED, HOST),
+        (over("100;w=86400"), Kind.PACED, BLOBS),
+        (over("100;w=300"), Kind.PACED, HOST),
         (named(403, "Forbidden"), Kind.AMBIGUOUS, HOST),
         (named(404, "Not Found"), Kind.AMBIGUOUS, HOST),
         (httpx.Response(413, html="<h1>Too large</h1>"), Kind.REJECTED, RECORD),
@@ -176,7 +152,7 @@ def test_an_answer_to_an_upload_means_this_and_concerns_that(
         (named(507, "InsufficientStorage"), Kind.AMBIGUOUS, HOST),  # a read fills no account
         (named(502, "UpstreamFailure"), Kind.AMBIGUOUS, HOST),
         (named(429, "RateLimitExceeded"), Kind.PACED, HOST),  # a read shows no account
-        (limited("100;w=300"), Kind.PACED, HOST),
+        (over("100;w=300"), Kind.PACED, HOST),
     ],
 )
 def test_an_answer_to_a_read_condemns_neither_login_nor_record(
@@ -191,18 +167,12 @@ def test_an_answer_to_a_read_condemns_neither_login_nor_record(
     ("reply", "is_well"),
     [
         (httpx.Response(200, json={}), True),
-        (named(400, "InvalidSwap"), True),
-        (named(400, "InvalidRecord"), True),
         (named(401, "AuthMissing"), True),
         (named(429, "RateLimitExceeded"), True),
         (httpx.Response(507), True),
-        (named(403, "QuotaExceeded"), True),
         (named(500, "InternalServerError"), False),
-        (named(503, "NotReady"), False),
         (httpx.Response(502), False),
-        (httpx.Response(403, html="<h1>Blocked</h1>"), False),
         (named(403, "Forbidden"), False),
-        (named(404, "Not Found"), False),
         (httpx.Response(200, html="<h1>Welcome</h1>"), False),
     ],
 )
@@ -217,9 +187,8 @@ def test_the_message_of_a_proxy_is_kept() -> None:
     assert (verdict.error, verdict.message) == ("http_404", "Not Found")
 
 
-@pytest.mark.parametrize("kind", [Kind.DONE, Kind.SIGN_IN, Kind.REJECTED, Kind.BROKEN])
-def test_what_was_never_asked_says_nothing_of_the_host(kind: Kind) -> None:
-    assert Verdict(kind, error="sign_in_required").host_is_well is None
+def test_what_was_never_asked_says_nothing_of_the_host() -> None:
+    assert Verdict(Kind.SIGN_IN, error="sign_in_required").host_is_well is None
 
 
 @pytest.mark.parametrize(
@@ -230,9 +199,6 @@ def test_what_was_never_asked_says_nothing_of_the_host(kind: Kind) -> None:
         (httpx.PoolTimeout("busy"), Kind.NOT_SENT),
         (httpx.UnsupportedProtocol("gopher"), Kind.NOT_SENT),
         (httpx.ReadTimeout("slow"), Kind.AMBIGUOUS),
-        (httpx.WriteTimeout("slow"), Kind.AMBIGUOUS),
-        (httpx.ReadError("reset"), Kind.AMBIGUOUS),
-        (httpx.WriteError("reset"), Kind.AMBIGUOUS),
         (httpx.RemoteProtocolError("garbage"), Kind.AMBIGUOUS),
         (TimeoutError(), Kind.AMBIGUOUS),
     ],
@@ -256,11 +222,11 @@ def test_a_request_that_http_does_not_let_us_send_is_our_own_fault() -> None:
     ("reply", "pause"),
     [
         (named(429, "RateLimitExceeded", **{"retry-after": "120"}), timedelta(seconds=120)),
-        (limited("100;w=3600", seconds=90), timedelta(seconds=91)),
+        (over("100;w=3600"), timedelta(seconds=91)),
         (named(429, "RateLimitExceeded"), DEFAULT_PAUSE),
         (named(503, "NotReady", **{"retry-after": "30"}), timedelta(seconds=30)),
         (named(503, "NotReady"), timedelta()),
-        (limited("100;w=3600", status=200), timedelta()),
+        (over("100;w=3600", status=200), timedelta()),
     ],
 )
 def test_a_limit_is_kept_until_the_later_of_what_was_named(reply: httpx.Response, pause: timedelta) -> None:
@@ -269,7 +235,7 @@ def test_a_limit_is_kept_until_the_later_of_what_was_named(reply: httpx.Response
 
 def test_every_response_reports_its_budget() -> None:
     for status in (200, 204, 400, 429, 500):
-        budget = verdict_of_reply(limited("100;w=300", left=7, status=status)).budget
+        budget = verdict_of_reply(limited(7, "100;w=300", status=status)).budget
         assert budget is not None
         assert (budget.left, budget.is_of_host) == (7, True)
 

@@ -3,47 +3,18 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
 
 from outbox.mirror.parking import FIRST_PROBE_PAUSE, schedule_overdue_probes
-from outbox.mirror.tables import pds_host
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.fake_pds.signed_in_pds import DELETED
-from tests.outbox.rigs.account_status import NEW_HOST, after, move, parked, sign_in_at, state, status_of
+from tests.outbox.rigs.account_status import NEW_HOST, after, move, parked, sign_in_at, status_of
 from tests.outbox.rigs.foreign_writes import delivered, target
 from tests.outbox.rigs.relay_rig import Rig, answer_lost, refused
 from tests.outbox.rigs.rows import lane_row, set_host
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
-
-
-async def test_an_account_that_moved_is_found_and_goes_on_after_the_next_sign_in(desk: Rig) -> None:
-    track = await delivered(desk)
-    new = move(desk)
-    status_of(desk, "deactivated")  # as the old host keeps it
-    desk.edit(title="moved")
-    await desk.relay_once()
-    assert state(desk) == "account_inactive"
-
-    await after(desk, FIRST_PROBE_PAUSE)
-
-    lane = lane_row(desk.database, desk.did)
-    assert (lane.state, lane.host, lane.lease_owner) == ("auth_required", NEW_HOST, None)
-    sign_in_at(desk, new)
-    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
-    assert desk.remote(track) == {**desk.remote(track), "title": "moved"}
-    assert NEW_HOST in desk.scalars(select(pds_host.c.host))
-
-
-async def test_what_was_meant_for_the_old_host_is_not_sent_to_the_new_one(desk: Rig) -> None:
-    """The login is for another PDS than the lane: so it is none."""
-    desk.wire.at = NEW_HOST
-    desk.upload()
-    await desk.relay_once()
-    assert desk.wire.sent == []
-    assert state(desk) == "auth_required"
 
 
 @pytest.mark.parametrize("loss", ["one", "all"])

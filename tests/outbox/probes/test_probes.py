@@ -23,9 +23,8 @@ from tests.servers.databases import ON_SQLITE
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
-@pytest.mark.parametrize("status", ["deactivated", "takendown"])
-async def test_an_account_that_is_active_again_is_written_to_again(desk: Rig, status: str) -> None:
-    track = await parked(desk, status)
+async def test_an_account_that_is_active_again_is_written_to_again(desk: Rig) -> None:
+    track = await parked(desk, "deactivated")
     assert (state(desk), desk.mirror().reason) == ("account_inactive", "account_inactive")
     status_of(desk, None)
     assert await desk.relay_once() == {}

@@ -60,17 +60,13 @@ def test_names_are_ordered_by_length_and_then_by_bytes() -> None:
     "value",
     [
         1.5,
-        2.0,
-        float("nan"),
         2**53,
         -(2**53),
         "\ud800",
         b"raw",
-        {"a", "set"} - {"set"},
         {1: "a number as a name"},
         {"\ud800": 1},
         {"$link": "abc"},
-        {"$link": ""},
         {"$link": RAW_CID.upper()},
         {"$link": RAW_CID[:-1]},
         {"$link": "QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n"},
@@ -110,12 +106,9 @@ def test_the_order_of_the_names_makes_no_difference(record: dict, random) -> Non
     assert record_cid({name: record[name] for name in names}) == record_cid(record)
 
 
-@pytest.mark.parametrize(
-    ("text", "answer"), [(None, False), ("", False), ("bé", False), ("x", False), (RAW_CID, False)]
-)
-def test_only_a_records_cid_is_one(text: str | None, answer: bool) -> None:
-    assert is_record_cid(text) is answer
+def test_only_a_records_cid_is_one() -> None:
     assert is_record_cid(record_cid({}))
+    assert not any(map(is_record_cid, (None, "", "bé", "x", RAW_CID)))
 
 
 @pytest.mark.pds

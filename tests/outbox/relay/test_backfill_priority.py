@@ -2,10 +2,7 @@
 
 import os
 from datetime import timedelta
-from email.utils import format_datetime
-from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from sqlalchemy import update
 
@@ -14,13 +11,14 @@ from eventstore.sql.database import Database
 from outbox.mirror.lanes import change_lane, release
 from outbox.mirror.requeue import queue_as_backfill, wake_stuck_lanes
 from outbox.mirror.tables import NEVER, PAST, mirror_target
+from outbox.pds.verdict import PUT_POINTS
 from outbox.relay.result import Outcome
 from tests.dsl import a_track
-from tests.outbox.rigs.relay_rig import ARTIST, Clock, Rig
+from tests.fake_pds.limits import WRITES_AN_HOUR
+from tests.outbox.rigs.rate_limits import limits
+from tests.outbox.rigs.relay_rig import ARTIST, Clock, Rig, as_it_is, meanwhile
 from tests.outbox.rigs.rows import add_lane, add_target, change_target, claimed, dids, lane_row, set_host
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.servers.databases import ON_SQLITE
 
 BACKLOG = 40_000 if os.environ.get("TEST_DEEP") else 40
 FIRST = 40
@@ -42,13 +40,6 @@ def test_live_work_is_claimed_before_backfill_that_has_waited_for_longer(databas
     live = add_lane(database, 2)
     set_host(database, max_lanes=1)
     assert dids(claimed(database)) == [live]
-
-
-def test_a_relay_keeps_lanes_free_for_live_work(database: Database) -> None:
-    for number in range(1, 4):
-        let_wait(database, number)
-    assert len(claimed(database, backfill=2)) == 2
-    assert claimed(database, backfill=0) == []
 
 
 def test_accounts_take_turns_in_a_replay_too(database: Database) -> None:
@@ -109,86 +100,49 @@ def replay(rig: Rig, count: int) -> None:
         )
 
 
-class Meter:
-    """A PDS that counts an account's points over an hour, and does something after some of its answers."""
-
-    def __init__(self, rig: Rig, *, points: int = 10**6) -> None:
-        self.rig, self.limit, self.left = rig, points, points
-        self.reset = rig.clock() + timedelta(hours=1)
-        self.sent: list[str] = []
-        self.after: dict[int, Callable[[], object]] = {}
-        rig.wire.faults += [self] * (BACKLOG + 1000)
-
-    async def __call__(self, send: Any) -> httpx.Response:
-        now = self.rig.clock()
-        if now >= self.reset:
-            self.left, self.reset = self.limit, now + timedelta(hours=1)
-        self.left -= 3
-        assert self.left >= 0, "it was sent more than it takes"
-        reply = await send()
-        self.sent.append(self.rig.wire.sent[-1][1]["rkey"])
-        self.after.pop(len(self.sent), lambda: None)()
-        headers = {
-            "RateLimit-Limit": f"{self.limit}",
-            "RateLimit-Remaining": f"{self.left}",
-            "RateLimit-Reset": f"{self.reset.timestamp():.0f}",
-            "RateLimit-Policy": f"{self.limit};w=3600",
-            "Date": format_datetime(now, usegmt=True),
-        }
-        return httpx.Response(reply.status_code, json=reply.json(), headers=headers)
+def written(rig: Rig) -> list[str]:
+    """The keys of the records that were written, in that order."""
+    return [body["rkey"] for _, body in rig.wire.sent]
 
 
 @pytest.mark.anyio
 async def test_an_edit_is_the_next_thing_sent_whatever_the_backlog_of_its_account(desk: Rig) -> None:
     replay(desk, BACKLOG)
-    meter = Meter(desk, points=8 * FIRST)
-    meter.after[7] = lambda: desk.edit(BACKLOG, title="now")
+    limits(desk, WRITES_AN_HOUR, 8 * FIRST)
+    desk.wire.faults += [as_it_is] * 6 + [meanwhile(lambda: desk.edit(BACKLOG, title="now"))]
     await desk.relay_once()
-    assert meter.sent[7] == rkey(desk, BACKLOG)
-    assert FIRST <= len(meter.sent) <= BACKLOG
+    assert written(desk)[7] == rkey(desk, BACKLOG)
+    assert FIRST <= len(written(desk)) <= BACKLOG
     assert all(desk.mirror(number).state == "delivered" for number in (1, 2, BACKLOG))
 
 
+@ON_SQLITE
 @pytest.mark.anyio
 async def test_a_newer_event_or_a_retry_makes_a_record_live(desk: Rig) -> None:
     replay(desk, 6)
     desk.retry(5)
     desk.edit(6, title="now")
-    meter = Meter(desk)
     await desk.relay_once()
-    assert meter.sent[:2] == [rkey(desk, 5), rkey(desk, 6)]
+    assert written(desk)[:2] == [rkey(desk, 5), rkey(desk, 6)]
 
 
+@ON_SQLITE
 @pytest.mark.anyio
 async def test_a_replay_stops_at_half_of_the_points_and_an_edit_has_the_rest(desk: Rig) -> None:
     replay(desk, BACKLOG)
-    meter = Meter(desk, points=60)
+    limits(desk, WRITES_AN_HOUR, 60)
     while await desk.relay_once():  # a run ends after ten seconds, on a busy machine before its points
         pass
-    assert meter.left >= 30
-    delivered = len(meter.sent)
+    delivered = len(written(desk))
+    assert delivered * PUT_POINTS <= 30
 
     desk.edit(BACKLOG, title="now")
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
-    assert meter.sent[-1] == rkey(desk, BACKLOG)
+    assert written(desk)[-1] == rkey(desk, BACKLOG)
 
     desk.clock.advance(hours=1, seconds=5)
     await desk.relay_once()
-    assert delivered + 1 < len(meter.sent) < BACKLOG
-
-
-@pytest.mark.anyio
-async def test_live_work_leaves_a_fifth_of_the_points_to_other_apps(desk: Rig) -> None:
-    for number in range(1, 30):
-        desk.upload(number)
-    meter = Meter(desk, points=60)
-    await desk.relay_once()
-    assert 12 <= meter.left < 18
-    assert await desk.relay_once() == {}
-    assert all(desk.mirror(number).attempts == 0 for number in range(1, 30))
-    desk.clock.advance(hours=1, seconds=5)
-    await desk.relay_once()
-    assert all(desk.mirror(number).state == "delivered" for number in range(1, 30))
+    assert delivered + 1 < len(written(desk)) < BACKLOG
 
 
 def rkey(rig: Rig, track_id: int) -> str:

@@ -17,6 +17,7 @@ from outbox.mirror.tables import NEVER, PAST, mirror_target
 from outbox.relay.delivery_task import next_task
 from tests.outbox.rigs.relay_rig import KINDS
 from tests.outbox.rigs.rows import add_lane, add_target, claimed, lane_row
+from tests.servers.databases import AND_CITUS
 from tests.statements import effort
 
 WAITING = 40_000 if os.environ.get("TEST_DEEP") else 10_000
@@ -24,7 +25,15 @@ LIVE = 1
 FEW = 100
 """Rows on PostgreSQL, hundreds of steps on SQLite: all of them would be thousands."""
 STATISTICS = ("none", "of before", "of now")
-"""What the planner knows of targets."""
+"""What the planner knows of targets. SQLite has no statistics to refresh."""
+each_plan = pytest.mark.parametrize(
+    ("migrated_url", "lane"),
+    [
+        *((each, "none") for each in ("sqlite", *AND_CITUS)),
+        *(pytest.param("postgres", each, marks=pytest.mark.postgres) for each in STATISTICS),
+    ],
+    indirect=True,
+)
 
 
 @pytest.fixture(name="lane")
@@ -60,9 +69,8 @@ def let_wait(database: Database, did: str, **columns: Any) -> None:
 
 
 def analyze(database: Database) -> None:
-    if not database.is_sqlite:  # SQLite has no statistics to refresh
-        with database.write() as connection:
-            connection.execute(text("analyze mirror_target"))
+    with database.write() as connection:
+        connection.execute(text("analyze mirror_target"))
 
 
 def change_live(database: Database, what: str) -> None:
@@ -82,7 +90,7 @@ def sign_in(database: Database, lane: Lane) -> None:
         resume_lane(connection, lane.did, lane.host, datetime.now(UTC))
 
 
-@pytest.mark.parametrize("lane", STATISTICS, indirect=True)
+@each_plan
 def test_the_next_record_of_a_replay_is_found_without_reading_the_others(
     database: Database, lane: Lane
 ) -> None:
@@ -91,7 +99,7 @@ def test_the_next_record_of_a_replay_is_found_without_reading_the_others(
     assert effort(database, "mirror_target", lambda: release(database, lane)) < FEW
 
 
-@pytest.mark.parametrize("lane", STATISTICS, indirect=True)
+@each_plan
 def test_an_edit_is_found_and_its_lane_run_ends_without_reading_the_replay(
     database: Database, lane: Lane
 ) -> None:

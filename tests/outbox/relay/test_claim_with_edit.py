@@ -20,7 +20,7 @@ from tests.dsl import BOB
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import ARTIST, LONG, Rig, running, until_delivered
 from tests.outbox.rigs.rows import lane_row
-from tests.servers.databases import ON_ONE_NODE
+from tests.servers.databases import ON_ONE_NODE, ON_SQLITE
 from tests.statements import traced_round_trips
 
 pytestmark = [pytest.mark.anyio, ON_ONE_NODE]  # of several, a relay claims after the commit
@@ -57,6 +57,7 @@ async def test_it_is_delivered_without_a_poll(blind: Rig) -> None:
     assert lane_row(blind.database, blind.did).lease_owner is None
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("table", "columns"),
     [
@@ -120,6 +121,7 @@ async def test_an_edit_that_is_rolled_back_leaves_nothing_of_its_claim(blind: Ri
     assert (track.title, (blind.remote(track) or {})["title"]) == ("committed", "committed")
 
 
+@ON_SQLITE
 async def test_a_relay_that_runs_all_its_lanes_takes_no_more(blind: Rig) -> None:
     blind.relay.limits = RelayLimits(lanes=0)
     before = lane_row(blind.database, blind.did).lease_epoch
@@ -144,11 +146,13 @@ async def test_a_relay_without_polls_delivers_it_and_tells_whose_lane_may_have_m
     assert lane_row(desk.database, desk.did).lease_owner is None
 
 
+@ON_SQLITE
 async def test_a_relay_that_does_not_run_takes_none(blind: Rig) -> None:
     edits_and_waits(blind, 1, blind.did)
     assert lane_row(blind.database, blind.did).lease_owner is None
 
 
+@ON_SQLITE
 async def test_a_relay_that_stops_takes_none(blind: Rig) -> None:
     async with running(blind):
         assert blind.relay._stop is not None  # noqa: SLF001

@@ -2,6 +2,7 @@
 
 import pytest
 
+from aggregates.tracks.track import Track
 from eventstore.event_log import EventLog
 from eventstore.streams.codec import Codec
 from eventstore.streams.snapshots import EVENTS_PER_SNAPSHOT, Snapshots
@@ -26,15 +27,20 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return topics
 
 
+def edited_often(desk: Rig) -> Track:
+    desk.upload()
+    for number in range(EVENTS):
+        track = desk.edit(title=f"Edit {number}")
+    return track
+
+
 @pytest.mark.parametrize("is_of_another_process", [False, True])
 async def test_a_delivery_decodes_the_events_since_the_acknowledged_one(
     desk: Rig, decoded: list[str], is_of_another_process: bool
 ) -> None:
     if is_of_another_process:  # the relay keeps its log, and its cache
         desk.log = EventLog(desk.database, projections=Rig.PROJECTIONS)
-    track = desk.upload()
-    for number in range(EVENTS):
-        desk.edit(title=f"Edit {number}")
+    track = edited_often(desk)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
     desk.edit(title="The last")
     decoded.clear()
@@ -44,9 +50,7 @@ async def test_a_delivery_decodes_the_events_since_the_acknowledged_one(
 
 
 async def test_an_upload_decodes_the_events_since_the_acknowledged_one(desk: Rig, decoded: list[str]) -> None:
-    track = desk.upload()
-    for number in range(EVENTS):
-        desk.edit(title=f"Edit {number}")
+    track = edited_often(desk)
     await desk.relay_once()
     request_blob(desk)
     decoded.clear()
@@ -58,9 +62,7 @@ async def test_an_upload_decodes_the_events_since_the_acknowledged_one(desk: Rig
 async def test_a_record_that_was_never_acknowledged_decodes_few_of_its_events(
     desk: Rig, decoded: list[str]
 ) -> None:
-    track = desk.upload()
-    for number in range(EVENTS):
-        desk.edit(title=f"Edit {number}")
+    track = edited_often(desk)
     decoded.clear()
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
     assert 0 < len(decoded) < FEW
@@ -72,9 +74,7 @@ async def test_another_clients_record_that_names_any_generation_decodes_the_even
     desk: Rig, decoded: list[str], generation: int
 ) -> None:
     desk.log = EventLog(desk.database, projections=(*Rig.PROJECTIONS, Snapshots()))
-    track = desk.upload()
-    for number in range(EVENTS):
-        desk.edit(title=f"Edit {number}")
+    track = edited_often(desk)
     await desk.relay_once()
     foreign_put(desk, track, title="Theirs", **{GENERATION: generation})
     decoded.clear()

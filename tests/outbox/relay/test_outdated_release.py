@@ -6,10 +6,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 from eventstore.sql.schema import projection_state
-from outbox.mirror.parking import FIRST_PROBE_PAUSE
 from outbox.mirror.tables import delivery_attempt
 from outbox.relay.result import Outcome
-from tests.outbox.rigs.account_status import after, parked
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import lane_row
@@ -58,18 +56,6 @@ async def test_it_begins_no_upload(desk: Rig) -> None:
     made_by(desk, ours)
     await desk.relay_once()
     assert [name for name, _ in desk.wire.sent] == ["uploadBlob", "putRecord"]
-
-
-async def test_an_outdated_relay_probes_no_account(desk: Rig) -> None:
-    await parked(desk, "deactivated")
-    ours = made_by(desk, "another release")
-
-    await after(desk, FIRST_PROBE_PAUSE)
-    assert desk.directory.asked == []
-
-    made_by(desk, ours)
-    await desk.relay_once()
-    assert desk.directory.asked == [desk.did]
 
 
 async def test_an_empty_log_is_outdated_for_no_release(desk: Rig, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,7 +1,5 @@
 """A relay whose lanes are in many parts: what is due starts in time, and turns and limits hold over all parts."""
 
-import asyncio
-
 import pytest
 
 from eventstore.coordination import due_parts
@@ -11,15 +9,18 @@ from outbox.mirror.tables import NEVER
 from outbox.relay.claim import claim
 from outbox.relay.relay import Relay
 from tests.dsl import BOB
-from tests.outbox.rigs.relay_rig import Rig, running, seconds_until_found, until_delivered
+from tests.outbox.rigs.relay_rig import FOR_EVER, Rig, running, seconds_until_found, until_delivered
 from tests.outbox.rigs.rows import HOST, LEASE, add_lane, dids, set_host
-from tests.outbox.rigs.working_relay import WorkingRelay
-from tests.servers.databases import IN_ONE_PART, ON_ONE_NODE
+from tests.servers.databases import IN_ONE_PART, ON_POSTGRES
 from tests.statements import recorded_statements
 
-pytestmark = [pytest.mark.anyio, ON_ONE_NODE]  # its parts are ranges, which are no shards
-FOR_EVER = 1e9
+pytestmark = pytest.mark.anyio
 PARTS = divided(16)
+in_parts = pytest.mark.parametrize(
+    ("migrated_url", "parts"),
+    [("sqlite", 1), pytest.param("postgres", len(PARTS), marks=pytest.mark.postgres)],
+    indirect=True,
+)
 START = Relay._start_due  # noqa: SLF001
 
 
@@ -27,24 +28,19 @@ def part_of(did: str) -> int:
     return bucket_of(did) * len(PARTS) // 4096
 
 
-@pytest.fixture(params=[pytest.param(1, marks=IN_ONE_PART), 16])
+@pytest.fixture
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(due_parts, "parts_of", lambda _: divided(request.param))
 
 
-@pytest.fixture
-def _never_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(due_parts, "IDLE_SECONDS", FOR_EVER)
-    monkeypatch.setattr("outbox.relay.relay.BUSY_POLL_SECONDS", FOR_EVER)
-    monkeypatch.setattr(WorkingRelay, "_tend", lambda _: asyncio.Event().wait())  # which wakes it too
-
-
+@in_parts
 @pytest.mark.usefixtures("parts")
 async def test_a_lane_that_no_wake_told_of_is_found_within_fifteen_seconds(desk: Rig) -> None:
     assert await seconds_until_found(desk) <= 15
     assert desk.mirror().state == "delivered"
 
 
+@in_parts
 @pytest.mark.usefixtures("_never_polls", "parts")
 async def test_a_wake_that_names_the_bucket_is_enough(desk: Rig) -> None:
     desk.clock.run()
@@ -58,6 +54,7 @@ async def test_a_wake_that_names_the_bucket_is_enough(desk: Rig) -> None:
         await until_delivered(desk)
 
 
+@in_parts
 @pytest.mark.usefixtures("_never_polls", "parts")
 async def test_what_waits_for_its_host_in_another_part_starts_as_the_host_is_free(desk: Rig) -> None:
     assert part_of(desk.did) != part_of(BOB)
@@ -72,6 +69,7 @@ async def test_what_waits_for_its_host_in_another_part_starts_as_the_host_is_fre
 
 
 @IN_ONE_PART
+@ON_POSTGRES
 @pytest.mark.usefixtures("_never_polls")
 async def test_a_wake_costs_no_statement_more_on_many_parts_than_on_one(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
@@ -89,6 +87,7 @@ async def test_a_wake_costs_no_statement_more_on_many_parts_than_on_one(
     assert statements[1] == statements[16] > 0
 
 
+@ON_POSTGRES
 def test_a_hosts_limit_holds_over_all_parts(database: Database) -> None:
     for number in range(40):
         add_lane(database, number)
@@ -97,6 +96,7 @@ def test_a_hosts_limit_holds_over_all_parts(database: Database) -> None:
     assert taken == [1, 2, 0]
 
 
+@ON_POSTGRES
 def test_the_longest_due_of_all_parts_are_first(database: Database) -> None:
     lanes = [add_lane(database, number) for number in range(40)]
     set_host(database, HOST, max_lanes=5)
@@ -105,6 +105,7 @@ def test_the_longest_due_of_all_parts_are_first(database: Database) -> None:
     assert taken == lanes[:5]
 
 
+@ON_POSTGRES
 @pytest.mark.parametrize("limits", [{"limit": 5}, {"limit": 100, "backfill": 5}])
 def test_a_relays_own_limits_hold_over_all_parts(database: Database, limits: dict[str, int]) -> None:
     with database.read_committed() as connection:

@@ -11,10 +11,12 @@ from tests.dsl import COLLECTION, some_artwork
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import LateRequest, Rig, answer_lost, answered, refused
 from tests.outbox.rigs.stepwise_delivery import wanted
+from tests.servers.databases import ON_SQLITE
 
 pytestmark = pytest.mark.anyio
 
 
+@ON_SQLITE
 @pytest.mark.pds
 async def test_a_new_track_appears_on_the_pds_with_the_cid_computed_here(rig: Rig) -> None:
     track = rig.upload(description="a text", tags=("x",), artwork=some_artwork())
@@ -26,22 +28,6 @@ async def test_a_new_track_appears_on_the_pds_with_the_cid_computed_here(rig: Ri
     assert record["value"] == wanted(rig, track)
     assert record["cid"] == record_cid(record["value"]) == rig.mirror().record_cid
     assert rig.mirror().state == "delivered"
-
-
-@pytest.mark.pds
-async def test_an_edit_leaves_every_other_field_as_it_was(rig: Rig) -> None:
-    track = await delivered(
-        rig, description="a text", artwork=some_artwork(), self_labels=("nudity",), album="one"
-    )
-    before = rig.remote(track)
-
-    rig.edit(title="another")
-    await rig.relay_once()
-
-    after = rig.remote(track)
-    changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"title", "mastertapeGen"}
-    assert before.keys() == after.keys()
 
 
 async def test_edits_made_while_the_pds_is_away_arrive_as_one_write(any_kind: Rig) -> None:
@@ -191,11 +177,11 @@ async def test_a_bad_record_stops_only_itself(any_kind: Rig) -> None:
     assert any_kind.mirror(1).state == "delivered"
 
 
-@pytest.mark.pds
-async def test_a_record_that_breaks_the_lexicon_is_not_sent(rig: Rig) -> None:
-    rig.upload(artist="x" * 300)
+@ON_SQLITE
+async def test_a_record_that_breaks_the_lexicon_is_not_sent(desk: Rig) -> None:
+    desk.upload(artist="x" * 300)
 
-    await rig.relay_once()
+    await desk.relay_once()
 
-    assert rig.wire.sent == []
-    assert (rig.mirror().state, rig.mirror().reason) == ("rejected", "invalid_record")
+    assert desk.wire.sent == []
+    assert (desk.mirror().state, desk.mirror().reason) == ("rejected", "invalid_record")

@@ -22,21 +22,12 @@ from outbox.relay.claim import accounts_with_work, seconds_until_due
 from outbox.relay.relay import BUSY_POLL_SECONDS, Relay
 from outbox.relay.result import Outcome
 from tests.dsl import a_track
-from tests.outbox.rigs.relay_rig import ARTIST, Rig, refused, running, until_delivered
+from tests.outbox.rigs.relay_rig import ARTIST, LONG, Rig, refused, running, until_delivered
 from tests.outbox.rigs.rows import add_lane, set_host
 from tests.servers.databases import IN_ONE_PART
 
 pytestmark = [pytest.mark.anyio, IN_ONE_PART]
-LONG = 30.0
-FOR_EVER = 3600.0
 SLEEPS_SECONDS = IDLE_SECONDS / 2
-
-
-@pytest.fixture
-def _never_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relay that does not poll by itself."""
-    monkeypatch.setattr("eventstore.coordination.due_parts.IDLE_SECONDS", FOR_EVER)
-    monkeypatch.setattr("outbox.relay.relay.BUSY_POLL_SECONDS", FOR_EVER)
 
 
 @pytest.fixture

@@ -28,18 +28,18 @@ async def another_is_taken(rig: Rig, number: int, did: str = f"{BOB}1") -> None:
     assert await rig.relay_once() == {Outcome.DELIVERED: 1}
 
 
-async def test_the_same_500_three_times_while_others_are_taken_rejects_the_record(each_desk: Rig) -> None:
-    each_desk.upload()
-    await try_again(each_desk, BROKEN)
-    await another_is_taken(each_desk, 2)
-    await try_again(each_desk, BROKEN)
-    assert each_desk.mirror().state == "pending"
-    await try_again(each_desk, BROKEN)
-    assert (each_desk.mirror().state, each_desk.mirror().reason) == ("rejected", "InternalServerError")
+async def test_the_same_500_three_times_while_others_are_taken_rejects_the_record(desk: Rig) -> None:
+    desk.upload()
+    await try_again(desk, BROKEN)
+    await another_is_taken(desk, 2)
+    await try_again(desk, BROKEN)
+    assert desk.mirror().state == "pending"
+    await try_again(desk, BROKEN)
+    assert (desk.mirror().state, desk.mirror().reason) == ("rejected", "InternalServerError")
 
-    each_desk.edit(title="another")
-    await try_again(each_desk)
-    assert each_desk.mirror().state == "delivered"
+    desk.edit(title="another")
+    await try_again(desk)
+    assert desk.mirror().state == "delivered"
 
 
 async def test_a_host_that_takes_nothing_else_is_an_outage_and_goes_on_for_ever(desk: Rig) -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from outbox.mirror.tables import NEVER
 from outbox.relay.result import Outcome
-from tests.dsl import COLLECTION
-from tests.outbox.rigs.foreign_writes import delivered
+from tests.outbox.rigs.foreign_writes import delivered, foreign_delete, foreign_put
 from tests.outbox.rigs.rate_limits import replies_with
 from tests.outbox.rigs.relay_rig import Rig, answered
 from tests.outbox.rigs.rows import lane_row
@@ -37,8 +36,7 @@ async def nearly_used_up(send: Callable[[], Any]) -> httpx.Response:
 async def test_the_budget_in_an_invalid_swap_answer_is_recorded(desk: Rig) -> None:
     first, second = desk.upload(1), desk.upload(2)
     await desk.relay_once()
-    record = desk.remote(first) or {}
-    desk.pds.put_record(desk.did, COLLECTION, first.rkey, {**record, "title": "somebody else's"})
+    foreign_put(desk, first, title="theirs")
     desk.edit(1, title="ours")
     desk.edit(2, title="later")
     desk.wire.faults.append(nearly_used_up)
@@ -53,8 +51,7 @@ async def test_a_pause_for_the_budget_outlasts_a_shorter_one_that_the_read_back_
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     track = await delivered(desk)
-    record = desk.remote(track) or {}
-    desk.pds.put_record(desk.did, COLLECTION, track.rkey, {**record, "title": "somebody else's"})
+    foreign_put(desk, track, title="theirs")
     desk.edit(title="ours")
     desk.wire.faults.append(nearly_used_up)
     replies_with(desk.pds, monkeypatch, "getRecord", (429, {"retry-after": "30"}))
@@ -68,10 +65,9 @@ async def test_a_pause_for_the_budget_outlasts_a_shorter_one_that_the_read_back_
 async def test_an_account_with_a_held_or_detached_record_is_not_probed(desk: Rig, elsewhere: str) -> None:
     track = await delivered(desk)
     if elsewhere == "edited":
-        record = desk.remote(track) or {}
-        desk.pds.put_record(desk.did, COLLECTION, track.rkey, {**record, "title": "somebody else's"})
+        foreign_put(desk, track, title="theirs")
     else:
-        desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
+        foreign_delete(desk, track)
     desk.edit(title="ours")
     desk.wire.faults.append(answered(500, "InternalServerError"))
     await desk.relay_once()

@@ -1,7 +1,6 @@
 """A record that is to be verified is read by its lane's holder; the finding is settled as after a write."""
 
 import asyncio
-from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -9,6 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import update
 
+from aggregates.tracks.track import Track
 from outbox.mirror.tables import NEVER, mirror_target
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
@@ -20,11 +20,10 @@ from tests.outbox.rigs.foreign_writes import (
     reads,
     request_verify,
     sent,
-    take_down,
     target,
     verified,
 )
-from tests.outbox.rigs.relay_rig import RECORDS, Rig, answered, meanwhile
+from tests.outbox.rigs.relay_rig import LONG, RECORDS, Rig, answered, meanwhile
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
@@ -52,45 +51,36 @@ async def test_fields_that_we_do_not_know_are_kept_and_need_no_write(desk: Rig) 
     assert sent(desk) == ["putRecord"]  # on the base that the verification had found
 
 
-@pytest.mark.pds
-async def test_a_record_that_was_taken_down_after_an_unanswered_create_is_written_over(rig: Rig) -> None:
-    track = rig.upload()
+def take_down(desk: Rig, track: Track) -> None:
+    desk.pds.repo(desk.did).taken_down.add((COLLECTION, track.rkey))
+
+
+async def test_a_record_that_was_taken_down_after_an_unanswered_create_is_written_over(desk: Rig) -> None:
+    track = desk.upload()
 
     async def lost_and_taken_down(send: Any) -> Any:
         await send()
-        take_down(rig, track)
+        take_down(desk, track)
         raise httpx.ReadTimeout("no answer")
 
-    rig.wire.faults = [lost_and_taken_down]
-    await rig.relay_once()
-    rig.edit(title="next")
-    rig.clock.advance(minutes=10)
-    assert await rig.relay_once() == {Outcome.DELIVERED: 1}
-    assert rig.mirror().state == "delivered"
+    desk.wire.faults = [lost_and_taken_down]
+    await desk.relay_once()
+    desk.edit(title="next")
+    desk.clock.advance(minutes=10)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert desk.mirror().state == "delivered"
 
 
-@pytest.mark.pds
-async def test_a_record_that_was_taken_down_is_not_taken_for_a_deleted_one(rig: Rig) -> None:
-    track = await delivered(rig)
-    take_down(rig, track)
+async def test_a_record_that_was_taken_down_is_not_taken_for_a_deleted_one(desk: Rig) -> None:
+    track = await delivered(desk)
+    take_down(desk, track)
 
-    assert await verified(rig) == {Outcome.SEEN: 1}
-    assert await rig.relay_once() == {}
+    assert await verified(desk) == {Outcome.SEEN: 1}
+    assert await desk.relay_once() == {}
 
-    assert (rig.mirror().state, rig.types()) == ("delivered", ["Created"])
-    rig.edit(title="next")
-    assert await rig.relay_once() == {Outcome.DELIVERED: 1}
-
-
-async def test_a_record_that_reads_as_absent_is_confirmed_once_per_verification(
-    desk: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await delivered(desk)
-    reads(desk, monkeypatch, RefusedError(400, "RecordNotFound"))
-    for _ in range(3):
-        assert await verified(desk) == {Outcome.SEEN: 1}
-        assert await desk.relay_once() == {}
-    assert (sent(desk), desk.mirror().state) == (["putRecord"] * 3, "delivered")
+    assert (desk.mirror().state, desk.types()) == ("delivered", ["Created"])
+    desk.edit(title="next")
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
 
 async def test_a_verification_that_fails_is_tried_later_and_delays_no_other_record(
@@ -175,31 +165,24 @@ async def test_of_a_held_record_the_same_edit_is_nothing_new_and_another_one_is(
     assert desk.mirror().state == "held"
 
 
-async def test_an_edit_that_waited_for_a_held_record_is_sent_when_that_was_taken_back(desk: Rig) -> None:
+@pytest.mark.parametrize("found", ["ForeignEditObserved", "RecordMissing"])
+async def test_an_edit_that_waited_for_its_owner_to_decide_is_sent_when_the_record_is_as_it_was(
+    desk: Rig, found: str
+) -> None:
     track = await delivered(desk)
     ours = desk.remote(track)
-    foreign_put(desk, track, title="foreign")
+    if found == "RecordMissing":
+        foreign_delete(desk, track)
+    else:
+        foreign_put(desk, track, title="foreign")
     await verified(desk)
     track = desk.edit(album="waited")
     assert await desk.relay_once() == {}
     foreign_put(desk, track, **(ours or {}))
     assert await verified(desk) == {Outcome.DELIVERED: 1}
     assert desk.remote(track) == RECORDS.record_of(track, desk.mirror().generation)
-    assert desk.types()[1:] == ["ForeignEditObserved", "MetadataUpdated", "ForeignEditWithdrawn"]
-
-
-async def test_a_record_that_is_back_as_we_wrote_it_is_detached_no_longer(desk: Rig) -> None:
-    track = await delivered(desk)
-    ours = desk.remote(track)
-    foreign_delete(desk, track)
-    await verified(desk)
-    desk.edit(album="waited")
-    assert await desk.relay_once() == {}
-    foreign_put(desk, track, **(ours or {}))
-    assert await verified(desk) == {Outcome.DELIVERED: 1}
-    assert (desk.remote(track) or {})["album"] == "waited"
     assert desk.mirror().state == "delivered"
-    assert desk.types() == ["Created", "RecordMissing", "MetadataUpdated", "ForeignEditWithdrawn"]
+    assert desk.types() == ["Created", found, "MetadataUpdated", "ForeignEditWithdrawn"]
 
 
 async def test_a_detached_record_stays_detached_whatever_else_comes(desk: Rig) -> None:
@@ -240,39 +223,21 @@ async def test_a_verification_of_a_rejected_record_finds_foreign_changes(desk: R
     assert desk.mirror().state == "detached"
 
 
-LONG = 10.0
-
-
-def garble(rig: Rig) -> bytes:
-    """Make the observed body unreadable; returns what it was."""
-    observed: bytes = target(rig).observed_body
-    put_back(rig, b"\xff")
-    return observed
-
-
-def put_back(rig: Rig, observed: bytes) -> None:
-    rig.execute(update(mirror_target).values(observed_body=observed))
-
-
-async def relayed(rig: Rig) -> Counter[Outcome]:
-    """Run the relay once; a relay that polls without end is cut off."""
-    async with asyncio.timeout(LONG):
-        return await rig.relay_once()
-
-
 async def test_a_delivered_record_that_cannot_be_read_stays_delivered_and_is_verified_later(
     desk: Rig,
 ) -> None:
     await delivered(desk)
-    observed = garble(desk)
+    observed = target(desk).observed_body
+    desk.execute(update(mirror_target).values(observed_body=b"\xff"))
     request_verify(desk)
 
-    assert await relayed(desk) == {Outcome.FAILED: 1}
-    assert await relayed(desk) == {}
+    async with asyncio.timeout(LONG):  # a relay that polls without end is cut off
+        assert await desk.relay_once() == {Outcome.FAILED: 1}
+        assert await desk.relay_once() == {}
     assert (desk.mirror().state, target(desk).state) == ("delivered", "idle")
     assert target(desk).last_error
 
-    put_back(desk, observed)  # a release that can read it
+    desk.execute(update(mirror_target).values(observed_body=observed))  # a release that can read it
     desk.clock.advance(hours=1)
-    assert await relayed(desk) == {Outcome.SEEN: 1}
+    assert await desk.relay_once() == {Outcome.SEEN: 1}
     assert target(desk).last_error is None

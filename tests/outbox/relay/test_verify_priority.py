@@ -13,14 +13,15 @@ from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import NEVER, PAST, delivery_attempt
 from outbox.relay.result import Outcome
 from tests.fake_pds.limits import REQUESTS
-from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put, reads, request_verify, target, verified
+from tests.outbox.rigs.rate_limits import limits
 from tests.outbox.rigs.relay_rig import ARTIST, RECORDS, Rig
 from tests.outbox.rigs.rows import add_lane, change_target, claimed
 from tests.outbox.rigs.stepwise_delivery import StepwiseDelivery
+from tests.servers.databases import ON_BOTH, ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 BACKLOG = 30
 
@@ -35,6 +36,7 @@ def doubted(database: Database, number: int) -> str:
     return did
 
 
+@ON_BOTH
 def test_a_lane_of_every_host_is_left_to_live_work(database: Database) -> None:
     for number in range(1, 9):
         doubted(database, number)
@@ -54,9 +56,7 @@ async def test_verifications_stop_at_half_of_a_hosts_budget_and_an_edit_has_the_
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await backlog(desk)
-    assert isinstance(desk.pds, SignedInPds)
-    desk.pds.clock = desk.pds.limits.clock = lambda: desk.clock().timestamp()
-    desk.pds.limits.enabled, desk.pds.limits.points = True, {REQUESTS.name: 40}
+    limits(desk, REQUESTS, 40)
     keys = reads(desk, monkeypatch)
 
     await verified(desk, *range(1, BACKLOG + 1))
@@ -137,6 +137,7 @@ async def test_many_requests_to_verify_a_record_make_one_verification(
     assert keys == [track.rkey]
 
 
+@ON_BOTH
 @pytest.mark.parametrize("during", ["a write", "a verification"])
 async def test_a_request_that_comes_before_the_settling_survives_it(desk: Rig, during: str) -> None:
     track = desk.upload()

@@ -16,12 +16,12 @@ ONE, OTHER = "did:plc:one", "did:plc:other"
 FAILED = verdict_of_exception(httpx.ReadTimeout("nothing was heard"))
 
 
-def limited(left: int, policy: str, *, limit: int = 3000, status: int = 200) -> httpx.Response:
+def limited(left: int, policy: str | None, *, limit: int = 3000, status: int = 200) -> httpx.Response:
     headers = {
         "RateLimit-Limit": f"{limit}",
         "RateLimit-Remaining": f"{left}",
         "RateLimit-Reset": "90",
-        "RateLimit-Policy": policy,
+        **({"RateLimit-Policy": policy} if policy is not None else {}),
     }
     return httpx.Response(
         status, json={"error": "RateLimitExceeded"} if status == 429 else {}, headers=headers

@@ -12,6 +12,7 @@ from devpds.server import DevPds
 from tests.dsl import A_RECORD, a_comment, a_list, a_profile, some_item
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on, rig_on
 from tests.servers.atproto import PdsAccount
+from tests.servers.databases import AND_CITUS
 
 
 class CommentsRig(Rig):
@@ -48,6 +49,8 @@ class ListsRig(Rig):
 
 
 OTHERS = {"comments": CommentsRig, "profiles": ProfilesRig, "lists": ListsRig}
+
+
 KINDS = pytest.fixture(params=[Rig, *OTHERS.values()], ids=["tracks", *OTHERS])
 
 
@@ -65,13 +68,19 @@ async def each_desk(request: pytest.FixtureRequest, migrated_url: str) -> AsyncI
         yield made
 
 
-@pytest.fixture(params=[pytest.param("tracks", marks=pytest.mark.pds), *OTHERS])
-async def any_kind(request: pytest.FixtureRequest, migrated_url: str) -> AsyncIterator[Rig]:
-    """Tracks at a real PDS, and the other kinds at one in memory."""
-    if request.param == "tracks":
-        pds, account = map(request.getfixturevalue, ("pds", "pds_account"))
-        rig = rig_on(migrated_url, pds, account)
+@pytest.fixture(
+    params=[
+        pytest.param("postgres", id="tracks", marks=[pytest.mark.pds, pytest.mark.postgres]),
+        *(pytest.param(each, id=f"tracks-{each}", marks=pytest.mark.pds) for each in AND_CITUS),
+        *OTHERS,
+    ]
+)
+async def any_kind(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    """Tracks on PostgreSQL and at a real PDS, and the other kinds on SQLite and at one in memory."""
+    if (of := OTHERS.get(request.param)) is not None:
+        rig = memory_rig_on(request.getfixturevalue("migrated_sqlite"), of)
     else:
-        rig = memory_rig_on(migrated_url, OTHERS[request.param])
+        url, pds, account = map(request.getfixturevalue, (f"migrated_{request.param}", "pds", "pds_account"))
+        rig = rig_on(url, pds, account)
     async with rig as made:
         yield made

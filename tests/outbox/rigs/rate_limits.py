@@ -10,6 +10,7 @@ from sqlalchemy import select
 from outbox.mirror.hosts import PacedPds
 from outbox.mirror.tables import pds_host
 from outbox.pds.client import RecordKey
+from tests.fake_pds.limits import Rule
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import HOST
@@ -19,11 +20,19 @@ BUDGET = {"ratelimit-limit": "3000", "ratelimit-reset": "180", "ratelimit-policy
 OVER = (429, {"retry-after": "180"})
 NEARLY = (200, {**BUDGET, "ratelimit-remaining": "10"})
 REFUSED_AND_NEARLY = (400, NEARLY[1])
-ERRORS = {400: "InvalidSwap", 403: "Forbidden", 429: "RateLimitExceeded", 501: "MethodNotImplemented"}
+ERRORS = {
+    400: "InvalidSwap",
+    403: "Forbidden",
+    429: "RateLimitExceeded",
+    500: "InternalServerError",
+    501: "MethodNotImplemented",
+}
 RateLimitReply = tuple[int, dict[str, str]]
 
 
-def replies_with(pds: Any, monkeypatch: pytest.MonkeyPatch, call: str, told: RateLimitReply) -> list[str]:
+def replies_with(
+    pds: Any, monkeypatch: pytest.MonkeyPatch, call: str = "", told: RateLimitReply = (200, {})
+) -> list[str]:
     """The PDS says this with its answers to a call; gives the names of all calls from now on."""
     assert isinstance(pds, SignedInPds)
     asked, as_it_is = list[str](), pds.answer
@@ -41,6 +50,13 @@ def replies_with(pds: Any, monkeypatch: pytest.MonkeyPatch, call: str, told: Rat
 
     monkeypatch.setattr(pds, "answer", answer)
     return asked
+
+
+def limits(desk: Rig, rule: Rule, points: int) -> None:
+    """The PDS counts by the rig's clock, and takes so many points by this rule."""
+    assert isinstance(desk.pds, SignedInPds)
+    desk.pds.clock = desk.pds.limits.clock = lambda: desk.clock().timestamp()
+    desk.pds.limits.enabled, desk.pds.limits.points = True, {rule.name: points}
 
 
 def paced_for(desk: Rig, host: str = HOST) -> timedelta:

@@ -60,6 +60,7 @@ KINDS = RecordKinds(RECORDS, CommentRecords())
 ANYONE = "anyone"
 LONG = 30.0
 """Seconds for what a slow machine does, too."""
+FOR_EVER = 1e9
 ANYWHERE = ""
 MORE_THAN_ONE = 5
 """Faults in a row: on a slow machine the pause after a failure is over before the relay polls again."""
