@@ -1,14 +1,18 @@
-"""One event of each class of each kind of subject."""
+"""One event of each class of each kind of subject, and of accounts."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from aggregates import published_events
+from aggregates.accounts.account import Account
+from aggregates.accounts.account_events import AccountEvent
 from aggregates.lists.track_list import TrackList
 from aggregates.reactions.comment import Comment
 from aggregates.reactions.like import Like
 from aggregates.releases.release_events import ReleaseEvent
 from aggregates.values import Downloads, SupportGate, Visibility
 from tests.dsl import (
+    ALICE,
     COLLECTION,
     LISTS,
     START,
@@ -31,8 +35,8 @@ from tests.dsl import (
 )
 
 
-def every_event() -> list[published_events.PublishedEvent | ReleaseEvent]:
-    """One event of each class of each kind of subject, in the order in which the golden events are recorded."""
+def every_event() -> list[published_events.PublishedEvent | ReleaseEvent | AccountEvent]:
+    """One event of each class, in the order in which the golden events are recorded."""
     of_reactions = [*events_of_reactions(a_like), *events_of_reactions(a_comment)]
     return [
         *events_of_a_track().values(),
@@ -40,6 +44,7 @@ def every_event() -> list[published_events.PublishedEvent | ReleaseEvent]:
         *events_of_lists(),
         *events_of_a_profile(),
         *events_of_a_release(),
+        *events_of_an_account(),
     ]
 
 
@@ -66,7 +71,7 @@ def events_of_reactions(make: Callable[..., Like | Comment]) -> list[published_e
 
 
 def events_of_a_profile() -> list[published_events.PublishedEvent]:
-    """One event of each class, of the lives of two profiles, which are the last of the golden events."""
+    """One event of each class, of the lives of two profiles, whose ids are their places among the golden events."""
     now, made = some_time(60), a_profile(8)
     made.edit({"bio": "new"}, at=now)
     made.set_avatar(some_artwork(), at=now)
@@ -87,7 +92,7 @@ def events_of_a_profile() -> list[published_events.PublishedEvent]:
 
 
 def events_of_a_release() -> list[ReleaseEvent]:
-    """One event of each class, of the life of a release, which is the last of the golden events."""
+    """One event of each class, of the life of a release, whose id is its place among the golden events."""
     now, made = some_time(60), a_release(11, title="Pressings", tags=("a",), downloads=Downloads.ASK)
     made.edit({"artwork": some_artwork(), "support_gate": SupportGate("any"), "tags": ()}, at=now)
     made.add_file(some_file(1, artist="A", album="B", number=2, year=2026, artwork=some_artwork()), at=now)
@@ -99,6 +104,29 @@ def events_of_a_release() -> list[ReleaseEvent]:
     made.publish([1, 2], 3, at=now)
     made.delete(at=now)
     return [each for each in made.collect_events() if isinstance(each, ReleaseEvent)]
+
+
+def events_of_an_account() -> list[AccountEvent]:
+    account = Account.open(did=ALICE, at=START)
+    account.sign_in(
+        "s1",
+        method="oauth",
+        handle="alice.test",
+        pds_url="https://pds.test",
+        name="browser",
+        scope="write",
+        expires_at=START + timedelta(days=30),
+        at=some_time(1),
+    )
+    account.issue_token("t1", name="ci", scope="read", expires_at=None, at=some_time(2))
+    account.revoke_token("t1", at=some_time(3))
+    account.sign_out("s1", at=some_time(4))
+    account.disconnect(revoked=True, at=some_time(5))
+    account.record_operator_action("pause", {"did": ALICE}, affected=1, reason="maintenance", at=some_time(6))
+    account.request_leave(at=some_time(7))
+    account.leave({"records": 0, "grant": "revoked"}, at=some_time(8))
+    account.update_profile({"display_name": "Alice", "bio": "Words"}, at=some_time(9))
+    return [each for each in account.collect_events() if isinstance(each, AccountEvent)]
 
 
 def events_of_lists() -> list[published_events.PublishedEvent]:

@@ -28,7 +28,6 @@ TEXTS: list[tuple[str, Check, int]] = [
     ("album", checked_album, 256),
     ("description", checked_description, 5000),
 ]
-LISTS: list[tuple[str, Check]] = [("tags", checked_tags), ("self_labels", checked_self_labels)]
 
 
 def refused(check: Check, value: Any) -> InvalidFieldError:
@@ -38,28 +37,20 @@ def refused(check: Check, value: Any) -> InvalidFieldError:
 
 
 @pytest.mark.parametrize(("field", "check", "limit"), TEXTS)
-@pytest.mark.parametrize("letter", ["a", "é", "€", "🎵"])
 def test_a_text_is_limited_in_bytes_of_utf8_and_not_in_characters(
-    field: str, check: Check, limit: int, letter: str
+    field: str, check: Check, limit: int
 ) -> None:
-    size = len(letter.encode())
-    fits = letter * (limit // size) + "a" * (limit % size)
+    fits = "🎵" * (limit // 4)
     assert check(fits) == fits
     error = refused(check, fits + "a")
     assert (error.field, error.limit) == (field, f"at most {limit} bytes of UTF-8")
 
 
-@pytest.mark.parametrize(("field", "check", "_limit"), TEXTS)
 @pytest.mark.parametrize(
-    ("value", "limit"),
-    [("a\0b", "no NUL character"), ("\ud800", "no lone surrogates"), ("a\udfff", "no lone surrogates")],
+    ("value", "limit"), [("a\0b", "no NUL character"), ("a\ud800", "no lone surrogates")]
 )
-def test_a_text_holds_nothing_that_a_record_or_a_database_cannot(
-    field: str, check: Check, _limit: int, value: str, limit: str
-) -> None:
-    error = refused(check, value)
-    assert (error.field, error.limit) == (field, limit)
-    assert str(error) == f"{field}: {limit}"
+def test_a_text_holds_nothing_that_a_record_or_a_database_cannot(value: str, limit: str) -> None:
+    assert str(refused(checked_title, value)) == f"title: {limit}"
 
 
 @pytest.mark.parametrize(("field", "check"), [("title", checked_title), ("artist", checked_artist)])
@@ -96,10 +87,9 @@ def test_a_featured_artist_counts_once_in_the_place_where_they_came_first() -> N
     assert len(checked_features([first] * 11)) == 1
 
 
-@pytest.mark.parametrize("bad", ["a\0", "\ud800"])
-def test_a_feature_holds_no_text_that_cannot_be_stored(bad: str) -> None:
-    assert refused(checked_features, [Feature(bad, "a.test")]).field == "features"
-    assert refused(checked_features, [Feature("did:a", bad)]).field == "features"
+def test_a_feature_holds_no_text_that_cannot_be_stored() -> None:
+    for bad in (Feature("a\0", "a.test"), Feature("did:a", "a\0")):
+        assert refused(checked_features, [bad]).field == "features"
 
 
 def test_ten_tags_fit_and_eleven_do_not() -> None:
@@ -108,10 +98,9 @@ def test_ten_tags_fit_and_eleven_do_not() -> None:
     assert refused(checked_tags, tags).limit == "at most 10 tags"
 
 
-@pytest.mark.parametrize("letter", ["a", "é", "🎵"])
-def test_a_tag_is_limited_to_fifty_characters(letter: str) -> None:
-    assert checked_tags([letter * 50]) == (letter * 50,)
-    error = refused(checked_tags, [letter * 51])
+def test_a_tag_is_limited_to_fifty_characters() -> None:
+    assert checked_tags(["🎵" * 50]) == ("🎵" * 50,)
+    error = refused(checked_tags, ["🎵" * 51])
     assert (error.field, error.limit) == ("tags", "at most 50 characters a tag")
 
 
@@ -138,10 +127,9 @@ def test_a_self_label_has_1_to_128_bytes() -> None:
     assert refused(checked_self_labels, [""]).limit == "must not be empty"
 
 
-@pytest.mark.parametrize(("field", "check"), LISTS)
-@pytest.mark.parametrize("bad", ["a\0", "\ud800"])
-def test_an_entry_of_a_list_holds_nothing_that_cannot_be_stored(field: str, check: Check, bad: str) -> None:
-    assert refused(check, ["good", bad]).field == field
+def test_an_entry_of_a_list_holds_nothing_that_cannot_be_stored() -> None:
+    assert refused(checked_tags, ["good", "a\0"]).field == "tags"
+    assert refused(checked_self_labels, ["good", "a\0"]).field == "self_labels"
 
 
 def test_a_gate_is_of_a_known_type() -> None:

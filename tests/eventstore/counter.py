@@ -4,16 +4,34 @@ from collections.abc import Sequence
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from eventsourcing.domain import Aggregate, event
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, insert, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 
 from eventstore.change import Change, Envelope
 from eventstore.errors import AggregateNotFoundError
 from eventstore.event_log import EventLog
 from eventstore.projection import Into, ProjectedTable
+from eventstore.sql.prepared import Prepared
+from eventstore.sql.schema import projection_state
 from eventstore.unit_of_work import UnitOfWork
 
 ALICE, BOB = "did:plc:alice", "did:plc:bob"
 ENVELOPE = Envelope(actor=ALICE, via="test", request_id="r-1")
+PERMIT = Prepared(lambda _: select(projection_state).where(projection_state.c.name == bindparam("name")))
+
+
+class Refused(Exception):  # noqa: N818
+    """The command was refused."""
 
 
 class Counter(Aggregate):
@@ -92,3 +110,11 @@ def append(log: EventLog, name: str, *amounts: int, did: str = ALICE) -> None:
         unit.save(counter)
 
     log.transact(did, ENVELOPE, work)
+
+
+def counter_in(log: EventLog, name: str = "a") -> Counter:
+    """Return Alice's counter, folded from its events."""
+    with log.database.read() as connection:
+        counter = log.fold(Counter, log.stream(connection, ALICE, counter_id(name)))
+    assert counter is not None
+    return counter

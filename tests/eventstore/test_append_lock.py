@@ -13,7 +13,7 @@ from eventstore.sql.database import Database
 from eventstore.streams import append
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.conftest import create_tables
-from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, Totals, counter_id
+from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, Totals, counter_id, counter_in
 from tests.eventstore.threads import DEADLINE, lock_waits, together, until
 
 lanes = Table(
@@ -41,13 +41,6 @@ def open_counter(log: EventLog, did: str, name: str) -> None:
         unit.save(Counter(name=name))
 
 
-def total(log: EventLog, name: str) -> int:
-    with log.database.read() as connection:
-        counter = log.fold(Counter, log.stream(connection, ALICE, counter_id(name)))
-    assert counter is not None
-    return counter.total
-
-
 def test_sixteen_racers_on_one_stream_decide_one_after_the_other(log: EventLog) -> None:
     open_counter(log, ALICE, "a")
 
@@ -61,7 +54,7 @@ def test_sixteen_racers_on_one_stream_decide_one_after_the_other(log: EventLog) 
             double_and_one(unit)
 
     together(*[race] * 16)
-    assert total(log, "a") == 2**16 - 1
+    assert counter_in(log).total == 2**16 - 1
 
 
 @pytest.mark.postgres
@@ -149,7 +142,7 @@ def test_a_unit_without_an_account_has_the_log_alone_and_appends_nothing(log: Ev
 
     with pytest.raises(ValueError, match="account"):
         log.transact(None, ENVELOPE, save)
-    assert total(log, "a") == 0
+    assert counter_in(log).total == 0
 
 
 def test_a_unit_without_an_account_does_not_ask_for_current_projections(

@@ -4,7 +4,7 @@ from contextlib import closing
 
 import psycopg
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -12,6 +12,7 @@ from eventstore.errors import BrokenUnitError, CommitFailedError, LogBusyError, 
 from eventstore.sql.database import Database
 from eventstore.sql.prepared import execute
 from tests.eventstore.threads import until
+from tests.servers.databases import connection_to
 
 
 def commit_failed(cause: Exception) -> CommitFailedError:
@@ -42,25 +43,17 @@ def test_the_error_says_whether_the_database_is_busy_or_away(
     assert is_busy_or_away(error) is passes
 
 
-def test_a_server_that_is_not_there_is_away() -> None:
-    away = Database("postgresql+psycopg://postgres@/postgres?host=/nowhere")
-    with pytest.raises(DBAPIError) as caught, away.read():
-        pass
-    assert is_busy_or_away(caught.value)
-
-
 @pytest.mark.postgres
 @pytest.mark.parametrize("ended_at", ["a statement", "the commit"])
 def test_a_server_that_ended_a_connection_which_stood_still_is_away(
     fresh_postgres: str, ended_at: str
 ) -> None:
     database = Database(fresh_postgres, postgres={"idle_in_transaction_session_timeout": "50ms"})
-    conninfo = make_url(fresh_postgres).set(drivername="postgresql").render_as_string(hide_password=False)
 
     def stand_still() -> None:
         with database.write() as connection:
             pid = connection.scalar(text("select pg_backend_pid()"))
-            with psycopg.connect(conninfo, autocommit=True) as other:
+            with connection_to(fresh_postgres) as other:
                 alive = "select 1 from pg_stat_activity where pid = %s"
                 until(lambda: other.execute(alive, [pid]).fetchone() is None)
             if ended_at == "a statement":

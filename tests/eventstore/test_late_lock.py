@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, delete, insert, select, text, update
+from sqlalchemy import delete, insert, select, text, update
 
 from eventstore.errors import (
     AggregateNotFoundError,
@@ -17,13 +17,21 @@ from eventstore.errors import (
 )
 from eventstore.event_log import EventLog
 from eventstore.sql.database import Database
-from eventstore.sql.prepared import Prepared
 from eventstore.sql.schema import projection_state
 from eventstore.unit_of_work import UnitOfWork
-from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, append, counter_id
+from tests.eventstore.counter import (
+    ALICE,
+    ENVELOPE,
+    PERMIT,
+    Counter,
+    Refused,
+    Totals,
+    append,
+    counter_id,
+    counter_in,
+)
+from tests.servers.databases import ON_POSTGRES
 from tests.statements import recorded_statements, traced_round_trips
-
-PERMIT = Prepared(lambda _: select(projection_state).where(projection_state.c.name == bindparam("name")))
 
 
 @pytest.fixture
@@ -37,15 +45,8 @@ def other(log: EventLog) -> EventLog:
     return other
 
 
-class Refused(Exception):  # noqa: N818
-    """The command was refused."""
-
-
 def amounts(log: EventLog) -> list[int]:
-    with log.database.read() as connection:
-        counter = log.fold(Counter, log.stream(connection, ALICE, counter_id("a")))
-    assert counter is not None
-    return counter.amounts
+    return counter_in(log).amounts
 
 
 def counting(tries: list[Any], work: Callable[[UnitOfWork, Counter], None]) -> Callable[[UnitOfWork], None]:
@@ -177,18 +178,16 @@ def test_what_a_unit_saved_and_did_not_send_yet_it_loads(log: EventLog) -> None:
     assert amounts(log) == [1, 1, 2, 4]
 
 
-@pytest.mark.postgres
-def test_a_unit_that_loads_and_saves_takes_one_round_trip(postgres: Database, totals: Totals) -> None:
-    totals.table.metadata.create_all(postgres.engine)
-    log = EventLog(postgres, projections=[totals])
+@ON_POSTGRES
+def test_a_unit_that_loads_and_saves_takes_one_round_trip(log: EventLog) -> None:
     append(log, "a", 1)
-    with traced_round_trips(postgres.engine) as round_trips:
+    with traced_round_trips(log.database.engine) as round_trips:
         append(log, "a", 2)
         assert round_trips() == 1
         log.transact(ALICE, ENVELOPE, lambda unit: unit.load(Counter, counter_id("a")))
         assert round_trips() == 1
-    append(EventLog(postgres, projections=[totals]), "a", 3)
-    with traced_round_trips(postgres.engine) as round_trips:
+    append(EventLog(log.database, projections=log.projections), "a", 3)
+    with traced_round_trips(log.database.engine) as round_trips:
         append(log, "a", 4)
         assert 1 < round_trips() <= 9
     assert amounts(log) == [1, 2, 3, 4]
@@ -211,37 +210,29 @@ def test_all_that_was_assumed_is_proved_by_one_statement(log: EventLog) -> None:
     assert sum(statement.lower().startswith("select") for statement in statements) == 1
 
 
-@pytest.mark.postgres
+@ON_POSTGRES
 @pytest.mark.parametrize("off", [timedelta(hours=1), -timedelta(hours=1), timedelta(seconds=0.2)])
-def test_a_time_that_the_server_does_not_confirm_is_asked_for(
-    postgres: Database, off: timedelta, totals: Totals
-) -> None:
-    totals.table.metadata.create_all(postgres.engine)
-    log = EventLog(postgres, projections=[totals])
+def test_a_time_that_the_server_does_not_confirm_is_asked_for(log: EventLog, off: timedelta) -> None:
     append(log, "a", 1)
-    postgres._heard = datetime.now(UTC) + off, monotonic()  # noqa: SLF001 - as after the server's clock was set
-    with postgres.read() as connection:
+    log.database._heard = datetime.now(UTC) + off, monotonic()  # noqa: SLF001 - as after the server's clock was set
+    with log.database.read() as connection:
         began: datetime = connection.execute(text("select clock_timestamp()")).scalar_one()
     append(log, "a", 2)
-    with postgres.read() as connection:
+    with log.database.read() as connection:
         ended: datetime = connection.execute(text("select clock_timestamp()")).scalar_one()
         recorded = log.stream(connection, ALICE, counter_id("a"))[-1]
     assert began <= recorded.recorded_at <= ended
 
 
-@pytest.mark.postgres
-def test_a_connection_that_is_lost_with_the_commit_leaves_the_outcome_open(
-    postgres: Database, totals: Totals
-) -> None:
-    totals.table.metadata.create_all(postgres.engine)
-    log = EventLog(postgres, projections=[totals])
+@ON_POSTGRES
+def test_a_connection_that_is_lost_with_the_commit_leaves_the_outcome_open(log: EventLog) -> None:
     append(log, "a", 1)
 
     def lose(unit: UnitOfWork) -> None:
         counter = unit.load(Counter, counter_id("a"))
         counter.add(2)
         unit.save(counter)
-        unit.with_save(lambda connection, _: cut(postgres, connection))
+        unit.with_save(lambda connection, _: cut(log.database, connection))
 
     with pytest.raises(CommitFailedError):
         log.transact(ALICE, ENVELOPE, lose)

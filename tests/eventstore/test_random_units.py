@@ -5,21 +5,25 @@ from uuid import uuid4
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from eventstore.errors import AggregateNotFoundError, OutdatedProjectionError, VersionConflictError
 from eventstore.event_log import EventLog
-from eventstore.sql.prepared import Prepared
 from eventstore.sql.schema import projection_state
 from eventstore.unit_of_work import UnitOfWork
-from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, Totals, append, counter_id
+from tests.eventstore.counter import (
+    ALICE,
+    BOB,
+    ENVELOPE,
+    PERMIT,
+    Counter,
+    Refused,
+    Totals,
+    append,
+    counter_id,
+)
 
-PERMIT = Prepared(lambda _: select(projection_state).where(projection_state.c.name == bindparam("name")))
 MOST = 12
-
-
-class Refused(Exception):  # noqa: N818
-    """The command was refused."""
 
 
 @dataclass

@@ -10,7 +10,9 @@ from eventstore.sql.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.conftest import create_tables
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id
+from tests.servers.databases import ON_BOTH, ON_SQLITE
 
+pytestmark = ON_SQLITE  # on a clock of the test
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
@@ -72,6 +74,7 @@ def test_a_unit_has_one_time(log: EventLog, clock: Clock) -> None:
     assert {recorded.recorded_at for recorded in log.read(after=0, until=10, limit=10)} == {first}
 
 
+@ON_BOTH
 def test_the_databases_time_is_aware_and_in_utc(database: Database) -> None:
     with database.read() as connection:
         now = database.now(connection)

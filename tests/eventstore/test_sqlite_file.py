@@ -11,7 +11,7 @@ import pytest
 from eventstore.event_log import EventLog
 from eventstore.sql.database import Database
 from tests.eventstore.conftest import create_tables
-from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id
+from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_in
 from tests.eventstore.processes import writers
 from tests.eventstore.threads import DEADLINE
 
@@ -57,12 +57,8 @@ def test_two_processes_append_to_one_file(fresh_sqlite: str) -> None:
         for child in children:
             child.says("done")
     assert positions(fresh_sqlite) == list(range(1, 6 + 120 + 2 + 1))
-    database = Database(fresh_sqlite)
-    with database.read() as connection:
-        log = EventLog(database)
-        x, y = [log.fold(Counter, log.stream(connection, ALICE, counter_id(name))) for name in ("x", "y")]
-    database.close()
-    assert (x.total, y.total) == (80, 40)
+    with contextlib.closing(Database(fresh_sqlite)) as database:
+        assert [counter_in(EventLog(database), name).total for name in ("x", "y")] == [80, 40]
 
 
 def test_a_file_can_be_opened_first_while_another_process_writes_to_it(fresh_sqlite: str, file: Path) -> None:

@@ -82,8 +82,9 @@ def follow_while_writing(log: EventLog, follower: Follower, *writers: Callable[[
     return [recorded.position for recorded in log.read(after=0, until=EVERYTHING, limit=EVERYTHING)]
 
 
-def test_a_reader_up_to_the_stable_position_misses_nothing(database: Database) -> None:
-    log = EventLog(database)
+@pytest.mark.postgres
+def test_a_reader_up_to_the_stable_position_misses_nothing(postgres: Database) -> None:
+    log = EventLog(postgres)
     stable = Follower(log, log.stable_position)
     committed = follow_while_writing(log, stable, *[partial(write, log, writer) for writer in range(8)])
     assert stable.seen == committed

@@ -1,14 +1,17 @@
-"""The golden events: one per stored topic, in the order of the lives of some subjects of each kind (topics.txt)."""
+"""The golden events: one per stored topic, in the order of the lives of some subjects of each kind, and of an account (topics.txt)."""
 
 import json
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.utils import resolve_topic
 
+from aggregates.accounts.account import Account
 from aggregates.published import Owned
 from eventstore.streams.codec import Codec
+from tests.dsl import ALICE
 
 HERE = Path(__file__).parent
 TOPICS = HERE / "topics.txt"
@@ -27,6 +30,7 @@ BEGINNINGS = (
     "profile.created.v1",
     "profile.adopted.v1",
     "release.created.v1",
+    "account.opened.v1",
 )
 """The topics that a life begins with."""
 
@@ -47,14 +51,22 @@ def place(topic: str) -> tuple[int, int]:
     return len(begins), len(upto) - begins[-1]
 
 
+def stream_of(topic: str) -> UUID:
+    kind, (subject_id, _) = kind_of(topic), place(topic)
+    return kind.create_id(ALICE) if issubclass(kind, Account) else kind.create_id(subject_id)
+
+
 def decoded(topic: str) -> Any:
-    subject_id, version = place(topic)
-    return CODEC.decode(StoredEvent(str(kind_of(topic).create_id(subject_id)), version, topic, stored(topic)))
+    return CODEC.decode(StoredEvent(str(stream_of(topic)), place(topic)[1], topic, stored(topic)))
 
 
-def kind_of(topic: str) -> type[Owned]:
-    kind: type[Owned] = resolve_topic(topic.partition(".")[0])
+def kind_of(topic: str) -> type[Owned | Account]:
+    kind: type[Owned | Account] = resolve_topic(topic.partition(".")[0])
     return kind
+
+
+def has_history(topic: str) -> bool:
+    return not issubclass(kind_of(topic), Account)
 
 
 def golden_changes() -> dict[str, list[dict[str, Any]]]:

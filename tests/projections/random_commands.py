@@ -1,6 +1,5 @@
 """Commands by unit of work, as Hypothesis draws them, and how one unit is done."""
 
-from collections.abc import Callable
 from itertools import count
 
 from hypothesis import strategies as st
@@ -29,22 +28,22 @@ NUMBERS = st.integers(1, 3)
 IDS = count(1)
 
 
-def _at(make: Callable[..., Step], *arguments: st.SearchStrategy[object]) -> st.SearchStrategy[Step]:
-    return st.builds(make, *arguments)
-
-
 # Audio is numbered within the track: two tracks of an artist never have the same.
 STEPS: st.SearchStrategy[Step] = st.one_of(
-    _at(lambda changes: lambda t: t.edit(changes, at=some_time(1)), METADATA_CHANGES),
-    _at(lambda n: lambda t: t.replace_audio(some_audio(1000 * t.track_id + n), at=some_time(2)), NUMBERS),
-    _at(lambda n: lambda t: t.set_artwork(some_artwork(n), at=some_time(3)), NUMBERS),
-    _at(lambda to: lambda t: t.set_downloads(to, at=some_time(4)), st.sampled_from(Downloads)),
-    _at(lambda on: lambda t: t.set_unlisted(on, at=some_time(4)), st.booleans()),
-    _at(
+    st.builds(lambda changes: lambda t: t.edit(changes, at=some_time(1)), METADATA_CHANGES),
+    st.builds(
+        lambda n: lambda t: t.replace_audio(some_audio(1000 * t.track_id + n), at=some_time(2)), NUMBERS
+    ),
+    st.builds(lambda n: lambda t: t.set_artwork(some_artwork(n), at=some_time(3)), NUMBERS),
+    st.builds(lambda to: lambda t: t.set_downloads(to, at=some_time(4)), st.sampled_from(Downloads)),
+    st.builds(lambda on: lambda t: t.set_unlisted(on, at=some_time(4)), st.booleans()),
+    st.builds(
         lambda on: lambda t: t.set_support_gate(SupportGate("any") if on else None, at=some_time(5)),
         st.booleans(),
     ),
-    _at(lambda final: lambda t: t.record_blob_failure("x", final=final, at=some_time(6)), st.booleans()),
+    st.builds(
+        lambda final: lambda t: t.record_blob_failure("x", final=final, at=some_time(6)), st.booleans()
+    ),
     st.sampled_from(
         [
             lambda t: t.set_artwork(None, at=some_time(7)),

@@ -22,11 +22,20 @@ class OneAccount(FakeInternet):
         self.password = self.settle(DID, "alice.example.com", self.pds)
 
 
-def route_pds_requests_to(internet: OneAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+def route_pds_requests_to(internet: FakeInternet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every container built from now on send its PDS requests to the fake internet."""
     monkeypatch.setattr(
         "service.wiring.bootstrap.pds_http_client", lambda *_, **__: httpx.AsyncClient(transport=internet)
     )
+
+
+def sign_in(client: httpx.Client, internet: OneAccount) -> str:
+    """Sign in, and go on with the token in place of the cookie; returns the token."""
+    signed_in = client.post("/auth/app-password", json={"identifier": DID, "password": internet.password})
+    token = signed_in.json()["token"]
+    client.cookies.clear()
+    client.headers["authorization"] = f"Bearer {token}"
+    return str(token)
 
 
 @contextmanager

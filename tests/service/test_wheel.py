@@ -41,18 +41,14 @@ def python(site: Path, code: str, *args: str, data: Path) -> str:
     return done.stdout.strip()
 
 
-def test_wheel_is_what_runs(site: Path, tmp_path: Path) -> None:
-    code = "import mastertape, service, outbox; print(service.__file__, outbox.__file__)"
-    said = python(site, code, data=tmp_path)
-    assert all(path.startswith(str(site)) for path in said.split())
-
-
 def test_wheel_installs_one_package(site: Path) -> None:
     installed = {path.name for path in site.iterdir()} - {"needed.pth", "__pycache__"}
     assert {name.partition("-")[0] for name in installed} == {"mastertape"}
 
 
-def test_package_of_the_same_name_does_not_replace_ours(site: Path, tmp_path: Path) -> None:
+def test_wheel_migrates_an_empty_database_and_a_package_of_the_same_name_does_not_replace_ours(
+    site: Path, tmp_path: Path
+) -> None:
     stranger = site / "identity.py"
     stranger.write_text("raise SystemExit('a stranger')")
     try:
@@ -60,6 +56,7 @@ def test_package_of_the_same_name_does_not_replace_ours(site: Path, tmp_path: Pa
         assert python(site, main, "migrate", data=tmp_path) == f"empty -> {newest()}"
     finally:
         stranger.unlink()
+    assert (tmp_path / "mastertape.db").exists()
 
 
 def test_no_dependency_ships_a_name_of_ours() -> None:
@@ -67,19 +64,12 @@ def test_no_dependency_ships_a_name_of_ours() -> None:
     assert not ours & set(packages_distributions()) - {"__pycache__"}
 
 
-def test_wheel_migrates_an_empty_database(site: Path, tmp_path: Path) -> None:
-    main = "from mastertape import main; main()"
-    assert "Run:" in python(site, main, "--help", data=tmp_path)
-    assert python(site, main, "migrate", data=tmp_path) == f"empty -> {newest()}"
-    assert (tmp_path / "mastertape.db").exists()
-
-
-def test_wheel_has_the_lexicon(site: Path, tmp_path: Path) -> None:
-    code = (
-        "import mastertape; from outbox.record.kind import known_lexicons; print(*sorted(known_lexicons()))"
-    )
+def test_wheel_is_what_runs_and_has_the_lexicon(site: Path, tmp_path: Path) -> None:
+    code = "import mastertape; from outbox.record import kind; print(kind.__file__, *sorted(kind.known_lexicons()))"
+    where, lexicons = python(site, code, data=tmp_path).split(maxsplit=1)
+    assert where.startswith(str(site))
     assert (
-        python(site, code, data=tmp_path)
+        lexicons
         == "com.atproto.repo.strongRef fm.plyr.actor.profile fm.plyr.comment fm.plyr.like fm.plyr.list fm.plyr.track"
     )
 

@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-import psycopg
 import pytest
 from sqlalchemy import make_url, select, text
 
@@ -29,7 +28,7 @@ from eventstore.streams.buckets import BUCKETS
 from eventstore.streams.ids import next_subject_id
 from tests.dsl import some_time
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter
-from tests.servers.databases import temporary_database
+from tests.servers.databases import connection_to, temporary_database, text_of
 from tests.servers.pgbouncer import ROLE_SETTINGS, pooled
 
 
@@ -56,7 +55,7 @@ def record_an_event(url: str) -> None:
 def clone_of(url: str) -> Iterator[str]:
     """The same rows in another database: what reading in a dump makes."""
     parsed = make_url(url)
-    server = parsed.set(database="postgres").render_as_string().replace("%2F", "/")
+    server = text_of(parsed.set(database="postgres"))
     with temporary_database(server, str(parsed.database)) as clone:
         yield clone
 
@@ -107,10 +106,9 @@ def test_rows_that_were_read_into_other_tables_are_noticed(migrated_postgres: st
 def test_a_role_without_access_to_the_servers_identity_detects_what_it_can(migrated_postgres: str) -> None:
     record_an_event(migrated_postgres)
     role = f"plain_{uuid.uuid4().hex[:8]}"
-    conninfo = make_url(migrated_postgres).set(drivername="postgresql").render_as_string()
-    plain = make_url(migrated_postgres).set(username=role).render_as_string().replace("%2F", "/")
+    plain = text_of(make_url(migrated_postgres).set(username=role))
     say(
-        conninfo,
+        migrated_postgres,
         f"create role {role} login",
         "revoke execute on function pg_control_system() from public",
         f"grant all on all tables in schema public to {role}",
@@ -119,16 +117,15 @@ def test_a_role_without_access_to_the_servers_identity_detects_what_it_can(migra
     try:
         assert because(plain) is None  # an unknown part is skipped
         for clone in clone_of(migrated_postgres):
-            restored = make_url(clone).set(username=role).render_as_string().replace("%2F", "/")
+            restored = text_of(make_url(clone).set(username=role))
             assert (because(restored) or "").startswith("the database is ")
-            own = make_url(clone).set(drivername="postgresql").render_as_string()
-            say(own, f"drop owned by {role}")  # the copy may outlive the role
+            say(clone, f"drop owned by {role}")  # the copy may outlive the role
     finally:
-        say(conninfo, f"drop owned by {role}", f"drop role {role}")
+        say(migrated_postgres, f"drop owned by {role}", f"drop role {role}")
 
 
-def say(conninfo: str, *statements: str) -> None:
-    with psycopg.connect(conninfo, autocommit=True) as server:
+def say(url: str, *statements: str) -> None:
+    with connection_to(url) as server:
         for statement in statements:
             server.execute(statement.encode())
 
@@ -201,19 +198,18 @@ def test_a_log_that_ends_before_what_was_seen_is_noticed_and_no_other(migrated_u
 @pytest.fixture
 def workers(migrated_postgres: str) -> Callable[..., None]:
     """Stand in for Citus: what it says of its nodes. Returns what gives each worker an identity, or none while it is away."""
-    conninfo = make_url(migrated_postgres).set(drivername="postgresql").render_as_string()
     say(
-        conninfo,
+        migrated_postgres,
         "create table pg_dist_node (nodeid int, nodename text, nodeport int)",
         "create table worker (nodename text, nodeport int, success boolean, result text)",
         "create function run_command_on_workers(text) returns setof worker language sql as 'select * from worker'",
     )
 
     def become(**identities: str | None) -> None:
-        say(conninfo, "truncate pg_dist_node, worker")
+        say(migrated_postgres, "truncate pg_dist_node, worker")
         for number, (name, identity) in enumerate(identities.items(), 1):
             say(
-                conninfo,
+                migrated_postgres,
                 f"insert into pg_dist_node values ({number}, '{name}', 5432)",  # noqa: S608
                 f"insert into worker values ('{name}', 5432, {identity is not None}, '{identity}')",  # noqa: S608
             )

@@ -1,6 +1,8 @@
 """A queue with one kind of job, on a clock that a test advances."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +13,7 @@ from eventstore.coordination.due_parts import parts_of
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job
+from eventstore.jobs.worker import Worker
 from eventstore.sql.database import Database
 from eventstore.streams.buckets import Part
 
@@ -32,11 +35,11 @@ async def nothing(_job: Job) -> Outcome:
 
 
 def kind(work: Callable[[Job], Any] = nothing, **options: Any) -> Kind:
-    """A kind whose errors are judged by their message: `final` ends the job, `uncounted` is no fault of it."""
+    """A kind whose errors are judged by their message: `final` ends the job."""
 
     def judge(error: Exception) -> Failure | None:
         text = str(error)
-        return Failure(text, final=text == "final", counted=text != "uncounted") if text else None
+        return Failure(text, final=text == "final") if text else None
 
     first = Kind(
         KIND,
@@ -49,6 +52,17 @@ def kind(work: Callable[[Job], Any] = nothing, **options: Any) -> Kind:
         max_per_account=None,
     )
     return replace(first, **options)
+
+
+@asynccontextmanager
+async def at_work(worker: Worker) -> AsyncIterator[None]:
+    """The worker runs during the block, and has stopped after it."""
+    running = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
 
 
 def claim_anywhere(

@@ -11,10 +11,10 @@ from eventstore.jobs.kinds import Job, Outcome
 from eventstore.jobs.worker import Worker
 from eventstore.sql.database import Database
 from eventstore.streams.buckets import bucket_of, divided
-from tests.eventstore.jobs.rig import LEASE, SECOND, Rig, kind
-from tests.servers.databases import ON_ONE_NODE
+from tests.eventstore.jobs.rig import LEASE, SECOND, Rig, at_work, kind
+from tests.servers.databases import ON_POSTGRES, ON_SQLITE
 
-pytestmark = [pytest.mark.anyio, ON_ONE_NODE]  # its parts are ranges, which are no shards
+pytestmark = [pytest.mark.anyio, ON_POSTGRES]  # its parts are ranges, which are no shards
 PARTS = divided(16)
 ACCOUNTS = [f"did:plc:{number}" for number in range(12)]
 FOR_EVER = 1e9
@@ -60,10 +60,8 @@ async def test_a_job_that_ends_gives_its_room_to_one_of_another_part(rig: Rig) -
             done.set()
         return Outcome.DONE
 
-    working = asyncio.create_task(a_worker(rig, kind(work, max_concurrent=1)).run())
-    await asyncio.wait_for(done.wait(), 30)
-    working.cancel()
-    await asyncio.wait({working})
+    async with at_work(a_worker(rig, kind(work, max_concurrent=1))):
+        await asyncio.wait_for(done.wait(), 30)
 
 
 async def test_what_a_job_requests_for_an_account_of_another_part_waits_for_no_poll(rig: Rig) -> None:
@@ -79,12 +77,11 @@ async def test_what_a_job_requests_for_an_account_of_another_part_waits_for_no_p
         return Outcome.DONE
 
     rig.want("first", account=first)
-    working = asyncio.create_task(a_worker(rig, kind(work, max_concurrent=3)).run())
-    await asyncio.wait_for(done.wait(), 30)
-    working.cancel()
-    await asyncio.wait({working})
+    async with at_work(a_worker(rig, kind(work, max_concurrent=3))):
+        await asyncio.wait_for(done.wait(), 30)
 
 
+@ON_SQLITE
 async def test_a_wake_of_a_bucket_has_its_part_alone_looked_into(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,10 +96,8 @@ async def test_a_wake_of_a_bucket_has_its_part_alone_looked_into(
 
     monkeypatch.setattr(queue, "due_kinds", look)
     worker = a_worker(rig, kind())
-    working = asyncio.create_task(worker.run())
-    assert await asyncio.wait_for(looked.get(), 30) == PARTS
-    worker.wake(bucket_of(ACCOUNTS[0]))
-    [part] = await asyncio.wait_for(looked.get(), 30)
-    assert bucket_of(ACCOUNTS[0]) in part
-    working.cancel()
-    await asyncio.wait({working})
+    async with at_work(worker):
+        assert await asyncio.wait_for(looked.get(), 30) == PARTS
+        worker.wake(bucket_of(ACCOUNTS[0]))
+        [part] = await asyncio.wait_for(looked.get(), 30)
+        assert bucket_of(ACCOUNTS[0]) in part

@@ -130,7 +130,7 @@ def test_a_job_that_ends_each_process_waits_longer_each_time_and_is_given_up(rig
         rig.claim(kind(), "killed")
         began = rig.time()
         while rig.row("poison").state == JobState.WAITING and not _is_due(rig):
-            rig.later(SECOND)
+            rig.later(5 * SECOND)
             queue.release_ended(rig.database, [KIND], lambda _owner: True)
         waits.append((rig.time() - began).total_seconds())
     assert waits[0] >= 5

@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import closing
 
-import psycopg
 import pytest
 from sqlalchemy import Connection, make_url, text
 
@@ -12,6 +11,7 @@ from eventstore.errors import PooledConnectionError, UnsafeConnectionError
 from eventstore.event_log import EventLog
 from eventstore.sql.database import Database
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter
+from tests.servers.databases import connection_to
 from tests.servers.pgbouncer import ROLE_SETTINGS, pooled
 
 PATIENCE_SECONDS = 10
@@ -27,26 +27,17 @@ def setting(connection: Connection, name: str) -> str:
 def test_defaults_of_the_server_change_neither_isolation_nor_timeouts_nor_durability(
     fresh_postgres: str,
 ) -> None:
-    parsed = make_url(fresh_postgres)
-    with psycopg.connect(
-        parsed.set(drivername="postgresql").render_as_string(hide_password=False), autocommit=True
-    ) as server:
+    with connection_to(fresh_postgres) as server:
         for default in (
             "default_transaction_isolation = 'repeatable read'",
             "lock_timeout = 0",
             "synchronous_commit = off",
         ):
-            server.execute(f"alter database {parsed.database} set {default}".encode())
+            server.execute(f"alter database {make_url(fresh_postgres).database} set {default}".encode())
     with closing(Database(fresh_postgres)) as database, database.write() as connection:
         assert setting(connection, "transaction_isolation") == "read committed"
         assert setting(connection, "lock_timeout") == "10s"
         assert setting(connection, "synchronous_commit") == "on"
-
-
-@pytest.mark.postgres
-def test_a_direct_connection_is_taken_for_one(fresh_postgres: str) -> None:
-    with closing(Database(fresh_postgres)) as database:
-        database.require_direct()
 
 
 @pytest.mark.pgbouncer

@@ -17,7 +17,7 @@ from eventstore.sql.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore import test_commit
 from tests.eventstore.conftest import create_tables
-from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, append, counter_id
+from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, append, counter_id, counter_in
 from tests.eventstore.threads import DEADLINE, until
 
 NAMES = "abcdef"
@@ -77,12 +77,10 @@ class Queue:
 
     def totals(self, names: str) -> list[int]:
         with self.log.database.read() as connection:
-            rows = connection.execute(text("select name, total from totals")).all()
-            counters = [
-                self.log.fold(Counter, self.log.stream(connection, ALICE, counter_id(each))) for each in names
-            ]
-        assert [dict(map(tuple, rows))[each] for each in names] == [each.total for each in counters if each]
-        return [each.total for each in counters if each]
+            rows = dict(map(tuple, connection.execute(text("select name, total from totals"))))
+        found = [counter_in(self.log, each).total for each in names]
+        assert [rows[each] for each in names] == found
+        return found
 
 
 @pytest.fixture

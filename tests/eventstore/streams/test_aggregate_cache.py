@@ -12,6 +12,9 @@ from eventstore.sql.schema import stored_event
 from eventstore.streams.codec import Codec
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, append, counter_id
+from tests.servers.databases import ON_BOTH, ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 
 @pytest.fixture
@@ -24,6 +27,7 @@ def total(log: EventLog, name: str = "a") -> int:
         return unit.load(Counter, counter_id(name)).total
 
 
+@ON_BOTH
 def test_events_of_another_process_continue_the_cached_state(log: EventLog, other: EventLog) -> None:
     append(log, "a", 1)
     append(other, "a", 2, 3)
@@ -87,6 +91,7 @@ def test_a_unit_cannot_alter_the_cached_state(log: EventLog) -> None:
     assert total(log) == 11
 
 
+@ON_BOTH
 def test_a_restored_log_is_believed_and_not_the_cache(log: EventLog, other: EventLog) -> None:
     append(log, "a", 1)
     append(log, "a", 100)

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import sqlalchemy as sa
 
 from eventstore.sql.database import Database
@@ -40,6 +41,7 @@ def test_ids_of_all_accounts_are_numbered_by_one_sequence(database: Database) ->
     assert sorted(numbers) == list(range(1, 101))
 
 
+@pytest.mark.postgres
 def test_a_transaction_that_issues_an_id_writes_no_row_on_postgresql(postgres: Database) -> None:
     issue(postgres, ALICE)
     with postgres.read() as connection:

@@ -9,7 +9,6 @@ from eventsourcing.domain import Aggregate
 from eventsourcing.utils import get_topic
 from sqlalchemy import delete, select, update
 
-from aggregates.accounts.account import Account
 from eventstore.event_log import EventLog
 from eventstore.sql.database import Database
 from eventstore.sql.schema import stored_event
@@ -18,7 +17,6 @@ from eventstore.streams.codec import Codec
 from eventstore.streams.snapshots import Snapshots, aggregate_snapshot, code_that_folds, decode, encode
 from projections.rebuild.rebuild import differences, rebuild
 from tests.eventstore.counter import ALICE, Counter, append, counter_id
-from tests.golden import accounts
 from tests.golden.tape import decoded as golden
 from tests.golden.tape import place, topics
 
@@ -66,10 +64,12 @@ def change_all(log: EventLog, **values: object) -> None:
         connection.execute(update(aggregate_snapshot).values(values))
 
 
-@pytest.mark.parametrize("version", [1, 9, 10, 11, 20, 29, 34])
-def test_a_state_is_read_from_the_snapshot_before_it(log: EventLog, read: list[int], version: int) -> None:
-    assert total_at(log, version) == sum(range(version - 1))
-    assert read == [*range(version // 10 * 10 + 1, version + 1)]
+def test_a_state_is_read_from_the_snapshot_before_it(log: EventLog, read: list[int]) -> None:
+    for version in (9, 10, 11, 34):
+        read.clear()
+        fresh = EventLog(log.database, projections=log.projections)
+        assert total_at(fresh, version) == sum(range(version - 1))
+        assert read == [*range(version // 10 * 10 + 1, version + 1)]
 
 
 def test_a_command_on_a_state_that_is_not_cached_continues_the_snapshot(
@@ -150,17 +150,12 @@ def _rows(log: EventLog) -> list[tuple[object, ...]]:
 
 
 def _golden_states() -> Iterator[Aggregate]:
-    """A subject of each kind after each event that there ever was, and an account after each of its own."""
+    """A subject of each kind, and an account, after each event that there ever was."""
     state: Aggregate | None = None
     for topic in topics():
         state = golden(topic).mutate(None if place(topic)[1] == 1 else state)
         assert state is not None
         yield state
-    account = None
-    for topic in accounts.topics():
-        account = accounts.decoded(topic).mutate(account)
-        assert isinstance(account, Account)
-        yield account
 
 
 def test_a_snapshot_has_every_state_as_it_was() -> None:

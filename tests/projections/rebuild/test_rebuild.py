@@ -53,22 +53,11 @@ def test_a_rebuild_repairs_the_differing_rows_and_touches_no_others(log: EventLo
 
 
 def test_a_rebuild_counts_the_rows_that_it_repaired(log: EventLog) -> None:
-    record_a_story(log)
+    none = dict.fromkeys(record_a_story(log), 0)
     vandalise(log)
-    counts = {
-        "tracks": 3,
-        "track_tags": 3,
-        "likes": 0,
-        "comments": 0,
-        "hidden_comment": 0,
-        "profiles": 0,
-        "releases": 0,
-        "track_list": 0,
-        "history": 2,
-        "media_references": 1,
-    }
-    assert rebuild(log, READ_MODELS) == counts
-    assert rebuild(log, READ_MODELS) == dict.fromkeys(counts, 0)
+    differed = {"tracks": 3, "track_tags": 3, "history": 2, "media_references": 1}
+    assert rebuild(log, READ_MODELS) == none | differed
+    assert rebuild(log, READ_MODELS) == none
 
 
 def test_a_rebuild_repairs_every_subject_however_many_rows_of_the_first_ones_differ(

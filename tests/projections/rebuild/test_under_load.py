@@ -46,8 +46,7 @@ class Writer(Thread):
             change(self.log, number, lambda t: t.delete(at=some_time(8)), did=self.did)
 
 
-@pytest.mark.parametrize("page", [5, 500])
-def test_a_rebuild_equals_live_while_writers_go_on(log: EventLog, page: int) -> None:
+def test_a_rebuild_equals_live_while_writers_go_on(log: EventLog) -> None:
     record_a_story(log)
     vandalise(log)
     writers = [Writer(log, did, first) for did, first in ((ALICE, 100_000), (BOB, 200_000))]
@@ -55,8 +54,8 @@ def test_a_rebuild_equals_live_while_writers_go_on(log: EventLog, page: int) -> 
         writer.start()
     runs = 0
     while any(writer.is_alive() for writer in writers):
-        rebuild(log, READ_MODELS, page=page)
-        assert differences(log, READ_MODELS, page=page) == []
+        rebuild(log, READ_MODELS, page=50)
+        assert differences(log, READ_MODELS, page=50) == []
         runs += 1
     for writer in writers:
         writer.join()

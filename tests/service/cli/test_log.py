@@ -91,7 +91,11 @@ def test_rebuild_of_one_leaves_the_others(on_tape: Type, tape: Container) -> Non
 
 def test_rebuild_names_what_there_is(on_tape: Type, tape: Container) -> None:
     names = ", ".join(projection.name for projection in tape.log.projections)
-    assert f"there is no projection 'x'; there are {names}" in on_tape("rebuild", "x").output
+    refused = on_tape("rebuild", "x")
+    assert (refused.exit_code, f"there is no projection 'x'; there are {names}" in refused.output) == (
+        2,
+        True,
+    )
 
 
 def test_history_shows_actor_change_time_and_delivery(on_tape: Type) -> None:

@@ -27,10 +27,12 @@ from service.schema.high_water_mark import (
 )
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE, a_track
-from tests.servers.databases import ON_SQLITE, clone_sqlite
+from tests.servers.databases import ON_BOTH, ON_SQLITE, clone_sqlite
 from tests.service.cli.conftest import Type
 from tests.service.conftest import save
 from tests.service.process.periodic import run_if_due
+
+pytestmark = ON_SQLITE  # what matters here is what is said
 
 
 @pytest.fixture
@@ -68,7 +70,6 @@ def test_a_dry_run_says_what_would_be_done_and_notices_nothing(typed: Type, tape
     assert "would wait" in typed("recovered", "--dry-run").stdout
 
 
-@ON_SQLITE
 def test_no_track_id_is_issued_again_after_a_file_was_put_back_before_its_newest_position_was_seen(
     typed: Type, tape: Container, tmp_path: Path
 ) -> None:
@@ -102,7 +103,7 @@ def test_a_script_changes_nothing_without_a_noticed_restore_and_the_operator_lea
         assert (done.exit_code, done.stdout, newest(tape)) == (0, said, before)
 
 
-@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--json",)])
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
 def test_nothing_lost_in_no_restore_is_an_error(typed: Type, tape: Container, more: tuple[str, ...]) -> None:
     before = newest(tape)
     failed = typed("recovered", "--nothing-lost", *more)
@@ -124,6 +125,7 @@ def test_nothing_lost_is_refused_where_this_machine_has_seen_more_of_the_log(
     assert typed("recovered").exit_code == 0
 
 
+@ON_BOTH
 def test_one_command_ends_leases_and_resumes_where_a_promotion_lost_nothing(
     typed: Type, tape: Container
 ) -> None:
@@ -139,6 +141,7 @@ def test_one_command_ends_leases_and_resumes_where_a_promotion_lost_nothing(
         assert connection.scalars(select(mirror_lane.c.lease_owner)).all() == [None]
 
 
+@ON_BOTH
 def test_a_dry_run_of_a_restore_that_an_operator_declares_says_what_would_be_done(
     typed: Type, tape: Container
 ) -> None:
@@ -164,6 +167,7 @@ def test_recovered_says_what_was_done_and_for_a_script_a_second_time_that_nothin
     assert "an operator says so" in typed("recovered").stdout
 
 
+@ON_BOTH
 def test_the_log_names_the_operator_once(typed: Type, tape: Container) -> None:
     put_back(tape)
     for _ in range(2):
@@ -180,6 +184,7 @@ def test_the_log_names_the_operator_once(typed: Type, tape: Container) -> None:
     )
 
 
+@ON_BOTH
 def test_no_job_runs_in_a_restored_database(typed: Type, tape: Container) -> None:
     job = next(job for job in JOBS if job.name == "forget_answers")
     put_back(tape)

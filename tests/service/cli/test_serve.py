@@ -2,8 +2,8 @@
 
 import signal
 import socket
-import time
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -11,10 +11,14 @@ from sqlalchemy import text
 
 from devpds.ports import free_port
 from outbox.mirror.lanes import resume_lane
-from service.cli.serve import _listener
+from outbox.relay.relay import Relay
+from service.cli.preparing import prepare
+from service.cli.serve import _listener, asgi
 from service.config.settings import PREFIX, Settings
 from service.schema.migrate import newest
-from service.wiring.bootstrap import Container
+from service.wiring.bootstrap import Container, build
+from tests.api.client import TestClient
+from tests.eventstore.threads import until
 from tests.outbox.rigs.rows import lane_row
 from tests.servers.databases import ON_SQLITE, revision, temporary_database
 from tests.service.cli.conftest import Type
@@ -42,14 +46,6 @@ def test_serve_on_sqlite_migrates_answers_where_it_is_told_logs_no_query_and_end
     assert "private" not in service.output
 
 
-def test_a_relay_answers_at_the_address_on_its_command_line_and_ends_in_order(tmp_path: Path) -> None:
-    at = ["--host", "localhost", "--port", str(free_port())]
-    with daemon(tmp_path / "log", "relay", *at, DATA=tmp_path) as relay:
-        relay.wait_for("the relay is running")
-        assert httpx.get(f"http://localhost:{at[-1]}/readyz").is_success
-        ends_in_order(relay, signal.SIGINT)
-
-
 def ends_in_order(started: Daemon, number: int) -> None:
     assert started.end(number) == 0
     assert "Traceback" not in started.output
@@ -57,7 +53,7 @@ def ends_in_order(started: Daemon, number: int) -> None:
 
 
 def test_rows_of_another_version_are_made_again_on_sqlite_and_refused_on_postgres(
-    on_tape: Type, tape: Container, tmp_path: Path
+    on_tape: Type, tape: Container
 ) -> None:
     with tape.database.write() as connection:
         connection.execute(text("update projection_state set fingerprint = 'x' where name = 'tracks'"))
@@ -69,25 +65,22 @@ def test_rows_of_another_version_are_made_again_on_sqlite_and_refused_on_postgre
             "Error: projection 'tracks' is not of this version: run `mastertape rebuild tracks`.\n",
         )
         return
-    with daemon(
-        tmp_path / "log", "serve", DATA=tape.settings.data, DATABASE_URL=tape.settings.database_url
-    ) as service:
-        service.wait_for("mastertape answers on")
-        assert service.get("/tracks/1").json()["title"] == "Second"
+    prepare(tape.settings, relay=False).log.close()
+    with tape.database.read() as connection:
+        assert connection.scalar(text("select title from tracks")) == "Second"
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("command", ["serve", "migrate", "doctor"])
 def test_a_database_that_cannot_hold_every_title_is_refused_in_a_line(
-    typed: Type, monkeypatch: pytest.MonkeyPatch, postgres_url: str, command: str
+    typed: Type, monkeypatch: pytest.MonkeyPatch, postgres_url: str
 ) -> None:
+    said = "the database stores text as SQL_ASCII, which cannot hold every title: create one with `createdb"
     with temporary_database(postgres_url, options="encoding SQL_ASCII locale 'C'") as url:
         monkeypatch.setenv(f"{PREFIX}DATABASE_URL", url)
-        result = typed(command)
-    assert result.exit_code == 1
-    said = "the database stores text as SQL_ASCII, which cannot hold every title: create one with `createdb"
-    assert said in result.output
-    assert "Traceback" not in result.output
+        for command in ("serve", "migrate", "doctor"):
+            result = typed(command)
+            assert (result.exit_code, said in result.output) == (1, True), command
+            assert "Traceback" not in result.output
 
 
 @pytest.mark.parametrize("command", ["serve", "relay"])
@@ -106,12 +99,11 @@ def test_a_taken_metrics_port_is_reported_in_a_line(
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("command", ["serve", "relay"])
 def test_on_postgres_an_old_schema_is_refused(
-    typed: Type, monkeypatch: pytest.MonkeyPatch, fresh_postgres: str, command: str
+    typed: Type, monkeypatch: pytest.MonkeyPatch, fresh_postgres: str
 ) -> None:
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", fresh_postgres)
-    result = typed(command)
+    result = typed("serve")
     assert result.exit_code == 1
     assert result.stderr == (
         f"Error: the database is empty, this version needs {newest()}: run `mastertape migrate`\n"
@@ -128,54 +120,33 @@ def test_a_taken_port_is_reported_before_the_database_is_touched(typed: Type, tm
     assert not (tmp_path / "data").exists()
 
 
-def test_a_running_request_is_answered_before_the_end(tmp_path: Path) -> None:
-    with daemon(tmp_path / "log", "serve", DATA=tmp_path / "data") as service:
-        service.wait_for("answers on")
-        with socket.create_connection(("127.0.0.1", service.port)) as client:
-            client.sendall(b"POST /auth/app-password HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
-            time.sleep(0.3)
-            service.process.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
-            client.sendall(b"}")
-            assert client.recv(100).startswith(b"HTTP/1.1 4")
-        assert service.process.wait(20) == 0
-
-
 @ON_SQLITE
-def test_a_relay_claims_lanes_and_releases_them(tape: Container, tmp_path: Path) -> None:
+def test_a_relay_answers_at_the_address_on_its_command_line_claims_lanes_and_releases_them(
+    tape: Container, tmp_path: Path
+) -> None:
     """A lane that a dead process held is free when its lease has ended; one that drained leaves none held."""
-    did = "did:plc:alice"
+    did, at = "did:plc:alice", ["--host", "localhost", "--port", str(free_port())]
     with tape.database.write() as connection:
         resume_lane(connection, did, SILENT, tape.database.now(connection))
-    with daemon(
-        tmp_path / "log", "relay", DATA=tape.settings.data, DATABASE_URL=tape.settings.database_url
-    ) as relay:
+    own = {"DATA": tape.settings.data, "DATABASE_URL": tape.settings.database_url}
+    with daemon(tmp_path / "log", "relay", *at, **own) as relay:
         relay.wait_for("relay is running")
-        deadline = time.monotonic() + 20
-        while lane_row(tape.database, did).lease_epoch == 0 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert relay.end(signal.SIGTERM) == 0
-    row = lane_row(tape.database, did)
-    assert row.lease_epoch > 0
-    assert row.lease_owner is None
-    assert "Traceback" not in relay.output
+        assert httpx.get(f"http://localhost:{at[-1]}/readyz").is_success
+        until(lambda: lane_row(tape.database, did).lease_epoch > 0)
+        ends_in_order(relay, signal.SIGTERM)
+    assert lane_row(tape.database, did).lease_owner is None
 
 
 @ON_SQLITE
-def test_serve_runs_no_relay_when_it_is_off(tape: Container, tmp_path: Path) -> None:
-    with tape.database.write() as connection:
-        resume_lane(connection, "did:plc:alice", SILENT, tape.database.now(connection))
-    with daemon(
-        tmp_path / "log",
-        "serve",
-        RELAY="off",
-        DATA=tape.settings.data,
-        DATABASE_URL=tape.settings.database_url,
-    ) as service:
-        service.wait_for("answers on")
-        time.sleep(1)
-        assert service.end(signal.SIGTERM) == 0
-    assert lane_row(tape.database, "did:plc:alice").lease_epoch == 0
+@pytest.mark.parametrize("relay", [True, False])
+def test_serve_runs_a_relay_unless_it_is_off(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, relay: bool
+) -> None:
+    run = AsyncMock()
+    monkeypatch.setattr(Relay, "run", run)
+    with TestClient(asgi(build(settings.model_copy(update={"relay": relay})))):
+        pass
+    assert run.called is relay
 
 
 def test_responses_do_not_wait_for_nagles_algorithm() -> None:

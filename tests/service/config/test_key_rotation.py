@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import httpx
 import pytest
 from click.testing import CliRunner
 from pydantic import SecretStr
@@ -21,6 +20,7 @@ from service.wiring.bootstrap import Container, build
 from tests.api.client import TestClient
 from tests.fake_pds.internet import FakeInternet
 from tests.servers.databases import ON_SQLITE
+from tests.service.one_account import route_pds_requests_to
 
 pytestmark = ON_SQLITE
 
@@ -34,9 +34,7 @@ Serve = Callable[..., Iterator[TestClient]]
 @pytest.fixture
 def internet(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
     made = FakeInternet("https://pds.example.com")
-    monkeypatch.setattr(
-        "service.wiring.bootstrap.pds_http_client", lambda *_, **__: httpx.AsyncClient(transport=made)
-    )
+    route_pds_requests_to(made, monkeypatch)
     return made
 
 

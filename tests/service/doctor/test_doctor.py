@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from sqlalchemy import insert, select, text, update
 
 from aggregates.published import Subject
-from devpds.ports import free_port
 from devpds.server import DevPds
 from eventstore.coordination.restore_detection import mark_restored
 from identity.sessions.encryption import Cipher
@@ -38,6 +37,7 @@ from tests.dsl import ALICE, BOB
 from tests.servers.databases import ON_SQLITE
 
 Look = Callable[..., dict[str, tuple[str, str]]]
+NOWHERE = "http://127.0.0.1:1"
 
 
 @pytest.fixture
@@ -56,6 +56,14 @@ def look(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Look:
         return {check["name"]: (check["state"], f"{check['found']}: {check['to_do']}") for check in checks}
 
     return looked
+
+
+def on_host(tape: Container, url: str = NOWHERE, did: str = ALICE) -> datetime:
+    """The account is signed in at this PDS; returns since when."""
+    with tape.database.write() as connection:
+        now = tape.database.now(connection)
+        resume_lane(connection, did, url, now)
+    return now
 
 
 def test_a_healthy_service_passes_every_check(look: Look) -> None:
@@ -98,7 +106,7 @@ def test_the_doctor_creates_no_database(look: Look, tmp_path: Path) -> None:
 def test_without_the_store_the_database_is_still_checked(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "any")
-    found = look(MEDIA="s3:bucket", S3_ENDPOINT=f"http://127.0.0.1:{free_port()}")
+    found = look(MEDIA="s3:bucket", S3_ENDPOINT=NOWHERE)
     assert (found["media store"][0], found["schema"][0]) == ("fail", "ok")
 
 
@@ -152,103 +160,87 @@ def test_logins_that_no_key_decrypts(look: Look, tape: Container) -> None:
 
 @ON_SQLITE
 def test_accounts_that_wait_for_a_sign_in_and_a_host_that_is_down(look: Look, tape: Container) -> None:
-    nowhere = f"http://127.0.0.1:{free_port()}"
+    now = on_host(tape)
     with tape.database.write() as connection:
-        now = tape.database.now(connection)
-        resume_lane(connection, ALICE, nowhere, now)
         park_lane(connection, ALICE)
         record_failing(connection, ALICE, now, "ExpiredToken: no more")
-    found = look(DEV_ORIGINS=nowhere)
+    found = look(DEV_ORIGINS=NOWHERE)
     assert found["accounts"] == ("warn", found["accounts"][1])
     assert f"1 auth_required since {now:%Y-%m-%d %H:%M:%S} UTC" in found["accounts"][1]
-    assert found[f"PDS {nowhere}"][0] == "warn"
+    assert found[f"PDS {NOWHERE}"][0] == "warn"
 
 
 @ON_SQLITE
 def test_no_account_is_at_work_beside_a_pds_that_does_not_answer(look: Look, tape: Container) -> None:
-    nowhere = f"http://127.0.0.1:{free_port()}"
-    with tape.database.write() as connection:
-        now = tape.database.now(connection)
-        resume_lane(connection, ALICE, nowhere, now)
-    found = look(DEV_ORIGINS=nowhere)  # although nothing was sent there
+    now = on_host(tape)
+    found = look(DEV_ORIGINS=NOWHERE)  # although nothing was sent there
     assert found["accounts"] == ("ok", "1: 1 pds_away: ")
-    assert "since" not in found[f"PDS {nowhere}"][1]
+    assert "since" not in found[f"PDS {NOWHERE}"][1]
 
     with tape.database.write() as connection:
         connection.execute(update(pds_host).values(failing_since=now, first_error="ConnectError: refused"))
         change_lane(connection, ALICE, last_success_at=now)
     count_failure(
-        tape.database, nowhere, Verdict(Kind.NOT_SENT, "ConnectError"), did=ALICE, subject=Subject("track", 1)
+        tape.database, NOWHERE, Verdict(Kind.NOT_SENT, "ConnectError"), did=ALICE, subject=Subject("track", 1)
     )
-    found = look(DEV_ORIGINS=nowhere)
+    found = look(DEV_ORIGINS=NOWHERE)
     since = f"{now:%Y-%m-%d %H:%M:%S} UTC"
     said = f"failing since {since}, at first with: ConnectError: refused; last success {since}"
-    assert said in found[f"PDS {nowhere}"][1]
-    assert f"the last one with ConnectError at {nowhere}" in found["failures"][1]
+    assert said in found[f"PDS {NOWHERE}"][1]
+    assert f"the last one with ConnectError at {NOWHERE}" in found["failures"][1]
 
 
 @pytest.mark.pds
 @ON_SQLITE
-def test_a_pds_that_answers_doctor_and_no_delivery_is_named(look: Look, tape: Container, pds: DevPds) -> None:
+def test_a_pds_that_answers_has_its_clock_compared_and_is_named_where_deliveries_fail(
+    look: Look, tape: Container, pds: DevPds
+) -> None:
     pds.start()
+    now, here = on_host(tape, pds.url), {"DEV_ORIGINS": pds.url, "PLC_URL": pds.plc_url}
+    found = look(**here)
+    assert found[f"PDS {pds.url}"] == ("ok", "answers: ")
+    assert found[f"clock of {pds.url}"][0] == "ok"
+    assert found["directory"][0] == "warn"  # the account does not exist
+
     with tape.database.write() as connection:
-        now = tape.database.now(connection)
-        resume_lane(connection, ALICE, pds.url, now)
         connection.execute(update(pds_host).values(failing_since=now))
-    state, said = look(DEV_ORIGINS=pds.url, PLC_URL=pds.plc_url)[f"PDS {pds.url}"]
+    state, said = look(**here)[f"PDS {pds.url}"]
     assert (state, "answers, but not to deliveries; failing since" in said) == ("warn", True)
 
 
 @ON_SQLITE
 def test_late_scans_are_reported_except_those_of_deleted_accounts(look: Look, tape: Container) -> None:
-    nowhere = f"http://127.0.0.1:{free_port()}"
+    now = on_host(tape)
     with tape.database.write() as connection:
-        now = tape.database.now(connection)
-        resume_lane(connection, ALICE, nowhere, now)
         connection.execute(insert(repo_scan).values(did=ALICE, rev="r", scanned_at=now - timedelta(days=1)))
-    assert look(DEV_ORIGINS=nowhere)["drift"][0] == "warn"
+    assert look(DEV_ORIGINS=NOWHERE)["drift"][0] == "warn"
     with tape.database.write() as connection:
         close_lane(connection, ALICE)
     assert look()["drift"][0] == "ok"
 
 
 def test_a_repo_that_was_never_scanned_is_named_once_its_records_are_old(look: Look, tape: Container) -> None:
-    nowhere = f"http://127.0.0.1:{free_port()}"
+    now = on_host(tape)
     with tape.database.write() as connection:
-        now = tape.database.now(connection)
-        resume_lane(connection, ALICE, nowhere, now)
         connection.execute(update(mirror_target).values(acked_gen=1, acked_at=now))
-    assert look(DEV_ORIGINS=nowhere)["drift"][0] == "ok"
+    assert look(DEV_ORIGINS=NOWHERE)["drift"][0] == "ok"
+    on_host(tape, did=BOB)
     with tape.database.write() as connection:
         connection.execute(update(mirror_target).values(acked_at=now - timedelta(days=1)))
         connection.execute(insert(repo_scan).values(did=BOB, rev="r", scanned_at=now))
-        resume_lane(connection, BOB, nowhere, now)
-    state, said = look(DEV_ORIGINS=nowhere)["drift"]
+    state, said = look(DEV_ORIGINS=NOWHERE)["drift"]
     assert (state, f"1 repos with older records were never scanned, such as {ALICE}" in said) == (
         "warn",
         True,
     )
 
 
-@pytest.mark.pds
-@ON_SQLITE
-def test_the_clock_of_a_pds_is_compared(look: Look, tape: Container, pds: DevPds) -> None:
-    pds.start()
-    did = pds.plc and ALICE
-    with tape.database.write() as connection:
-        resume_lane(connection, did, pds.url, tape.database.now(connection))
-    found = look(DEV_ORIGINS=pds.url, PLC_URL=pds.plc_url)
-    assert found[f"PDS {pds.url}"] == ("ok", "answers: ")
-    assert found[f"clock of {pds.url}"][0] == "ok"
-    assert found["directory"][0] == "warn"  # the account does not exist
-
-
 @ON_SQLITE
 def test_changes_that_no_relay_delivers(look: Look, tape: Container) -> None:
+    on_host(tape)
     with tape.database.write() as connection:
-        resume_lane(connection, ALICE, "http://127.0.0.1:1", tape.database.now(connection))
         connection.execute(text("update history set at = '2020-01-01 00:00:00.000000'"))
-    state, said = look(DEV_ORIGINS="http://127.0.0.1:1")["records"]
+    state, said = look(DEV_ORIGINS=NOWHERE)["records"]
     assert (state, "is a relay running?" in said) == ("warn", True)
 
 

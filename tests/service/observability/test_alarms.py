@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from service.wiring.bootstrap import Container
+from tests.servers.databases import ON_SQLITE
 from web.app import PAGES
 
 PROMTOOL = shutil.which("promtool")
@@ -55,6 +56,7 @@ def test_each_alarm_leads_to_a_section_that_explains_its_line_of_the_log_and_to_
     assert {screen.partition("}}")[2].partition("?")[0] for screen in screens} <= paths
 
 
+@ON_SQLITE
 def test_alarms_and_dashboard_name_only_metrics_that_exist(container: Container) -> None:
     told = set(re.findall(r"^# TYPE (\S+)", container.metrics.text().decode(), re.MULTILINE))
     told |= {f"{name}_{part}" for name in told for part in ("bucket", "sum", "count")}

@@ -30,6 +30,7 @@ def test_while_the_database_is_away_the_log_says_so_without_a_traceback(
                 durable_postgres.start()
             assert statuses == {503}
             assert "database_up 0" in metrics
+            assert "mirror_fenced_commits_total 0" in metrics
             assert "disk_free_bytes{" in metrics
     lines = [json.loads(line) for line in service.output.splitlines() if line.startswith("{")]
     failed = [line for line in lines if line["message"] == "request_failed"]

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import insert, update
-from sqlalchemy.exc import OperationalError
 
 from aggregates.tracks.track import Track
 from devpds.ports import free_port
@@ -82,6 +81,7 @@ def some_task(container: Container) -> Any:
     return task
 
 
+@ON_SQLITE
 def test_every_metric_has_the_name_that_was_promised_and_no_did(tape: Container) -> None:
     task = some_task(tape)
     metrics = tape.metrics
@@ -193,19 +193,6 @@ def test_hosts_in_trouble_are_named_and_no_others(tape: Container) -> None:
     assert found[f'mirror_breaker_state{{host="{HOST}"}}'] == 2
     assert found[f'mirror_budget_remaining{{host="{HOST}",scope="host"}}'] == 7
     assert found['mirror_oldest_pending_seconds{class="backfill"}'] > 0
-
-
-@ON_SQLITE
-def test_without_the_database_only_the_gauges_are_missing(
-    tape: Container, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def away(_log: object) -> list[object]:
-        raise OperationalError("select 1", {}, OSError("away"))
-
-    monkeypatch.setattr("service.observability.metrics.gauges", away)
-    found = numbers(tape.metrics.text())
-    assert found["database_up"] == 0
-    assert found["mirror_fenced_commits_total"] == 0
 
 
 @pytest.mark.parametrize("working", [True, False])

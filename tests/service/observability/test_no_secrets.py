@@ -16,7 +16,7 @@ from tests.api.client import TestClient
 from tests.eventstore.threads import until
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
-from tests.service.one_account import DID, OneAccount, captured_log, route_pds_requests_to
+from tests.service.one_account import DID, OneAccount, captured_log, route_pds_requests_to, sign_in
 
 SECRET_KEY = "sentinel-of-the-seal-" + "k" * 32
 
@@ -54,10 +54,7 @@ def test_logs_and_metrics_name_account_and_host_and_hold_no_secret(
 ) -> None:
     settings = settings.model_copy(update={"secret_keys": (SecretStr(SECRET_KEY),)})
     with TestClient(asgi(build(settings)), base_url="http://127.0.0.1:8000") as client:
-        signed_in = client.post("/auth/app-password", json={"identifier": DID, "password": internet.password})
-        token = signed_in.json()["token"]
-        client.cookies.clear()
-        client.headers["authorization"] = f"Bearer {token}"
+        token = sign_in(client, internet)
 
         def state() -> Any:
             return client.get(f"/tracks/{track['id']}").json()["mirror"]

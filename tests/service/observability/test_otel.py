@@ -20,7 +20,7 @@ from tests.api.client import TestClient
 from tests.eventstore.threads import until
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
-from tests.service.one_account import DID, OneAccount, route_pds_requests_to
+from tests.service.one_account import OneAccount, route_pds_requests_to, sign_in
 
 EDIT = "PATCH /tracks/{track_id}"
 
@@ -58,9 +58,7 @@ def test_a_request_its_commit_and_its_delivery_are_one_trace_and_a_second_attemp
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     app = asgi(build(settings, tracer=Tracer(provider)))
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
-        signed_in = client.post("/auth/app-password", json={"identifier": DID, "password": internet.password})
-        client.cookies.clear()
-        client.headers["authorization"] = f"Bearer {signed_in.json()['token']}"
+        sign_in(client, internet)
         track = client.post("/tracks", data={"title": "one"}, files={"file": samples.mp3(1)}).json()
 
         def deliveries() -> list[Any]:

@@ -5,11 +5,13 @@ from importlib.metadata import version
 from service.cli.serve import asgi
 from service.wiring.bootstrap import Container
 from tests.api.client import TestClient
+from tests.servers.databases import ON_SQLITE
 from tests.service.observability.test_metrics import numbers
 
 ON_LOOPBACK = "http://127.0.0.1:8000"
 
 
+@ON_SQLITE
 def test_requests_are_counted_by_their_route_and_status_and_never_by_their_path(container: Container) -> None:
     with TestClient(asgi(container), base_url=ON_LOOPBACK) as client:
         for path in ("/tracks", "/tracks/41", "/tracks/42", "/nowhere/did:plc:alice", "/healthz"):

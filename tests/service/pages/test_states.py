@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from aggregates.errors import wording
-from aggregates.states import State
 from api.error_responses import REPLIES
 from application.errors import AlreadyHasRecordError, BlobTooLargeError, MigrationNeededError
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
@@ -16,42 +15,6 @@ from tests.api.auth.route_table import ROUTES
 from tests.service.pages import states as states_page
 
 ROOT = Path(__file__).parents[3]
-
-
-class LampState(State):
-    """States of a lamp."""
-
-    OFF = "off", "gives no light"
-    WARMING_UP = "warming-up", "gives little light"
-    ON = "on", "gives light"
-
-
-SECTION = """
-## Lamp state
-
-States of a lamp.
-
-| state | meaning |
-|---|---|
-| `off` | gives no light |
-| `warming-up` | gives little light |
-| `on` | gives light |
-
-```mermaid
-stateDiagram-v2
-    [*] --> off: the owner buys the lamp
-    off --> warming_up: the owner turns the switch
-    warming_up --> on: time passes, a minute
-    any --> off: the owner turns the switch
-    off --> [*]: the owner sells the lamp
-```
-"""
-
-
-def test_a_machine_is_a_sentence_a_table_and_a_diagram() -> None:
-    lines = SECTION.partition("stateDiagram-v2\n")[2].removesuffix("```\n")
-    assert states_page.section(LampState, lines) == SECTION
-    assert states_page.section(LampState) == SECTION.partition("\n```mermaid")[0]
 
 
 def test_every_stored_state_is_entered_and_left_by_a_transition_and_every_shown_state_has_an_exit() -> None:

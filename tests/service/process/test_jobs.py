@@ -18,6 +18,7 @@ from service.wiring.bootstrap import Container
 from storage.cid import CidHasher
 from storage.media import media
 from tests.identity.sessions.fake_pds import DID
+from tests.servers.databases import ON_SQLITE
 from tests.service.process.periodic import make_due, run_if_due
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -26,6 +27,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
+@ON_SQLITE
 def test_failure_of_a_job_is_logged(container: Container, caplog: pytest.LogCaptureFixture) -> None:
     broken = PeriodicJob("sweep_media", HOUR, Mock(side_effect=ZeroDivisionError))
     assert not run_if_due(container, broken)
@@ -40,6 +42,7 @@ def job(name: str) -> Callable[[Container], None]:
     return found
 
 
+@ON_SQLITE
 def test_sweep_deletes_what_nothing_has_named_for_the_grace_period(container: Container) -> None:
     hasher = CidHasher()
     hasher.update(b"old")
@@ -98,21 +101,14 @@ def test_long_ended_credentials_are_deleted(container: Container) -> None:
         assert set(connection.scalars(select(credential.c.name))) == {"for ever", "expired", "revoked"}
 
 
-def keep_an_unused_login(container: Container, pds_url: str, tokens: Tokens) -> None:
-    with container.database.write() as connection:
-        container.sessions.signed_in(
-            connection, did=DID, kind=SessionKind.APP_PASSWORD, pds_url=pds_url, tokens=tokens
-        )
-        connection.execute(update(pds_session).values(updated_at=NOW - timedelta(days=365)))
-
-
-def test_a_failed_refresh_of_an_idle_login_keeps_the_login(
-    container: Container,
-) -> None:
-    job = next(job for job in JOBS if job.name == "keep_logins_alive")
+@ON_SQLITE
+def test_a_failed_refresh_of_an_idle_login_keeps_the_login(container: Container) -> None:
+    login = {"did": DID, "kind": SessionKind.APP_PASSWORD, "pds_url": "https://127.0.0.1"}
     tokens = Tokens(SecretStr("access"), SecretStr("refresh"), "", None)
-    keep_an_unused_login(container, "https://127.0.0.1", tokens)
-    assert run_if_due(container, job)
+    with container.database.write() as connection:
+        container.sessions.signed_in(connection, **login, tokens=tokens)
+        connection.execute(update(pds_session).values(updated_at=NOW - timedelta(days=365)))
+    assert run_if_due(container, next(job for job in JOBS if job.name == "keep_logins_alive"))
     with container.database.read() as connection:
         row = connection.execute(select(pds_session)).one()
     assert (row.status, row.refresh_until) == ("active", None)

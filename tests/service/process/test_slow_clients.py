@@ -7,8 +7,9 @@ import struct
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -21,9 +22,8 @@ from service.config.settings import Settings
 from service.process import http_connections as connections
 from service.wiring.bootstrap import Container, build
 from tests.eventstore.threads import until
-from tests.servers.databases import ON_SQLITE
-
-pytestmark = ON_SQLITE
+from tests.servers.databases import clone_sqlite
+from tests.service.process.endless import ENDLESS, GET
 
 DID = "did:plc:" + "a" * 24
 TIMEOUT_SECONDS = 30
@@ -39,22 +39,40 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PATIENCE_SECONDS", 2.0)
 
 
-@pytest.fixture
-def running(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[uvicorn.Server, Container]]:
-    settings = settings.model_copy(update={"port": free_port(), "relay": False, "rate_limits": False})
+@contextmanager
+def serving(folder: Path, template: Path) -> Iterator[tuple[uvicorn.Server, Container]]:
+    clone_sqlite(template, folder / "tape.db")
+    url = f"sqlite:///{folder / 'tape.db'}"
+    settings = Settings(data=folder, database_url=url, port=free_port(), relay=False, rate_limits=False)
     made = build(settings)
     server = uvicorn.Server(_config(settings, asgi(made)))
-    monkeypatch.setattr(server, "capture_signals", threading.Lock)  # signals are for main threads
+    server.capture_signals = threading.Lock  # signals are for main threads
     listener = socket.create_server(("127.0.0.1", settings.port))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)  # a slow client is noticed early
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     until(lambda: server.started)
-    yield server, made
-    server.should_exit = True
-    thread.join()
+    try:
+        yield server, made
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def standing(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[uvicorn.Server, Container]]:
+    with serving(tmp_path_factory.mktemp("serving"), sqlite_template) as served:
+        yield served
+
+
+@pytest.fixture
+def running(standing: tuple[uvicorn.Server, Container]) -> Iterator[tuple[uvicorn.Server, Container]]:
+    """A service that keeps nothing for the clients of the test before."""
+    yield standing
+    state = standing[0].server_state
+    until(lambda: not state.connections and not state.tasks)
 
 
 @pytest.fixture
@@ -186,7 +204,7 @@ def test_a_client_that_leaves_a_part_of_its_last_small_response_does_not_keep_it
     """Less than uvloop usually buffers before it calls pause_writing; close() alone would wait for it."""
     server, served = running
     with closing(connected(served)) as connection:
-        asked = 0
+        asked = server.server_state.total_requests
         while not waiting_bytes(server):
             connection.sendall((GET + b"\r\n") * 16)
             asked += 16
@@ -273,40 +291,7 @@ def test_a_connection_that_closes_while_responses_wait_to_be_written_logs_nothin
     assert warnings_in(caplog) == []
 
 
-GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
-CHUNKED = GET + b"Transfer-Encoding: chunked\r\n\r\n"
-POSTED = (
-    b"POST /auth/app-password HTTP/1.1\r\nHost: x\r\n"
-    b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-)
-ENDLESS = {
-    "empty lines before a request": (b"", b"\r\n"),
-    "a method": (b"", b"G"),
-    "spaces after the method": (b"GET", b" "),
-    "an address": (b"GET /", b"x"),
-    "a query": (b"GET /?", b"x=y;&"),
-    "a version": (b"GET / HTTP/1.1", b"1"),
-    "a header's name": (GET, b"x"),
-    "a header's value": (GET + b"x: ", b"x"),
-    "spaces before a header's value": (GET + b"x:", b" "),
-    "headers": (GET, b"x: y\r\n"),
-    "a second head": (GET + b"\r\nGET /", b"x"),
-    "a chunk's size": (CHUNKED, b"0"),
-    "zeros before the sizes of chunks": (POSTED, b"0" * 10_000 + b"1\r\nx\r\n"),
-    "chunks of a byte": (POSTED, b"1\r\nx\r\n"),
-    "a body after its response": (GET + b"Content-Length: 99999999999\r\n\r\n", b"x"),
-    "chunks after their response": (CHUNKED, b"400\r\n" + b"x" * 0x400 + b"\r\n"),
-    "a chunk's extension": (CHUNKED + b"1;", b"x"),
-    "the extensions of a chunk": (CHUNKED + b"1", b";x=y"),
-    "a trailer's name": (CHUNKED + b"0\r\n", b"x"),
-    "a trailer's value": (CHUNKED + b"0\r\nx: ", b"x"),
-    "trailers": (CHUNKED + b"0\r\n", b"x: y\r\n"),
-    "bytes after the body": (GET + b"Content-Length: 1\r\n\r\n", b"x"),
-    "bytes after the last request": (GET + b"Connection: close\r\n\r\n", b"x"),
-    "bytes after an upgrade": (GET + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n", b"x"),
-    "pipelined requests": (b"", GET + b"\r\n"),
-    "pipelined requests with bodies": (b"", GET + b"Content-Length: 8\r\n\r\n;;;;;;;;"),
-}
+OF_A_LENGTH = (b"Content-Length: 99999999999", b"x" * 1024)
 
 
 @pytest.mark.parametrize(("begin", "piece"), ENDLESS.values(), ids=ENDLESS)
@@ -332,12 +317,13 @@ def test_of_what_has_no_end_little_is_read_and_the_connection_is_closed(
 
 
 @pytest.mark.usefixtures("short")
-@pytest.mark.parametrize("path", ["/healthz", "/me", "/auth/logout"])
 @pytest.mark.parametrize(
-    ("length", "piece"),
+    ("path", "length", "piece"),
     [
-        (b"Transfer-Encoding: chunked", b"400\r\n" + b";" * 0x400 + b"\r\n"),
-        (b"Content-Length: 99999999999", b"x" * 1024),
+        ("/healthz", *OF_A_LENGTH),
+        ("/me", *OF_A_LENGTH),
+        ("/auth/logout", *OF_A_LENGTH),
+        ("/auth/logout", b"Transfer-Encoding: chunked", b"400\r\n" + b";" * 0x400 + b"\r\n"),
     ],
 )
 def test_a_body_without_end_is_read_for_a_time_and_not_kept(
@@ -363,6 +349,7 @@ def test_small_chunks_are_a_body_like_any_other(served: Container, size: int, le
         chunks = b"".join(b"%x\r\n%s\r\n" % (size, body[at : at + size]) for at in range(0, length, size))
         connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
         said = all_of(connection)
+    assert said.startswith(b"HTTP/1.1 ")
     assert b"bad_request" not in said
 
 
@@ -373,13 +360,22 @@ def test_as_many_pipelined_requests_as_may_wait_are_answered(served: Container) 
         assert all_of(connection).count(b"HTTP/1.1 200 ") == asked + 1
 
 
-def test_a_first_request_that_comes_while_the_service_ends_is_answered(
-    running: tuple[uvicorn.Server, Container],
+@pytest.mark.parametrize(
+    ("begin", "rest", "status"),
+    [
+        (b"", GET + b"\r\n", b"200"),
+        (b"POST /auth/app-password HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{", b"}", b"4"),
+    ],
+    ids=["its first", "one under way"],
+)
+def test_a_request_of_a_connection_from_before_the_service_ends_is_answered(
+    tmp_path: Path, sqlite_template: Path, begin: bytes, rest: bytes, status: bytes
 ) -> None:
-    server, made = running
-    with closing(connected(made)) as connection:
-        until(lambda: bool(server.server_state.connections))
+    with serving(tmp_path, sqlite_template) as (server, made), closing(connected(made)) as connection:
+        connection.sendall(begin)
+        opened = server.server_state.connections
+        until(lambda: [each.cycle is not None for each in opened.copy()] == [begin != b""])
         server.should_exit = True
         until(lambda: not server.servers[0].is_serving())
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert all_of(connection).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(rest)
+        assert all_of(connection).startswith(b"HTTP/1.1 " + status)

@@ -2,13 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
+
+from click.testing import CliRunner, Result
 
 from eventstore.change import Envelope
 from eventstore.event_log import EventLog
 from eventstore.sql.database import Database
 from outbox.mirror.targets import MirrorTargets
+from service.cli.main import main
 from service.schema.tables import READ_MODELS
 from tests.dsl import a_track
+from tests.service.command_line import environment
 
 ENVELOPE = Envelope("artist", "test", "r")
 
@@ -23,3 +28,7 @@ def log_of(people: Sequence[str], url: str) -> Iterator[EventLog]:
                 unit.save(a_track(number, did=did))
         database.engine.dispose()
         yield log
+
+
+def typed(url: str, folder: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, words, env=environment({"DATABASE_URL": url, "DATA": folder / "data"}))

@@ -3,17 +3,17 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from sqlalchemy import text
 
 from aggregates.tracks.track import Track
 from eventstore.coordination import due_parts
 from eventstore.event_log import EventLog
 from eventstore.streams.buckets import BUCKET, EVERY
-from service.cli.main import main
 from service.observability.readiness import why_not_ready
 from service.schema import distribution
 from service.schema.distribution import COPIED, Place, place_of
@@ -21,18 +21,12 @@ from service.schema.tables import metadata
 from tests.buckets.watch import DOCUMENT
 from tests.dsl import some_time
 from tests.servers.citus import ON_CITUS, SHARDS
-from tests.servers.databases import migrate
-from tests.service.command_line import environment
-from tests.service.schema.people import ENVELOPE, log_of
+from tests.servers.databases import ON_ONE_NODE, migrate
+from tests.service.schema.people import ENVELOPE, log_of, typed
 
 PEOPLE = [f"did:plc:person{number}" for number in range(20)]
 
 Distribute = Callable[..., Result]
-
-
-def command(url: str, folder: Any) -> Distribute:
-    settings = environment({"DATABASE_URL": url, "DATA": folder / "data"})
-    return lambda *words: CliRunner().invoke(main, ["distribute", *words], env=settings)
 
 
 @pytest.fixture
@@ -45,15 +39,18 @@ def log(fresh_citus: str) -> Iterator[EventLog]:
 
 @pytest.fixture
 def distribute(fresh_citus: str, tmp_path: Any) -> Distribute:
-    return command(fresh_citus, tmp_path)
+    return partial(typed, fresh_citus, tmp_path, "distribute")
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def test_a_database_without_citus_is_left_as_it_is(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Any
-) -> None:
-    refused = command(request.getfixturevalue(f"migrated_{kind}"), tmp_path)("--yes")
+@ON_ONE_NODE
+def test_a_database_without_citus_is_left_as_it_is(migrated_url: str, tmp_path: Any) -> None:
+    refused = typed(migrated_url, tmp_path, "distribute", "--yes")
     assert (refused.exit_code, "The database has no Citus" in refused.stderr) == (1, True)
+
+
+def test_sqlite_has_no_parts(migrated_sqlite: str, tmp_path: Any) -> None:
+    refused = typed(migrated_sqlite, tmp_path, "partition", "--parts", "4", "--yes")
+    assert (refused.exit_code, "SQLite has no partitions" in refused.stderr) == (1, True)
 
 
 def test_the_document_says_which_tables_each_node_has_a_copy_of() -> None:

@@ -1,7 +1,5 @@
 """The revisions make exactly the tables that the code declares, on both databases."""
 
-import importlib
-import pkgutil
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,19 +20,9 @@ from service.schema.migrate import OutdatedSchemaError, newest, require_schema, 
 from service.schema.partitions import TABLES
 from service.schema.tables import is_compared
 from tests.buckets.checker import OF_ACCOUNTS
-from tests.servers.databases import KINDS, revision
+from tests.patterns import modules
+from tests.servers.databases import KINDS, ON_SQLITE, revision
 
-PACKAGES = (
-    "aggregates",
-    "eventstore",
-    "projections",
-    "outbox",
-    "storage",
-    "identity",
-    "replay",
-    "api",
-    "service",
-)
 PART = re.compile(rf"({'|'.join(TABLES)})_\d{{4}}")
 INDEXES = {
     "sqlite": "select sql from sqlite_master where type = 'index' and tbl_name = :name and sql is not null",
@@ -100,6 +88,7 @@ def without_brackets(definition: str) -> str:
     return " ".join(definition.translate(str.maketrans("()", "  ")).split())
 
 
+@pytest.mark.postgres
 def test_on_postgresql_each_unique_key_of_an_accounts_table_has_the_bucket(migrated_postgres: str) -> None:
     columns = text("""
         select relname, indexrelid::regclass::text, array_agg(attname::text) from pg_index
@@ -117,10 +106,7 @@ def test_on_postgresql_each_unique_key_of_an_accounts_table_has_the_bucket(migra
 
 def test_all_tables_are_known_to_the_migrations() -> None:
     before = set(tables.metadata.tables)
-    for package in PACKAGES:
-        module = importlib.import_module(package)
-        for info in pkgutil.walk_packages(module.__path__, f"{package}."):
-            importlib.import_module(info.name)
+    modules()  # imports all
     assert set(metadata.tables) == before
 
 
@@ -130,6 +116,7 @@ def test_the_newest_revision_is_the_head() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [newest()]
 
 
+@ON_SQLITE
 def test_old_and_newer_schemas_are_refused(migrated_url: str) -> None:
     database = Database(migrated_url)
     require_schema(database)

@@ -1,10 +1,11 @@
 """`mastertape partition`: large tables of PostgreSQL in parts by bucket."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from sqlalchemy import text
 
 from aggregates.tracks.track import Track
@@ -12,13 +13,12 @@ from eventstore.coordination import due_parts
 from eventstore.event_log import EventLog
 from eventstore.streams.buckets import BUCKETS, bucket_of, divided
 from projections.rebuild.rebuild import differences
-from service.cli.main import main
 from service.schema import partitions
 from tests.dsl import some_time
-from tests.service.command_line import environment
-from tests.service.schema.people import ENVELOPE, log_of
+from tests.service.schema.people import ENVELOPE, log_of, typed
 
-PARTS = 16
+pytestmark = pytest.mark.postgres
+PARTS = 4
 PEOPLE = [f"did:plc:person{number}" for number in range(40)]
 
 Divide = Callable[..., Result]
@@ -33,8 +33,7 @@ def log(migrated_postgres: str) -> Iterator[EventLog]:
 
 @pytest.fixture
 def divide(migrated_postgres: str, tmp_path: Any) -> Divide:
-    settings = environment({"DATABASE_URL": migrated_postgres, "DATA": tmp_path / "data"})
-    return lambda *words: CliRunner().invoke(main, ["partition", "--parts", *words], env=settings)
+    return partial(typed, migrated_postgres, tmp_path, "partition", "--parts")
 
 
 def rows(log: EventLog) -> dict[str, list[Any]]:
@@ -47,7 +46,7 @@ def rows(log: EventLog) -> dict[str, list[Any]]:
     return found
 
 
-def test_divided_tables_have_the_same_rows_each_in_the_part_of_its_bucket(
+def test_divided_tables_have_the_same_rows_each_in_the_part_of_its_bucket_and_statistics_of_accounts(
     log: EventLog, divide: Divide
 ) -> None:
     before = rows(log)
@@ -60,6 +59,9 @@ def test_divided_tables_have_the_same_rows_each_in_the_part_of_its_bucket(
             found = connection.scalars(text(f"select did from stored_event_{part:04}")).all()  # noqa: S608
             expected = [did for did in PEOPLE if bucket_of(did) * PARTS // BUCKETS == part]
             assert sorted(found) == sorted(expected)
+        statistics = connection.scalars(text("select cast(stxrelid as regclass) || '' from pg_statistic_ext"))
+        parts = {f"{table}_{part:04}" for table in partitions.TABLES for part in range(PARTS)}
+        assert parts <= {*statistics}
     log.database.engine.dispose()
 
 
@@ -69,15 +71,6 @@ def test_a_process_that_has_just_ended_is_waited_for(
     log.stable_position()  # opens a connection
     monkeypatch.setattr(partitions.time, "sleep", lambda _seconds: log.database.engine.dispose())
     assert divide(str(PARTS), "--yes").exit_code == 0
-
-
-def test_each_part_has_statistics_of_accounts_and_their_buckets(log: EventLog, divide: Divide) -> None:
-    divide(str(PARTS), "--yes")
-    with log.database.read() as connection:
-        named = connection.scalars(text("select cast(stxrelid as regclass) || '' from pg_statistic_ext"))
-        parts = {f"{table}_{part:04}" for table in partitions.TABLES for part in range(PARTS)}
-        assert parts <= {*named}
-    log.database.engine.dispose()
 
 
 def test_the_service_goes_on_with_divided_tables(log: EventLog, divide: Divide) -> None:
@@ -99,7 +92,7 @@ def test_the_same_number_again_changes_nothing_and_another_is_refused(log: Event
     before = rows(log)
     assert divide(str(PARTS)).stdout == f"all have {PARTS} parts already\n"
     refused = divide("8", "--yes")
-    assert (refused.exit_code, "stored_event has 16 parts" in refused.stderr) == (1, True)
+    assert (refused.exit_code, f"stored_event has {PARTS} parts" in refused.stderr) == (1, True)
     assert rows(log) == before
 
 
@@ -130,9 +123,3 @@ def test_one_that_is_ended_goes_on(log: EventLog, divide: Divide, monkeypatch: p
         == f"divided into {PARTS} parts: {', '.join(partitions.TABLES[2:])}\n"
     )
     assert rows(log) == before
-
-
-def test_sqlite_has_no_parts(migrated_sqlite: str, tmp_path: Any) -> None:
-    settings = environment({"DATABASE_URL": migrated_sqlite, "DATA": tmp_path / "data"})
-    refused = CliRunner().invoke(main, ["partition", "--parts", "4", "--yes"], env=settings)
-    assert (refused.exit_code, "SQLite has no partitions" in refused.stderr) == (1, True)

@@ -33,7 +33,7 @@ from service.schema import buckets
 from service.schema.migrate import newest, upgrade_database
 from storage.cid import cid_of
 from storage.stores.disk import DiskStore
-from tests.servers.databases import KINDS, migrate, revision
+from tests.servers.databases import KINDS, revision
 from tests.service.command_line import daemon, environment
 
 ROOT = Path(__file__).parents[3]
@@ -127,6 +127,7 @@ def test_an_upgrade_loses_nothing(
             ]
 
 
+@pytest.mark.parametrize("kind", KINDS[1:], indirect=True)
 def test_a_backup_of_an_older_version_is_upgraded_and_sends_nothing_before_it_is_verified(
     url: str, settings: dict[str, object]
 ) -> None:
@@ -160,9 +161,8 @@ def test_new_ids_carry_their_bucket_and_older_ones_are_found_in_the_directory(
     assert new // BUCKETS > LARGE_ID
 
 
-def test_all_ids_of_an_empty_database_carry_their_bucket(database_url: str) -> None:
-    migrate(database_url)
-    with closing(Database(database_url)) as database, database.write() as connection:
+def test_all_ids_of_an_empty_database_carry_their_bucket(migrated_url: str) -> None:
+    with closing(Database(migrated_url)) as database, database.write() as connection:
         assert (
             next_subject_id(connection, AN_OWNER) == BUCKETS + bucket_of(AN_OWNER) >= boundary_of(connection)
         )
@@ -336,31 +336,24 @@ def has_buckets(url: str) -> bool:
     return bool(dids) and all(bucket == bucket_of(did) for did, bucket in dids)
 
 
-def test_an_upgrade_requests_albums_of_the_texts_that_tracks_have(
-    url: str, settings: dict[str, object]
-) -> None:
-    with closing(Database(url)) as database, database.write() as connection:
-        connection.execute(text("update tracks set album = 'Before' where deleted_at is null"))
-        dids = set(connection.scalars(text("select did from tracks where deleted_at is null")))
-    assert typed(settings, "migrate").exit_code == 0
-    with closing(Database(url)) as database, database.read() as connection:
-        jobs = connection.execute(text("select account, state from job where kind = 'album_texts'")).all()
-    assert dids
-    assert sorted(jobs) == [(did, "waiting") for did in sorted(dids)]
-
-
-def test_likes_that_wait_for_a_record_of_their_track_go_on_waiting(
+def test_an_upgrade_requests_albums_of_the_texts_that_tracks_have_and_what_waits_goes_on_waiting(
     url: str, settings: dict[str, object]
 ) -> None:
     waiting = "kind, subject, account, bucket, due, actor, via, request_id, requested_at"
-    values = f"'reaction', '12/3', '{AN_OWNER}', {bucket_of(AN_OWNER)}, :at, 'relay', 'job', 'r', :at"
+    a_like = f"'reaction', '12/3', '{AN_OWNER}', {bucket_of(AN_OWNER)}, :at, 'relay', 'job', 'r', :at"
     with closing(Database(url)) as database:
+        with database.write() as connection:
+            connection.execute(text("update tracks set album = 'Before' where deleted_at is null"))
+            dids = set(connection.scalars(text("select did from tracks where deleted_at is null")))
         upgrade_database(database, "0039")
         with database.write() as connection:
             at = connection.scalar(text("select max(recorded_at) from stored_event"))
-            connection.execute(text(f"insert into job ({waiting}) values ({values})"), {"at": at})  # noqa: S608
+            connection.execute(text(f"insert into job ({waiting}) values ({a_like})"), {"at": at})  # noqa: S608
     assert typed(settings, "migrate").exit_code == 0
     with closing(Database(url)) as database, database.read() as connection:
-        subjects = connection.scalars(text("select subject from job where kind = 'reaction'")).all()
-    assert "like/12/3" in subjects
-    assert "12/3" not in subjects
+        jobs = connection.execute(text("select account, state from job where kind = 'album_texts'")).all()
+        likes = connection.scalars(text("select subject from job where kind = 'reaction'")).all()
+    assert dids
+    assert sorted(jobs) == [(did, "waiting") for did in sorted(dids)]
+    assert "like/12/3" in likes
+    assert "12/3" not in likes

@@ -7,8 +7,10 @@ import pytest
 from service.wiring.adapters import StorageAudio
 from service.wiring.bootstrap import Container
 from storage.cid import CidHasher
+from tests.servers.databases import ON_SQLITE
 
 
+@ON_SQLITE
 def test_missing_audio_is_a_missing_file_to_the_outbox(container: Container) -> None:
     hasher = CidHasher()
     hasher.update(b"here")

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import psycopg
 import pytest
 from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
@@ -16,6 +15,7 @@ from eventstore.sql.database import Database
 from service.config.settings import Settings
 from service.wiring.log import open_log
 from tests.dsl import ALICE, a_track
+from tests.servers.databases import connection_to, text_of
 
 pytestmark = pytest.mark.postgres
 
@@ -23,9 +23,8 @@ pytestmark = pytest.mark.postgres
 @pytest.fixture
 def url_for_one(migrated_postgres: str) -> Iterator[str]:
     """A database whose server gives our role one connection, and no other."""
-    owner, role = make_url(migrated_postgres), f"one_{uuid.uuid4().hex[:8]}"
-    conninfo = owner.set(drivername="postgresql").render_as_string()
-    with psycopg.connect(conninfo, autocommit=True) as server:
+    role = f"one_{uuid.uuid4().hex[:8]}"
+    with connection_to(migrated_postgres) as server:
         for statement in (
             f"create role {role} login connection limit 1",
             "grant execute on function pg_control_system() to public",
@@ -33,7 +32,7 @@ def url_for_one(migrated_postgres: str) -> Iterator[str]:
             f"grant all on all sequences in schema public to {role}",
         ):
             server.execute(statement.encode())
-        yield owner.set(username=role).render_as_string().replace("%2F", "/")
+        yield text_of(make_url(migrated_postgres).set(username=role))
         server.execute(f"drop owned by {role}".encode())
         server.execute(f"drop role {role}".encode())
 
