@@ -104,38 +104,30 @@ def adopted_fields(track_id: int = 2, **fields: Any) -> dict[str, Any]:
 
 def a_like(like_id: int = 1, *, at: datetime = START, kind: str = "register", **fields: Any) -> Like:
     """Alice likes Bob's track 2."""
-    given = {
-        "did": ALICE,
-        "like_id": like_id,
-        "track_id": 2,
-        "track_uri": "at://did:plc:bobaaaaaaaaaaaaaaaaaaaaa/fm.plyr.track/3kabc",
-        "track_cid": "bafytrack",
-        "created_at": "2026-06-01T12:00:00.000000Z",
-        "collection": "fm.plyr.like",
-        "rkey": f"like{like_id}",
-        **fields,
-    }
+    given = _reaction_fields("like", like_id) | fields
     like: Like = getattr(Like, kind)(at=at, **given)
     return like
 
 
 def a_comment(comment_id: int = 1, *, at: datetime = START, kind: str = "register", **fields: Any) -> Comment:
     """Alice comments on Bob's track 2."""
-    given = {
+    said = {"text": f"Comment {comment_id}", "timestamp_ms": 1000}
+    given = _reaction_fields("comment", comment_id) | said | fields
+    comment: Comment = getattr(Comment, kind)(at=at, **given)
+    return comment
+
+
+def _reaction_fields(kind: str, number: int) -> dict[str, Any]:
+    return {
         "did": ALICE,
-        "comment_id": comment_id,
+        f"{kind}_id": number,
         "track_id": 2,
         "track_uri": "at://did:plc:bobaaaaaaaaaaaaaaaaaaaaa/fm.plyr.track/3kabc",
         "track_cid": "bafytrack",
-        "text": f"Comment {comment_id}",
-        "timestamp_ms": 1000,
         "created_at": "2026-06-01T12:00:00.000000Z",
-        "collection": "fm.plyr.comment",
-        "rkey": f"comment{comment_id}",
-        **fields,
+        "collection": f"fm.plyr.{kind}",
+        "rkey": f"{kind}{number}",
     }
-    comment: Comment = getattr(Comment, kind)(at=at, **given)
-    return comment
 
 
 def a_profile(profile_id: int = 1, *, at: datetime = START, kind: str = "register", **fields: Any) -> Profile:

@@ -7,6 +7,7 @@ from aggregates import published_events
 from aggregates.accounts.account import Account
 from aggregates.accounts.account_events import AccountEvent
 from aggregates.lists.track_list import TrackList
+from aggregates.published import Published
 from aggregates.reactions.comment import Comment
 from aggregates.reactions.like import Like
 from aggregates.releases.release_events import ReleaseEvent
@@ -48,6 +49,11 @@ def every_event() -> list[published_events.PublishedEvent | ReleaseEvent | Accou
     ]
 
 
+def published_by(*subjects: Published) -> list[published_events.PublishedEvent]:
+    events = (each for subject in subjects for each in subject.collect_events())
+    return [each for each in events if isinstance(each, published_events.PublishedEvent)]
+
+
 def events_of_reactions(make: Callable[..., Like | Comment]) -> list[published_events.PublishedEvent]:
     """One event of each class, of the lives of two of a kind, which have the ids of their places among the golden events."""
     first, now = 3 if make is a_like else 6, some_time(60)
@@ -66,8 +72,7 @@ def events_of_reactions(make: Callable[..., Like | Comment]) -> list[published_e
     if isinstance(made, Comment):
         made.edit({"text": "new", "timestamp_ms": 2000}, at=now)
     adopted = make(first + 1, kind="adopt", cid="bafyrecord")
-    events = [*made.collect_events(), *adopted.collect_events()]
-    return [each for each in events if isinstance(each, published_events.PublishedEvent)]
+    return published_by(made, adopted)
 
 
 def events_of_a_profile() -> list[published_events.PublishedEvent]:
@@ -87,8 +92,7 @@ def events_of_a_profile() -> list[published_events.PublishedEvent]:
     made.delete(at=now)
     made.undelete(at=now)
     adopted = a_profile(9, kind="adopt", cid="bafyrecord", bio="theirs", avatar_url="https://pictures.test/a")
-    events = [*made.collect_events(), *adopted.collect_events()]
-    return [each for each in events if isinstance(each, published_events.PublishedEvent)]
+    return published_by(made, adopted)
 
 
 def events_of_a_release() -> list[ReleaseEvent]:
@@ -158,8 +162,7 @@ def events_of_lists() -> list[published_events.PublishedEvent]:
     record = {"collection": LISTS, "rkey": "3kfound", "created_at": "2019-05-04T12:03:07Z"}
     made.adopt_record("bafyfound", [some_item("F"), some_item("B")], **record, at=now)
     adopted = TrackList.adopt(at=START, **list_fields(2, cid="bafyrecord"))
-    events = [*made.collect_events(), *adopted.collect_events()]
-    return [each for each in events if isinstance(each, published_events.PublishedEvent)]
+    return published_by(made, adopted)
 
 
 def events_of_a_track() -> dict[str, published_events.PublishedEvent]:
@@ -202,7 +205,4 @@ def events_of_a_track() -> dict[str, published_events.PublishedEvent]:
     adopted.hide_comment(6, hidden=False, at=now)
     adopted.name_audio("new master", at=now)
     adopted.set_listening_key("a-key-that-nobody-can-guess", at=now)
-    events = [*track.collect_events(), *adopted.collect_events()]
-    return {
-        type(event).__name__: event for event in events if isinstance(event, published_events.PublishedEvent)
-    }
+    return {type(event).__name__: event for event in published_by(track, adopted)}

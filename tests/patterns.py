@@ -44,19 +44,24 @@ def modules() -> list[ModuleType]:
 
 
 @cache
-def trees() -> list[tuple[ModuleType, ast.Module]]:
-    return [(module, ast.parse(inspect.getsource(module) or "")) for module in modules()]
+def statements() -> list[tuple[ModuleType, ast.stmt, list[ast.AST]]]:
+    """Return what stands at the top of each module, each with all nodes in it: to walk through them costs more than all that reads them."""
+    return [
+        (module, top, [*ast.walk(top)])
+        for module in modules()
+        for top in ast.parse(inspect.getsource(module) or "").body
+    ]
 
 
 @cache
 def patterns() -> dict[re.Pattern[str], set[str]]:
     """Return the compiled patterns in modules and classes, each with the methods by which `src` uses it."""
     found: dict[re.Pattern[str], set[str]] = defaultdict(set)
-    for module, tree in trees():
+    for module, _, nodes in statements():
         known = _patterns_in(module)
         for pattern in known.values():
             found[pattern] |= set()
-        for node in ast.walk(tree):
+        for node in nodes:
             match node:
                 case ast.Attribute(ast.Name(name) | ast.Attribute(attr=name), method) if method in METHODS:
                     if name in known:
@@ -64,6 +69,7 @@ def patterns() -> dict[re.Pattern[str], set[str]]:
     return dict(found)
 
 
+@cache
 def _patterns_in(module: ModuleType) -> dict[str, re.Pattern[str]]:
     classes = (each for each in vars(module).values() if inspect.isclass(each))
     places = [module, *(each for each in classes if each.__module__ == module.__name__)]
@@ -76,16 +82,15 @@ def made_elsewhere() -> list[str]:
     """Return the places that use `re` otherwise than by a constant: what is found above would not be all."""
     return [
         f"{module.__name__}:{node.lineno}"
-        for module, tree in trees()
-        for top in tree.body
-        for node in ast.walk(top)
+        for module, top, nodes in statements()
+        for node in nodes
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "re"
         if node.attr in METHODS
         or (node.attr == "compile" and isinstance(top, ast.FunctionDef | ast.AsyncFunctionDef))
     ] + [
         f"{module.__name__}:{node.lineno}"
-        for module, tree in trees()
-        for node in ast.walk(tree)
+        for module, _, nodes in statements()
+        for node in nodes
         if isinstance(node, ast.ImportFrom) and node.module == "re"
     ]
 

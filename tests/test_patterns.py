@@ -26,7 +26,7 @@ from projections.tracks.search import escaped
 from projections.tracks.table import normalized
 from service.observability.logging import without_secrets
 from tests.cpu_time import problem_of
-from tests.patterns import fillers, hostile, made_elsewhere, patterns, trees
+from tests.patterns import fillers, hostile, made_elsewhere, patterns, statements
 from web.rendering import LINK, templates
 
 SIZES = {LINK: DESCRIPTION_BYTES}
@@ -193,14 +193,14 @@ def test_a_costly_reader_is_used_only_where_its_text_has_a_bound(names):
         called = node.func if isinstance(node, ast.Call) else None
         return getattr(called, "attr", getattr(called, "id", None)) in names
 
-    used = {module.__name__ for module, tree in trees() if any(map(is_called, ast.walk(tree)))}
+    used = {module.__name__ for module, _, nodes in statements() if any(map(is_called, nodes))}
     assert used - set(READERS[names]) == set()
 
 
 def test_no_pattern_of_a_model_leaves_the_linear_engine_of_pydantic():
     assert not [
         module.__name__
-        for module, tree in trees()
-        for node in ast.walk(tree)
+        for module, _, nodes in statements()
+        for node in nodes
         if isinstance(node, ast.keyword) and node.arg == "regex_engine"
     ]

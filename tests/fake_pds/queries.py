@@ -54,21 +54,6 @@ def list_records(pds: "FakePds", call: Call) -> httpx.Response:
     return reply({"records": records, **({"cursor": page[-1]} if page else {})})
 
 
-def describe_repo(pds: "FakePds", call: Call) -> httpx.Response:
-    """com.atproto.repo.describeRepo, without the DID document's keys."""
-    identifier = call.param("repo")
-    pds.limits.consume(call)
-    account = _available(pds, identifier)
-    answer = {
-        "handle": account.handle,
-        "did": account.did,
-        "didDoc": {"id": account.did, "alsoKnownAs": [f"at://{account.handle}"]},
-        "collections": sorted({key[0] for key in account.repo.records}),
-        "handleIsCorrect": True,
-    }
-    return reply(answer)
-
-
 def describe_server(pds: "FakePds", call: Call) -> httpx.Response:
     answer = {
         "did": "did:web:" + httpx.URL(pds.origin).host,
@@ -144,7 +129,6 @@ def _available(pds: "FakePds", identifier: str) -> Account:
 QUERIES: dict[str, Callable[["FakePds", Call], httpx.Response]] = {
     "com.atproto.repo.getRecord": get_record,
     "com.atproto.repo.listRecords": list_records,
-    "com.atproto.repo.describeRepo": describe_repo,
     "com.atproto.server.describeServer": describe_server,
     "com.atproto.sync.getBlob": get_blob,
     "com.atproto.sync.getLatestCommit": get_latest_commit,

@@ -46,13 +46,12 @@ async def test_an_empty_blob_is_taken(host: ContractHost, person: Person):
     assert (await host.blob(person, b""))["size"] == 0
 
 
-@pytest.mark.parametrize("mime", [None, "junk"])
-async def test_an_upload_needs_a_content_type(host: ContractHost, person: Person, mime):
-    headers = {} if mime is None else {"content-type": mime}
-    answer = await host.post(
-        "com.atproto.repo.uploadBlob", token=person.access, headers=headers, content=SOUND
-    )
-    assert error(answer) == (400, "InvalidRequest")
+async def test_an_upload_needs_a_content_type(host: ContractHost, person: Person):
+    for headers in ({}, {"content-type": "junk"}):
+        answer = await host.post(
+            "com.atproto.repo.uploadBlob", token=person.access, headers=headers, content=SOUND
+        )
+        assert error(answer) == (400, "InvalidRequest"), headers
 
 
 async def test_a_blob_over_the_limit_is_refused(host: ContractHost, person: Person):
@@ -61,19 +60,16 @@ async def test_a_blob_over_the_limit_is_refused(host: ContractHost, person: Pers
     assert error(answer) == (413, "PayloadTooLarge")
 
 
-@pytest.mark.parametrize(
-    ("content", "told", "found"),
-    [
+async def test_the_bytes_say_what_they_are(host: ContractHost, person: Person):
+    for content, told, found in (
         (samples.mp3(), "audio/mp3", "audio/mpeg"),
         (samples.m4a(), "audio/mp4", "audio/x-m4a"),
         (samples.wav(), "audio/x-wav", "audio/wav"),
         (samples.flac(), "audio/flac", "audio/flac"),
         (samples.png(), "audio/mpeg", "image/png"),
         (b"nothing known", "audio/mpeg", "audio/mpeg"),
-    ],
-)
-async def test_the_bytes_say_what_they_are(host: ContractHost, person: Person, content, told, found):
-    assert (await host.blob(person, content, told))["mimeType"] == found
+    ):
+        assert (await host.blob(person, content, told))["mimeType"] == found
 
 
 async def test_blobs_that_records_name_are_listed(host: ContractHost, person: Person):

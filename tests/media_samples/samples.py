@@ -68,17 +68,6 @@ def ogg(seed: int = 0) -> bytes:
     return _with_serial(file("tone.ogg"), seed)
 
 
-def opus(seed: int = 0) -> bytes:
-    """Two seconds of Opus in Ogg, the same way."""
-    return _with_serial(file("opus.ogg"), seed)
-
-
-def aiff(seed: int = 0) -> bytes:
-    """Two seconds with the seed in an application chunk."""
-    data = file("tone.aiff") + struct.pack(">4sI4sQ", b"APPL", 12, b"seed", seed)
-    return data[:4] + (len(data) - 8).to_bytes(4, "big") + data[8:]
-
-
 def webm(seed: int = 0) -> bytes:
     """Two seconds of Opus with the seed in a void element behind them."""
     return file("tone.webm") + b"\xec\x88" + struct.pack(">Q", seed)

@@ -3,9 +3,8 @@
 import shutil
 from pathlib import Path
 
-import psycopg
-
 from tests.servers.postgres import PostgresServer
+from tests.servers.replicated_postgres import asks
 
 
 class ArchivedPostgres:
@@ -16,7 +15,8 @@ class ArchivedPostgres:
         self._archive, self._base = server.folder / "archive", server.folder / "base"
         self._make(self._archive)
         archive = f"test ! -f {self._archive}/%f && cp %p {self._archive}/%f"
-        self._says(f"alter system set archive_command = '{archive}'", "alter system set archive_mode = on")
+        asks(server, f"alter system set archive_command = '{archive}'")
+        asks(server, "alter system set archive_mode = on")
         server.stop()
         server.start()
 
@@ -26,10 +26,10 @@ class ArchivedPostgres:
         )
 
     def mark(self, name: str) -> None:
-        self._says(f"select pg_create_restore_point('{name}')")
+        asks(self.server, f"select pg_create_restore_point('{name}')")
 
     def restore(self, name: str) -> None:
-        self._says("select pg_switch_wal()")
+        asks(self.server, "select pg_switch_wal()")
         self.server.stop()
         shutil.rmtree(self.server.data)
         self._base.rename(self.server.data)
@@ -42,20 +42,10 @@ class ArchivedPostgres:
             settings.write("\n".join(recovery) + "\n")
         self._make(self.server.data / "recovery.signal", is_folder=False)
         self.server.start()
-        while self._asks("select pg_is_in_recovery()"):
+        while asks(self.server, "select pg_is_in_recovery()"):
             pass
 
     def _make(self, path: Path, *, is_folder: bool = True) -> None:
         path.mkdir() if is_folder else path.touch()
         if self.server.user is not None:
             shutil.chown(path, self.server.user)
-
-    def _says(self, *statements: str) -> None:
-        for statement in statements:
-            self._asks(statement)
-
-    def _asks(self, statement: str) -> object:
-        conninfo = f"host={self.server.folder} user=postgres dbname=postgres"
-        with psycopg.connect(conninfo, autocommit=True) as connection:
-            cursor = connection.execute(statement.encode())
-            return cursor.fetchone()[0] if cursor.description else None

@@ -20,9 +20,6 @@ class Consenter:
         self._verify = verify
 
     def consents(self, username, password):
-        return self._decides("/consent", username, password)
-
-    def _decides(self, decision, username, password):
         with httpx.Client(verify=self._verify, timeout=60) as http:
             navigation = {"mode": "navigate", "dest": "document", "site": "cross-site"}
             page = self._heard(http.get(self.url, headers=_fetch(**navigation)))
@@ -30,8 +27,7 @@ class Consenter:
             body = {"username": username, "password": password, "locale": "en"}
             signed_in = self._posts(http, "/sign-in", body)
             account, token = signed_in["account"], signed_in.get("ephemeralToken")
-            who = {"did": account["did"]} if decision == "/consent" else {}
-            target = self._posts(http, decision, who, token)["url"]
+            target = self._posts(http, "/consent", {"did": account["did"]}, token)["url"]
         return {name: values[0] for name, values in parse_qs(urlsplit(target).query).items()}
 
     def _posts(self, http, path, body, token=None):

@@ -41,13 +41,12 @@ class S3Endpoint:
             "AWS_DEFAULT_REGION": self.region,
         }
 
-    def client(self, secret_key: str | None = None) -> S3Client:
-        """Return a client; another secret key makes bad signatures."""
+    def client(self) -> S3Client:
         return boto3.client(
             "s3",
             endpoint_url=self.url,
             aws_access_key_id=self.access_key,
-            aws_secret_access_key=secret_key or self.secret_key,
+            aws_secret_access_key=self.secret_key,
             region_name=self.region,
             config=Config(s3={"addressing_style": "path"}),
         )

@@ -1,11 +1,9 @@
 """Databases with the media table, and every kind of store."""
 
 import threading
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 from sqlalchemy import event
 
@@ -52,29 +50,8 @@ def rig(migrated_url: str) -> Iterator[Rig]:
     made.database.close()
 
 
-@pytest.fixture(scope="session")
-def moto_url() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def moto_store(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> S3Store:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    bucket = f"b{uuid.uuid4().hex[:12]}"
-    boto3.client("s3", endpoint_url=moto_url).create_bucket(Bucket=bucket)
-    return S3Store(bucket, endpoint=moto_url, public_base="https://media.example/")
-
-
-@pytest.fixture
-def gateway_store(s3_endpoint: S3Endpoint, s3_bucket: str) -> S3Store:
+def s3_store(s3_endpoint: S3Endpoint, s3_bucket: str) -> S3Store:
     return S3Store(s3_bucket, endpoint=s3_endpoint.url, public_base="https://media.example/")
 
 
@@ -83,15 +60,7 @@ def disk_store(tmp_path: Path) -> DiskStore:
     return DiskStore(tmp_path / "media")
 
 
-@pytest.fixture(
-    params=["memory", "disk_store", "moto_store", pytest.param("gateway_store", marks=pytest.mark.s3)]
-)
+@pytest.fixture(params=["memory", "disk_store", pytest.param("s3_store", marks=pytest.mark.s3)])
 def store(request: pytest.FixtureRequest) -> MediaStore:
     chosen: MediaStore = request.getfixturevalue(request.param)
-    return chosen
-
-
-@pytest.fixture(params=["moto_store", pytest.param("gateway_store", marks=pytest.mark.s3)])
-def s3_store(request: pytest.FixtureRequest) -> S3Store:
-    chosen: S3Store = request.getfixturevalue(request.param)
     return chosen

@@ -17,7 +17,6 @@ class Actor:
         self._go = threading.Semaphore(0)
         self._stopped = threading.Semaphore(0)
         self._work = work
-        self._crash = False
         self.finished = False
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -27,8 +26,6 @@ class Actor:
         try:
             self._wait()
             self._work()
-        except CrashError:
-            pass
         except BaseException as exc:  # noqa: BLE001 - raised again in the test
             self.error = exc
         self.finished = True
@@ -36,8 +33,6 @@ class Actor:
 
     def _wait(self) -> None:
         assert self._go.acquire(timeout=LIMIT), "the test did not run this actor on"
-        if self._crash:
-            raise CrashError
 
     def stop(self) -> None:
         """Wait, in the actor's own thread, until the test continues it."""
@@ -49,10 +44,6 @@ class Actor:
         assert self._stopped.acquire(timeout=LIMIT), "the actor is stuck"
         if self.error is not None:
             raise self.error
-
-    def crash(self) -> None:
-        self._crash = True
-        self.step()
 
 
 class Stage:

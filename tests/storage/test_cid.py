@@ -1,19 +1,10 @@
-import io
-
 import pytest
 
-from storage.cid import CidHasher, cid_of, cid_of_key, is_key, new_key
+from storage.cid import cid_of, cid_of_key, is_key, new_key
 
 
 def test_the_id_is_the_standard_cid() -> None:
     assert cid_of(b"hello world") == "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
-
-
-def test_hashing_in_pieces_gives_the_same_cid_and_counts() -> None:
-    hasher, source = CidHasher(), io.BytesIO(b"hello world")
-    while chunk := source.read(3):
-        hasher.update(chunk)
-    assert (hasher.cid, hasher.size) == (cid_of(b"hello world"), 11)
 
 
 def test_two_copies_of_the_same_bytes_have_different_keys_of_one_cid() -> None:

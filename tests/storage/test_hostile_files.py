@@ -30,17 +30,9 @@ INVALID = {
     "one byte": b"\xff",
     "html": HTML,
     "html in utf-16": HTML.decode().encode("utf-16"),
-    "text": b"just some words, no sound at all\n" * 100,
     "zeros": bytes(10_000),
     "noise": samples.noise(100_000),
     "jpeg": samples.jpeg(),
-    "png": samples.png(),
-    "gif": samples.gif(),
-    "webp": samples.webp(),
-    "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-    "pdf": b"%PDF-1.7\n" + bytes(1000),
-    "zip": b"PK\x03\x04" + bytes(1000),
-    "elf": b"\x7fELF" + bytes(1000),
     "page with sound behind": HTML + FRAMES,
     "picture with sound behind": samples.jpeg() + FRAMES,
     "one frame of mp3": FRAMES[:104],
@@ -115,14 +107,9 @@ def test_an_ogg_file_of_many_comments_costs_little(tmp_path: Path) -> None:
 LARGE = 300 * 2**20
 GREEDY = {
     "mp3 of two frames and garbage": FRAMES[:300],
-    "ogg packet that never ends": OGG[:58]
-    + (b"OggS\0\0" + bytes(20) + b"\xff" + b"\xff" * 255 + bytes(65025)),
-    "ogg pages of nothing": OGG[:58] + (b"OggS\0\0" + bytes(20) + b"\0") * 100_000,
     "wav with an endless format": b"RIFF\xff\xff\xff\xffWAVEfmt \xff\xff\xff\x7f",
-    "aiff with an endless format": b"FORM\xff\xff\xff\xffAIFFCOMM\x7f\xff\xff\xff",
     "wav of empty chunks": b"RIFF\xff\xff\xff\xffWAVE",
     "flac with endless comments": FLAC[:42] + b"\x84\xff\xff\xff\0\0\0\0\xff\xff\xff\xff",
-    "mp4 with an endless header": b"\0\0\0\x10ftypM4A \0\0\0\0\x12\0\0\0moov\x11\0\0\0mvhd",
     "mp4 of many boxes": b"\0\0\0\x10ftypM4A \0\0\0\0" + b"\0\0\0\x08free" * 20_000,
     "webm of many parts": WEBM[: WEBM.index(b"\x18\x53\x80\x67")]
     + b"\x18\x53\x80\x67\x01"

@@ -1,6 +1,7 @@
 import io
 import threading
 from datetime import datetime
+from functools import partial
 
 import pytest
 from sqlalchemy import select
@@ -9,6 +10,8 @@ from eventstore.sql.database import Database
 from storage.cid import cid_of
 from storage.errors import BytesDamagedError, BytesMissingError, MediaGoneError
 from storage.media import Media, MediaState, media
+from tests.eventstore.threads import together
+from tests.servers.databases import ON_SQLITE
 from tests.storage.memory_store import MemoryStore
 from tests.storage.references import name
 
@@ -43,6 +46,7 @@ def test_added_media_is_live_and_is_read_in_ranges(storage: Media, database: Dat
     assert rows(database) == [(CID, MediaState.LIVE)]
 
 
+@ON_SQLITE
 def test_unknown_media_is_gone(storage: Media) -> None:
     assert storage.find(CID) is None
     with pytest.raises(MediaGoneError):
@@ -83,6 +87,7 @@ def test_media_whose_bytes_did_not_all_arrive_is_never_live(storage: Media, data
     name(storage, CID)
 
 
+@ON_SQLITE
 def test_no_transaction_is_open_while_bytes_move(
     storage: Media, database: Database, memory: MemoryStore
 ) -> None:
@@ -93,6 +98,7 @@ def test_no_transaction_is_open_while_bytes_move(
     assert not any(seen)
 
 
+@ON_SQLITE
 def test_adding_inside_a_unit_is_a_mistake(storage: Media, database: Database) -> None:
     with database.write(), pytest.raises(RuntimeError, match="before the unit"):
         add(storage)
@@ -132,26 +138,14 @@ def test_media_being_deleted_cannot_be_named_and_an_upload_makes_a_new_copy(
 def test_eight_uploads_of_the_same_bytes_at_once_leave_one_copy(
     storage: Media, database: Database, memory: MemoryStore
 ) -> None:
-    together = threading.Barrier(8)
-    memory.at = lambda step: None if step != "after write" else wait(together)
-    failures = list[BaseException]()
+    all_written = threading.Barrier(8)
 
-    def upload() -> None:
-        try:
-            add(storage)
-        except BaseException as exc:  # noqa: BLE001 - shown below
-            failures.append(exc)
+    def at(step: str) -> None:
+        if step == "after write":
+            all_written.wait(timeout=30)
 
-    threads = [threading.Thread(target=upload) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    memory.at = at
+    together(*[partial(add, storage)] * 8)
     assert rows(database) == [(CID, MediaState.LIVE)]
     assert b"".join(storage.read(CID)) == DATA
     assert len(memory.copies) == 1
-
-
-def wait(together: threading.Barrier) -> None:
-    together.wait(timeout=30)

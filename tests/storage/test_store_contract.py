@@ -1,4 +1,4 @@
-"""The contract of every store: memory, disk, moto, and an S3 gateway that checks signatures."""
+"""The contract of every store: memory, disk, and an S3 gateway that checks signatures."""
 
 import io
 import itertools
@@ -44,12 +44,11 @@ def test_a_range_outside_the_bytes_is_refused_at_once(store: MediaStore, start: 
         store.read(key, start, end)
 
 
-def test_large_media_streams_in_pieces_and_arrives_whole(store: MediaStore) -> None:
-    data = samples.noise(20 * 2**20)
+def test_media_of_several_parts_arrives_whole(store: MediaStore) -> None:
+    data = samples.noise(10 * 2**20)
     key = stored(store, data)
-    pieces = list(store.read(key))
-    assert b"".join(pieces) == data
-    assert b"".join(store.read(key, 9 * 2**20, 17 * 2**20)) == data[9 * 2**20 : 17 * 2**20]
+    assert b"".join(store.read(key)) == data
+    assert b"".join(store.read(key, 7 * 2**20, 9 * 2**20)) == data[7 * 2**20 : 9 * 2**20]
 
 
 def test_a_reader_may_stop_in_the_middle(store: MediaStore) -> None:

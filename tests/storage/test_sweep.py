@@ -1,8 +1,8 @@
 import io
 import logging
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import combinations_with_replacement
 from typing import Any
@@ -18,6 +18,8 @@ from storage.errors import MediaGoneError, NotReservedError, StoreUnavailableErr
 from storage.media import RESERVATION_TTL, Media, MediaState, Reserved, end_grace_period, media
 from storage.sweep import STRAY, UNFINISHED, UNNAMED, sweep
 from tests.eventstore.jobs.rig import Time
+from tests.eventstore.threads import until
+from tests.servers.databases import ON_SQLITE
 from tests.storage.memory_store import MemoryStore
 from tests.storage.references import Names, name, name_reserved, names, release
 from tests.storage.stepped_threads import CrashError
@@ -51,12 +53,16 @@ def count(database: Database) -> int:
         return len(connection.execute(select(media.c.key)).all())
 
 
-def crash_at(wanted: str) -> Callable[[str], None]:
+@contextmanager
+def crashing_at(memory: MemoryStore, wanted: str) -> Iterator[None]:
     def at(step: str) -> None:
         if step == wanted:
             raise CrashError
 
-    return at
+    memory.at = at
+    with pytest.raises(CrashError):
+        yield
+    memory.at = lambda _step: None
 
 
 def test_unreferenced_media_is_deleted_with_its_row(
@@ -106,14 +112,13 @@ def test_many_pages_are_swept_and_only_what_is_named_stays(
     assert len(memory.copies) == 5
 
 
+@ON_SQLITE
 def test_every_deletion_is_logged_with_its_reason(
     storage: Media, memory: MemoryStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     add(storage)
-    memory.at = crash_at("after write")
-    with pytest.raises(CrashError):
+    with crashing_at(memory, "after write"):
         add(storage, b"unfinished")
-    memory.at = lambda _step: None
     memory.copies[new_key(cid_of(b"stray"))] = b"stray", datetime.now(UTC)
     with caplog.at_level(logging.INFO, "mastertape.storage"):
         sweep(storage, Names(), NOW)
@@ -126,28 +131,26 @@ def test_every_deletion_is_logged_with_its_reason(
     assert {record.message for record in caplog.records} == {"media_deleted"}
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("step", ["before write", "after write"])
 def test_what_a_crashed_upload_left_goes_after_the_grace_period(
     storage: Media, database: Database, memory: MemoryStore, step: str
 ) -> None:
-    memory.at = crash_at(step)
-    with pytest.raises(CrashError):
+    with crashing_at(memory, step):
         add(storage)
-    memory.at = lambda _step: None
     assert sweep(storage, Names(), DAY).deleted == 0
     assert sweep(storage, Names(), NOW).deleted == 1
     assert (memory.copies, count(database)) == ({}, 0)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("step", ["before delete", "after delete"])
 def test_what_a_crashed_sweep_left_is_finished_by_the_next(
     storage: Media, database: Database, memory: MemoryStore, step: str
 ) -> None:
     add(storage)
-    memory.at = crash_at(step)
-    with pytest.raises(CrashError):
+    with crashing_at(memory, step):
         sweep(storage, Names(), NOW)
-    memory.at = lambda _step: None
     with pytest.raises(MediaGoneError):
         name(storage, CID)
     assert sweep(storage, Names(), DAY).deleted == 1
@@ -165,6 +168,7 @@ def test_bytes_without_a_row_are_kept_and_counted_until_the_grace_period_ends(
     assert memory.copies == {}
 
 
+@ON_SQLITE
 def test_bytes_that_cannot_be_deleted_are_tried_again_and_hold_up_no_others(
     storage: Media, memory: MemoryStore, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -197,60 +201,39 @@ def test_the_sweep_deletes_nothing_if_the_references_cannot_be_read(
     name(storage, CID)
 
 
-def in_a_thread(work: Callable[[], None]) -> tuple[threading.Thread, list[BaseException]]:
-    raised = list[BaseException]()
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as exc:  # noqa: BLE001 - the test looks at it
-            raised.append(exc)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, raised
-
-
 def until_it_waits(database: Database) -> None:
     """Wait until a transaction waits for a row of ours; on SQLite every writer waits."""
-    while not database.is_sqlite:
+
+    def waits() -> bool:
         with database.engine.connect() as connection:
-            if connection.execute(text("select count(*) from pg_locks where not granted")).scalar_one():
-                return
+            return bool(connection.scalar(text("select count(*) from pg_locks where not granted")))
+
+    until(lambda: database.is_sqlite or waits())
 
 
-def test_a_unit_that_names_what_the_sweep_is_giving_up_waits_and_is_refused(
-    storage: Media, database: Database
-) -> None:
-    started = list[tuple[threading.Thread, list[BaseException]]]()
+def sweep_beside(storage: Media, work: Callable[[], None]) -> Future[None]:
+    """Sweep; the work begins while the bytes are given up, and waits for that."""
+    begun = list[Future[None]]()
 
     def meanwhile() -> None:
-        started.append(in_a_thread(lambda: name(storage, CID)))
-        until_it_waits(database)
+        begun.append(threads.submit(work))
+        until_it_waits(storage.database)
 
     add(storage)
-    assert sweep(storage, Names(meanwhile), NOW).deleted == 1
-    thread, raised = started[0]
-    thread.join()
-    assert [type(exc) for exc in raised] == [MediaGoneError]
+    with ThreadPoolExecutor(1) as threads:
+        assert sweep(storage, Names(meanwhile), NOW).deleted == 1
+    return begun[0]
+
+
+def test_a_unit_that_names_what_the_sweep_is_giving_up_waits_and_is_refused(storage: Media) -> None:
+    with pytest.raises(MediaGoneError):
+        sweep_beside(storage, lambda: name(storage, CID)).result()
     add(storage)
     name(storage, CID)
 
 
-def test_an_upload_of_what_the_sweep_is_giving_up_waits_and_writes_a_new_copy(
-    storage: Media, database: Database
-) -> None:
-    started = list[tuple[threading.Thread, list[BaseException]]]()
-
-    def meanwhile() -> None:
-        started.append(in_a_thread(lambda: name(storage, add(storage))))
-        until_it_waits(database)
-
-    add(storage)
-    assert sweep(storage, Names(meanwhile), NOW).deleted == 1
-    thread, raised = started[0]
-    thread.join()
-    assert raised == []
+def test_an_upload_of_what_the_sweep_is_giving_up_waits_and_writes_a_new_copy(storage: Media) -> None:
+    sweep_beside(storage, lambda: name(storage, add(storage))).result()
     assert b"".join(storage.read(CID)) == DATA
 
 
@@ -266,6 +249,7 @@ def test_bytes_that_are_reserved_outlive_the_end_of_their_grace(timed: Database,
     assert sweep(storage, Names(), 30 * DAY).deleted == 1
 
 
+@ON_SQLITE
 def test_a_reservation_ends_before_the_sweep_takes_the_bytes(timed: Database, clock: Time) -> None:
     storage = Media(timed, MemoryStore(clock))
     reserved = Reserved(storage)
@@ -309,6 +293,7 @@ def test_of_marked_copies_with_the_same_bytes_one_is_live_again(storage: Media, 
 POINTS = ("before the mark", "before the second look", "before delete", "after delete")
 
 
+@ON_SQLITE  # one thread: no lock of the sweep is met
 @pytest.mark.parametrize("killed_at", [*POINTS, "never"])
 @pytest.mark.parametrize(
     ("reserved_at", "named_at"), [*combinations_with_replacement(["at first", *POINTS, "at last"], 2)]

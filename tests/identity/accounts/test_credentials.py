@@ -4,12 +4,20 @@ from hashlib import sha256
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from eventstore.streams.buckets import bucket_of
 from identity.accounts.accounts import Accounts
-from identity.accounts.credentials import CredentialKind, Credentials, credential, revoke_usable
+from identity.accounts.credentials import (
+    AccountTokens,
+    CredentialKind,
+    Credentials,
+    Scope,
+    credential,
+    revoke_usable,
+)
 from identity.errors import CredentialExpiredError
+from tests.identity.conftest import by
 
 DID, ADMIN = "did:plc:alice", "did:plc:root"
 
@@ -58,9 +66,8 @@ def test_only_a_hash_is_kept_and_nothing_that_is_shown_authenticates(database, c
         assert credentials.authenticate(SecretStr(shown)) is None
 
 
-@pytest.mark.parametrize("kind", CredentialKind)
-def test_a_token_names_the_bucket_of_its_account(database, credentials, kind):
-    token = token_of(database, credentials, kind=kind).get_secret_value()
+def test_a_token_names_the_bucket_of_its_account(database, credentials):
+    token = token_of(database, credentials).get_secret_value()
     assert re.fullmatch(r"mt_a30_[\w-]{43}", token)
     assert bucket_of(DID) == 0xA30
     assert credentials.authenticate(SecretStr(token)).did == DID
@@ -87,6 +94,16 @@ def test_what_has_expired_is_not_ended_again(database, credentials, clock):
     issued = issue(database, credentials, expires_in=timedelta(hours=1))
     clock.advance(hours=1)
     assert revoke(database, issued.id) == []
+
+
+def test_a_token_that_is_revoked_meanwhile_cannot_create_another(database, log, credentials):
+    access, stolen = AccountTokens(log, credentials), issue(database, credentials)
+    thief = credentials.authenticate(stolen.token)
+    access.end(DID, stolen.id, by=by)
+    with pytest.raises(CredentialExpiredError):
+        access.issue(thief, name="another", scope=Scope.WRITE, expires_in=None, by=by)
+    with database.read() as connection:
+        assert connection.scalar(select(func.count()).select_from(credential)) == 1
 
 
 def test_last_use_is_written_at_most_once_a_minute(database, credentials, clock):

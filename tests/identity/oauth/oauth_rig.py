@@ -78,9 +78,13 @@ class Rig:
         returned = AuthorizationResponse(**query)
         return self.run(lambda parts: parts.oauth.finish(returned, cookie, by=by))
 
+    def start_with_consent(self, account, identifier=None, **wanted):
+        """Return the sign-in that was begun, and the query with which the PDS sends the browser back."""
+        started = self.start(identifier or account.handle, **wanted)
+        return started, Consenter(started.url).consents(account.handle, account.password)
+
     def sign_in(self, account):
-        started = self.start(account.handle)
-        query = Consenter(started.url).consents(account.handle, account.password)
+        started, query = self.start_with_consent(account)
         signed_in, _ = self.finish(query, started.cookie)
         return signed_in
 
@@ -117,12 +121,6 @@ def refusing_connections(pds):
 
     with patch.object(httpcore.AnyIOBackend, "connect_tcp", refused):
         yield
-
-
-def take_down(pds, did):
-    subject = {"$type": "com.atproto.admin.defs#repoRef", "did": did}
-    body = {"subject": subject, "takedown": {"applied": True, "ref": "1"}}
-    pds.procedure("com.atproto.admin.updateSubjectStatus", body, by="admin")
 
 
 @pytest.fixture

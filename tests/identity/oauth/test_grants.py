@@ -9,8 +9,7 @@ from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from tests.faults.faults import cut_after, pass_on
 from tests.identity.conftest import KEY
 from tests.identity.oauth.oauth_rig import Rig, ask, rig, store_tokens, stored_tokens
-from tests.identity.sessions.stored_sessions import dump, expire, files, session_row
-from tests.servers.consent import Consenter
+from tests.identity.sessions.stored_sessions import expire, require_none_of, session_row
 from tests.servers.databases import ON_SQLITE
 
 __all__ = ["rig"]
@@ -67,8 +66,7 @@ def test_neither_database_nor_logs_hold_a_secret(rig, database, pds_account, cap
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "sqlalchemy.engine")
     did, secrets = pds_account.did, [KEY, pds_account.password]
-    started = rig.start(pds_account.handle)
-    query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
+    started, query = rig.start_with_consent(pds_account)
     caplog.clear()  # the person's own browser is no part of the service
     signed_in, _ = rig.finish(query, started.cookie)
     secrets += [signed_in.token.get_secret_value(), started.cookie.get_secret_value(), query["code"]]
@@ -77,10 +75,4 @@ def test_neither_database_nor_logs_hold_a_secret(rig, database, pds_account, cap
         secrets += [tokens["access"], tokens["refresh"], tokens["grant"]["dpop_key"]]
         expire(database)
         assert ask(rig, did) == 200
-    logs = caplog.text.encode()
-    assert b"pds_session" in logs
-    texts = {"tables": dump(database), "files": files(database), "logs": logs}
-    assert did.encode() in texts["tables"]
-    for where, text in texts.items():
-        for number, secret in enumerate(secrets):
-            assert secret.encode() not in text, f"secret {number} is in the {where}"
+    require_none_of(secrets, database, caplog.text.encode(), did=did)

@@ -11,33 +11,25 @@ import pytest
 from identity.oauth.flows import CLIENT, TokenCallRefusedError, library, private_copy
 from identity.resolution.address_policy import AddressPolicy
 from tests.identity.oauth.server_metadata import ISSUER, metadata
+from tests.identity.resolution.fake_web import FakeWeb
 
-PDS = "https://pds.example.com"
 DEV = "http://localhost:2583"
+TOKEN = f"{ISSUER}/oauth/token"
 
 
-class Web:
-    """`pages` maps a URL to its answer."""
+def web_with(url, page):
+    web = FakeWeb()
+    web.pages[url] = page
+    return web
 
-    def __init__(self, pages):
-        self.pages = pages
-        self.asked = []
 
-    def __call__(self, request):
-        self.asked.append(str(request.url))
-        page = self.pages.get(str(request.url), httpx.Response(404))
-        if isinstance(page, Exception):
-            raise page
-        return page if isinstance(page, httpx.Response) else httpx.Response(200, json=page)
-
-    def library(self, *origins):
-        http = httpx.AsyncClient(transport=httpx.MockTransport(self))
-        return library(http, AddressPolicy(origins))
+def copy_of(web, *origins):
+    return library(web.client(), AddressPolicy(origins))
 
 
 def test_every_request_of_the_library_goes_through_our_client():
     """Nothing of httpx's, and no judgement of addresses, but through the names that are replaced."""
-    ours = Web({}).library()
+    ours = copy_of(FakeWeb())
     replaced = {"is_safe_url", "get_hardened_async_client"}
     reached = {"discover_authserver_from_pds_async", "fetch_authserver_metadata_async"}
     for name in replaced | reached:
@@ -50,7 +42,7 @@ def test_every_request_of_the_library_goes_through_our_client():
 
 
 def test_the_imported_library_is_unchanged():
-    Web({}).library(DEV)
+    copy_of(FakeWeb(), DEV)
     assert atproto_oauth.client.is_safe_url.__module__ == "atproto_oauth.security"
     assert atproto_oauth.metadata.get_hardened_async_client.__module__ == "atproto_oauth.security"
 
@@ -62,48 +54,45 @@ def test_a_missing_name_prevents_the_start():
 
 def test_a_development_origin_may_be_http_with_a_port_but_must_meet_all_other_rules():
     page = f"{DEV}/.well-known/oauth-authorization-server"
-    good = Web({page: metadata(DEV)})
-    assert asyncio.run(good.library(DEV).fetch_authserver_metadata_async(DEV)).issuer == DEV
+    good = copy_of(web_with(page, metadata(DEV)), DEV)
+    assert asyncio.run(good.fetch_authserver_metadata_async(DEV)).issuer == DEV
     for bad in (
         metadata("http://localhost:9999"),
         metadata(ISSUER),
         metadata(DEV, require_pushed_authorization_requests=False),
     ):
         with pytest.raises(Exception, match=r"origin|require_pushed"):
-            asyncio.run(Web({page: bad}).library(DEV).fetch_authserver_metadata_async(DEV))
+            asyncio.run(copy_of(web_with(page, bad), DEV).fetch_authserver_metadata_async(DEV))
 
 
 def test_redirects_are_not_followed():
     moved = httpx.Response(302, headers={"location": "https://evil.example.com"})
-    web = Web({f"{ISSUER}/.well-known/oauth-authorization-server": moved})
+    web = web_with(f"{ISSUER}/.well-known/oauth-authorization-server", moved)
     with pytest.raises(httpx.HTTPStatusError):
-        asyncio.run(web.library().fetch_authserver_metadata_async(ISSUER))
+        asyncio.run(copy_of(web).fetch_authserver_metadata_async(ISSUER))
     assert len(web.asked) == 1
 
 
 def post(web, **form):
     async def send():
-        async with web.library().get_hardened_async_client() as http:
-            return await http.post(f"{ISSUER}/oauth/token", data=form, headers={"DPoP": "proof-of-hush"})
+        async with copy_of(web).get_hardened_async_client() as http:
+            return await http.post(TOKEN, data=form, headers={"DPoP": "proof-of-hush"})
 
     return asyncio.run(send())
 
 
 def test_the_error_of_a_refused_token_call_has_the_reason_and_nothing_of_the_request():
     said = {"error": "invalid_grant", "error_description": "Refresh token replayed"}
-    web = Web({f"{ISSUER}/oauth/token": httpx.Response(400, json=said, headers={"retry-after": "7"})})
+    web = web_with(TOKEN, httpx.Response(400, json=said, headers={"retry-after": "7"}))
     with pytest.raises(TokenCallRefusedError) as refused:
         post(web, refresh_token="hush")
-    assert (refused.value.status, refused.value.error, refused.value.retry_after) == (
-        400,
-        "invalid_grant",
-        "7",
-    )
-    assert "hush" not in repr(vars(refused.value)) + str(refused.value)
+    error = refused.value
+    assert (error.status, error.error, error.retry_after) == (400, "invalid_grant", "7")
+    assert "hush" not in repr(vars(error)) + str(error)
 
 
 def test_the_error_of_a_lost_token_call_contains_nothing_of_the_request():
-    web = Web({f"{ISSUER}/oauth/token": httpx.ReadTimeout("slow")})
+    web = web_with(TOKEN, httpx.ReadTimeout("slow"))
     with pytest.raises(httpx.ReadTimeout) as failed:
         post(web, refresh_token="hush")
     assert failed.value.request.read() == b""
@@ -111,5 +100,5 @@ def test_the_error_of_a_lost_token_call_contains_nothing_of_the_request():
 
 
 def test_a_wanted_nonce_is_left_to_the_library():
-    web = Web({f"{ISSUER}/oauth/token": httpx.Response(400, json={"error": "use_dpop_nonce"})})
+    web = web_with(TOKEN, httpx.Response(400, json={"error": "use_dpop_nonce"}))
     assert post(web).status_code == 400

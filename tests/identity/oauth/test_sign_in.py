@@ -1,5 +1,7 @@
 """OAuth sign-in and disconnect against the real PDS, without a browser."""
 
+from datetime import timedelta
+
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
@@ -18,7 +20,6 @@ from identity.sessions.session_store import pds_session
 from tests.identity.conftest import by
 from tests.identity.oauth.oauth_rig import SCOPE, Rig, ask, rig, store_tokens, stored_tokens
 from tests.identity.sessions.stored_sessions import session_row
-from tests.servers.consent import Consenter
 from tests.servers.databases import ON_SQLITE
 
 __all__ = ["rig"]
@@ -42,8 +43,8 @@ def nothing_was_kept(database, hooks):
 @pytest.mark.parametrize("spelled", ["@{handle}", "{did}"])
 def test_a_person_signs_in_and_writes(rig, pds, pds_account, hooks, spelled):
     did = pds_account.did
-    started = rig.start(spelled.format(handle=pds_account.handle.upper(), did=did), return_to="/tracks")
-    query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
+    identifier = spelled.format(handle=pds_account.handle.upper(), did=did)
+    started, query = rig.start_with_consent(pds_account, identifier, return_to="/tracks")
     signed_in, return_to = rig.finish(query, started.cookie)
     account = signed_in.account
     assert (account.did, account.handle, account.pds_url) == (did, pds_account.handle, pds.url)
@@ -67,8 +68,7 @@ def test_a_sign_in_as_admin_is_refused_for_others_before_the_redirect(rig, datab
     with pytest.raises(NotPrivilegedError):
         rig.start(pds_account.handle, scope=Scope.ADMIN)
     rig.admins.append(pds_account.did)
-    started = rig.start(pds_account.handle, scope=Scope.ADMIN)
-    query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
+    started, query = rig.start_with_consent(pds_account, scope=Scope.ADMIN)
     signed_in, _ = rig.finish(query, started.cookie)
     assert Credentials(database, admin_dids=rig.admins).authenticate(signed_in.token).admin
 
@@ -89,8 +89,7 @@ def test_disconnect_ends_the_login_at_the_pds_and_here(rig, database, hooks, pds
 
 
 def test_a_callback_is_for_the_browser_that_started(rig, database, hooks, pds_account):
-    started, other = rig.start(pds_account.handle), rig.start(pds_account.handle)
-    query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
+    (started, query), other = rig.start_with_consent(pds_account), rig.start(pds_account.handle)
     for cookie in (None, SecretStr(""), other.cookie, SecretStr("x" * 100), SecretStr("ä")):
         with pytest.raises(SignInStateError):
             rig.finish(query, cookie)
@@ -98,45 +97,29 @@ def test_a_callback_is_for_the_browser_that_started(rig, database, hooks, pds_ac
     assert rig.finish(query, started.cookie)[0].account.did == pds_account.did
 
 
-@pytest.mark.parametrize(
-    ("change", "refused"),
-    [
-        ({"iss": "https://evil.example.com"}, SignInRefusedError),
-        ({"iss": None}, SignInRefusedError),
-        ({"state": "x" * 43}, SignInStateError),
-        ({"state": None}, SignInStateError),
-        ({"state": "\0ä" * 50}, SignInStateError),
-        ({"code": None}, SignInRefusedError),
-        ({"code": "cod-" + "0" * 64}, SignInRefusedError),
-        ({"error": "server_error"}, SignInRefusedError),
-        ({"error": "access_denied"}, ConsentDeniedError),
-    ],
-)
-def test_an_unexpected_authorization_response_is_refused(
-    *, rig, database, hooks, pds_account, change, refused
+UNEXPECTED = [
+    ({"iss": "https://evil.example.com"}, SignInRefusedError),
+    ({"iss": None}, SignInRefusedError),
+    ({"state": "x" * 43}, SignInStateError),
+    ({"state": None}, SignInStateError),
+    ({"state": "\0ä" * 50}, SignInStateError),
+    ({"code": None}, SignInRefusedError),
+    ({"code": "cod-" + "0" * 64}, SignInRefusedError),
+    ({"error": "server_error"}, SignInRefusedError),
+    ({"error": "access_denied"}, ConsentDeniedError),
+]
+
+
+def test_an_unexpected_or_late_authorization_response_is_refused(
+    *, rig, database, hooks, pds_account, subtests, monkeypatch
 ):
     started = rig.start(pds_account.handle)
     query = {"state": started.state, "iss": rig.pds.url, "code": "cod-" + "1" * 64}
-    with pytest.raises(refused):
-        rig.finish(query | change, started.cookie)
-    nothing_was_kept(database, hooks)
-
-
-def test_a_sign_in_waits_for_half_an_hour(rig, pds_account, monkeypatch):
-    from datetime import timedelta
-
-    started = rig.start(pds_account.handle)
-    query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
+    for change, refused in UNEXPECTED:
+        with subtests.test(str(change)), pytest.raises(refused):
+            rig.finish(query | change, started.cookie)
     monkeypatch.setattr("identity.oauth.sign_in.SIGN_IN_TTL", timedelta())
     with pytest.raises(SignInStateError):
-        rig.finish(query, started.cookie)
-
-
-def test_a_scope_that_the_pds_leaves_out_is_named(database, cipher, hooks, pds, pds_account):
-    rig = Rig(database, cipher, hooks, pds, scope="atproto repo:fm.plyr.track repo:fm.plyr.*")
-    started = rig.start(pds_account.handle)
-    query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
-    with pytest.raises(ScopeRefusedError, match=r"expected .*repo:fm\.plyr\.\*.*, got"):
         rig.finish(query, started.cookie)
     nothing_was_kept(database, hooks)
 
@@ -146,9 +129,8 @@ def test_a_smaller_grant_leaves_the_login_before_as_it_was(database, cipher, hoo
     rig.sign_in(pds_account)
     before = stored_tokens(rig, pds_account.did)
     wider = Rig(database, cipher, hooks, pds, scope=f"{SCOPE} repo:fm.plyr.*")
-    started = wider.start(pds_account.did)
-    query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
-    with pytest.raises(ScopeRefusedError):
+    started, query = wider.start_with_consent(pds_account)
+    with pytest.raises(ScopeRefusedError, match=r"expected .*repo:fm\.plyr\.\*.*, got"):
         wider.finish(query, started.cookie)
     assert stored_tokens(rig, pds_account.did) == before
     assert ask(rig, pds_account.did) == 200

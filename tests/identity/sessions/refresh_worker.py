@@ -1,7 +1,6 @@
-"""One of several processes that refresh the same session: `python -m tests.identity.sessions.refresh_worker URL ORIGIN DID KEY`."""
+"""One of several processes that refresh the same session, each many times at once."""
 
 import asyncio
-import sys
 
 from eventstore.event_log import EventLog
 from eventstore.sql.database import Database
@@ -14,7 +13,11 @@ from identity.sessions.pds_sessions import PdsSessions
 ROUNDS, AT_ONCE = 3, 10
 
 
-async def work(url, origin, did, key):
+def work(together, *args):
+    asyncio.run(_work(together, *args))
+
+
+async def _work(together, url, origin, did, key):
     database = Database(url)
     async with public_client(AddressPolicy([origin])) as http:
         policy = AddressPolicy([origin])
@@ -26,8 +29,7 @@ async def work(url, origin, did, key):
             on_signed_in=lambda *_: None,
             oauth=OAuthGrants(Flows(http, policy, Resolver(None, [origin], http)), ()),
         )
-        print("ready", flush=True)  # noqa: T201
-        await asyncio.to_thread(sys.stdin.readline)
+        together.wait(60)
         for generation in range(1, ROUNDS + 1):
             found = await asyncio.gather(*(sessions.refresh(did, generation) for _ in range(AT_ONCE)))
             assert all(session.generation > generation for session in found)
@@ -36,8 +38,3 @@ async def work(url, origin, did, key):
             )
             assert all(reply.status_code == 200 for reply in replies)
     database.close()
-    print("all good", flush=True)  # noqa: T201
-
-
-if __name__ == "__main__":
-    asyncio.run(work(*sys.argv[1:]))

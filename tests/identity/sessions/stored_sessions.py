@@ -1,4 +1,4 @@
-"""Reads sessions from the database, and everything that the database and its files contain."""
+"""Reads sessions from the database, and looks for secrets in everything that the database and its files contain."""
 
 from pathlib import Path
 
@@ -18,7 +18,17 @@ def expire(database):
         connection.execute(update(pds_session).values(access_expires_at=database.now(connection)))
 
 
-def dump(database):
+def require_none_of(secrets, database, logs, *, did, errors=""):
+    places = {"tables": _dump(database), "files": _files(database), "logs": logs, "errors": errors.encode()}
+    assert b"pds_session" in places["logs"]
+    assert did.encode() in places["tables"]
+    for where, content in places.items():
+        for number, secret in enumerate(secrets):
+            for written in (secret.encode(), repr(secret.encode())[2:-1].encode()):
+                assert written not in content, f"secret {number} is in the {where}"
+
+
+def _dump(database):
     """The content of every table and view, not only ours."""
     with database.read() as connection:
         found = inspect(connection)
@@ -30,8 +40,6 @@ def dump(database):
     )
 
 
-def files(database):
-    if not database.is_sqlite:
-        return b""
+def _files(database):
     path = Path(make_url(database.url).database)
     return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))

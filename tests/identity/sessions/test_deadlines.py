@@ -11,13 +11,10 @@ import pytest
 from aggregates.errors import SessionUnavailableError
 from identity.sessions.pds_sessions import LOGIN_TIME_SHARE
 from tests.identity.sessions.fake_pds import DID, FakePds, error
-from tests.identity.sessions.session_rig import (
-    GET_SESSION,
-    HeldRefresh,
-    row,
-    set_row,
-)
+from tests.identity.sessions.session_rig import GET_SESSION, HeldRefresh, row, set_row
+from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
 SHORT = 0.2
 LONG = 40
 

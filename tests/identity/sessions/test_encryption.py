@@ -7,10 +7,6 @@ OLD, NEW = "o" * 32, "n" * 32
 BINDING = {"purpose": "pds_session", "did": "did:plc:alice"}
 
 
-def test_a_ciphertext_does_not_contain_the_plaintext():
-    assert b"token" not in Cipher([NEW]).encrypt(b"token", **BINDING)
-
-
 @pytest.mark.parametrize("other", [{"did": "did:plc:alic"}, {"did": "did:plc:bob"}, {"purpose": "other"}])
 def test_a_ciphertext_copied_to_another_account_or_purpose_does_not_decrypt(other):
     cipher = Cipher([NEW])
@@ -26,14 +22,6 @@ def test_after_a_key_rotation_an_old_ciphertext_decrypts_and_is_not_current():
     assert rotated.is_current(rotated.encrypt(b"token", **BINDING))
     with pytest.raises(DecryptionError):
         Cipher([OLD]).decrypt(rotated.encrypt(b"token", **BINDING), **BINDING)
-
-
-def test_a_changed_ciphertext_does_not_decrypt():
-    cipher = Cipher([NEW])
-    ciphertext = bytearray(cipher.encrypt(b"token", **BINDING))
-    ciphertext[40] ^= 1
-    with pytest.raises(DecryptionError):
-        cipher.decrypt(bytes(ciphertext), **BINDING)
 
 
 @pytest.mark.parametrize("keys", [[], ["short"], [NEW, "short"]])

@@ -10,20 +10,18 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from aggregates.errors import SessionUnavailableError
 from identity.sessions import signed_requests
 from identity.sessions.key_pairs import new_signing_key
 from identity.sessions.session_store import SessionKind, TokenBinding, Tokens
 from tests.identity.sessions.fake_pds import DID, ORIGIN
 from tests.identity.sessions.session_rig import new_sessions
+from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
 PUT, UPLOAD = "com.atproto.repo.putRecord", "com.atproto.repo.uploadBlob"
 KEY = new_signing_key()
 OTHER_DID = "did:plc:bbbbbbbbbbbbbbbbbbbbbbbb"
-
-
-@pytest.fixture
-def database_url(fresh_sqlite):
-    return fresh_sqlite
 
 
 class NoncedPds:
@@ -192,7 +190,5 @@ def test_nonces_do_not_pile_up(monkeypatch):
 
 
 def test_a_session_of_an_unsupported_kind_is_unavailable_and_kept(sessions):
-    from aggregates.errors import SessionUnavailableError
-
     with pytest.raises(SessionUnavailableError, match="kind oauth"):
         asyncio.run(sessions.refresh(DID, 1))

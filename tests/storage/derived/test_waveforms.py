@@ -17,7 +17,7 @@ from tests.media_samples import samples
 
 pytestmark = pytest.mark.anyio
 
-
+RATE = 8000
 LOOPS = {"uvloop": ("asyncio", {"use_uvloop": True}), "asyncio": ("asyncio", {"use_uvloop": False})}
 """`serve` runs on the first, `mastertape` commands on the second."""
 
@@ -28,14 +28,17 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 
 def loud_then_silent(channels: int) -> bytes:
-    """Two seconds of 8,000 frames each: full level in the last channel, then nothing."""
+    """Two seconds: full level in the last channel, then nothing."""
+    silent, loud = b"\0\0" * channels, b"\0\0" * (channels - 1) + b"\xff\x7f"
+    return wav_of(loud * RATE + silent * RATE, channels)
+
+
+def wav_of(frames: bytes, channels: int = 1) -> bytes:
+    """Return a sound of 16 bits."""
     target = io.BytesIO()
     with wave.open(target, "wb") as sound:
-        sound.setnchannels(channels)
-        sound.setsampwidth(2)
-        sound.setframerate(8000)
-        silent, loud = b"\0\0" * channels, b"\0\0" * (channels - 1) + b"\xff\x7f"
-        sound.writeframes(loud * 8000 + silent * 8000)
+        sound.setparams((channels, 2, RATE, 0, "NONE", "not compressed"))
+        sound.writeframes(frames)
     return target.getvalue()
 
 
@@ -49,8 +52,9 @@ def program(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("anyio_backend", LOOPS.values(), ids=LOOPS)
-@pytest.mark.parametrize("channels", [2, 600])
+@pytest.mark.parametrize(
+    ("anyio_backend", "channels"), [(LOOPS["uvloop"], 600), (LOOPS["asyncio"], 2)], ids=LOOPS
+)
 async def test_peaks_follow_the_loudest_channel(tmp_path: Path, channels: int) -> None:
     found = await read_waveform(written(tmp_path, loud_then_silent(channels)))
     half = len(found.peaks) // 2
@@ -60,15 +64,8 @@ async def test_peaks_follow_the_loudest_channel(tmp_path: Path, channels: int) -
 
 def sine(level: float, *, silent_seconds: int = 0) -> bytes:
     """A second of a tone whose peaks are at this share of the full scale, and then silence."""
-    target = io.BytesIO()
-    with wave.open(target, "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(8000)
-        values = (int(level * 32_767 * math.sin(2 * math.pi * 440 * each / 8000)) for each in range(8000))
-        sound.writeframes(b"".join(struct.pack("<h", value) for value in values))
-        sound.writeframes(b"\0\0" * 8000 * silent_seconds)
-    return target.getvalue()
+    values = (int(level * 32_767 * math.sin(2 * math.pi * 440 * each / RATE)) for each in range(RATE))
+    return wav_of(b"".join(struct.pack("<h", value) for value in values) + b"\0\0" * RATE * silent_seconds)
 
 
 async def test_loudness_is_that_of_what_is_heard(tmp_path: Path) -> None:
@@ -91,11 +88,11 @@ async def test_every_kind_that_is_decoded_has_peaks(tmp_path: Path, name: str) -
 
 
 async def test_a_long_sound_has_no_more_peaks_than_a_page_needs(tmp_path: Path) -> None:
-    found = await read_waveform(written(tmp_path, samples.tone(120)))
-    assert (len(found.peaks), found.duration) == (MAX_PEAKS, 120.0)
+    found = await read_waveform(written(tmp_path, samples.tone(30)))
+    assert (len(found.peaks), found.duration) == (MAX_PEAKS, 30.0)
 
 
-@pytest.mark.parametrize("data", [b"", b"no sound", samples.file("tone.m4a"), samples.file("speex.ogg")])
+@pytest.mark.parametrize("data", [b"no sound", samples.file("speex.ogg")])
 async def test_what_cannot_be_decoded_is_invalid(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(InvalidMediaError):
         await read_waveform(written(tmp_path, data))
@@ -111,7 +108,6 @@ async def test_what_cannot_be_decoded_is_invalid(tmp_path: Path, data: bytes) ->
         "while True: print('x' * 100_000)",
         "os.fork()\nwhile True: print('x' * 100_000)",
         "print('[]')",
-        "print('7')",
         'print(\'{"peaks": "zz", "duration": 1}\')',
         'print(\'{"peaks": "", "duration": 1, "loudness": NaN}\')',
         "raise SystemExit(3)",

@@ -1,7 +1,6 @@
 import io
 import struct
 import zlib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ from PIL import Image, ImageCms, ImageOps
 from storage.cid import cid_of
 from storage.errors import InvalidMediaError, TooLargeError, UnsupportedMediaError
 from storage.formats.artwork import MAX_BYTES, read_artwork, read_renditions
-from storage.uploads.upload import staged_copy
 from tests.media_samples import samples
 
 
@@ -52,10 +50,9 @@ def test_every_accepted_kind_is_kept_in_a_kind_that_browsers_show(data: bytes, m
 @pytest.mark.parametrize(
     ("size", "small", "large"),
     [
-        ((3000, 1500), (480, 240), (1200, 600)),
+        ((1500, 750), (480, 240), (1200, 600)),
         ((700, 1000), (336, 480), (700, 1000)),
         ((64, 48), (64, 48), (64, 48)),
-        ((1, 1), (1, 1), (1, 1)),
         ((12_000, 1), (480, 1), (1200, 1)),
     ],
 )
@@ -69,11 +66,6 @@ def test_renditions_are_webp_and_never_larger_than_the_cover(
     assert prepared.artwork.thumbnail_cid == cid_of(prepared.renditions[96])
     again = {side: opened(data).size for side, data in read_renditions(prepared.data).items()}
     assert again == {96: (96, 96), 480: small, 1200: large}
-
-
-def test_a_staged_upload_is_read_too(tmp_path: Path) -> None:
-    with staged_copy([samples.jpeg()], tmp_path, MAX_BYTES) as staged:
-        assert read_artwork(staged) == read_artwork(samples.jpeg())
 
 
 def test_orientation_is_applied_and_all_metadata_dropped() -> None:
@@ -134,7 +126,7 @@ def test_colours_are_converted_of_no_more_pixels_than_are_stored(monkeypatch: py
 
     monkeypatch.setattr(ImageCms, "profileToProfile", convert)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    read_artwork(saved(Image.new("RGB", (3200, 1600), "teal"), "WEBP", icc_profile=profile))
+    read_artwork(saved(Image.new("RGB", (3200, 1600), "teal"), "PNG", icc_profile=profile))
     assert converted == [(3000, 1500)]
 
 
@@ -148,18 +140,7 @@ def test_transparency_stays_where_the_kind_has_it(kind: str) -> None:
     assert cover.getchannel("A").getpixel((35, 5)) == 0
 
 
-@pytest.mark.parametrize(
-    ("mode", "kind"),
-    [
-        ("1", "PNG"),
-        ("L", "PNG"),
-        ("LA", "PNG"),
-        ("P", "PNG"),
-        ("I;16", "PNG"),
-        ("CMYK", "JPEG"),
-        ("L", "JPEG"),
-    ],
-)
+@pytest.mark.parametrize(("mode", "kind"), [("LA", "PNG"), ("P", "PNG"), ("CMYK", "JPEG")])
 def test_unusual_pixels_become_usual_ones(mode: str, kind: str) -> None:
     image = Image.new(mode, (30, 30), 0 if mode == "CMYK" else None)
     cover = opened(read_artwork(saved(image, kind)).data)
@@ -208,7 +189,8 @@ def png_that_claims(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize(
     ("width", "height"),
-    [(9000, 9900), (12_001, 10), (10, 12_001), (12_000, 12_000), (20_000, 20_000), (2**31 - 1, 1)],
+    [(9000, 9900), (12_001, 10), (12_000, 12_000), (20_000, 20_000)],
+    ids=["our pixels", "our side", "what the decoder warns of", "what the decoder refuses"],
 )
 def test_a_bomb_is_refused_by_its_size_not_by_opening_it(width: int, height: int) -> None:
     with pytest.raises(InvalidMediaError, match="pixels"):
@@ -217,20 +199,17 @@ def test_a_bomb_is_refused_by_its_size_not_by_opening_it(width: int, height: int
 
 @pytest.mark.parametrize(
     ("kind", "size", "kept"),
-    [
-        ("JPEG", (8000, 5000), (3000, 1875)),
-        ("JPEG", (3000, 2999), (3000, 2999)),
-        ("PNG", (3001, 4), (3000, 4)),
-        ("WEBP", (3001, 4), (3000, 4)),
-    ],
+    [("JPEG", (3000, 2999), (3000, 2999)), ("PNG", (3001, 4), (3000, 4))],
 )
-def test_the_largest_picture_allowed_is_taken_and_kept_with_at_most_3000_pixels_on_a_side(
+def test_a_cover_is_kept_with_at_most_3000_pixels_on_a_side(
     kind: str, size: tuple[int, int], kept: tuple[int, int]
 ) -> None:
     assert opened(read_artwork(saved(Image.new("RGB", size, "teal"), kind)).data).size == kept
 
 
-def test_a_large_jpeg_is_not_decoded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_largest_picture_allowed_is_taken_and_of_a_jpeg_not_decoded_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     decoded: list[tuple[int, int]] = []
     upright = ImageOps.exif_transpose
 
@@ -239,11 +218,12 @@ def test_a_large_jpeg_is_not_decoded_whole(monkeypatch: pytest.MonkeyPatch) -> N
         return upright(image, **how)
 
     monkeypatch.setattr(ImageOps, "exif_transpose", seen)
-    read_artwork(saved(Image.new("RGB", (8000, 5000), "teal"), "JPEG"))
+    prepared = read_artwork(saved(Image.new("RGB", (8000, 5000), "teal"), "JPEG"))
     assert decoded == [(4000, 2500)]
+    assert opened(prepared.data).size == (3000, 1875)
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "gif"])
+@pytest.mark.parametrize("kind", ["jpeg", "gif"])
 def test_a_picture_with_a_broken_body_is_invalid(kind: str) -> None:
     whole = getattr(samples, kind)(400, 400)
     with pytest.raises(InvalidMediaError):
@@ -252,14 +232,7 @@ def test_a_picture_with_a_broken_body_is_invalid(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [
-        b"\x89PNG\r\n\x1a\n" + b"nothing",
-        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-        b"<html>",
-        samples.image("BMP", 10, 10),
-        samples.image("TIFF", 10, 10),
-        samples.mp3(),
-    ],
+    [b"\x89PNG\r\n\x1a\n" + b"nothing", samples.image("BMP", 10, 10), samples.mp3()],
 )
 def test_other_kinds_are_unsupported(data: bytes) -> None:
     with pytest.raises(UnsupportedMediaError):

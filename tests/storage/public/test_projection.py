@@ -11,7 +11,10 @@ from projections.rebuild.rebuild import differences, rebuild
 from storage.public.copies import public_audio, public_copy
 from storage.public.projection import PublicAudio
 from tests.dsl import BOB, some_time
+from tests.servers.databases import ON_SQLITE
 from tests.storage.public.public_rig import Rig, delete, gate, undelete, ungate
+
+pytestmark = ON_SQLITE
 
 
 def rows(rig: Rig, table: Any) -> list[dict[str, Any]]:
@@ -47,7 +50,7 @@ def test_every_audio_that_a_track_had_is_a_row_and_only_the_open_one_is_wanted(r
     }
 
 
-@pytest.mark.parametrize("page", [1, 3, 500])
+@pytest.mark.parametrize("page", [1, 500])
 def test_a_rebuild_in_pages_of_any_size_finds_nothing_to_do(rig: Rig, page: int) -> None:
     record_a_story(rig)
     assert differences(rig.log, [PublicAudio()], page=page) == []

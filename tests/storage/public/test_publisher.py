@@ -1,17 +1,15 @@
 """A public copy exists exactly while an ungated live track wants it, despite crashes, outages and races."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 
 import pytest
 
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job
-from storage.public.copies import Action, Begun, PublicCopyState, begin, settle
+from storage.public.copies import Action, Begun, begin, settle
 from storage.public.publisher import LEASE
 from tests.dsl import ALICE, BOB, some_time
-from tests.eventstore.threads import until
-from tests.servers.databases import ON_SQLITE
+from tests.servers.databases import ON_POSTGRES, ON_SQLITE
 from tests.storage.public.public_rig import (
     ENVELOPE,
     Once,
@@ -25,28 +23,7 @@ from tests.storage.stepped_threads import CrashError
 
 pytestmark = ON_SQLITE
 
-SHORT = timedelta(seconds=1)
 STEPS = ["before publish", "after publish", "before unpublish", "after unpublish"]
-
-
-def test_a_copy_that_takes_longer_than_its_lease_is_made_once(rig: Rig) -> None:
-    rig.publisher = rig.another(lease=SHORT)
-    name = rig.upload()
-
-    def is_leased() -> bool:
-        with rig.database.read() as connection:
-            row = queue.job_of(connection, Action.PUBLISH, name, ALICE)
-        return row is not None and row.lease_until > rig.clock()
-
-    def take_long() -> None:
-        rig.later(SHORT.total_seconds() + 0.1)
-        until(is_leased)
-        assert claimed(rig, name) is None
-
-    rig.copies.at = Once("after publish", take_long)
-    assert rig.publish_due() == {name}
-    assert rig.copies.done == [("publish", name)]
-    assert rig.state(name) == PublicCopyState.PUBLIC
 
 
 def claimed(rig: Rig, name: str, action: Action = Action.PUBLISH) -> Job | None:
@@ -153,19 +130,6 @@ def test_a_track_ungated_during_the_removal_gets_its_copy_back_at_once(rig: Rig)
     assert rig.publish_due() == {name}
 
 
-def test_a_copy_made_after_its_lease_expired_is_noticed(rig: Rig) -> None:
-    rig.upload()
-    other = rig.another()
-
-    def sleep_over() -> None:
-        rig.later(LEASE.total_seconds() + 1)
-        rig.change(gate)
-        run_due(other)  # takes it over, takes it away, and is done
-
-    rig.copies.at = Once("before publish", sleep_over)
-    assert rig.publish_due() == set()
-
-
 def test_a_late_copy_is_noticed_although_another_publisher_has_just_deleted_it(rig: Rig) -> None:
     name = rig.upload()
     late = begun(rig, name, Action.PUBLISH)
@@ -190,11 +154,10 @@ def test_no_transaction_is_open_while_the_store_works(rig: Rig) -> None:
     assert seen == [False] * 4
 
 
+@ON_POSTGRES  # SQLite has one writer at a time
 def test_an_uncommitted_change_of_the_desired_state_is_not_acted_on(rig: Rig) -> None:
     name = rig.upload()
     rig.publish_due()
-    if rig.database.is_sqlite:
-        return  # one writer at a time
     rig.change(gate, ungate)  # the copy is to be looked at
     with ThreadPoolExecutor(1) as threads, rig.log.unit_of_work(ALICE, ENVELOPE) as unit:
         rig.change_within(unit, gate)

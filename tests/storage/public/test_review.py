@@ -5,7 +5,7 @@ from sqlalchemy import insert, update
 
 from eventstore.jobs import queue
 from eventstore.jobs.table import job
-from storage.cid import CID_BEGINNINGS, cid_of, cid_of_name
+from storage.cid import CID_BEGINNINGS, cid_of
 from storage.public.copies import Action, begin, public_audio, public_copy
 from storage.public.publisher import LEASE
 from storage.public.review import review
@@ -101,17 +101,10 @@ def test_every_cid_has_one_of_the_beginnings() -> None:
     assert beginnings == set(CID_BEGINNINGS)
 
 
-def test_the_name_of_a_copy_tells_its_cid() -> None:
-    cid = cid_of(b"data")
-    assert cid_of_name(f"{cid}.mp3") == cid
-    assert [cid_of_name(name) for name in (cid, f"{cid}.", f"{cid}.mp3.bak", "a.mp3")] == [None] * 4
-
-
 def test_a_row_that_is_made_meanwhile_is_not_made_twice(rig: Rig) -> None:
     name = f"{cid_of(b'whose?')}.mp3"
     rig.copies.names[name] = "audio/mpeg"
     row = {"name": name, "cid": cid_of(b"whose?"), "mime": "audio/mpeg", "state": "public"}
-    rig.copies.at = lambda _step: None
 
     def at(_step: str) -> None:
         rig.recover()

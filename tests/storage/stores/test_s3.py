@@ -9,6 +9,7 @@ from storage.stores.s3 import PRIVATE, PUBLIC, S3Store
 from tests.servers.plain_http import reply, serving
 from tests.servers.s3 import S3Endpoint
 
+pytestmark = pytest.mark.s3
 KEY = new_key(cid_of(b"data"))
 
 
@@ -32,8 +33,8 @@ def test_a_public_copy_is_there_from_publish_to_unpublish(s3_store: S3Store) -> 
     assert s3_store.size(KEY) == 4
 
 
-def test_a_large_public_copy_is_whole(s3_store: S3Store) -> None:
-    data = bytes(20 * 2**20)
+def test_a_public_copy_of_several_parts_is_whole(s3_store: S3Store) -> None:
+    data = bytes(9 * 2**20)
     key = new_key(cid_of(data))
     s3_store.write(key, io.BytesIO(data), len(data), "audio/wav")
     s3_store.publish(key, "large.wav", "audio/wav")
@@ -53,39 +54,38 @@ def test_publishing_bytes_that_are_not_there_says_so(s3_store: S3Store) -> None:
         s3_store.publish(KEY, "a.mp3", "audio/mpeg")
 
 
-@pytest.mark.s3  # moto says of every upload that it began in 2010
 @pytest.mark.parametrize("prefix", [PRIVATE, PUBLIC])
-def test_a_multipart_upload_that_died_goes_when_it_is_old(gateway_store: S3Store, prefix: str) -> None:
-    client = gateway_store._client  # noqa: SLF001
-    upload = client.create_multipart_upload(Bucket=gateway_store.bucket, Key=prefix + KEY)
+def test_a_multipart_upload_that_died_goes_when_it_is_old(s3_store: S3Store, prefix: str) -> None:
+    client = s3_store._client  # noqa: SLF001
+    upload = client.create_multipart_upload(Bucket=s3_store.bucket, Key=prefix + KEY)
     client.upload_part(
-        Bucket=gateway_store.bucket, Key=prefix + KEY, UploadId=upload["UploadId"], PartNumber=1, Body=b"x"
+        Bucket=s3_store.bucket, Key=prefix + KEY, UploadId=upload["UploadId"], PartNumber=1, Body=b"x"
     )
-    assert list(gateway_store.stored()) == []
-    assert gateway_store.discard_unfinished(datetime.now(UTC) - timedelta(hours=1)) == 0
-    assert gateway_store.discard_unfinished(datetime.now(UTC) + timedelta(hours=1)) == 1
-    assert gateway_store.discard_unfinished(datetime.now(UTC) + timedelta(hours=1)) == 0
+    assert list(s3_store.stored()) == []
+    assert s3_store.discard_unfinished(datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert s3_store.discard_unfinished(datetime.now(UTC) + timedelta(hours=1)) == 1
+    assert s3_store.discard_unfinished(datetime.now(UTC) + timedelta(hours=1)) == 0
 
 
-@pytest.mark.s3
 def test_a_wrong_secret_is_an_unavailable_store_not_missing_media(
-    s3_endpoint: S3Endpoint, gateway_store: S3Store, monkeypatch: pytest.MonkeyPatch
+    s3_endpoint: S3Endpoint, s3_store: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(gateway_store)
+    write(s3_store)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    stranger = S3Store(gateway_store.bucket, endpoint=s3_endpoint.url)
+    stranger = S3Store(s3_store.bucket, endpoint=s3_endpoint.url)
     with pytest.raises(StoreUnavailableError):
         stranger.read(KEY)
     with pytest.raises(StoreUnavailableError):
         stranger.size(KEY)
 
 
-def test_a_missing_bucket_is_an_unavailable_store(moto_url: str, moto_store: S3Store) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("s3_bucket")
+def test_a_missing_bucket_is_an_unavailable_store(s3_endpoint: S3Endpoint) -> None:
     with pytest.raises(StoreUnavailableError):
-        write(S3Store("no-such-bucket", endpoint=moto_url))
+        write(S3Store("no-such-bucket", endpoint=s3_endpoint.url))
 
 
-@pytest.mark.usefixtures("moto_store")
+@pytest.mark.usefixtures("s3_bucket")
 def test_a_server_that_ignores_ranges_is_not_believed() -> None:
     with (
         serving(lambda handler: reply(handler, 200, b"0123456789")) as port,

@@ -1,14 +1,12 @@
-"""Parts of uploads in every kind of store: they are put together in their order, and of two at one offset one is entered."""
+"""Parts of uploads: they are put together in their order, and of two at one offset one is entered."""
 
 from pathlib import Path
 
 import pytest
 
-from eventstore.sql.database import Database
 from eventstore.sql.schema import metadata
 from storage.errors import OffsetMismatchError
 from storage.media import Media
-from storage.stores.store import MediaStore
 from storage.uploads.staged_uploads import (
     Upload,
     append_part,
@@ -23,9 +21,9 @@ ALICE, RELEASE = "did:plc:alice", 1
 
 
 @pytest.fixture
-def media(database: Database, store: MediaStore) -> Media:
-    metadata.create_all(database.engine, [release_upload])
-    return Media(database, store)
+def media(storage: Media) -> Media:
+    metadata.create_all(storage.database.engine, [release_upload])
+    return storage
 
 
 @pytest.fixture
