@@ -21,7 +21,6 @@ if (folder := memory_folder()) is not None:
 pytest_plugins = [
     "tests.servers.databases",
     "tests.servers.atproto",
-    "tests.servers.browser",
     "tests.servers.citus",
     "tests.servers.proxied",
     "tests.servers.s3",

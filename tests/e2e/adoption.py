@@ -27,11 +27,4 @@ def ended(artist: Artist) -> dict[str, Any]:
 
 
 def tracks_of(artist: Artist) -> dict[str, dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while True:
-        wanted = {"artist": artist.did, "limit": 100, **({"cursor": cursor} if cursor else {})}
-        page = artist.client.http.get("/tracks", params=wanted).json()
-        found += page["items"]
-        if (cursor := page["cursor"]) is None:
-            return {track["atproto_record_uri"]: track for track in found}
+    return {track["atproto_record_uri"]: track for track in artist.pages("/tracks", artist=artist.did)}

@@ -19,6 +19,7 @@ seeds = itertools.count(1)
 class Artist(Stage):
     def __init__(self, service: Service, pds: DevPds, account: PdsAccount, friend: str = "") -> None:
         super().__init__(Client(service.url, account.did, account.app_password), pds, account.did, friend)
+        self.account = account
 
     def plays(self, *acts: Act) -> Step:
         """Play acts of the story, each of which must end in agreement; gives the last step."""
@@ -48,6 +49,17 @@ class Artist(Stage):
 
     def gets(self) -> httpx.Response:
         return self.client.http.get(f"/tracks/{self.track_id}")
+
+    def pages(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        """All items of a list, page after page."""
+        found: list[dict[str, Any]] = []
+        query = {"limit": 100, **params}
+        while True:
+            page = self.client.http.get(path, params=query).raise_for_status().json()
+            found += page["items"]
+            if page["cursor"] is None:
+                return found
+            query["cursor"] = page["cursor"]
 
     def loses_the_record(self) -> None:
         """Another app of the artist deletes the record."""

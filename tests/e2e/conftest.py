@@ -4,14 +4,16 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from devpds.server import DevPds, DevPlc
 from tests.e2e.accounts_at_a_failing_pds import Cast
 from tests.e2e.artist import Artist
+from tests.e2e.oauth_visitor import OAuthArtist
 from tests.faults.proxy import FaultProxy
-from tests.servers.atproto import new_account
+from tests.servers.atproto import PdsAccount, new_account
 from tests.servers.citus import cluster_database
 from tests.servers.databases import AND_CITUS, KINDS, temporary_database
 from tests.servers.preloaded import Service
@@ -22,10 +24,6 @@ ONE_DATABASE = pytest.mark.parametrize(
     "settings", [*(KINDS if DEEP else KINDS[:1]), *AND_CITUS], indirect=True, scope="session"
 )
 """For what a PDS or a signal decides and no database: its statements run on both in tests/outbox. TEST_DEEP: on both."""
-ON_POSTGRES = pytest.mark.parametrize(
-    "settings", [*(KINDS if DEEP else KINDS[1:]), *AND_CITUS], indirect=True, scope="session"
-)
-"""For what a pool of connections or a notification might change: SQLite has neither. TEST_DEEP: on both."""
 
 
 @contextmanager
@@ -91,6 +89,15 @@ def new_artist(service: Service, plc: DevPlc, friend: str) -> Iterator[NewArtist
 @pytest.fixture
 def artist(new_artist: NewArtist, pds: DevPds) -> Artist:
     return new_artist(pds)
+
+
+@pytest.fixture
+def oauth_artist(service: Service, pds: DevPds, pds_account: PdsAccount) -> Iterator[Any]:
+    """An artist who has signed in with OAuth, in a browser."""
+    made = OAuthArtist(service, pds, pds_account)
+    made.client.signs_in(pds_account)
+    yield made
+    made.client.http.close()
 
 
 @pytest.fixture(scope="session")

@@ -224,15 +224,7 @@ class Victim:
 
     def live(self) -> list[dict[str, Any]]:
         """All of the kind, also what was never acknowledged."""
-        return self.pages("/tracks", artist=self.artist.did)
-
-    def pages(self, path: str, **params: Any) -> list[dict[str, Any]]:
-        page = self.asks("GET", path, params={"limit": 100, **params})
-        found = page["items"]
-        while page["cursor"] is not None:
-            page = self.asks("GET", path, params={"limit": 100, "cursor": page["cursor"], **params})
-            found += page["items"]
-        return list(found)
+        return self.artist.pages("/tracks", artist=self.artist.did)
 
     @property
     def place(self) -> tuple[str, str]:
@@ -294,7 +286,7 @@ class Victim:
         return Counter(row["type"] for subject_id in ids for row in self._history(subject_id))
 
     def _history(self, subject_id: int) -> list[dict[str, Any]]:
-        rows = self.pages(f"/{self.PLURAL}/{subject_id}/history")
+        rows = self.artist.pages(f"/{self.PLURAL}/{subject_id}/history")
         return sorted(rows, key=itemgetter("position"))
 
     def _answer_to(self, change: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from pathlib import Path
 from sqlalchemy import NullPool, create_engine, text
 
 from devpds.ports import free_port
-from devpds.server import DevPds, DevPlc
+from devpds.server import DevPlc
 from service.config.secret_keys import new_oauth_keys
 from tests.e2e.oauth_visitor import OAuthArtist, Visitor
-from tests.servers.atproto import PdsAccount
+from tests.e2e.production_pds import account_at, production_pds
 from tests.servers.internet import Internet
 from tests.servers.preloaded import Service
 from tests.service.command_line import MASTERTAPE
@@ -35,19 +35,7 @@ class Production:
         trusted = str(self.internet.authority.file)
         self.tls = ssl.create_default_context(cafile=trusted)
         plc = stack.enter_context(DevPlc(folder / "plc"))
-        self.pds = DevPds(
-            plc,
-            folder / "pds",
-            port=pds_port,
-            env={
-                "PDS_HOSTNAME": PDS,
-                "PDS_SERVICE_HANDLE_DOMAINS": f".{PDS}",
-                "PDS_DEV_MODE": "false",
-                "NODE_EXTRA_CA_CERTS": trusted,
-            },
-        )
-        self.pds.url = f"https://{PDS}"
-        stack.enter_context(self.pds)
+        self.pds = stack.enter_context(production_pds(self.internet, plc, folder, PDS, pds_port))
         # the next key is published long before it signs: a PDS keeps what it has fetched for a while
         self.keys = [*json.loads(new_oauth_keys()), *json.loads(new_oauth_keys())]
         self.settings = {
@@ -85,10 +73,6 @@ class Production:
         )
         return {kid: int(count) for kid, count in map(str.split, said.stdout.splitlines())}
 
-    def account(self, name):
-        handle, password = f"{name}.{PDS}", "let me in"
-        return PdsAccount(self.pds.create_account(handle, password), handle, password, "")
-
     def expire(self, account):
         """Let the account's access token be over, so that the next write renews it."""
         engine = create_engine(f"sqlite:///{self.folder / 'data' / 'mastertape.db'}", poolclass=NullPool)
@@ -109,7 +93,7 @@ class Production:
 
 def a_program(production):
     """Sign in, write, rotate the service's keys, renew with the old one, disconnect."""
-    account = production.account("ann")
+    account = account_at(production.pds, "ann")
     artist = production.artist(account)
     answer = artist.client.signs_in(account)
     cookie = answer.headers["set-cookie"].lower()

@@ -9,7 +9,6 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from demo.service import Service
 from demo.story import COLLECTION
 from outbox.mirror.tables import delivery_attempt
 from service.config.settings import load
@@ -19,7 +18,6 @@ from tests.e2e.artist import Artist
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.e2e.foreign_catalogue import catalogue, value_of
-from tests.e2e.oauth_visitor import OAuthArtist
 from tests.service.process.periodic import continue_account_deletions
 
 pytestmark = [pytest.mark.pds, ONE_DATABASE]
@@ -63,14 +61,6 @@ def keep_records(artist: Artist, number: int) -> None:
 
 def left_over(artist: Artist) -> list[dict[str, Any]]:
     return artist.pds.list_records(artist.did, COLLECTION)
-
-
-@pytest.fixture
-def oauth_artist(service: Service, artist: Artist, pds_account: Any) -> Any:
-    made = OAuthArtist(service, artist.pds, pds_account)
-    made.client.signs_in(pds_account)
-    yield made
-    made.client.http.close()
 
 
 def test_it_goes_on_through_an_outage_and_a_sign_out_until_the_login_is_given_back(

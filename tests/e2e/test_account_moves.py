@@ -55,7 +55,7 @@ def service_ahead(
 class Mover(Artist):
     def __init__(self, service: Service, old: DevPds, new: DevPds, account: PdsAccount) -> None:
         super().__init__(service, old, account)
-        self.service, self.account = service, account
+        self.service = service
         self.move = Move(account.did, account.handle, account.password, old, new)
         self.tracks: dict[str, tuple[int, str]] = {}
 

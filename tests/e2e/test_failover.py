@@ -111,9 +111,8 @@ def says_that_nothing_is_lost(service: Service) -> subprocess.CompletedProcess[s
 
 
 def test_a_standby_that_lost_its_tail_is_not_taken_for_one_that_lost_nothing(
-    servers: ReplicatedPostgres, service: Service, pds: DevPds, plc: DevPlc, tmp_path: Path
+    servers: ReplicatedPostgres, service: Service, artist: Artist, tmp_path: Path
 ) -> None:
-    artist = Artist(service, pds, new_account(pds, plc))
     artist.uploads()
     artist.agreed()
     servers.lose_standby()
@@ -128,4 +127,3 @@ def test_a_standby_that_lost_its_tail_is_not_taken_for_one_that_lost_nothing(
     assert "something is lost" in says_that_nothing_is_lost(service).stderr
     assert "nothing is sent before" in artist.client.http.get("/readyz").text
     assert (artist.record or {})["title"] == "On the primary alone"
-    artist.client.http.close()

@@ -16,7 +16,6 @@ from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
 from tests.e2e.killable import KillableService
 from tests.faults.failpoints import OF_RELEASES, POINTS
-from tests.servers.atproto import new_account
 from tests.servers.firehose import writes_of
 
 pytestmark = pytest.mark.pds
@@ -28,17 +27,10 @@ HALF = 3000
 @pytest.fixture
 def service(tmp_path: Path, pds: DevPds) -> Iterator[KillableService]:
     killable = KillableService(tmp_path / "service", pds, {"MASTERTAPE_RATE_LIMITS": "off"})
+    killable.start()
     yield killable
     killable.trigger.disarm()  # else it would be started again
     killable.stop()
-
-
-@pytest.fixture
-def artist(service: KillableService, pds: DevPds) -> Iterator[Artist]:
-    service.start()
-    made = Artist(service, pds, new_account(pds, pds.plc))
-    yield made
-    made.client.http.close()
 
 
 def uploads(http: httpx.Client, release: dict[str, int], title: str, service: KillableService) -> None:

@@ -1,25 +1,14 @@
 """OAuth with the service as a process and the real PDS, without a browser."""
 
-from contextlib import ExitStack
-
 import pytest
 
 from demo.story import migrate, wait_for_delivery
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.oauth_visitor import OAuthArtist, Visitor, wav
+from tests.e2e.oauth_visitor import Visitor, wav
 
-pytestmark = pytest.mark.pds
-
-
-@pytest.fixture
-def oauth_artist(service, pds, pds_account):
-    artist = OAuthArtist(service, pds, pds_account)
-    artist.client.signs_in(pds_account)
-    yield artist
-    artist.client.http.close()
+pytestmark = [pytest.mark.pds, ONE_DATABASE]
 
 
-@ONE_DATABASE
 def test_what_an_artist_uploads_is_written_and_its_audio_streamed_to_their_pds(oauth_artist):
     sound = wav(20)
     track = oauth_artist.client.upload(sound, title="Long Take")
@@ -31,7 +20,6 @@ def test_what_an_artist_uploads_is_written_and_its_audio_streamed_to_their_pds(o
     assert oauth_artist.pds.get_blob(oauth_artist.did, blob["ref"]["$link"]) == sound
 
 
-@ONE_DATABASE
 def test_after_a_disconnect_edits_wait_for_the_next_sign_in(oauth_artist):
     oauth_artist.uploads()
     oauth_artist.agreed()
@@ -46,16 +34,9 @@ def test_after_a_disconnect_edits_wait_for_the_next_sign_in(oauth_artist):
     assert oauth_artist.agreed()["title"] == "Waiting"
 
 
-@pytest.fixture
-def new_visitor(service):
-    with ExitStack() as stack:
-        yield lambda: stack.enter_context(Visitor(service.url))
-
-
-@ONE_DATABASE
-def test_a_callback_works_once(new_visitor, pds_account):
-    visitor = new_visitor()
-    query = visitor.consents(pds_account)
-    assert visitor.comes_back(query).status_code == 303
-    assert visitor.comes_back(query).status_code == 400
-    assert visitor.me().json()["did"] == pds_account.did
+def test_a_callback_works_once(service, pds_account):
+    with Visitor(service.url) as visitor:
+        query = visitor.consents(pds_account)
+        assert visitor.comes_back(query).status_code == 303
+        assert visitor.comes_back(query).status_code == 400
+        assert visitor.me().json()["did"] == pds_account.did

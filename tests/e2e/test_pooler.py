@@ -7,11 +7,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from devpds.ports import free_port
-from devpds.server import DevPds, DevPlc
+from devpds.server import DevPds
 from service.cli.main import main
 from service.config.settings import PREFIX
 from tests.e2e.artist import Artist
-from tests.servers.atproto import new_account
 from tests.servers.pgbouncer import ROLE_SETTINGS, pooled
 from tests.servers.preloaded import Service
 from tests.service.command_line import daemon
@@ -25,13 +24,19 @@ def pooler(migrated_postgres: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def service(pooler: str, pds: DevPds, tmp_path: Path) -> Iterator[Service]:
+    settings = {"MASTERTAPE_DATABASE_URL": pooler, "MASTERTAPE_RELAY": "off"}
+    made = Service(tmp_path / "data", pds, env=settings)
+    made.start()
+    yield made
+    made.stop()
+
+
 @pytest.mark.pds
 def test_edits_through_a_pooler_are_delivered_by_a_relay_with_a_direct_connection(
-    pooler: str, migrated_postgres: str, pds: DevPds, plc: DevPlc, tmp_path: Path
+    service: Service, artist: Artist, migrated_postgres: str, pds: DevPds, tmp_path: Path
 ) -> None:
-    settings = {"MASTERTAPE_DATABASE_URL": pooler, "MASTERTAPE_RELAY": "off"}
-    service = Service(tmp_path / "data", pds, env=settings)
-    service.start()
     direct = {
         "DATA": tmp_path / "data",
         "DATABASE_URL": migrated_postgres,
@@ -39,17 +44,12 @@ def test_edits_through_a_pooler_are_delivered_by_a_relay_with_a_direct_connectio
         "PLC_URL": pds.plc_url,
         "BASE_URL": service.url,
     }
-    try:
-        with daemon(tmp_path / "log", "relay", **direct) as relay:
-            relay.wait_for("the relay is running")
-            artist = Artist(service, pds, new_account(pds, plc))
-            artist.uploads()
-            for take in range(8):
-                artist.edits(title=f"take {take}")
-            record = artist.agreed()
-            artist.client.http.close()
-    finally:
-        service.stop()
+    with daemon(tmp_path / "log", "relay", **direct) as relay:
+        relay.wait_for("the relay is running")
+        artist.uploads()
+        for take in range(8):
+            artist.edits(title=f"take {take}")
+        record = artist.agreed()
     assert record is not None
     assert record["title"] == "take 7"
 
@@ -69,13 +69,15 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
     return runs
 
 
-@pytest.mark.parametrize("name", ["serve", "relay"])
 def test_a_process_with_a_relay_refuses_to_start_through_a_pooler(
-    command: Callable[..., Result], pooler: str, name: str
+    command: Callable[..., Result], pooler: str
 ) -> None:
-    ended = command(name, pooler)
-    assert ended.exit_code == 1
-    assert ended.output.startswith("Error: A relay, and `rebuild`, need a direct connection to PostgreSQL")
+    for name in ("serve", "relay"):
+        ended = command(name, pooler)
+        assert ended.exit_code == 1
+        assert ended.output.startswith(
+            "Error: A relay, and `rebuild`, need a direct connection to PostgreSQL"
+        )
 
 
 def test_the_doctor_says_what_a_pooled_connection_is_good_for(

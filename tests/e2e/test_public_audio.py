@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from devpds.server import DevPds, DevPlc
+from devpds.server import DevPds
 from tests.e2e.artist import UNDELETE, Artist
 from tests.e2e.eventually import eventually
-from tests.servers.atproto import new_account
 from tests.servers.preloaded import Service
 from tests.servers.s3 import S3Endpoint
 
@@ -19,35 +18,19 @@ AT_ONCE = 30
 
 
 @pytest.fixture
-def settings(
+def service(
     tmp_path: Path, pds: DevPds, migrated_postgres: str, s3_endpoint: S3Endpoint, s3_bucket: str
-) -> dict[str, str]:
-    return {
-        "MASTERTAPE_DATA": str(tmp_path / "data"),
+) -> Iterator[Service]:
+    env = {
         "MASTERTAPE_DATABASE_URL": migrated_postgres,
-        "MASTERTAPE_DEV_ORIGINS": pds.url,
-        "MASTERTAPE_PLC_URL": pds.plc_url,
-        "MASTERTAPE_RATE_LIMITS": "off",
-        "MASTERTAPE_LEASE_SECONDS": "10",
         "MASTERTAPE_MEDIA": f"s3:{s3_bucket}",
         "MASTERTAPE_S3_ENDPOINT": s3_endpoint.url,
         "MASTERTAPE_S3_PUBLIC_URL": CDN,
     }
-
-
-@pytest.fixture
-def service(tmp_path: Path, pds: DevPds, settings: dict[str, str]) -> Iterator[Service]:
-    made = Service(tmp_path / "data", pds, env=settings)
+    made = Service(tmp_path / "data", pds, env=env)
     made.start()
     yield made
     made.stop()
-
-
-@pytest.fixture
-def artist(service: Service, pds: DevPds, plc: DevPlc) -> Iterator[Artist]:
-    made = Artist(service, pds, new_account(pds, plc))
-    yield made
-    made.client.http.close()
 
 
 @pytest.fixture

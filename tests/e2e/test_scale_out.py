@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from eventstore.errors import LogBusyError
 from eventstore.sql.database import Database
 from outbox.mirror.tables import delivery_attempt, mirror_lane
 from tests.e2e.artist import Artist
-from tests.e2e.conftest import DEEP, environment
+from tests.e2e.conftest import DEEP, NewArtist, environment
 from tests.e2e.eventually import eventually
 from tests.e2e.killable import KillableService
 from tests.faults.faults import hang_after, until
@@ -39,13 +40,19 @@ RESTARTED_WITHIN_SECONDS = 60.0
 
 
 class Cluster:
-    """Two API processes without relays, and relays beside them."""
+    """API processes without relays, two at most, and relays beside them."""
 
     def __init__(self, settings: dict[str, str], pds: DevPds, folder: Path, stack: ExitStack) -> None:
         self._settings, self._pds, self._folder, self._stack = settings, pds, folder, stack
-        self.first = self._api({})
-        self.second = self._api({"MASTERTAPE_BASE_URL": self.first.url})
         self.relays: list[Daemon] = []
+
+    @cached_property
+    def first(self) -> Service:
+        return self._api({})
+
+    @cached_property
+    def second(self) -> Service:
+        return self._api({"MASTERTAPE_BASE_URL": self.first.url})
 
     def _api(self, more: dict[str, str]) -> Service:
         env = {**self._settings, **more, "MASTERTAPE_RELAY": "off"}
@@ -85,6 +92,12 @@ def cluster(settings: dict[str, str], pds: DevPds, tmp_path: Path) -> Iterator[C
         yield Cluster(settings, pds, tmp_path, stack)
 
 
+@pytest.fixture
+def service(cluster: Cluster) -> Service:
+    """Where `new_artist` signs in."""
+    return cluster.first
+
+
 def stop_between_writes(relay: Daemon, database: Database) -> None:
     """Stop it where it holds no lock: on SQLite all other processes would wait for it."""
 
@@ -112,15 +125,15 @@ def held_lanes(database: Database) -> list[str]:
 
 
 def test_two_apis_and_two_relays_deliver_each_change_once_also_when_a_relay_is_told_to_go(
-    cluster: Cluster, pds: DevPds, plc: DevPlc
+    cluster: Cluster, new_artist: NewArtist, pds: DevPds
 ) -> None:
     going = cluster.relay()
     staying = cluster.relay()
-    accounts = {account.did: account for account in (new_account(pds, plc) for _ in range(3))}
-    artists = [Artist(cluster.first, pds, account) for account in accounts.values()]
+    artists = [new_artist(pds) for _ in range(3)]
+    second = cluster.second
 
     def works(artist: Artist) -> None:
-        other = Client(cluster.second.url, artist.did, accounts[artist.did].app_password)
+        other = Client(second.url, artist.did, artist.account.app_password)
         artist.uploads()
         for number in range(EDITS):
             client = other if number % 2 else artist.client
@@ -137,7 +150,6 @@ def test_two_apis_and_two_relays_deliver_each_change_once_also_when_a_relay_is_t
         record = artist.agreed()
         assert record is not None
         assert record["title"] == f"take {EDITS - 1}"
-        artist.client.http.close()
 
     assert staying.end(signal.SIGTERM) == 0
     database = cluster.database
@@ -153,10 +165,9 @@ def test_two_apis_and_two_relays_deliver_each_change_once_also_when_a_relay_is_t
 
 
 def test_after_a_kill_the_next_relay_delivers_within_seconds_although_the_lease_is_long(
-    cluster: Cluster, proxied_pds: DevPds, proxy: FaultProxy, plc: DevPlc
+    cluster: Cluster, new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy
 ) -> None:
-    killed = cluster.relay(LEASE_SECONDS=600)
-    artist = Artist(cluster.first, proxied_pds, new_account(proxied_pds, plc))
+    killed, artist = cluster.relay(LEASE_SECONDS=600), new_artist(proxied_pds)
     artist.uploads()
     artist.agreed()
     proxy.seen.clear()
@@ -172,14 +183,13 @@ def test_after_a_kill_the_next_relay_delivers_within_seconds_although_the_lease_
     assert time.monotonic() - started < RESTARTED_WITHIN_SECONDS
     assert record is not None
     assert (record["title"], record["album"]) == ("On its way", "Left to the next one")
-    artist.client.http.close()
 
 
 def test_an_edit_whose_process_was_killed_before_it_told_a_relay_arrives_within_fifteen_seconds(
     cluster: Cluster, settings: dict[str, str], pds: DevPds, plc: DevPlc
 ) -> None:
-    relay_off = {"MASTERTAPE_BASE_URL": cluster.first.url, "MASTERTAPE_RELAY": "off"}
-    killed = KillableService(Path(settings["MASTERTAPE_DATA"]), pds, {**settings, **relay_off})
+    killed = KillableService(Path(settings["MASTERTAPE_DATA"]), pds, {**settings, "MASTERTAPE_RELAY": "off"})
+    cluster.first = killed
     killed.start()
     cluster.relay()
     artist = Artist(killed, pds, new_account(pds, plc))
@@ -194,10 +204,9 @@ def test_an_edit_whose_process_was_killed_before_it_told_a_relay_arrives_within_
 
 
 def test_a_stopped_relay_keeps_its_lanes_for_its_lease_and_then_sends_nothing_with_effect(
-    cluster: Cluster, proxied_pds: DevPds, proxy: FaultProxy, plc: DevPlc
+    cluster: Cluster, new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy
 ) -> None:
-    stopped, opened = cluster.relay(), threading.Event()
-    artist = Artist(cluster.first, proxied_pds, new_account(proxied_pds, plc))
+    stopped, artist, opened = cluster.relay(), new_artist(proxied_pds), threading.Event()
     artist.uploads()
     artist.agreed()
     proxy.seen.clear()
@@ -227,4 +236,3 @@ def test_a_stopped_relay_keeps_its_lanes_for_its_lease_and_then_sends_nothing_wi
     assert titles == ["First Take", "Sent by the next one"]
     assert "ForeignEditObserved" not in {row["type"] for row in artist.client.history(artist.track_id)}
     database.close()
-    artist.client.http.close()

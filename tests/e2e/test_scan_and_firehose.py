@@ -10,12 +10,11 @@ import httpx
 import pytest
 
 from demo.story import COLLECTION
-from devpds.server import DevPds, DevPlc
+from devpds.server import DevPds
 from eventstore.sql.database import Database
 from outbox.firehose.cursors import streams
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
-from tests.servers.atproto import new_account
 from tests.servers.preloaded import Service
 
 pytestmark = pytest.mark.pds
@@ -32,7 +31,7 @@ BY_THE_STREAM = {"MASTERTAPE_FIREHOSE": "on"}
         ),
     ]
 )
-def noticing(request: pytest.FixtureRequest, pds: DevPds, tmp_path: Path) -> Iterator[Service]:
+def service(request: pytest.FixtureRequest, pds: DevPds, tmp_path: Path) -> Iterator[Service]:
     """A service that can notice in one way alone."""
     database, way = request.param
     url = request.getfixturevalue(database)
@@ -43,12 +42,10 @@ def noticing(request: pytest.FixtureRequest, pds: DevPds, tmp_path: Path) -> Ite
 
 
 @pytest.fixture
-def artist(noticing: Service, pds: DevPds, plc: DevPlc) -> Iterator[Artist]:
+def artist(artist: Artist, service: Service) -> Artist:
     """An artist of it, whom it is listening to if it listens at all."""
-    made = Artist(noticing, pds, new_account(pds, plc))
-    eventually(lambda: not listens(noticing) or is_connected(noticing))
-    yield made
-    made.client.http.close()
+    eventually(lambda: not listens(service) or is_connected(service))
+    return artist
 
 
 def metrics(service: Service) -> str:
@@ -80,11 +77,11 @@ def history(artist: Artist, track_id: int) -> list[tuple[str, str]]:
 
 
 def test_each_thing_that_another_client_does_ends_as_it_is_documented(
-    noticing: Service, artist: Artist, pds: DevPds
+    service: Service, artist: Artist, pds: DevPds
 ) -> None:
     edited, deleted, extended = (uploaded(artist) for _ in range(3))
     ours = {rkey(track): record(artist, track) for track in (edited, deleted)}
-    before = noticed(noticing)
+    before = noticed(service)
     pds.put_record(artist.did, COLLECTION, rkey(edited), {**record(artist, edited), "title": "Theirs"})
     pds.delete_record(artist.did, COLLECTION, rkey(deleted))
     pds.put_record(artist.did, COLLECTION, rkey(extended), {**record(artist, extended), "mood": "blue"})
@@ -94,7 +91,7 @@ def test_each_thing_that_another_client_does_ends_as_it_is_documented(
     known = pds.get_record(artist.did, COLLECTION, rkey(extended))
     assert known is not None
     eventually(lambda: artist.client.track(extended["id"])["atproto_record_cid"] == known["cid"])
-    eventually(lambda: noticed(noticing) - before >= 3)
+    eventually(lambda: noticed(service) - before >= 3)
 
     states = [artist.client.mirror(track["id"]) for track in (edited, deleted, extended)]
     assert [state["state"] for state in states] == ["held", "detached", "delivered"]

@@ -18,15 +18,15 @@ from sqlalchemy import select
 
 from demo.service import Service
 from devpds.ports import free_port
-from devpds.server import DevPds, DevPlc
+from devpds.server import DevPlc
 from eventstore.sql.database import Database
 from outbox.mirror.hosts import LONGEST_PAUSE_SECONDS
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import pds_host
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
+from tests.e2e.production_pds import account_at, production_pds
 from tests.faults.shifted_clock import Ahead, program
-from tests.servers.atproto import PdsAccount
 from tests.servers.certificates import Authority
 from tests.servers.internet import Internet
 from tests.servers.site import SILENT, Site
@@ -71,8 +71,10 @@ class CutOff:
         stack.enter_context(self.internet.up())
         self.site = self.internet.sites[PDS]
         plc = stack.enter_context(DevPlc(folder / "plc"))
-        servers = [stack.enter_context(self._pds(plc, folder, name, port)) for name, port in ports.items()]
-        accounts = [_account(servers[index], name) for index, name in ((0, "ann"), (0, "bob"), (1, "cat"))]
+        servers = [
+            stack.enter_context(production_pds(self.internet, plc, folder, *at)) for at in ports.items()
+        ]
+        accounts = [account_at(servers[index], name) for index, name in ((0, "ann"), (0, "bob"), (1, "cat"))]
         self.clock = Ahead(folder / "ahead")
         env = {
             "MASTERTAPE_DEV_ORIGINS": "",
@@ -94,17 +96,6 @@ class CutOff:
             stack.callback(artist.client.http.close)
             artist.uploads()
             artist.agreed()
-
-    def _pds(self, plc: DevPlc, folder: Path, name: str, port: int) -> DevPds:
-        env = {
-            "PDS_HOSTNAME": name,
-            "PDS_SERVICE_HANDLE_DOMAINS": f".{name}",
-            "PDS_DEV_MODE": "false",
-            "NODE_EXTRA_CA_CERTS": str(self.internet.authority.file),
-        }
-        pds = DevPds(plc, folder / name, port=port, env=env)
-        pds.url = f"https://{name}"
-        return pds
 
     def host(self) -> Any:
         with self.database.read() as connection:
@@ -147,12 +138,6 @@ class CutOff:
 def failed_with(error: str, mirror: dict[str, Any]) -> bool:
     """Whether it was tried itself; without an error of its own it waits for its host."""
     return mirror["reason"] == "backoff" and error in (mirror["last_error"] or "")
-
-
-def _account(pds: DevPds, name: str) -> PdsAccount:
-    handle, password = f"{name}.{pds.url.removeprefix('https://')}", "let me in"
-    did = pds.create_account(handle, password)
-    return PdsAccount(did, handle, password, pds.create_app_password(did))
 
 
 def main(folder: Path) -> None:

@@ -46,7 +46,7 @@ class PlaylistVictim(RecordVictim):
         return self.asks("POST", "/playlists", json={"name": text, "tracks": self.entries})
 
     def live(self) -> list[dict[str, Any]]:
-        return self.pages(f"/artists/{self.artist.did}/playlists")
+        return self.artist.pages(f"/artists/{self.artist.did}/playlists")
 
 
 class CommentVictim(RecordVictim):
@@ -70,7 +70,7 @@ class CommentVictim(RecordVictim):
         self.creates()
 
     def live(self) -> list[dict[str, Any]]:
-        return [row for track_id in self.tracks for row in self.pages(f"/tracks/{track_id}/comments")]
+        return [row for track_id in self.tracks for row in self.artist.pages(f"/tracks/{track_id}/comments")]
 
 
 class ProfileVictim(RecordVictim):
@@ -144,7 +144,7 @@ class FollowedVictim(Victim):
     def likes(self) -> None:
         """The friend likes the track; the artist does too, or no longer."""
         self._friend_asks("PUT", f"{self.path}/like")
-        liked = {row["track_id"] for row in self.pages("/me/likes")}
+        liked = {row["track_id"] for row in self.artist.pages("/me/likes")}
         self.asks("DELETE" if self.subject_id in liked else "PUT", f"{self.path}/like")
 
     # What must be true then
@@ -173,7 +173,7 @@ class FollowedVictim(Victim):
     def _what_texts_and_counts_miss(self, mine: dict[str, dict[str, Any]]) -> Iterator[Any]:
         album = self.asks("GET", self.lists[0])
         inside = {entry["track_id"] for entry in album["tracks"]}
-        likes = {row["track_id"] for row in self.pages("/me/likes")}
+        likes = {row["track_id"] for row in self.artist.pages("/me/likes")}
         theirs = {
             row["track_id"] for row in self._friend_asks("GET", "/me/likes", params={"limit": 100})["items"]
         }

@@ -47,16 +47,7 @@ class Writer:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = []
-        params: dict[str, Any] = {"limit": 100}
-        while True:
-            page = self.artist.client.http.get(
-                f"/tracks/{self.artist.track_id}/history", params=params
-            ).json()
-            events += page["items"]
-            if page["cursor"] is None:
-                return events
-            params["cursor"] = page["cursor"]
+        return self.artist.pages(f"/tracks/{self.artist.track_id}/history")
 
     @property
     def titles(self) -> list[str]:

@@ -4,8 +4,6 @@ import asyncio
 from collections import Counter
 from functools import partial
 
-import pytest
-
 from api.middleware.rate_limits import RateLimits
 from api.pipeline import concurrency
 from api.pipeline.concurrency import MAX_STREAMS_OF_AN_ACCOUNT
@@ -64,13 +62,12 @@ def test_the_streams_of_all_accounts_together_have_a_limit_and_one_that_has_ende
     assert after.status_code == 200
 
 
-@pytest.mark.parametrize("count", [1, MAX_STREAMS_OF_AN_ACCOUNT])
-def test_a_change_is_read_once_however_many_streams_of_its_account_are_open(world, alice, count):
+def test_a_change_is_read_once_however_many_streams_of_its_account_are_open(world, alice):
     with world.serve() as client:
         track = upload(client, alice)
 
     async def edit_beside_streams():
-        streams = [Stream(world, alice) for _ in range(count)]
+        streams = [Stream(world, alice) for _ in range(MAX_STREAMS_OF_AN_ACCOUNT)]
         running = [asyncio.create_task(stream.run()) for stream in streams]
         await until(lambda: all("mirror" in stream.received for stream in streams))
         with recorded_statements(world.database.engine) as statements:

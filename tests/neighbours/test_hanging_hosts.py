@@ -17,7 +17,7 @@ from tests.simulation.memory_database import memory_database
 from tests.simulation.virtual_time import VirtualLoop
 
 LANES = RelayLimits().lanes
-HANGING_HOSTS = 4 * LANES
+HANGING_HOSTS = 2 * LANES
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -72,18 +72,11 @@ async def client_of(url: str, answer: Answer) -> AsyncGenerator[tuple[Pds, Any]]
 WRITTEN = b'{"cid":"' + CID.encode() + b'","commit":{"rev":"3k"}'
 NAMED = b'{"error":"InvalidRequest","message":"x"'
 ANSWERS = {
-    "huge": lambda: Answer(WRITTEN + b',"junk":' + many(b"[]", 15 * MB) + b"}", length=None),
     "endless": lambda: endless(WRITTEN + b',"junk":['),
     "an announced length": lambda: Answer(WRITTEN, length=10**12),
     "many values": lambda: Answer(WRITTEN + b',"junk":' + many(b"[]", 60_000) + b"}"),
     "deeply nested": lambda: Answer(WRITTEN + b',"junk":' + b"[" * 30_000 + b"]" * 30_000 + b"}"),
-    "nested beyond what is needed": lambda: Answer(WRITTEN + b',"junk":' + b"[" * 99 + b"]" * 99 + b"}"),
-    "a huge integer": lambda: Answer(WRITTEN + b',"junk":' + b"9" * 60_000 + b"}"),
-    "not a number": lambda: Answer(WRITTEN + b',"junk":NaN}'),
-    "a name twice": lambda: Answer(WRITTEN + b',"cid":"x"}'),
     "no UTF-8": lambda: Answer(WRITTEN + b',"junk":"\xff"}'),
-    "UTF-16": lambda: Answer((WRITTEN + b"}").decode().encode("utf-16")),
-    "nothing": lambda: Answer(b""),
     "it ends early": lambda: Answer(WRITTEN, length=500),
     "a bomb": lambda: Answer(
         gzip.compress(WRITTEN + b',"junk":"' + bytes(64 * MB) + b'"}'), headers={"content-encoding": "gzip"}

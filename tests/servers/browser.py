@@ -2,11 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
-import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Playwright, expect
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 """First the one without windows at all: it starts with half the work."""
@@ -38,20 +37,3 @@ def launched(playwright: Playwright) -> Generator[Browser]:
         yield browser
     finally:
         browser.close()
-
-
-@pytest.fixture(scope="module")
-def chromium_browser() -> Iterator[Browser]:
-    """A browser for the tests of one module: while it runs, no other event loop may run in this thread."""
-    with sync_playwright() as playwright, launched(playwright) as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(chromium_browser: Browser) -> Iterator[Page]:
-    """An empty page in a profile of its own."""
-    opened = chromium_browser.new_page()
-    opened.set_default_timeout(PATIENCE_SECONDS * 1000)
-    yield opened
-    for context in chromium_browser.contexts:
-        context.close()

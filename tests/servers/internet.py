@@ -46,8 +46,11 @@ def available() -> bool:
     return False
 
 
-def command(module: str, *args: str) -> list[str]:
-    return [*UNSHARE, sys.executable, "-m", "tests.servers.internet", module, *args]
+def assert_ends_well(module: str, folder: Path) -> None:
+    """Run a module with that folder, whose last words are to be that all is good."""
+    command = [*UNSHARE, sys.executable, "-m", "tests.servers.internet", module, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=840, check=False)
+    assert done.stdout.endswith("all good\n"), done.stdout + done.stderr
 
 
 def bring_up() -> None:

@@ -102,22 +102,12 @@ def test_an_operator_sees_every_screen_and_can_do_none_of_what_admins_do(world, 
     assert world.state() == before
 
 
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        "{id}",
-        "#{id}",
-        "First",
-        "alice.test",
-        "{atproto_record_uri}",
-        "http://127.0.0.1:8000/@alice.test/{id}",
-    ],
-)
-def test_a_track_is_found_by_whatever_names_it(client, admin, alice, wanted):
+def test_a_track_is_found_by_whatever_names_it(client, admin, alice):
     track = upload(client, alice, title="First Take")
-    page = admin.get("/ops/find", params={"q": wanted.format(**track)})
-    assert page.status_code == 200
-    assert "First Take" in page.text
+    uri, public = track["atproto_record_uri"], f"http://127.0.0.1:8000/@alice.test/{track['id']}"
+    for name in (track["id"], f"#{track['id']}", "First", "alice.test", uri, public):
+        page = admin.get("/ops/find", params={"q": name})
+        assert (page.status_code, "First Take" in page.text) == (200, True), name
 
 
 @pytest.mark.usefixtures("refused")

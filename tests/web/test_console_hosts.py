@@ -60,13 +60,13 @@ def test_a_host_that_fails_is_tried_again_at_once(admin, world, away):
 
 
 @pytest.mark.usefixtures("alice")
-@pytest.mark.parametrize("action", ["resume", "retry", "probe", "redrive"])
-def test_what_would_touch_nothing_is_not_offered(admin, world, action):
+def test_what_would_touch_nothing_is_not_offered(admin, world):
     world.deliver()
-    asked = asks(admin, action, "/ops/hosts")
-    assert "Nothing to do" in asked.text
-    assert 'action="/ops/actions"' not in asked.text
-    assert 'href="/ops/hosts">Back</a>' in asked.text
+    for action in ("resume", "retry", "probe", "redrive"):
+        asked = asks(admin, action, "/ops/hosts")
+        assert "Nothing to do" in asked.text, action
+        assert 'action="/ops/actions"' not in asked.text, action
+        assert 'href="/ops/hosts">Back</a>' in asked.text, action
 
 
 @pytest.mark.usefixtures("alice")
@@ -110,12 +110,12 @@ def test_a_lane_offers_what_acts_on_it(admin, world, alice):
 
 
 @pytest.mark.usefixtures("away")
-@pytest.mark.parametrize("state", [*PROBED, LaneState.GONE])
-def test_the_list_of_accounts_offers_what_acts_on_one_that_is_looked_for(admin, world, alice, state):
-    world.execute(update(mirror_lane).values(state=state, failing_since=datetime.now(UTC)))
-    only = f"probe did={alice.did}"
-    assert f'value="{only}"' in admin.get("/ops/lanes").text
-    assert "Nothing to do" not in admin.post("/ops/actions", data={"only": only, "back": "/ops/lanes"}).text
+def test_the_list_of_accounts_offers_what_acts_on_one_that_is_looked_for(admin, world, alice):
+    form = {"only": f"probe did={alice.did}", "back": "/ops/lanes"}
+    for state in (*PROBED, LaneState.GONE):
+        world.execute(update(mirror_lane).values(state=state, failing_since=datetime.now(UTC)))
+        assert f'value="{form["only"]}"' in admin.get("/ops/lanes").text, state
+        assert "Nothing to do" not in admin.post("/ops/actions", data=form).text, state
 
 
 def test_a_cause_that_stops_accounts_leads_to_those_that_it_stops(admin, world, client, alice):

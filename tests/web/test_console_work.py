@@ -34,6 +34,19 @@ def lost(world, alice, client):
 
 
 @pytest.mark.usefixtures("lost")
+def test_a_repair_says_that_it_names_some_of_its_records(admin, world, alice, client, monkeypatch):
+    monkeypatch.setattr("api.responses.ops.repairs.MAX_NAMED_STEPS", 1)
+    second = upload(client, alice, seed=2)
+    world.deliver()
+    del world.pds.records[second["atproto_record_uri"]]
+    here = admin.post("/ops/repairs", data={"did": alice.did, "reason": "r"}).url.path
+    world.repair()
+    page = admin.get(here).text
+    assert "<summary>The first 1 of 2 records</summary>" in page
+    assert page.count('<a href="/ops/tracks/') == 1
+
+
+@pytest.mark.usefixtures("lost")
 def test_a_repair_is_cancelled_after_the_reason_was_given(admin, world, alice):
     here = admin.post("/ops/repairs", data={"did": alice.did, "reason": "r"}).url.path
     world.repair()

@@ -168,9 +168,9 @@ def test_who_leaves_types_their_handle(client, mine, alice):
     assert "You are leaving" in mine.post(f"{HERE}/leave", data={"handle": alice.handle}).text
 
 
-@pytest.mark.parametrize("page", [HERE, f"{HERE}/disconnect", f"{HERE}/leave"])
-def test_pages_that_lead_out_say_what_becomes_of_audio(mine, page):
-    assert AUDIO in mine.get(page).text
+def test_pages_that_lead_out_say_what_becomes_of_audio(mine):
+    for page in (HERE, f"{HERE}/disconnect", f"{HERE}/leave"):
+        assert AUDIO in mine.get(page).text, page
 
 
 def test_who_leaves_reads_what_the_rest_waits_for_and_is_asked_no_second_time(client, mine, world, alice):

@@ -8,9 +8,6 @@ import pytest
 from replay.derived import sweep_media
 from tests.api.world import upload
 from tests.media_samples import samples
-from tests.servers.databases import ON_SQLITE
-
-pytestmark = ON_SQLITE
 
 
 @pytest.fixture

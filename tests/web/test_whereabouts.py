@@ -24,29 +24,30 @@ REASONS = [
 
 
 @pytest.mark.parametrize("state", MirrorState)
-@pytest.mark.parametrize("reason", REASONS)
-def test_a_mirror_has_a_mark_and_a_sentence(state, reason):
-    found = shown({"state": state, "reason": reason})
-    assert found.label
-    assert found.reason.endswith(".")
-    assert "{" not in found.reason
-    assert "/tracks/" not in found.reason
-    for cid in (None, "bafy"):
-        public = for_listeners({"state": state, "reason": reason}, cid)
-        assert (public.tone, bool(public.label)) == (found.tone, True)
+def test_a_mirror_has_a_mark_and_a_sentence(subtests, state):
+    for reason in REASONS:
+        with subtests.test(reason=reason):
+            found = shown({"state": state, "reason": reason})
+            assert found.label
+            assert found.reason.endswith(".")
+            assert "{" not in found.reason
+            assert "/tracks/" not in found.reason
+            for cid in (None, "bafy"):
+                public = for_listeners({"state": state, "reason": reason}, cid)
+                assert (public.tone, bool(public.label)) == (found.tone, True)
 
 
-@pytest.mark.parametrize("parked_for", [None, *LaneState, "paused", "restored"])
-def test_every_state_is_found_under_exactly_one_mark(parked_for):
-    found = [state for mark in Mark for state in states_of(mark, parked_for)]
-    assert sorted(found) == sorted(MirrorState)
+def test_every_state_is_found_under_exactly_one_mark():
+    for parked_for in (None, *LaneState, "paused", "restored"):
+        found = [state for mark in Mark for state in states_of(mark, parked_for)]
+        assert sorted(found) == sorted(MirrorState), parked_for
 
 
-@pytest.mark.parametrize("reason", BY_REASON)
-def test_the_form_names_what_a_waiting_lane_waits_for(reason):
+def test_the_form_names_what_a_waiting_lane_waits_for():
     on_pds = {"state": MirrorState.DELIVERED, "reason": None}
     assert what_saving_does(on_pds, None) == "Goes to your PDS at once."
-    assert BY_REASON[reason].headline in what_saving_does(on_pds, reason)
+    for reason, lane in BY_REASON.items():
+        assert lane.headline in what_saving_does(on_pds, reason), reason
 
 
 @pytest.fixture

@@ -14,11 +14,6 @@ pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
 
 
 @pytest.fixture
-def listener(new_artist, pds):
-    return new_artist(pds)
-
-
-@pytest.fixture
 def here(service, artist):
     """The page of a track on which people may comment."""
     artist.client.http.patch("/me", json={"comments": True}).raise_for_status()
@@ -85,21 +80,20 @@ def test_a_comment_takes_its_place_from_the_player_and_is_edited_hidden_and_dele
         eventually(lambda: record(listener, comment) is None)
 
 
-def test_an_artist_sets_a_picture_and_turns_comments_off(page, service, artist, here):
-    are_signed_in(page.context, service.url, artist.client)
-    with silent_console(page):
-        page.goto(f"{service.url}/studio/pds")
-        picture = {"name": "me.png", "mimeType": "image/png", "buffer": cover("teal", "gold")}
-        page.get_by_label("A picture of you").set_input_files(picture)
-        page.get_by_role("button", name="Set the picture").click()
-        expect(page.get_by_alt_text("Your picture")).to_be_visible()
-        assert_good_in_every_view(page, "pds-picture")
-        page.get_by_role("button", name="Turn comments off").click()
-        expect(page.get_by_role("button", name="Turn comments on")).to_be_visible()
-        page.goto(f"{service.url}/@{artist.did}")
-        assert page.locator(".portrait").evaluate("image => image.decode().then(() => image.naturalWidth)")
-        assert_good_in_every_view(page, "artist-with-picture")
-        page.goto(f"{service.url}/studio/tracks/{here.rsplit('/', 1)[1]}")
-        page.get_by_role("button", name="Turn comments on").click()
-        expect(page.get_by_text("People may comment on it.")).to_be_visible()
-        assert_good_in_every_view(page, "studio-track-with-comments")
+def test_an_artist_sets_a_picture_and_turns_comments_off(seated, service, artist, here):
+    page = seated
+    page.goto(f"{service.url}/studio/pds")
+    picture = {"name": "me.png", "mimeType": "image/png", "buffer": cover("teal", "gold")}
+    page.get_by_label("A picture of you").set_input_files(picture)
+    page.get_by_role("button", name="Set the picture").click()
+    expect(page.get_by_alt_text("Your picture")).to_be_visible()
+    assert_good_in_every_view(page, "pds-picture")
+    page.get_by_role("button", name="Turn comments off").click()
+    expect(page.get_by_role("button", name="Turn comments on")).to_be_visible()
+    page.goto(f"{service.url}/@{artist.did}")
+    assert page.locator(".portrait").evaluate("image => image.decode().then(() => image.naturalWidth)")
+    assert_good_in_every_view(page, "artist-with-picture")
+    page.goto(f"{service.url}/studio/tracks/{here.rsplit('/', 1)[1]}")
+    page.get_by_role("button", name="Turn comments on").click()
+    expect(page.get_by_text("People may comment on it.")).to_be_visible()
+    assert_good_in_every_view(page, "studio-track-with-comments")

@@ -24,8 +24,8 @@ from tests.servers.atproto import new_account
 from tests.servers.preloaded import Service
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser]
-RECORDS = 300 if DEEP else 12
-DRIFTED = 50
+RECORDS = 300 if DEEP else 4
+DRIFTED = 2
 
 
 class Console:
@@ -83,12 +83,10 @@ def test_an_outage_is_seen_understood_redriven_and_drained(page, console, proxie
         sees_what_waits(page, console, proxied_pds)
 
         tries_the_host_again(page, console, proxied_pds, proxy)
-        here = f"/ops/tracks/{track['id']}"
         screens = {
             "ops-hosts": "/ops/hosts",
             "ops-account": f"/ops/accounts/{did}",
-            "ops-track": here,
-            "ops-record": f"{here}/record",
+            "ops-track": f"/ops/tracks/{track['id']}",
             "ops-found": "/ops/find?q=Take",
         }
         for name, address in screens.items():
@@ -147,7 +145,6 @@ def sees_what_waits(page, console, pds):
     expect(box).to_be_checked()
     page.get_by_role("button", name="Redrive", exact=True).click()
     expect(page.get_by_role("heading", name="Redrive 1 record?")).to_be_visible()
-    assert_good_in_every_view(page, "ops-confirm-record")
     page.goto(f"{console.url}/ops/hit?host={pds.url}")
     expect(page.get_by_role("heading", name="Who is hit")).to_be_visible()
     assert_good_in_every_view(page, "ops-hit")
@@ -214,7 +211,7 @@ def test_lost_records_are_planned_for_and_put_back(page, console, pds):
         page.get_by_role("button", name="Compare and list").click()
         expect(page.get_by_text(f"{DRIFTED + 1} records would change")).to_be_visible(timeout=30_000)
         assert found_on(pds, did, rkeys) == 0
-        page.get_by_text(f"The first 50 of {DRIFTED + 1} records").click()
+        page.locator("summary", has_text="Its records").click()
         assert_good_in_every_view(page, "ops-repair-planned")
         sees_what_is_asked(page, "Cancel the repair", "Cancel repair", "ops-repair-cancel")
 

@@ -11,58 +11,56 @@ from tests.e2e.sign_in_pages import are_signed_in
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
 
 
-def test_with_the_keyboard_alone_a_track_is_edited_and_a_conflict_decided(page, service, artist):
+def test_with_the_keyboard_alone_a_track_is_edited_and_a_conflict_decided(seated, service, artist):
+    page = seated
     artist.uploads(title="Mine", album="My album")
     artist.agreed()
-    are_signed_in(page.context, service.url, artist.client)
-    with silent_console(page):
-        page.goto(f"{service.url}/studio")
-        follows(page, "Mine", exact=True)
-        tabs_to(page, page.get_by_label("Title"))
-        page.keyboard.press("Control+A")
-        page.keyboard.type("Still mine")
-        artist.edits(tags=["live"])
-        expect(page.locator("#timeline")).to_contain_text("live")
-        expect(page.get_by_label("Title")).to_be_focused()
-        presses(page, "Save")
-        is_told(page, "Not done yet: it was changed in the meantime.", page.get_by_role("alert"))
-        expect(page.get_by_label("Title")).to_have_value("Still mine")
-        presses(page, "Save")
-        is_told(page, "Saved. Your PDS has it as it is here.")
-        artist.edits_elsewhere(title="Theirs", album="Their album")
-        artist.edits(description="Typed elsewhere.")
-        is_told(page, "Saved. Another program changed this record on your PDS.")
+    page.goto(f"{service.url}/studio")
+    follows(page, "Mine", exact=True)
+    tabs_to(page, page.get_by_label("Title"))
+    page.keyboard.press("Control+A")
+    page.keyboard.type("Still mine")
+    artist.edits(tags=["live"])
+    expect(page.locator("#timeline")).to_contain_text("live")
+    expect(page.get_by_label("Title")).to_be_focused()
+    presses(page, "Save")
+    is_told(page, "Not done yet: it was changed in the meantime.", page.get_by_role("alert"))
+    expect(page.get_by_label("Title")).to_have_value("Still mine")
+    presses(page, "Save")
+    is_told(page, "Saved. Your PDS has it as it is here.")
+    artist.edits_elsewhere(title="Theirs", album="Their album")
+    artist.edits(description="Typed elsewhere.")
+    is_told(page, "Saved. Another program changed this record on your PDS.")
 
-        follows(page, "See both, and decide")
-        tabs_to(page, page.get_by_role("group", name="Title").get_by_label("Mine"))
-        page.keyboard.press("ArrowDown")
-        tabs_to(page, page.get_by_role("group", name="Album").get_by_label("Mine"))
-        page.keyboard.press("Space")
-        presses(page, "Keep what I chose")
-        is_told(page, "Decided. Your PDS has it as it is here.")
-        compare = page.get_by_role("link", name="Compare with my PDS")
-        tabs_to(page, compare)
-        artist.edits(album="By a program")
-        expect(page.locator("#timeline")).to_contain_text("By a program")
-        expect(compare).to_be_focused()
+    follows(page, "See both, and decide")
+    tabs_to(page, page.get_by_role("group", name="Title").get_by_label("Mine"))
+    page.keyboard.press("ArrowDown")
+    tabs_to(page, page.get_by_role("group", name="Album").get_by_label("Mine"))
+    page.keyboard.press("Space")
+    presses(page, "Keep what I chose")
+    is_told(page, "Decided. Your PDS has it as it is here.")
+    compare = page.get_by_role("link", name="Compare with my PDS")
+    tabs_to(page, compare)
+    artist.edits(album="By a program")
+    expect(page.locator("#timeline")).to_contain_text("By a program")
+    expect(compare).to_be_focused()
     assert (artist.record["title"], artist.record["album"]) == ("Theirs", "By a program")
 
 
-def test_tracks_are_selected_with_the_keyboard_alone_and_none_in_focus_is_covered(page, service, artist):
+def test_tracks_are_selected_with_the_keyboard_alone_and_none_in_focus_is_covered(seated, service, artist):
+    page = seated
     for title in ("Fifth", "Fourth", "Third", "Second", "First"):
         artist.uploads(title=title)
     artist.agreed()
-    are_signed_in(page.context, service.url, artist.client)
     page.set_viewport_size({"width": 390, "height": 480})
-    with silent_console(page):
-        page.goto(f"{service.url}/studio")
-        tabs_to(page, page.get_by_label("Select First"))
-        page.keyboard.press("Space")
-        expect(page.get_by_text("1 track selected")).to_be_visible()
-        tabs_to(page, page.get_by_label("Select Fifth"))
-        page.keyboard.press("Space")
-        presses(page, "Compare with my PDS")
-        expect(page.get_by_role("heading", name="Compare 2 tracks")).to_be_visible()
+    page.goto(f"{service.url}/studio")
+    tabs_to(page, page.get_by_label("Select First"))
+    page.keyboard.press("Space")
+    expect(page.get_by_text("1 track selected")).to_be_visible()
+    tabs_to(page, page.get_by_label("Select Fifth"))
+    page.keyboard.press("Space")
+    presses(page, "Compare with my PDS")
+    expect(page.get_by_role("heading", name="Compare 2 tracks")).to_be_visible()
 
 
 def is_told(page, words, notice=None):

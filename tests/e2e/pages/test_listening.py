@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from demo import media
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
+from tests.e2e.pages.browser_acts import another
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
 from tests.e2e.sign_in_pages import are_signed_in
 
@@ -25,10 +26,16 @@ HEADER_BYTES = 44
 
 
 @pytest.fixture
-def tracks(artist):
+def track(artist):
+    return artist.client.upload(tone(220, SECONDS), title=TITLES[0])
+
+
+@pytest.fixture
+def tracks(artist, track):
+    others = enumerate(TITLES[1:], 1)
     return [
-        artist.client.upload(tone(220 + 40 * number, SECONDS), title=title, tags='["slow"]')
-        for number, title in enumerate(TITLES)
+        track,
+        *(artist.client.upload(tone(220 + 40 * number, SECONDS), title=title) for number, title in others),
     ]
 
 
@@ -77,7 +84,7 @@ def test_what_plays_goes_on_from_page_to_page_back_and_after_a_reload(home, serv
     assert_good_in_every_view(page, "player")
 
 
-def test_keys_and_buttons_move_through_the_queue(home, service, album):
+def test_keys_and_buttons_move_through_the_queue_and_a_list_adds_to_it(home, service, album):
     page = home
     page.goto(f"{service.url}/@{album['owner_handle']}/albums/pressings")
     page.get_by_role("button", name="Play all").click()
@@ -100,9 +107,7 @@ def test_keys_and_buttons_move_through_the_queue(home, service, album):
     player(page).get_by_role("button", name="Close the player").click()
     expect(player(page)).to_be_hidden()
 
-
-def test_a_track_is_added_to_the_queue_from_a_list(home):
-    page = home
+    page.goto(service.url)
     for title in TITLES[:2]:
         page.get_by_role("button", name=f"Add to queue {title}").first.click()
     expect(player(page)).to_contain_text("1 of 2")
@@ -110,15 +115,10 @@ def test_a_track_is_added_to_the_queue_from_a_list(home):
 
 
 @pytest.fixture
-def listener(new_artist, pds):
-    return new_artist(pds)
-
-
-@pytest.fixture
-def heard(page, service, artist, listener, tracks):
-    """The page of the first track, for a listener who has commented on it."""
+def heard(page, service, artist, listener, track):
+    """The page of a track, for a listener who has commented on it."""
     artist.client.http.patch("/me", json={"comments": True}).raise_for_status()
-    api, track = listener.client.http, tracks[0]
+    api = listener.client.http
     said = {"text": "Here it begins", "timestamp_ms": 12_000}
     api.post(f"/tracks/{track['id']}/comments", json=said).raise_for_status()
     eventually(lambda: api.get(f"/tracks/{track['id']}/waveform").is_success)
@@ -154,8 +154,8 @@ def test_comments_stand_on_the_waveform_and_are_written_at_its_place(heard):
     assert_good_in_every_view(page, "listen-player")
 
 
-def test_a_like_in_the_player_is_one_on_the_page_too(heard, listener, tracks):
-    page, path = heard, f"/tracks/{tracks[0]['id']}"
+def test_a_like_in_the_player_is_one_on_the_page_too(heard, listener, track):
+    page, path = heard, f"/tracks/{track['id']}"
     liked = lambda: listener.client.http.get(path).json()["is_liked"]  # noqa: E731
     page.get_by_role("button", name="Play", exact=True).first.click()
     plays(page, TITLES[0])
@@ -196,9 +196,9 @@ def softer(audio):
 
 
 @pytest.fixture
-def versions(page, service, artist, tracks):
+def versions(page, service, artist, track):
     """The versions of a track whose new master is louder."""
-    api, track = artist.client.http, tracks[0]
+    api = artist.client.http
     for hertz, change in ((500, softer), (500, bytes)):
         files = {"file": ("master.wav", change(tone(hertz, SECONDS)), "audio/wav")}
         api.put(f"/tracks/{track['id']}/audio", files=files).raise_for_status()
@@ -237,14 +237,11 @@ def test_two_versions_are_heard_at_the_same_place_and_equally_loud(page, version
         expect(page.get_by_text("For you alone")).to_have_count(0)
 
 
-def test_without_scripts_pages_have_players_of_their_own_and_offer_no_other(page, service, artist, versions):
-    context = page.context.browser.new_context(java_script_enabled=False)
-    are_signed_in(context, service.url, artist.client)
-    bare = context.new_page()
+def test_without_scripts_pages_have_players_of_their_own_and_offer_no_other(page, versions):
+    bare = another(page, java_script_enabled=False)
     for address, players in ((versions, 2), (versions.removesuffix("/versions"), 1)):
         bare.goto(address)
         expect(bare.locator("main audio")).to_have_count(players)
         expect(bare.locator("main audio").first).to_be_visible()
         for name in ("B: new master", "Add to queue"):
             expect(bare.get_by_role("button", name=name)).to_have_count(0)
-    context.close()

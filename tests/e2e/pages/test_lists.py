@@ -7,9 +7,9 @@ from demo.album import COLLECTION
 from demo.media import cover
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
-from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
+from tests.e2e.pages.browser_acts import another
+from tests.e2e.pages.browser_checks import assert_good_in_every_view
 from tests.e2e.pages.keyboard import presses, tabs_to
-from tests.e2e.sign_in_pages import are_signed_in
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
 TITLES = ("First Take", "Second Thoughts", "Third Floor")
@@ -34,13 +34,6 @@ def made(artist, tracks):
         return answer.json()
 
     return make
-
-
-@pytest.fixture
-def seated(page, service, artist):
-    are_signed_in(page.context, service.url, artist.client)
-    with silent_console(page):
-        yield page
 
 
 def shown(page):
@@ -128,7 +121,6 @@ def test_the_pages_of_lists_are_good_in_every_view(*, seated, service, artist, n
     for name, address in {
         "album-held": f"{studio}/albums/{held['id']}",
         "album-decide": f"{studio}/albums/{held['id']}/pds",
-        "album-history": f"{studio}/albums/{held['id']}/history",
         "album-version": f"{studio}/albums/{held['id']}/versions/1",
         "album-deleted": f"{studio}/albums/{deleted['id']}",
         "albums-deleted": f"{studio}/albums?deleted=true",
@@ -136,7 +128,6 @@ def test_the_pages_of_lists_are_good_in_every_view(*, seated, service, artist, n
         "artist-with-albums": f"{service.url}/@{artist.did}",
         "playlist": f"{studio}/playlists/{playlist['id']}",
         "playlist-public": f"{service.url}/@{artist.did}/playlists/{playlist['id']}",
-        "playlists": f"{studio}/playlists",
         "likes-empty": f"{studio}/likes",
     }.items():
         assert page.goto(address).ok, address
@@ -150,12 +141,9 @@ def orders_elsewhere(artist, made):
     artist.pds.put_record(artist.did, COLLECTION, rkey, {**record, "items": [third, second, first]})
 
 
-def test_a_track_is_dragged_with_a_finger(page, service, artist, made):
+def test_a_track_is_dragged_with_a_finger(seated, service, artist, made):
     album = made("album")
-    are_signed_in(page.context, service.url, artist.client)
-    phone = page.context.browser.new_context(
-        storage_state=page.context.storage_state(), has_touch=True, viewport={"width": 390, "height": 700}
-    ).new_page()
+    phone = another(seated, has_touch=True, viewport={"width": 390, "height": 700})
     phone.goto(f"{service.url}/studio/albums/{album['id']}")
     handle(phone, "First Take").scroll_into_view_if_needed()
     here, there = (handle(phone, each).bounding_box() for each in ("First Take", "Third Floor"))
@@ -181,13 +169,9 @@ def test_a_move_that_is_refused_is_said_and_undone_on_the_page(seated, service, 
     eventually(lambda: shown(page) == [*TITLES])
 
 
-def test_without_scripts_an_album_is_ordered_by_its_buttons(page, service, artist, made):
+def test_without_scripts_an_album_is_ordered_by_its_buttons(seated, service, artist, made):
     album = made("album")
-    are_signed_in(page.context, service.url, artist.client)
-    context = page.context.browser.new_context(
-        storage_state=page.context.storage_state(), java_script_enabled=False
-    )
-    plain = context.new_page()
+    plain = another(seated, java_script_enabled=False)
     plain.goto(f"{service.url}/studio/albums/{album['id']}")
     plain.get_by_role("button", name="Move up Third Floor").click()
     is_ordered(artist, album, "First Take", "Third Floor", "Second Thoughts")

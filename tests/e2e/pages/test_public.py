@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from demo.media import cover, tone
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
+from tests.e2e.pages.browser_acts import another
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
 from tests.e2e.pages.keyboard import tabs_to
 from tests.media_samples import samples
@@ -29,16 +30,11 @@ def track(artist):
 
 
 @pytest.fixture
-def newcomer(new_artist, pds):
-    return new_artist(pds)
-
-
-@pytest.fixture
 def gated(artist):
     return artist.client.upload(tone(330), title="For Friends", support_gate='{"type": "any"}')
 
 
-def test_the_public_pages_are_good_in_every_view(page, service, track, gated, newcomer):
+def test_the_public_pages_are_good_in_every_view(page, service, track, gated, listener):
     here = f"{service.url}/@{track['artist_handle']}"
     with silent_console(page):
         for name, address in {
@@ -48,13 +44,10 @@ def test_the_public_pages_are_good_in_every_view(page, service, track, gated, ne
             "gated": f"{here}/{gated['id']}",
             "embed": f"{service.url}/embed/tracks/{track['id']}",
             "tag": f"{service.url}/tags/late%20night",
-            "tag-empty": f"{service.url}/tags/none",
             "search": f"{service.url}/search?q=take",
-            "artist-empty": f"{service.url}/@{newcomer.did}",
-            "not-found": f"{service.url}/nowhere",
+            "artist-empty": f"{service.url}/@{listener.did}",
             "download-refused": f"{service.url}/audio/{gated['file_id']}.{gated['file_type']}/download",
             "sign-in": f"{service.url}/auth/login",
-            "sign-in-over": f"{service.url}/auth/callback?state=x",
             "sign-in-refused": f"{service.url}/auth/login?handle=no.account&page=true",
             "docs": f"{service.url}/docs",
             "docs-tracks": f"{service.url}/docs/tracks",
@@ -124,7 +117,7 @@ def test_a_link_is_copied_with_the_keyboard_alone_on_a_phone(page, service, trac
 
 
 def test_without_scripts_a_visitor_searches_and_sees_the_link_to_share(page, service, track):
-    bare = page.context.browser.new_context(java_script_enabled=False).new_page()
+    bare = another(page, java_script_enabled=False)
     bare.goto(service.url)
     bare.get_by_role("searchbox", name="Search").fill(track["artist_handle"])
     bare.get_by_role("searchbox", name="Search").press("Enter")
@@ -133,4 +126,3 @@ def test_without_scripts_a_visitor_searches_and_sees_the_link_to_share(page, ser
     bare.locator(".share > summary").click()
     link = f"{service.url}/@{track['artist_handle']}/{track['id']}"
     expect(bare.get_by_label("Link", exact=True)).to_have_text(link)
-    bare.context.close()

@@ -1,26 +1,21 @@
 """The studio in Chromium, on the real service and a real PDS."""
 
-import base64
-from contextlib import closing
-
 import pytest
 from playwright.sync_api import expect
 
 from demo.media import cover
-from tests.e2e.artist import Artist
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
+from tests.e2e.pages.browser_acts import another, drops
 from tests.e2e.pages.browser_checks import (
     assert_good_in_every_view,
     can_be_hidden,
     hides,
     shows,
-    silent_console,
 )
 from tests.e2e.pages.keyboard import assert_shows_the_focus
-from tests.e2e.sign_in_pages import are_signed_in, authorizes, signs_in
 from tests.media_samples import samples
-from web.pages.studio import history, my_tracks
+from web.pages.studio import history
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
 
@@ -32,42 +27,21 @@ new MutationObserver(() => {
   window.told.push([line.querySelector(".mark").textContent, line.querySelector("progress")?.value ?? 1]);
 }).observe(document.getElementById("uploads"), {childList: true, characterData: true, subtree: true});
 """
-DRAGGED = """([name, content]) => {
-  const dragged = new DataTransfer();
-  dragged.items.add(new File([Uint8Array.from(atob(content), each => each.charCodeAt(0))], name));
-  return dragged;
-}"""
 UPLINK = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 200_000}
 """Bytes per second."""
-
-
-@pytest.fixture
-def signed_in(page, service, pds, pds_account):
-    """A person at the studio, and the same person as a program."""
-    signs_in(page, service.url, pds_account)
-    authorizes(page)
-    page.wait_for_url(f"{service.url}/studio")
-    artist = Artist(service, pds, pds_account)
-    with closing(artist.client.http):
-        yield page, artist
-
-
-def another(page, **options):
-    return page.context.browser.new_context(storage_state=page.context.storage_state(), **options).new_page()
 
 
 def file(name, content):
     return {"name": name, "mimeType": "audio/wav", "buffer": content}
 
 
-def drops(page, name, content):
-    """Drop a file on the page over a slow line; gives what the page said one after the other, and how far its bar was."""
+def uploads_over_a_slow_line(page, name, content):
+    """Drop a file on the page; gives what the page said one after the other, and how far its bar was."""
     line = page.context.new_cdp_session(page)
     line.send("Network.enable")
     line.send("Network.emulateNetworkConditions", UPLINK)
     page.evaluate(LISTENS)
-    dragged = page.evaluate_handle(DRAGGED, [name, base64.b64encode(content).decode()])
-    page.dispatch_event("#drop", "drop", {"dataTransfer": dragged})
+    drops(page, "#drop", (name, content))
     expect(page.get_by_text("Uploaded", exact=True)).to_be_visible(timeout=30_000)
     line.detach()
     return page.evaluate("window.told")
@@ -115,53 +89,52 @@ def assert_draws_the_wave(page, artist):
     expect(page.locator("[data-time]")).to_contain_text("/ 0:30")
 
 
-def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(signed_in, service):
-    page, artist = signed_in
-    with silent_console(page):
-        assert_good_in_every_view(page, "studio-empty")
-        page.get_by_role("link", name="Upload a track").click()
-        assert_good_in_every_view(page, "studio-upload")
-        assert_tells_each_step(drops(page, "First_Take.wav", samples.tone(30)))
-        page.set_input_files("#files", file("words.wav", b"words"))
-        expect(page.get_by_role("alert")).to_be_visible()
-        assert_good_in_every_view(page, "studio-uploaded")
+def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(seated, service, artist):
+    page = seated
+    page.goto(f"{service.url}/studio")
+    assert_good_in_every_view(page, "studio-empty")
+    page.get_by_role("link", name="Upload a track").click()
+    assert_good_in_every_view(page, "studio-upload")
+    assert_tells_each_step(uploads_over_a_slow_line(page, "First_Take.wav", samples.tone(30)))
+    page.set_input_files("#files", file("words.wav", b"words"))
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert_good_in_every_view(page, "studio-uploaded")
 
-        page.get_by_role("link", name="Edit title").click()
-        artist.track_id = int(page.url.rsplit("/", 1)[1])
-        here = f"{service.url}/studio/tracks/{artist.track_id}"
-        assert_counts_what_is_typed(page)
-        # what changes above a button moves it
-        expect(page.locator("#standing")).to_contain_text("On your PDS")
-        page.get_by_label("Title").fill("Second Thoughts")
-        page.get_by_label("Liner notes").fill("Recorded in one go.\nMixed twice.")
-        page.get_by_role("button", name="Save").click()
-        expect(page.locator("#done")).to_contain_text("Saved. Your PDS has it as it is here.")
+    page.get_by_role("link", name="Edit title").click()
+    artist.track_id = int(page.url.rsplit("/", 1)[1])
+    here = f"{service.url}/studio/tracks/{artist.track_id}"
+    assert_counts_what_is_typed(page)
+    # what changes above a button moves it
+    expect(page.locator("#standing")).to_contain_text("On your PDS")
+    page.get_by_label("Title").fill("Second Thoughts")
+    page.get_by_label("Liner notes").fill("Recorded in one go.\nMixed twice.")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#done")).to_contain_text("Saved. Your PDS has it as it is here.")
 
-        artist.edits(album="By a program")
-        expect(page.locator("#timeline")).to_contain_text("By a program")
-        expect(page.get_by_label("Album")).to_have_value("By a program")
-        expect(page.locator("#standing")).to_contain_text("On your PDS")
-        assert page.url.startswith(here)
-        assert_good_in_every_view(page, "studio-track")
+    artist.edits(album="By a program")
+    expect(page.locator("#timeline")).to_contain_text("By a program")
+    expect(page.get_by_label("Album")).to_have_value("By a program")
+    expect(page.locator("#standing")).to_contain_text("On your PDS")
+    assert page.url.startswith(here)
+    assert_good_in_every_view(page, "studio-track")
 
-        assert_draws_the_wave(page, artist)
-        replaces_the_cover_and_the_audio(page)
-        page.goto(f"{here}/history")
-        assert_good_in_every_view(page, "studio-history")
-        compares(page, "1", "2")
-        expect(page.get_by_role("cell", name="Second Thoughts")).to_be_visible()
-        assert_good_in_every_view(page, "studio-compare")
+    assert_draws_the_wave(page, artist)
+    replaces_the_cover_and_the_audio(page)
+    page.goto(f"{here}/history")
+    compares(page, "1", "2")
+    expect(page.get_by_role("cell", name="Second Thoughts")).to_be_visible()
+    assert_good_in_every_view(page, "studio-compare")
 
-        page.goto(f"{here}/versions/1")
-        assert page.locator("main audio").evaluate(HEARD)
-        assert_good_in_every_view(page, "studio-version")
-        page.get_by_label("Put back Title").check()
-        page.get_by_role("button", name="Put the ticked fields back").click()
-        expect(page.locator("#done")).to_contain_text("Put back. Your PDS has it as it is here.")
-        expect(page.get_by_label("Title")).to_have_value("First Take")
-        expect(page.get_by_label("Liner notes")).to_have_value("Recorded in one go.\nMixed twice.")
-        page.goto(f"{service.url}/studio")
-        assert_good_in_every_view(page, "studio-full")
+    page.goto(f"{here}/versions/1")
+    assert page.locator("main audio").evaluate(HEARD)
+    assert_good_in_every_view(page, "studio-version")
+    page.get_by_label("Put back Title").check()
+    page.get_by_role("button", name="Put the ticked fields back").click()
+    expect(page.locator("#done")).to_contain_text("Put back. Your PDS has it as it is here.")
+    expect(page.get_by_label("Title")).to_have_value("First Take")
+    expect(page.get_by_label("Liner notes")).to_have_value("Recorded in one go.\nMixed twice.")
+    page.goto(f"{service.url}/studio")
+    assert_good_in_every_view(page, "studio-full")
 
 
 def replaces_the_cover_and_the_audio(page):
@@ -185,34 +158,35 @@ def compares(page, earlier, later):
     page.get_by_role("button", name="Compare").click()
 
 
-def test_tracks_are_copied_after_they_were_counted_and_one_is_deleted_and_brought_back(page, service, artist):
+def test_tracks_are_copied_after_they_were_counted_and_one_is_deleted_and_brought_back(
+    seated, service, artist
+):
+    page = seated
     for title in ("First Take", "Second Thoughts", "Third Floor"):
         artist.uploads(title=title, album="Pressings")
     artist.agreed()
-    are_signed_in(page.context, service.url, artist.client)
-    with silent_console(page):
-        selects_two(page, service)
-        assert_good_in_every_view(page, "studio-selected")
-        edits_in_a_table(page)
-        selects_two(page, service)
-        page.get_by_role("button", name="Compare with my PDS").click()
-        expect(page.get_by_role("heading", name="Compare 2 tracks")).to_be_visible()
-        assert_good_in_every_view(page, "studio-selection-compared")
-        page.go_back()
-        page.get_by_role("button", name="Copy audio to my PDS").click()
-        expect(page.get_by_role("heading", name="Copy 2 tracks")).to_be_visible()
-        assert_good_in_every_view(page, "studio-selection")
-        page.get_by_role("button", name="Copy them").click()
-        expect(page.get_by_role("heading", name="2 of 2 on your PDS")).to_be_visible()
-        assert_good_in_every_view(page, "studio-copies")
-        page.goto(f"{service.url}/studio/tracks/{artist.track_id}")
-        page.get_by_text("Delete this track…").click()
-        page.get_by_role("button", name="Delete the track").click()
-        expect(page.locator("#standing")).to_contain_text("Gone from your PDS")
-        assert_good_in_every_view(page, "studio-deleted")
-        page.get_by_role("button", name="Bring it back").click()
-        expect(page.locator("#done")).to_contain_text("The track is back. Your PDS has it as it is here.")
-        assert_long_lists_grow_in_place(page, service, artist)
+    selects_two(page, service)
+    assert_good_in_every_view(page, "studio-selected")
+    edits_in_a_table(page)
+    selects_two(page, service)
+    page.get_by_role("button", name="Compare with my PDS").click()
+    expect(page.get_by_role("heading", name="Compare 2 tracks")).to_be_visible()
+    assert_good_in_every_view(page, "studio-selection-compared")
+    page.go_back()
+    page.get_by_role("button", name="Copy audio to my PDS").click()
+    expect(page.get_by_role("heading", name="Copy 2 tracks")).to_be_visible()
+    assert_good_in_every_view(page, "studio-selection")
+    page.get_by_role("button", name="Copy them").click()
+    expect(page.get_by_role("heading", name="2 of 2 on your PDS")).to_be_visible()
+    assert_good_in_every_view(page, "studio-copies")
+    page.goto(f"{service.url}/studio/tracks/{artist.track_id}")
+    page.get_by_text("Delete this track…").click()
+    page.get_by_role("button", name="Delete the track").click()
+    expect(page.locator("#standing")).to_contain_text("Gone from your PDS")
+    assert_good_in_every_view(page, "studio-deleted")
+    page.get_by_role("button", name="Bring it back").click()
+    expect(page.locator("#done")).to_contain_text("The track is back. Your PDS has it as it is here.")
+    assert_a_long_list_grows_in_place(page, service, artist)
 
 
 def selects_two(page, service):
@@ -240,54 +214,47 @@ def edits_in_a_table(page):
     expect(page.get_by_label("Album of First Take")).to_have_value("Pressings")
 
 
-def assert_long_lists_grow_in_place(page, service, artist):
+def assert_a_long_list_grows_in_place(page, service, artist):
+    """After its last link is pressed, the first of the new rows has the focus."""
     for number in range(history.PAGE):
         artist.edits(album=f"Pressing {number}")
-    grows(page, f"{service.url}/studio/tracks/{artist.track_id}/history", "#timeline > .event", history.PAGE)
-    expect(page.locator("#v1")).to_be_visible()
-    for number in range(my_tracks.PAGE - 2):
-        artist.uploads(title=f"Take {number}")
-    grows(page, f"{service.url}/studio", "#tracks > .row", my_tracks.PAGE)
-    expect(page.get_by_role("link", name="First Take")).to_be_visible()
-
-
-def grows(page, address, rows, count):
-    """Press the last link of a list, after which the first of the new rows has the focus."""
+    address = f"{service.url}/studio/tracks/{artist.track_id}/history"
     page.goto(address)
-    expect(page.locator(rows)).to_have_count(count)
+    rows = page.locator("#timeline > .event")
+    expect(rows).to_have_count(history.PAGE)
     page.locator("li.more a").press("Enter")
     expect(page.locator("li.more")).to_have_count(0)
-    assert page.locator(rows).count() > count
-    expect(page.locator(rows).nth(count).locator(":focus")).to_have_count(1)
+    assert rows.count() > history.PAGE
+    expect(rows.nth(history.PAGE).locator(":focus")).to_have_count(1)
     assert_shows_the_focus(page)
+    expect(page.locator("#v1")).to_be_visible()
     assert page.url == address
 
 
-def test_a_change_by_another_program_is_told_live_and_decided_field_by_field(signed_in, service):
-    page, artist = signed_in
+def test_a_change_by_another_program_is_told_live_and_decided_field_by_field(seated, service, artist):
+    page = seated
     artist.uploads(title="Mine", album="My album")
     artist.agreed()
-    with silent_console(page):
-        listed = another(page)
-        page.goto(f"{service.url}/studio/tracks/{artist.track_id}")
-        artist.edits_elsewhere(title="Theirs", album="Their album")
-        artist.edits(description="Typed here.")
-        expect(page.locator("#standing")).to_contain_text("Another program changed this record")
-        assert_good_in_every_view(page, "studio-held")
-        listed.goto(f"{service.url}/studio?mark=held")
-        mark = listed.locator(f"#mark-{artist.track_id}")
-        expect(mark).to_contain_text("Held")
-        page.get_by_role("link", name="See both, and decide").click()
-        assert_good_in_every_view(page, "studio-decide")
-        page.get_by_role("group", name="Title").get_by_label("Theirs").check()
-        page.get_by_role("group", name="Album").get_by_label("Mine").check()
-        page.get_by_role("button", name="Keep what I chose").click()
-        expect(page.locator("#done")).to_contain_text("Decided. Your PDS has it as it is here.")
-        expect(mark).to_contain_text("On your PDS")  # which the page behind that filter lists no more
-        page.get_by_role("link", name="Compare with my PDS").click()
-        expect(page.get_by_role("heading", name="All three agree")).to_be_visible()
-        assert_good_in_every_view(page, "studio-agrees")
-        assert_follows_while_it_is_shown(page, artist, f"{service.url}/studio/tracks/{artist.track_id}")
+    listed = another(page)
+    page.goto(f"{service.url}/studio/tracks/{artist.track_id}")
+    artist.edits_elsewhere(title="Theirs", album="Their album")
+    artist.edits(description="Typed here.")
+    expect(page.locator("#standing")).to_contain_text("Another program changed this record")
+    assert_good_in_every_view(page, "studio-held")
+    listed.goto(f"{service.url}/studio?mark=held")
+    mark = listed.locator(f"#mark-{artist.track_id}")
+    expect(mark).to_contain_text("Held")
+    page.get_by_role("link", name="See both, and decide").click()
+    assert_good_in_every_view(page, "studio-decide")
+    page.get_by_role("group", name="Title").get_by_label("Theirs").check()
+    page.get_by_role("group", name="Album").get_by_label("Mine").check()
+    page.get_by_role("button", name="Keep what I chose").click()
+    expect(page.locator("#done")).to_contain_text("Decided. Your PDS has it as it is here.")
+    expect(mark).to_contain_text("On your PDS")  # which the page behind that filter lists no more
+    page.get_by_role("link", name="Compare with my PDS").click()
+    expect(page.get_by_role("heading", name="All three agree")).to_be_visible()
+    assert_good_in_every_view(page, "studio-agrees")
+    assert_follows_while_it_is_shown(page, artist, f"{service.url}/studio/tracks/{artist.track_id}")
     assert (artist.record["title"], artist.record["album"]) == ("Theirs", "My album")
 
 
@@ -308,8 +275,10 @@ def assert_follows_while_it_is_shown(page, artist, here):
     expect(page.locator("#timeline")).to_contain_text("Typed elsewhere.")
 
 
-def test_without_scripts_a_track_is_edited_a_conflict_decided_and_the_pds_disconnected(signed_in, service):
-    page, artist = signed_in
+def test_without_scripts_a_track_is_edited_a_conflict_decided_and_the_pds_disconnected(
+    seated, service, artist
+):
+    page = seated
     artist.uploads(title="Mine", album="My album")
     artist.agreed()
     plain = another(page, java_script_enabled=False)
@@ -338,10 +307,9 @@ def test_without_scripts_a_track_is_edited_a_conflict_decided_and_the_pds_discon
     plain.get_by_role("button", name="Disconnect").click()
     expect(plain.get_by_text("mastertape no longer has access to your PDS")).to_be_visible()
     artist.edits(title="Kept here")
-    with silent_console(page):
-        for name, path in {"studio-waiting": "/studio", "pds-signed-out": "/studio/pds"}.items():
-            page.goto(service.url + path)
-            expect(page.get_by_text("You have to sign in again.").first).to_be_visible()
-            assert_good_in_every_view(page, name)
-        page.goto(f"{service.url}/studio/pds/disconnect")
-        assert_good_in_every_view(page, "pds-disconnect")
+    for name, path in {"studio-waiting": "/studio", "pds-signed-out": "/studio/pds"}.items():
+        page.goto(service.url + path)
+        expect(page.get_by_text("You have to sign in again.").first).to_be_visible()
+        assert_good_in_every_view(page, name)
+    page.goto(f"{service.url}/studio/pds/disconnect")
+    assert_good_in_every_view(page, "pds-disconnect")

@@ -7,11 +7,9 @@ from outbox.mirror.tables import mirror_target
 from tests.api.auth.fake_oauth import CONSENT, FakeOAuth
 from tests.api.lists.requests import create
 from tests.api.world import upload
-from tests.servers.databases import ON_SQLITE
 from tests.web.pages import assert_small, seated
 from tests.web.studio.forms import form_to, send
 
-pytestmark = ON_SQLITE
 WORDS = "Your login does not allow records of this kind yet: sign in again to allow them."
 
 
@@ -108,10 +106,10 @@ def test_another_site_cannot_start_it(consenting):
     assert (answer.status_code, oauth.asked) == (403, [])
 
 
-@pytest.mark.parametrize("return_to", ["https://evil.example", "//evil.example", "/\\evil.example"])
-def test_it_leads_back_to_a_page_of_ours_alone(consenting, return_to):
+def test_it_leads_back_to_a_page_of_ours_alone(consenting):
     client, oauth = consenting
-    answer = client.post(
-        "/accounts/consent", data={"return_to": return_to}, headers={"Origin": "http://127.0.0.1:8000"}
-    )
-    assert (answer.status_code, oauth.asked) == (400, [])
+    for return_to in ("https://evil.example", "//evil.example", "/\\evil.example"):
+        answer = client.post(
+            "/accounts/consent", data={"return_to": return_to}, headers={"Origin": "http://127.0.0.1:8000"}
+        )
+        assert (answer.status_code, oauth.asked) == (400, []), return_to

@@ -1,6 +1,7 @@
 """My tracks: one mark each, filters, pages, and a selection with counts before anything is done."""
 
 import re
+from html import unescape
 
 import pytest
 
@@ -78,6 +79,8 @@ def test_tracks_that_the_browser_shows_already_get_their_mark_whatever_the_page_
     page = studio.get(f"/studio?{rows}")
     assert titles_of(page) == ["Gamma", "Beta"]
     assert marked_in(page) == {gamma: "On its way", beta: "On its way", alpha: "On its way"}
+    [(rest, listed)] = re.findall(r'hx-get="([^"]+)" hx-select="#(\w+) > li"', page.text)
+    assert (titles_of(studio.get(unescape(rest))), f'id="{listed}"' in page.text) == (["Alpha"], True)
     world.deliver()
     page = studio.get(f"/studio?mark=on-its-way&{rows}")
     assert titles_of(page) == []

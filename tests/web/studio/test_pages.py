@@ -6,10 +6,8 @@ from tests.api.comments.test_comments import say, turn
 from tests.api.lists.requests import create
 from tests.api.releases.uploads import draft
 from tests.api.world import upload
-from tests.servers.databases import ON_SQLITE
 from tests.web.pages import HOSTILE, assert_safe
 
-pytestmark = ON_SQLITE
 OF_ANY_KIND = ("", "/history", "/pds")
 OF_VERSIONS = (*OF_ANY_KIND, "/versions/1", "/compare?from=0")
 PAGES = (

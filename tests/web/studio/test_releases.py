@@ -8,13 +8,10 @@ from application.releases.drafts import DRAFT_TTL
 from storage.uploads.staged_uploads import ENDED, UPLOAD_TTL
 from tests.api.releases.uploads import age, append, begun, draft, read, tagged, uploaded
 from tests.media_samples import samples
-from tests.servers.databases import ON_SQLITE
 from tests.web.pages import assert_small
 from tests.web.studio.forms import send
 from web.ask import MAX_RELEASE_FORM_BYTES
 from web.pages.studio import releases
-
-pytestmark = ON_SQLITE
 
 
 @pytest.fixture(autouse=True)
