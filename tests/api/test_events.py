@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from tests.api.world import Person, refusal, until, upload
+from tests.api.world import Person, refusal, upload
 from tests.servers.databases import ON_SQLITE
+from tests.waits import until_async
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ async def streaming(world, happens, *streams):
     """Run the streams while something happens; afterwards the process ends them."""
     running = [asyncio.create_task(stream.run()) for stream in streams]
     try:
-        await until(lambda: all("mirror" in stream.received for stream in streams))
+        await until_async(lambda: all("mirror" in stream.received for stream in streams))
         await happens()
     finally:
         world.services.event_poller.stop()
@@ -132,7 +133,7 @@ def test_a_stream_hints_at_changes_of_the_mirror_to_the_owner_and_operators_alon
     async def delivered():
         client.patch(f"/tracks/{tracks[0]['id']}", json={"title": "newer"}, headers=alice.headers)
         await world.relay.run_once()
-        await until(lambda: own.received.count("mirror") > 1 and operators.received.count("mirror") > 1)
+        await until_async(lambda: own.received.count("mirror") > 1 and operators.received.count("mirror") > 1)
 
     asyncio.run(streaming(world, delivered, own, operators, others))
     assert others.received == ["mirror"]
@@ -150,7 +151,7 @@ def test_a_stream_ends_with_its_token_and_the_others_of_its_account_go_on(world,
     async def ended():
         client.delete(f"/auth/tokens/{made['id']}", headers=alice.headers)
         client.patch(f"/tracks/{tracks[0]['id']}", json={"title": "newer"}, headers=alice.headers)
-        await until(lambda: "MetadataUpdated" in own.received and stolen.has_ended)
+        await until_async(lambda: "MetadataUpdated" in own.received and stolen.has_ended)
 
     asyncio.run(streaming(world, ended, stolen, own))
     assert set(stolen.received) == {"mirror"}
@@ -164,7 +165,7 @@ def test_an_admins_stream_of_another_account_ends_with_the_admins_session(world,
     async def ended():
         client.post("/auth/logout", headers=admin.headers)
         client.post("/auth/tokens", json={"name": "ci"}, headers=alice.headers)
-        await until(lambda: stream.has_ended)
+        await until_async(lambda: stream.has_ended)
 
     asyncio.run(streaming(world, ended, stream))
     assert set(stream.received) == {"mirror"}
@@ -186,7 +187,7 @@ def test_many_changes_of_the_mirror_are_one_hint(world, client, alice, monkeypat
     async def changes():
         await world.relay.run_once()
         client.patch(f"/tracks/{tracks[0]['id']}", json={"title": "newer"}, headers=alice.headers)
-        await until(lambda: "MetadataUpdated" in stream.received)
+        await until_async(lambda: "MetadataUpdated" in stream.received)
 
     asyncio.run(streaming(world, changes, stream))
     assert stream.received.count("mirror") == 1
@@ -201,9 +202,9 @@ def test_a_stream_is_woken_with_the_requests_that_wait_for_the_pds(world, alice,
     stream = Stream(world, alice)
 
     async def settled():
-        await until(lambda: poller.is_awaited(alice.did))
+        await until_async(lambda: poller.is_awaited(alice.did))
         await world.relay.run_once()
         world.services.waits.wake()
-        await until(lambda: stream.received.count("mirror") > 1)
+        await until_async(lambda: stream.received.count("mirror") > 1)
 
     asyncio.run(streaming(world, settled, stream))

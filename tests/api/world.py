@@ -264,14 +264,6 @@ def refusal(answer):
     return answer.status_code, detail["error"]
 
 
-async def until(happens):
-    for _ in range(6000):
-        if happens():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen in time")
-
-
 class Vouching:
     def __init__(self, *pairs):
         self.pairs = pairs

@@ -8,11 +8,11 @@ from demo.service import Client, Service
 from devpds.server import DevPds
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.artists_of_kinds import KINDS
-from tests.e2e.eventually import eventually
 from tests.faults.exchange import Passage
 from tests.faults.faults import Fault
 from tests.faults.proxy import FaultProxy, Rule, of_repo
 from tests.servers.atproto import new_account
+from tests.waits import until
 
 RECORD, LANE, HOST, NOBODY = "record", "lane", "host", "nobody"
 
@@ -90,7 +90,7 @@ class Cast:
             return (last["state"], last["reason"]) == (state, reason)
 
         try:
-            eventually(told)
+            until(told)
         except AssertionError:
             raise AssertionError(f"never {state}, {reason}, but {last}") from None
 
@@ -109,7 +109,7 @@ class Cast:
         record = self.subject.agreed()
         assert record is not None
         assert "audioBlob" in record or self.subject is not self._subjects["tracks"]
-        eventually(self.is_cid_known)  # after a PDS that lied about it
+        until(self.is_cid_known)  # after a PDS that lied about it
         self.sibling.agreed()
         self.agrees = True
         return record

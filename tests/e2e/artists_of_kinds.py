@@ -6,8 +6,8 @@ import httpx
 
 from demo.story import COLLECTION as TRACKS
 from tests.e2e.artist import Artist
-from tests.e2e.eventually import eventually
 from tests.e2e.lists_of_an_artist import LISTS
+from tests.waits import until
 
 
 class OtherArtist(Artist):
@@ -58,7 +58,7 @@ class OtherArtist(Artist):
         return self._body(self.client.http.get(f"/{self.PLURAL}/{self.track_id}/mirror"))
 
     def agreed(self) -> dict[str, Any] | None:
-        eventually(lambda: self.mirror["state"] == "delivered", seconds=60)
+        until(lambda: self.mirror["state"] == "delivered", within=60)
         mirror = self.mirror
         assert (mirror["state"], mirror["reason"]) == ("delivered", None), mirror
         record, is_live = self.record, mirror["desired"]["op"] == "put"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.e2e.eventually import eventually
+from tests.waits import until
 
 END_SECONDS = 60
 
@@ -28,11 +28,11 @@ class Foreground:
 
 
 @contextmanager
-def foreground(log: Path, *args: str | Path, until: str, seconds: float) -> Iterator[Foreground]:
+def foreground(log: Path, *args: str | Path, said: str, seconds: float) -> Iterator[Foreground]:
     """Run a module until it has printed this, and end it afterwards, whatever happens."""
     program = Foreground(log, *args)
     try:
-        eventually(lambda: until in program.output or program.process.poll() is not None, seconds=seconds)
+        until(lambda: said in program.output or program.process.poll() is not None, within=seconds)
         assert program.process.poll() is None, program.output
         yield program
     finally:

@@ -21,11 +21,11 @@ from demo.story import COLLECTION as TRACKS
 from devpds.server import DevPds
 from outbox.relay.delivery_task import BATCH_FROM
 from tests.e2e.artist import MIGRATE, Artist
-from tests.e2e.eventually import eventually
 from tests.faults.failpoints import FOLLOWING, Trigger
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import PdsAccount
 from tests.servers.preloaded import KILLABLE, Service
+from tests.waits import until
 
 LEASE_SECONDS = 4
 """Of refreshes and keys."""
@@ -79,9 +79,9 @@ class KillableService(Service):
 
     def await_next_life(self) -> None:
         """Wait until it was killed at its point, and answers again."""
-        eventually(lambda: not self.trigger.armed)
+        until(lambda: not self.trigger.armed)
         with httpx.Client(timeout=10) as http:
-            eventually(lambda: self._is_ready(http))
+            until(lambda: self._is_ready(http))
 
 
 class Victim:
@@ -273,7 +273,7 @@ class Victim:
 
     def is_whole(self) -> None:
         """Assert that all that was acknowledged is in the log and at the PDS, and that none of it was taken for a foreign edit."""
-        eventually(lambda: {row[self.URI] for row in self.live()} == self._records())
+        until(lambda: {row[self.URI] for row in self.live()} == self._records())
         for subject_id, texts in self._texts.items():
             history = self._history(subject_id)
             foreign = FOREIGN - ({"RecordMissing"} if self.lost_records else set())
@@ -300,7 +300,7 @@ class Victim:
                 return replies[-1].json().get("detail", {}).get("error") != "in_progress"
             return False
 
-        eventually(is_answered)
+        until(is_answered)
         assert replies[-1].status_code == 200, replies[-1].text
         body: dict[str, Any] = replies[-1].json()
         return body

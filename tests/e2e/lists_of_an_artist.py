@@ -5,7 +5,7 @@ from typing import Any
 
 from demo.story import COLLECTION
 from tests.e2e.artist import Artist
-from tests.e2e.eventually import eventually
+from tests.waits import until
 
 LISTS = COLLECTION.replace("track", "list")
 LIKES = COLLECTION.replace("track", "like")
@@ -60,7 +60,7 @@ class ListMaker:
 
     def agrees(self, path: str) -> dict[str, Any]:
         """Wait until the record has the tracks of the list, in their order and as they are, and return it."""
-        eventually(lambda: self._is_current(path))
+        until(lambda: self._is_current(path))
         return self.record(path)
 
     def _is_current(self, path: str) -> bool:

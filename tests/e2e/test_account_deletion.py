@@ -16,9 +16,9 @@ from service.wiring.bootstrap import Container, build
 from tests.e2e.adoption import adopts
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.eventually import eventually
 from tests.e2e.foreign_catalogue import catalogue, value_of
 from tests.service.process.periodic import continue_account_deletions
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, ONE_DATABASE]
 Beside = Callable[[Callable[[Container], Any]], Any]
@@ -77,8 +77,8 @@ def test_it_goes_on_through_an_outage_and_a_sign_out_until_the_login_is_given_ba
     finally:
         leaver.pds.start()
 
-    eventually(lambda: left_over(leaver) == [])
-    beside(lambda container: eventually(lambda: has_left(container, leaver.did)))
+    until(lambda: left_over(leaver) == [])
+    beside(lambda container: until(lambda: has_left(container, leaver.did)))
 
     leaver.client.signs_in(leaver.account)
     assert leaver.client.me().json()["leaving"] is None
@@ -100,7 +100,7 @@ def test_an_adopted_record_that_was_never_written_stays(artist: Artist, beside: 
     keep_records(artist, 1)
     beside(hours_ago)
     artist.client.http.delete("/me")
-    eventually(lambda: [record["value"] for record in left_over(artist)] == [value])
+    until(lambda: [record["value"] for record in left_over(artist)] == [value])
 
     def done(me: httpx.Response) -> bool:
         if (leaving := me.json()["leaving"]) is None:  # the end has overtaken the answer
@@ -109,9 +109,9 @@ def test_an_adopted_record_that_was_never_written_stays(artist: Artist, beside: 
         return (records["to_remove"], records["removed"], records["untouched"]) == (0, 1, 1)
 
     # the service checks each minute whether the deletion can end: it may from here on
-    eventually(lambda: has_ended(me := artist.client.http.get("/me")) or done(me))
+    until(lambda: has_ended(me := artist.client.http.get("/me")) or done(me))
     verified = artist.client.http.post("/me/verify")
     assert has_ended(verified) or verified.json()["drifts"] == []
     artist.client.http.delete("/me")
-    eventually(lambda: has_ended(artist.client.http.get("/me")))
+    until(lambda: has_ended(artist.client.http.get("/me")))
     assert value_of(artist.pds, artist.did, collection, key) == value

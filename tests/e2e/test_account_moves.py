@@ -17,12 +17,12 @@ from devpds.server import DevPds, DevPlc
 from outbox.mirror.parking import FIRST_PROBE_PAUSE, PROBE_AFTER_FAILING
 from tests.e2e.artist import MIGRATE, RESTORE, Artist
 from tests.e2e.conftest import DEEP, environment
-from tests.e2e.eventually import eventually
 from tests.e2e.killable import FOREIGN
 from tests.faults.proxy import FaultProxy
 from tests.faults.shifted_clock import Ahead, program
 from tests.servers.atproto import PdsAccount, new_account
 from tests.servers.databases import AND_CITUS, KINDS
+from tests.waits import until
 
 pytestmark = pytest.mark.pds
 
@@ -72,7 +72,7 @@ class Mover(Artist):
         self.edits(title=after)
 
     def is_told(self, state: str, reason: str | None) -> None:
-        eventually(lambda: (self.mirror["state"], self.mirror["reason"]) == (state, reason))
+        until(lambda: (self.mirror["state"], self.mirror["reason"]) == (state, reason))
 
     @property
     def host(self) -> str:
@@ -130,7 +130,7 @@ def test_a_move_is_followed_and_what_was_edited_before_during_and_after_it_arriv
 
     clock.advance(FIRST_PROBE_PAUSE * LONGEST_OF_FIRST)
 
-    eventually(lambda: mover.host == mover.move.new.url)
+    until(lambda: mover.host == mover.move.new.url)
     mover.is_told("parked", "auth_required")
     mover.edits(description="The old login is for nobody.")
     assert with_a_login(proxy, mover) == []
@@ -140,7 +140,7 @@ def test_a_move_is_followed_and_what_was_edited_before_during_and_after_it_arriv
     now = {"During": "During: edited after the copy was made", "After": "After: edited at nobody"}
     for title in ("Before", "During", "After", "Untouched"):
         mover.takes(title)
-        eventually(lambda title=title: (mover.record or {}).get("title") == now.get(title, title))
+        until(lambda title=title: (mover.record or {}).get("title") == now.get(title, title))
         record = mover.agreed() or {}
         assert ("audioBlob" in record) == (title == "Before")
         assert not mover.types() & FOREIGN
@@ -164,7 +164,7 @@ def test_a_move_away_from_a_host_that_is_switched_off_is_followed(
 
         clock.advance(PROBE_AFTER_FAILING * LONGEST_OF_FIRST)
 
-        eventually(lambda: mover.host == mover.move.new.url)
+        until(lambda: mover.host == mover.move.new.url)
         assert with_a_login(proxy, mover) == []
         mover.signs_in_at_the_new_host()
         assert (mover.agreed() or {})["title"] == "Nobody is there"

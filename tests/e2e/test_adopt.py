@@ -12,10 +12,10 @@ from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.e2e.adoption import ADOPT_PATH, adopts, ended, tracks_of
 from tests.e2e.artist import Artist, verified
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.eventually import eventually
 from tests.e2e.foreign_catalogue import OTHERS_FIELDS, a_record, catalogue, publish, rev, rkey, value_of
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, ONE_DATABASE]
 
@@ -131,7 +131,7 @@ def test_bytes_are_taken_with_proof_alone_and_what_has_none_is_named(
 def test_a_service_that_dies_meanwhile_goes_on_with_it(artist: Artist, service: Service) -> None:
     catalogue(artist.pds, artist.did, 30)
     artist.client.http.post(ADOPT_PATH)
-    eventually(lambda: len(tracks_of(artist)) > 0)
+    until(lambda: len(tracks_of(artist)) > 0)
     service.kill()
     service.start()
     report = ended(artist)

@@ -47,7 +47,7 @@ def test_the_demo_agrees_and_fits_a_terminal(kind: str, request: pytest.FixtureR
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not DEEP, reason="takes a minute: ./dev test --deep")
 def test_the_demo_that_stays_up_can_be_looked_at_by_an_artist_and_an_admin(tmp_path: Path) -> None:
-    with foreground(tmp_path / "log", "demo", until="until Ctrl-C", seconds=300) as demo:
+    with foreground(tmp_path / "log", "demo", said="until Ctrl-C", seconds=300) as demo:
         printed = dict(PRINTED.findall(demo.output))
         address = printed["open"].removesuffix("/studio")
         handle, password, admin_handle = SIGN_IN.fullmatch(printed["sign in"]).groups()

@@ -13,7 +13,6 @@ from tests.e2e.accounts_at_a_failing_pds import HOST, LANE, NOBODY, RECORD, Cast
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.artists_of_kinds import KINDS
 from tests.e2e.conftest import DEEP, ONE_DATABASE
-from tests.e2e.eventually import eventually
 from tests.faults.exchange import Exchange, Passage
 from tests.faults.faults import (
     Fault,
@@ -26,6 +25,7 @@ from tests.faults.faults import (
     says,
 )
 from tests.faults.proxy import of_repo
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, ONE_DATABASE]
 
@@ -158,7 +158,7 @@ def test_the_answer(name: str, kind: str, cast: Cast) -> None:
     assert cast.await_request(row.on).fault != "pass_on"
     cast.is_told(*row.told)
     title = None if row.do is deletes else cast.subject.text
-    eventually(lambda: cast.known == (title if row.lands else before))
+    until(lambda: cast.known == (title if row.lands else before))
     cast.others_go_on(row.of)
     row.ends(cast)
     cast.is_in_agreement()
@@ -230,7 +230,7 @@ def test_the_answer_to_an_upload(name: str, cast: Cast) -> None:
     cast.is_told(*row.told, of=artist)
     cast.others_go_on(RECORD)
     cast.proxy.heal()
-    eventually(lambda: ("audioBlob" in (artist.agreed() or {})) == row.saved)
+    until(lambda: ("audioBlob" in (artist.agreed() or {})) == row.saved)
     ends = {event["type"] for event in artist.client.history(artist.track_id)}
     assert ("BlobMigrationFailed" in ends) != row.saved
     if row.told == BLOB:

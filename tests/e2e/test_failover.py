@@ -18,7 +18,6 @@ from outbox.mirror.tables import delivery_attempt
 from service.config.settings import PREFIX
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import DEEP
-from tests.e2e.eventually import eventually
 from tests.e2e.writer import Writer
 from tests.servers.atproto import new_account
 from tests.servers.citus import ON_CITUS
@@ -28,6 +27,7 @@ from tests.servers.preloaded import Service
 from tests.servers.replicated_citus import ReplicatedNode, binaries_with_citus
 from tests.servers.replicated_postgres import ReplicatedPostgres
 from tests.service.command_line import run
+from tests.waits import until
 
 pytestmark = [
     pytest.mark.pds,
@@ -45,7 +45,7 @@ RECOVERY_SECONDS = 30
 @pytest.fixture
 def replicated_postgres(durable_postgres: PostgresServer) -> Iterator[ReplicatedPostgres]:
     migrate(durable_postgres.url)
-    made = ReplicatedPostgres(durable_postgres, eventually)
+    made = ReplicatedPostgres(durable_postgres, until)
     made.make_synchronous()
     yield made
     made.remove()
@@ -57,7 +57,7 @@ def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
     if request.param == "postgres":
         yield request.getfixturevalue("replicated_postgres")
         return
-    made = ReplicatedNode(eventually, is_worker=request.param == "worker")
+    made = ReplicatedNode(until, is_worker=request.param == "worker")
     yield made
     made.remove()
 
@@ -80,17 +80,17 @@ def test_deliveries_go_on_once_an_operator_says_that_a_failover_lost_nothing(
     stop = threading.Event()
     with ThreadPoolExecutor(WRITERS) as pool:
         working = [pool.submit(writer.edits_until, stop) for writer in writers]
-        eventually(lambda: all(len(writer.acknowledged) > 3 for writer in writers))
+        until(lambda: all(len(writer.acknowledged) > 3 for writer in writers))
         servers.kill_primary()
         before = [len(writer.acknowledged) for writer in writers]
         servers.promote()
-        eventually(lambda: all(len(w.acknowledged) > n + 3 for w, n in zip(writers, before, strict=True)))
+        until(lambda: all(len(w.acknowledged) > n + 3 for w, n in zip(writers, before, strict=True)))
         stop.set()
         for each in working:
             each.result()
     assert not any(writer.is_delivered for writer in writers)
     assert says_that_nothing_is_lost(service).returncode == 0
-    eventually(lambda: all(writer.is_delivered for writer in writers), seconds=RECOVERY_SECONDS)
+    until(lambda: all(writer.is_delivered for writer in writers), within=RECOVERY_SECONDS)
 
     with closing(Database(servers.url)) as database, database.read() as connection:
         attempts = connection.execute(select(delivery_attempt)).all()
@@ -117,13 +117,13 @@ def test_a_standby_that_lost_its_tail_is_not_taken_for_one_that_lost_nothing(
     artist.agreed()
     servers.lose_standby()
     artist.edits(title="On the primary alone")
-    eventually(lambda: (artist.record or {}).get("title") == "On the primary alone")
+    until(lambda: (artist.record or {}).get("title") == "On the primary alone")
     newest = artist.client.history(artist.track_id)[-1]["position"]
     seen = tmp_path / "data" / "newest_position"
-    eventually(lambda: seen.exists() and int(seen.read_text()) >= newest, seconds=RECOVERY_SECONDS)
+    until(lambda: seen.exists() and int(seen.read_text()) >= newest, within=RECOVERY_SECONDS)
     servers.kill_primary()
     servers.promote()
-    eventually(lambda: artist.client.http.patch(f"/tracks/{artist.track_id}", json={"title": "x"}).is_success)
+    until(lambda: artist.client.http.patch(f"/tracks/{artist.track_id}", json={"title": "x"}).is_success)
     assert "something is lost" in says_that_nothing_is_lost(service).stderr
     assert "nothing is sent before" in artist.client.http.get("/readyz").text
     assert (artist.record or {})["title"] == "On the primary alone"

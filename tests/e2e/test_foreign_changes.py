@@ -5,7 +5,7 @@ import pytest
 from demo.story import COLLECTION
 from tests.e2e.artist import RESTORE, Artist
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.eventually import eventually
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, ONE_DATABASE]
 
@@ -20,7 +20,7 @@ def test_what_another_app_edits_adds_and_deletes_is_kept_decided_and_told_in_the
     artist.agreed()
 
     def is_told(state: str, reason: str | None) -> None:
-        eventually(lambda: (artist.mirror["state"], artist.mirror["reason"]) == (state, reason))
+        until(lambda: (artist.mirror["state"], artist.mirror["reason"]) == (state, reason))
 
     def both_edit(theirs: str, feeling: str, ours: str) -> None:
         record = {**(artist.record or {}), "title": theirs, mood: feeling}

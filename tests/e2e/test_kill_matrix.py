@@ -23,7 +23,7 @@ from devpds.server import DevPds
 from tests.e2e.killable import KillableService, Victim
 from tests.e2e.victims import CommentVictim, FollowedVictim, PlaylistVictim, ProfileVictim
 from tests.faults.failpoints import FOLLOWING, OF_RELEASES, POINTS
-from tests.faults.faults import Fault, answer, then_call, until
+from tests.faults.faults import Fault, answer, hold_until, then_call
 from tests.faults.proxy import FaultProxy, of_repo
 from tests.servers.atproto import new_account
 from tests.servers.citus import ON_CITUS, cluster_database, nodes_of
@@ -100,7 +100,7 @@ def host_fails(victim: Victim, fault: Fault = BAD_GATEWAY) -> None:
 def several_will_wait(victim: Victim) -> None:
     victim.publishes_several()
     victim.all_are_edited.clear()
-    host_fails(victim, until(victim.all_are_edited, BAD_GATEWAY))
+    host_fails(victim, hold_until(victim.all_are_edited, BAD_GATEWAY))
 
 
 def token_expires(victim: Victim) -> None:

@@ -13,10 +13,10 @@ from demo.story import COLLECTION as TRACKS
 from devpds.server import DevPds
 from tests.api.releases.uploads import Owner, append, begin, offset, read, tagged
 from tests.e2e.artist import Artist
-from tests.e2e.eventually import eventually
 from tests.e2e.killable import KillableService
 from tests.faults.failpoints import OF_RELEASES, POINTS
 from tests.servers.firehose import writes_of
+from tests.waits import until
 
 pytestmark = pytest.mark.pds
 KILLS = [point for point in POINTS if point.startswith(OF_RELEASES)]
@@ -64,7 +64,7 @@ def publishes(
         assert len(there) % SONGS == 0, "a part of a release is there"
         return bool(read(http, Owner, release)["state"] == "published")
 
-    eventually(is_published)
+    until(is_published)
 
 
 @pytest.mark.timeout(300)
@@ -88,8 +88,8 @@ def test_a_kill_anywhere_publishes_all_of_a_release_once(
         made |= {track_id: (title, album) for track_id, title in zip(track_ids, titles, strict=True)}
     tracks = [http.get(f"/tracks/{each}").json() for each in made]
     assert [(each["title"], each["album"]) for each in tracks] == list(made.values())
-    eventually(lambda: len(pds.list_records(artist.did, TRACKS)) == SONGS * len(KILLS))
-    eventually(lambda: len(pds.list_records(artist.did, LISTS)) == len(KILLS))
+    until(lambda: len(pds.list_records(artist.did, TRACKS)) == SONGS * len(KILLS))
+    until(lambda: len(pds.list_records(artist.did, LISTS)) == len(KILLS))
     created = Counter(
         write.path for write in writes_of(pds, [artist.did])[artist.did] if write.action == "create"
     )

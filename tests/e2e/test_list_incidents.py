@@ -10,12 +10,12 @@ from demo.story import COLLECTION
 from devpds.server import DevPds
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import ONE_DATABASE, NewArtist
-from tests.e2e.eventually import eventually
 from tests.e2e.lists_of_an_artist import LIKES, LISTS, ListMaker, uris, uris_in
-from tests.faults.faults import answer, cut_after, until
+from tests.faults.faults import answer, cut_after, hold_until
 from tests.faults.proxy import FaultProxy, of_repo
 from tests.media_samples import samples
 from tests.servers.firehose import writes_of
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, ONE_DATABASE]
 MOOD = "com.example.mood"
@@ -96,7 +96,7 @@ def test_a_list_refers_to_the_newest_record_of_each_track(lists: ListMaker, arti
     for path in paths:
         lists.agrees(path)
     artist.client.edit(second["id"], title="Another Take", description="New.")
-    eventually(lambda: artist.client.track(second["id"])["mirror"]["state"] == "delivered")
+    until(lambda: artist.client.track(second["id"])["mirror"]["state"] == "delivered")
     for path in paths:
         lists.agrees(path)
     now = artist.client.track(second["id"])
@@ -114,7 +114,7 @@ def test_additions_at_once_and_another_clients_are_all_there(lists: ListMaker) -
     lists.overwrites(path, {**record, "items": [*record["items"], theirs]})
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda track: lists.does("POST", f"{path}/tracks", track_id=track["id"]), tracks[1:4]))
-    eventually(lambda: len(lists.reads(path)["tracks"]) == 5)
+    until(lambda: len(lists.reads(path)["tracks"]) == 5)
     assert sorted(uris_in(lists.agrees(path))) == sorted(uris(tracks))
     assert lists.reads(path)["mirror"]["state"] == "delivered"
 
@@ -140,7 +140,7 @@ def test_a_list_that_is_deleted_while_the_pds_fails_leaves_no_record(
     lists.does("DELETE", path)
     proxy.await_passed("deleteRecord", matches=of_repo(lists.did))
     assert len(lists.pds.list_records(lists.did, LISTS)) == 1
-    eventually(lambda: lists.pds.list_records(lists.did, LISTS) == [])
+    until(lambda: lists.pds.list_records(lists.did, LISTS) == [])
 
 
 def test_a_list_whose_answer_is_lost_is_made_once(
@@ -156,11 +156,11 @@ def test_a_list_whose_answer_is_lost_is_made_once(
 
 def test_an_album_is_renamed_in_one_commit_with_its_tracks(lists: ListMaker) -> None:
     path = lists.creates("albums", *lists.tracks(5))
-    eventually(lambda: albums_in(lists) == {"Takes"})
+    until(lambda: albums_in(lists) == {"Takes"})
     lists.agrees(path)
     before = writes_of(lists.pds, [lists.did])[lists.did]
     lists.does("PATCH", path, title="Other Takes")
-    eventually(lambda: albums_in(lists) == {"Other Takes"})
+    until(lambda: albums_in(lists) == {"Other Takes"})
     assert lists.agrees(path)["name"] == "Other Takes"
     after = writes_of(lists.pds, [lists.did])[lists.did]
     assert len({write.rev for write in after[len(before) :]}) == 1
@@ -180,7 +180,7 @@ def test_a_like_without_a_login_arrives_after_the_next_sign_in(
     assert fan.client.http.put(f"/tracks/{track['id']}/like").json()["mirror"]["state"] == "parked"
     assert likes(fan) == []
     Client(service.url, fan.did, fan.account.app_password).http.close()
-    eventually(lambda: likes(fan) == [track["atproto_record_uri"]])
+    until(lambda: likes(fan) == [track["atproto_record_uri"]])
 
 
 def test_an_unlike_while_the_like_is_on_its_way_leaves_no_record(
@@ -191,13 +191,13 @@ def test_an_unlike_while_the_like_is_on_its_way_leaves_no_record(
     artist.agreed()
     path, ours = f"/tracks/{track['id']}/like", of_repo(artist.did)
     proxy.seen.clear()
-    proxy.on("createRecord", "putRecord", fault=until(opened), times=1, matches=ours)
+    proxy.on("createRecord", "putRecord", fault=hold_until(opened), times=1, matches=ours)
     like = artist.client.http.put(path).json()
     proxy.await_passed("createRecord", "putRecord", matches=ours)
     assert artist.client.http.delete(path).is_success
     opened.set()
     mirror = f"/likes/{like['id']}/mirror"
-    eventually(lambda: artist.client.http.get(mirror).json()["state"] == "delivered")
+    until(lambda: artist.client.http.get(mirror).json()["state"] == "delivered")
     assert likes(artist) == []
     assert artist.client.track(track["id"])["is_liked"] is False
 

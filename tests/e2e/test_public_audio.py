@@ -7,9 +7,9 @@ import pytest
 
 from devpds.server import DevPds
 from tests.e2e.artist import UNDELETE, Artist
-from tests.e2e.eventually import eventually
 from tests.servers.preloaded import Service
 from tests.servers.s3 import S3Endpoint
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, pytest.mark.s3]
 CDN = "https://cdn.example"
@@ -60,7 +60,7 @@ def test_the_record_names_a_copy_that_is_there_and_a_gated_one_has_none(
     assert audio_url(artist) == public == track["audio_url"]
 
     assert artist.edits(support_gate={"type": "any"})["audio_url"] == gated
-    eventually(lambda: not is_public(name), seconds=AT_ONCE)
+    until(lambda: not is_public(name), within=AT_ONCE)
     assert audio_url(artist) == gated
 
     assert artist.edits(support_gate=None)["audio_url"] == public
@@ -68,7 +68,7 @@ def test_the_record_names_a_copy_that_is_there_and_a_gated_one_has_none(
     assert audio_url(artist) == public
 
     artist.client.delete(artist.track_id)
-    eventually(lambda: not is_public(name), seconds=AT_ONCE)
+    until(lambda: not is_public(name), within=AT_ONCE)
     assert artist.agreed() is None
 
     artist.asks(UNDELETE).raise_for_status()

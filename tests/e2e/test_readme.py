@@ -47,7 +47,7 @@ def test_the_curls_of_readme_put_a_record_on_a_pds(service, pds, pds_account, tm
 @pytest.mark.skipif(not DEEP, reason="starts a PDS of its own: ./dev test --deep")
 def test_dev_pds_prints_a_command_that_creates_an_account(tmp_path):
     args = ("devpds", "--port", str(free_port()), "--plc-port", str(free_port()), "--data", tmp_path / "data")
-    with foreground(tmp_path / "log", *args, until="Ctrl-C stops both.", seconds=60) as pds:
+    with foreground(tmp_path / "log", *args, said="Ctrl-C stops both.", seconds=60) as pds:
         (command,) = PRINTED_CURL.findall(pds.output)
         done = subprocess.run(["sh", "-c", command], capture_output=True, check=True)  # noqa: S607
         assert json.loads(done.stdout)["handle"] == "ann.test"

@@ -12,7 +12,7 @@ from devpds.server import DevPds
 from tests.api.releases.uploads import Owner, append, begin, offset, read, tagged
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.eventually import eventually
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, ONE_DATABASE]
 PDS_TAKES_BYTES = 100 * 1024 * 1024
@@ -72,7 +72,7 @@ def test_an_album_of_twelve_files_is_published_in_order_in_one_flow(artist: Arti
     http.delete(f"/releases/{release['id']}/uploads/{missing['upload_id']}")
     assert http.post(publish, json={}).status_code == 200
     assert http.post(publish, json={}).status_code == 200
-    eventually(lambda: read(http, Owner, release)["state"] == "published")
+    until(lambda: read(http, Owner, release)["state"] == "published")
     made = read(http, Owner, release)
 
     def tracks() -> list[dict[str, Any]]:
@@ -82,8 +82,8 @@ def test_an_album_of_twelve_files_is_published_in_order_in_one_flow(artist: Arti
         return list(http.get("/me/tracks").json()["items"])
 
     titles = [f"Song {number}" for number in range(1, 13) if number != NO_AUDIO]
-    eventually(lambda: all(each["mirror"]["state"] == "delivered" for each in tracks()))
-    eventually(lambda: not any(each["audio_copy"] == "wanted" for each in mine()))
+    until(lambda: all(each["mirror"]["state"] == "delivered" for each in tracks()))
+    until(lambda: not any(each["audio_copy"] == "wanted" for each in mine()))
     records = {each["uri"]: each["value"] for each in pds.list_records(artist.did, TRACKS)}
     assert len(records) == len(made["track_ids"]) == 11
     in_order = [records[each["atproto_record_uri"]] for each in tracks()]

@@ -17,12 +17,12 @@ from devpds.server import DevPds, DevPlc
 from service.cli.main import main
 from service.cli.output import DRIFT
 from tests.e2e.artist import UNDELETE, Artist
-from tests.e2e.eventually import eventually
 from tests.servers.archived_postgres import ArchivedPostgres
 from tests.servers.atproto import new_account
 from tests.servers.databases import migrate
 from tests.servers.postgres import PostgresServer
 from tests.servers.preloaded import Service
+from tests.waits import until
 
 pytestmark = pytest.mark.pds
 
@@ -202,7 +202,7 @@ def test_a_restore_loses_nothing_that_is_newer_on_the_pds(story: Restored, resto
         deleted["atproto_record_uri"]: "missing",
         created["atproto_record_uri"]: "unknown",
     }
-    eventually(lambda: (story.record(same) or {})["title"] == "edited after the restore")
+    until(lambda: (story.record(same) or {})["title"] == "edited after the restore")
     assert story.record(same)["mastertapeGen"] > max(record["mastertapeGen"] for record in newer.values())
     for track in (edited, revived, created):
         assert story.record(track) == newer[track["id"]]
@@ -216,7 +216,7 @@ def test_a_restore_loses_nothing_that_is_newer_on_the_pds(story: Restored, resto
     assert artist.agreed()["title"] == "newer"
     story.takes(revived)
     assert artist.asks(UNDELETE).status_code == 200
-    eventually(lambda: story.takes(revived).mirror["state"] == "held")
+    until(lambda: story.takes(revived).mirror["state"] == "held")
     artist.client.http.post(
         f"/tracks/{revived['id']}/mirror/resolve", json={"keep": "theirs"}
     ).raise_for_status()

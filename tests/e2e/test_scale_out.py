@@ -22,9 +22,8 @@ from eventstore.sql.database import Database
 from outbox.mirror.tables import delivery_attempt, mirror_lane
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import DEEP, NewArtist, environment
-from tests.e2e.eventually import eventually
 from tests.e2e.killable import KillableService
-from tests.faults.faults import hang_after, until
+from tests.faults.faults import hang_after, hold_until
 from tests.faults.proxy import FaultProxy, applied
 from tests.outbox.rigs.rows import lane_row
 from tests.servers.atproto import new_account
@@ -32,6 +31,7 @@ from tests.servers.databases import AND_CITUS, KINDS
 from tests.servers.firehose import writes_of
 from tests.servers.preloaded import Service
 from tests.service.command_line import Daemon, daemon
+from tests.waits import until
 
 pytestmark = pytest.mark.pds
 
@@ -108,7 +108,7 @@ def stop_between_writes(relay: Daemon, database: Database) -> None:
         relay.process.send_signal(signal.SIGCONT)
         return False
 
-    eventually(is_stopped)
+    until(is_stopped)
 
 
 def attempts_of(database: Database, did: str) -> list[Any]:
@@ -142,7 +142,7 @@ def test_two_apis_and_two_relays_deliver_each_change_once_also_when_a_relay_is_t
 
     with ThreadPoolExecutor(len(artists)) as pool:
         working = [pool.submit(works, artist) for artist in artists]
-        eventually(lambda: any(artist.track_id and artist.record for artist in artists))
+        until(lambda: any(artist.track_id and artist.record for artist in artists))
         assert going.end(signal.SIGTERM) == 0
         for each in working:
             each.result()
@@ -198,7 +198,7 @@ def test_an_edit_whose_process_was_killed_before_it_told_a_relay_arrives_within_
     killed.trigger.arm("command: committed, not announced")
     with pytest.raises(httpx.TransportError):
         artist.edits(title="Told to none")
-    eventually(lambda: (artist.record or {})["title"] == "Told to none", seconds=15)
+    until(lambda: (artist.record or {})["title"] == "Told to none", within=15)
     killed.stop()
     artist.client.http.close()
 
@@ -210,7 +210,7 @@ def test_a_stopped_relay_keeps_its_lanes_for_its_lease_and_then_sends_nothing_wi
     artist.uploads()
     artist.agreed()
     proxy.seen.clear()
-    proxy.on("putRecord", fault=until(opened), times=1)
+    proxy.on("putRecord", fault=hold_until(opened), times=1)
     artist.edits(title="Sent by the stopped one")
     proxy.await_passed("putRecord")
     database = cluster.database

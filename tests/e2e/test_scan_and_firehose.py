@@ -14,8 +14,8 @@ from devpds.server import DevPds
 from eventstore.sql.database import Database
 from outbox.firehose.cursors import streams
 from tests.e2e.artist import Artist
-from tests.e2e.eventually import eventually
 from tests.servers.preloaded import Service
+from tests.waits import until
 
 pytestmark = pytest.mark.pds
 
@@ -44,7 +44,7 @@ def service(request: pytest.FixtureRequest, pds: DevPds, tmp_path: Path) -> Iter
 @pytest.fixture
 def artist(artist: Artist, service: Service) -> Artist:
     """An artist of it, whom it is listening to if it listens at all."""
-    eventually(lambda: not listens(service) or is_connected(service))
+    until(lambda: not listens(service) or is_connected(service))
     return artist
 
 
@@ -86,12 +86,12 @@ def test_each_thing_that_another_client_does_ends_as_it_is_documented(
     pds.delete_record(artist.did, COLLECTION, rkey(deleted))
     pds.put_record(artist.did, COLLECTION, rkey(extended), {**record(artist, extended), "mood": "blue"})
 
-    eventually(lambda: history(artist, edited["id"])[1:] == [("ForeignEditObserved", "relay")])
-    eventually(lambda: history(artist, deleted["id"])[1:] == [("RecordMissing", "relay")])
+    until(lambda: history(artist, edited["id"])[1:] == [("ForeignEditObserved", "relay")])
+    until(lambda: history(artist, deleted["id"])[1:] == [("RecordMissing", "relay")])
     known = pds.get_record(artist.did, COLLECTION, rkey(extended))
     assert known is not None
-    eventually(lambda: artist.client.track(extended["id"])["atproto_record_cid"] == known["cid"])
-    eventually(lambda: noticed(service) - before >= 3)
+    until(lambda: artist.client.track(extended["id"])["atproto_record_cid"] == known["cid"])
+    until(lambda: noticed(service) - before >= 3)
 
     states = [artist.client.mirror(track["id"]) for track in (edited, deleted, extended)]
     assert [state["state"] for state in states] == ["held", "detached", "delivered"]
@@ -99,13 +99,13 @@ def test_each_thing_that_another_client_does_ends_as_it_is_documented(
     assert pds.get_record(artist.did, COLLECTION, rkey(deleted)) is None
     assert len(history(artist, extended["id"])) == 1
     artist.client.edit(extended["id"], title="Ours")
-    eventually(lambda: record(artist, extended)["title"] == "Ours")
+    until(lambda: record(artist, extended)["title"] == "Ours")
     assert record(artist, extended)["mood"] == "blue"
 
     for key, value in ours.items():
         pds.put_record(artist.did, COLLECTION, key, value)
     for track in (edited, deleted):
-        eventually(lambda track=track: artist.client.mirror(track["id"])["state"] == "delivered")
+        until(lambda track=track: artist.client.mirror(track["id"])["state"] == "delivered")
         assert history(artist, track["id"])[2:] == [("ForeignEditWithdrawn", "relay")]
 
 

@@ -11,12 +11,12 @@ import pytest
 
 from devpds.server import DevPds, DevPlc
 from tests.e2e.artist import MIGRATE, Artist
-from tests.e2e.eventually import eventually
-from tests.faults.faults import hang, until
+from tests.faults.faults import hang, hold_until
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import new_account
 from tests.servers.preloaded import Service
 from tests.service.command_line import Daemon, daemon
+from tests.waits import until
 
 pytestmark = pytest.mark.pds
 
@@ -72,12 +72,12 @@ def is_closed(process: Daemon) -> bool:
 
 def test_an_upload_that_ends_soon_is_finished(artist: Artist, works: Works, proxy: FaultProxy) -> None:
     ends = threading.Event()
-    proxy.on("uploadBlob", fault=until(ends), times=1)
+    proxy.on("uploadBlob", fault=hold_until(ends), times=1)
     process = works("serve")
     uploads(artist, proxy)
 
     process.process.send_signal(signal.SIGTERM)
-    eventually(lambda: is_closed(process))
+    until(lambda: is_closed(process))
     ends.set()
 
     assert process.process.wait(30) == 0
@@ -97,4 +97,4 @@ def test_an_upload_that_does_not_end_is_begun_by_another_at_once(
     assert not is_on_pds(artist)
 
     works("serve")
-    eventually(lambda: is_on_pds(artist))
+    until(lambda: is_on_pds(artist))

@@ -24,12 +24,12 @@ from outbox.mirror.hosts import LONGEST_PAUSE_SECONDS
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import pds_host
 from tests.e2e.artist import Artist
-from tests.e2e.eventually import eventually
 from tests.e2e.production_pds import account_at, production_pds
 from tests.faults.shifted_clock import Ahead, program
 from tests.servers.certificates import Authority
 from tests.servers.internet import Internet
 from tests.servers.site import SILENT, Site
+from tests.waits import until
 
 PDS, OTHER = "pds.example.org", "other.example.org"
 LONGEST = timedelta(seconds=LONGEST_PAUSE_SECONDS)
@@ -119,10 +119,10 @@ class CutOff:
             artist.edits(title=title)
 
         for artist in two:
-            eventually(lambda artist=artist: failed_with(row.error, artist.mirror))
+            until(lambda artist=artist: failed_with(row.error, artist.mirror))
         self.site.heard.clear()  # of what was still on its way
         self.failures = 0
-        eventually(lambda: row.is_slow or self.opens())
+        until(lambda: row.is_slow or self.opens())
         assert (self.stranger.agreed() or {})["title"] == title
         assert self.site.heard == []
         assert [each.record for each in two] == before
@@ -132,7 +132,7 @@ class CutOff:
 
         for artist in two:
             assert (artist.agreed() or {})["title"] == title
-        eventually(lambda: self.host().breaker == BreakerState.CLOSED)
+        until(lambda: self.host().breaker == BreakerState.CLOSED)
 
 
 def failed_with(error: str, mirror: dict[str, Any]) -> bool:

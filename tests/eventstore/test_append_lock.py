@@ -14,7 +14,8 @@ from eventstore.streams import append
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.conftest import create_tables
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, Totals, counter_id, counter_in
-from tests.eventstore.threads import DEADLINE, lock_waits, together, until
+from tests.eventstore.threads import DEADLINE, lock_waits, together
+from tests.waits import until
 
 lanes = Table(
     "lane",

@@ -11,8 +11,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from eventstore.errors import BrokenUnitError, CommitFailedError, LogBusyError, is_busy_or_away
 from eventstore.sql.database import Database
 from eventstore.sql.prepared import execute
-from tests.eventstore.threads import until
 from tests.servers.databases import connection_to
+from tests.waits import until
 
 
 def commit_failed(cause: Exception) -> CommitFailedError:

@@ -12,7 +12,8 @@ from eventstore.event_log import EventLog
 from eventstore.sql.database import Database
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter
 from tests.eventstore.processes import writers
-from tests.eventstore.threads import together, until
+from tests.eventstore.threads import together
+from tests.waits import until
 
 SERVER_ENDS_IT_AFTER = 3.0
 

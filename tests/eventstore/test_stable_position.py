@@ -13,8 +13,9 @@ from eventstore.sql.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.lanes import enter_host
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter
-from tests.eventstore.threads import DEADLINE, lock_waits, together, until
+from tests.eventstore.threads import DEADLINE, lock_waits, together
 from tests.servers.citus import ON_CITUS
+from tests.waits import until
 
 EVERYTHING = 2**62
 LONG = 600.0

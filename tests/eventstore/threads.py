@@ -1,6 +1,5 @@
 """Concurrent work in tests: every wait is bounded, every error comes out."""
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,14 +15,6 @@ def together(*works: Callable[[], object], within: float = DEADLINE) -> None:
     with ThreadPoolExecutor(len(works)) as pool:
         for future in [pool.submit(work) for work in works]:
             future.result(within)
-
-
-def until(condition: Callable[[], bool], *, within: float = DEADLINE, pause: float = 0.01) -> None:
-    """Wait for a condition that another thread, process or server brings about."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(pause)
 
 
 def lock_waits(database: Database) -> int:

@@ -82,7 +82,7 @@ def first_call(call: Callable[[], object]) -> Fault:
     return preceded
 
 
-def until(opened: threading.Event, then: Fault = pass_on) -> Fault:
+def hold_until(opened: threading.Event, then: Fault = pass_on) -> Fault:
     """The request is on its way until the test lets it through, or lets it fail."""
 
     async def waiting(exchange: Exchange) -> None:

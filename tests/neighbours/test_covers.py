@@ -9,8 +9,9 @@ import pytest
 from api.pipeline import media_intake
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
 from storage.formats.artwork import read_artwork
-from tests.api.world import until, upload
+from tests.api.world import upload
 from tests.media_samples import samples
+from tests.waits import until_async
 
 SLOW = samples.png(60, 60)
 
@@ -50,7 +51,7 @@ def test_covers_of_one_account_are_decoded_one_at_a_time_and_delay_no_other(worl
                 for _ in range(12)
             ]
             refused = 12 - MAX_CONCURRENT_UPLOADS
-            await until(lambda: decoder.started and sum(each.done() for each in patches) == refused)
+            await until_async(lambda: decoder.started and sum(each.done() for each in patches) == refused)
             cover = ("y.png", samples.png(40, 40))
             answer = await artist.patch(f"/tracks/{other['id']}", files={"image": cover}, timeout=60)
             started = decoder.started

@@ -19,11 +19,12 @@ from storage.derived.renditions import DerivedKind, rendition
 from storage.derived.waveforms import read_waveform
 from storage.formats import artwork
 from tests.api.client import TestClient
-from tests.api.world import until, upload
+from tests.api.world import upload
 from tests.media_samples import samples
 from tests.neighbours.hanging_store import HangingStore
 from tests.replay.adoption.rig import AdoptRig, rig
 from tests.replay.test_derived import cover_worker, has_cover, jobs_of
+from tests.waits import until_async
 
 __all__ = ["rig"]
 pytestmark = pytest.mark.anyio
@@ -58,7 +59,7 @@ async def test_a_host_that_hangs_takes_one_slot(rig: AdoptRig) -> None:
     wanted(rig, FAST)
     async with httpx.AsyncClient(transport=httpx.MockTransport(hosts)) as http:
         working = asyncio.create_task(cover_worker(rig, http).run_once())
-        await until(lambda: has_cover(rig, FAST))
+        await until_async(lambda: has_cover(rig, FAST))
         assert hosts.waiting == {"slow.com": 1}
         hosts.go_on.set()
         await working
@@ -96,10 +97,10 @@ async def test_jobs_leave_a_turn_of_decoding_to_the_covers_of_requests(
     transport = httpx.MockTransport(lambda _request: httpx.Response(200, content=slow))
     async with httpx.AsyncClient(transport=transport) as http:
         working = asyncio.create_task(cover_worker(rig, http, threads).run_once())
-        await until(lambda: threads.busy == len(urls))
+        await until_async(lambda: threads.busy == len(urls))
         reading = asyncio.create_task(asyncio.to_thread(artwork.read_artwork, samples.png(40, 40)))
         try:
-            await until(reading.done)
+            await until_async(reading.done)
         finally:
             go_on.set()
             await working
@@ -114,8 +115,8 @@ async def test_a_decoder_that_hangs_takes_one_slot_and_no_route(world, alice, tm
         tracks = [upload(client, alice, seed=seed, image=samples.png(200, 100 + seed)) for seed in (1, 2)]
     world.execute(delete(rendition))
     working = asyncio.create_task(world.made.worker.run())
-    await until(started.exists)
-    await until(lambda: len(covers_made(world)) == 2)
+    await until_async(started.exists)
+    await until_async(lambda: len(covers_made(world)) == 2)
     transport = httpx.ASGITransport(world.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         found = await client.get(f"/tracks/{tracks[0]['id']}/waveform")
@@ -140,7 +141,7 @@ async def test_a_store_that_hangs_takes_one_slot_of_its_kind_and_no_route(world,
     media.store = store = HangingStore(media.store)
     store.hanging = {"read"}
     working = asyncio.create_task(world.made.worker.run_once())
-    await until(lambda: store.waiting == 2)  # a cover and a sound
+    await until_async(lambda: store.waiting == 2)  # a cover and a sound
     store.hanging = set()
     transport = httpx.ASGITransport(world.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

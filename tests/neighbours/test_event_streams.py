@@ -8,8 +8,9 @@ from api.middleware.rate_limits import RateLimits
 from api.pipeline import concurrency
 from api.pipeline.concurrency import MAX_STREAMS_OF_AN_ACCOUNT
 from tests.api.test_events import Stream
-from tests.api.world import until, upload
+from tests.api.world import upload
 from tests.statements import recorded_statements
+from tests.waits import until_async
 
 EDITS = 5
 
@@ -24,7 +25,7 @@ def test_five_hundred_streams_of_one_account_are_a_few_and_delay_no_other(world,
                 asyncio.create_task(greedy.get("/events", headers={"Prefer": "wait=25"})) for _ in range(500)
             ]
             refused = len(streams) - MAX_STREAMS_OF_AN_ACCOUNT
-            await until(lambda: sum(stream.done() for stream in streams) == refused)
+            await until_async(lambda: sum(stream.done() for stream in streams) == refused)
             answer = await other.get("/tracks")
             followed = await other.get("/events", headers={"Prefer": "wait=0", "Last-Event-ID": "0"})
             world.services.event_poller.stop()
@@ -50,7 +51,7 @@ def test_the_streams_of_all_accounts_together_have_a_limit_and_one_that_has_ende
     async def open_streams():
         async with world.async_client(alice) as one, world.async_client(bob) as other:
             streams = [asyncio.create_task(one.get("/events", headers=wait)) for _ in range(3)]
-            await until(lambda: world.app.state.streams._under_way.total() == 3)  # noqa: SLF001
+            await until_async(lambda: world.app.state.streams._under_way.total() == 3)  # noqa: SLF001
             full = await other.get("/events", headers=at_once)
             world.services.event_poller.stop()
             await asyncio.gather(*streams)
@@ -69,12 +70,12 @@ def test_a_change_is_read_once_however_many_streams_of_its_account_are_open(worl
     async def edit_beside_streams():
         streams = [Stream(world, alice) for _ in range(MAX_STREAMS_OF_AN_ACCOUNT)]
         running = [asyncio.create_task(stream.run()) for stream in streams]
-        await until(lambda: all("mirror" in stream.received for stream in streams))
+        await until_async(lambda: all("mirror" in stream.received for stream in streams))
         with recorded_statements(world.database.engine) as statements:
             async with world.async_client(alice) as editor:
                 for number in range(EDITS):
                     await editor.patch(f"/tracks/{track['id']}", json={"title": f"{number}"})
-                    await until(partial(all_have_received, streams, number + 1))
+                    await until_async(partial(all_have_received, streams, number + 1))
         world.services.event_poller.stop()
         await asyncio.gather(*running)
         return statements

@@ -9,8 +9,9 @@ from api.routers import health
 from api.routers.account import profile
 from api.routers.tracks import writes as track_writes
 from outbox.threads import MAX_THREADS, THREADS, in_thread
-from tests.api.world import refusal, until, upload
+from tests.api.world import refusal, upload
 from tests.servers.databases import AND_CITUS, KINDS, ON_SQLITE
+from tests.waits import until_async
 
 ROUTE_TIMEOUT_SECONDS = 8
 """Less than the database lets a statement wait for a lock."""
@@ -63,7 +64,7 @@ def test_commands_of_one_account_take_one_thread_however_long_they_last(
                 asyncio.create_task(greedy.patch(path.format(**own), json={field: "New"}, timeout=60))
                 for _ in range(COMMANDS)
             ]
-            await until(lambda: begun)
+            await until_async(lambda: begun)
             await answers(artist, other)
             if not world.database.is_sqlite:  # where one transaction writes at a time
                 async with asyncio.timeout(ROUTE_TIMEOUT_SECONDS):
@@ -79,7 +80,7 @@ def test_commands_of_one_account_take_one_thread_however_long_they_last(
 def test_requests_are_answered_while_all_threads_of_the_outbox_are_taken(world, alice, tracks, go_on):
     async def beside_full_threads():
         taken = [asyncio.create_task(in_thread(go_on.wait, 60)) for _ in range(COMMANDS)]
-        await until(lambda: THREADS.busy == MAX_THREADS)
+        await until_async(lambda: THREADS.busy == MAX_THREADS)
         delivery = asyncio.create_task(world.relay.run_once())
         async with world.async_client(alice) as artist:
             await answers(artist, tracks[0])
@@ -133,7 +134,7 @@ def test_one_look_at_the_readiness_answers_all_who_ask_meanwhile(world, alice, g
     async def flood():
         async with world.async_client(alice) as client:
             asked = [asyncio.create_task(client.get("/readyz")) for _ in range(COMMANDS)]
-            await until(lambda: looks)
+            await until_async(lambda: looks)
             await client.get("/healthz")  # which those before it are past
             go_on.set()
             return {each.status_code for each in await asyncio.gather(*asked)}

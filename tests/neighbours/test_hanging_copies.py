@@ -8,8 +8,8 @@ import pytest
 from storage.errors import StoreUnavailableError
 from storage.public import publisher
 from storage.public.copies import PublicCopyState
-from tests.eventstore.threads import until
 from tests.storage.public.public_rig import Rig, gate
+from tests.waits import until
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from eventstore.errors import ThreadsBusyError
 from service.observability import readiness
 from service.process.jobs import sweep_media
 from tests.api.client import TestClient
-from tests.api.world import refusal, until, upload
+from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.neighbours.hanging_store import HangingStore
+from tests.waits import until_async
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +35,9 @@ async def store(world):
     store.go_on.set()
     services = world.services
     pools = [services.threads, services.health_threads, *vars(services.media_threads).values()]
-    await until(lambda: not any(pool.busy for pool in pools))  # they use the database, which is closed next
+    await until_async(
+        lambda: not any(pool.busy for pool in pools)
+    )  # they use the database, which is closed next
 
 
 @pytest.fixture
@@ -89,7 +92,7 @@ async def test_reads_that_hang_stop_no_other_route(world, store, tracks, alice):
             return await client.get(address(tracks[0]))
 
     async with requests(60, listen) as listening, caller(world, 99) as client:
-        await until(lambda: store.waiting == media_request.MAX_CONCURRENT_READS)
+        await until_async(lambda: store.waiting == media_request.MAX_CONCURRENT_READS)
         await answers(client, tracks[0], alice)
         store.go_on.set()
     assert {each.result().status_code for each in listening} <= {200, 503}
@@ -104,7 +107,7 @@ async def test_a_read_that_no_thread_begins_in_time_is_refused(world, store, tra
             return await client.get(address(tracks[0]))
 
     async with requests(2, listen):
-        await until(lambda: store.waiting == 2)
+        await until_async(lambda: store.waiting == 2)
         refused = await listen(3)
         store.go_on.set()
     assert refusal(refused) == (503, "not_ready")
@@ -121,7 +124,7 @@ async def test_one_caller_cannot_take_the_threads_of_all_readers(world, store, t
         caller(world, 2) as other,
         requests(40, lambda _number: one.get(address(tracks[0]))) as listening,
     ):
-        await until(lambda: sum(each.done() for each in listening) == 36)
+        await until_async(lambda: sum(each.done() for each in listening) == 36)
         assert store.waiting == media_request.MAX_CONCURRENT_READS_OF_ONE_CALLER
         assert (await other.get(address(tracks[1]))).status_code == 200
         store.go_on.set()
@@ -152,11 +155,11 @@ async def test_who_reads_slowly_has_few_files_under_way_and_a_place_is_free_when
 
     reading = [asyncio.create_task(read_slowly(f"2001:db8:0:{number}::1")) for number in range(100)]
     refused = 100 - concurrency.MAX_DOWNLOADS_OF_A_CALLER
-    await until(lambda: sum(each.done() for each in reading) == refused)
+    await until_async(lambda: sum(each.done() for each in reading) == refused)
     async with caller(world, 1) as client:
         assert (await client.get(address(tracks[0]))).status_code == 200
         reading.append(asyncio.create_task(read_slowly("192.0.2.2")))
-        await until(lambda: world.app.state.downloads._under_way["192.0.2.2"])  # noqa: SLF001
+        await until_async(lambda: world.app.state.downloads._under_way["192.0.2.2"])  # noqa: SLF001
         full = await client.get(address(tracks[0]))
         assert (refusal(full), full.headers["retry-after"]) == ((429, "rate_limited"), "5")
         go_on.set()
@@ -175,7 +178,7 @@ async def test_a_read_that_hangs_is_answered_and_its_caller_waits_until_the_thre
             assert refusal(await client.get(address(tracks[0]))) == (503, "not_ready")
         assert store.waiting == media_request.MAX_CONCURRENT_READS_OF_ONE_CALLER
         store.go_on.set()
-        await until(lambda: store.waiting == 0)
+        await until_async(lambda: store.waiting == 0)
         assert (await client.get(address(tracks[0]))).status_code == 200
 
 
@@ -189,7 +192,7 @@ async def test_writes_that_hang_stop_no_other_route_and_no_reads(world, store, t
             return await client.post("/tracks", data={"title": "New"}, files=files, headers=person.headers)
 
     async with requests(2, send) as sending, caller(world, 99) as client:
-        await until(lambda: store.waiting == 2)
+        await until_async(lambda: store.waiting == 2)
         await answers(client, tracks[0], alice)
         assert (await client.get(address(tracks[0]))).status_code == 200
         refused = await send(3, alice)
@@ -215,7 +218,7 @@ async def test_a_sweep_whose_list_hangs_locks_nothing(world, store, tracks, alic
     store.hanging = {"list"}
     sweeping = asyncio.create_task(asyncio.to_thread(sweep_media, world.made))
     async with caller(world, 1) as client:
-        await until(lambda: store.waiting == 1)
+        await until_async(lambda: store.waiting == 1)
         await answers(client, tracks[0], alice)
         assert (await client.get(address(tracks[0]))).status_code == 200
     store.go_on.set()

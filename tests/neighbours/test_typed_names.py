@@ -17,9 +17,9 @@ from service.config.settings import Settings
 from service.wiring import bootstrap
 from service.wiring.bootstrap import Container, build
 from tests.api.client import TestClient
-from tests.e2e.eventually import eventually
 from tests.fake_pds.internet import FakeInternet
 from tests.media_samples import samples
+from tests.waits import until
 
 CONNECTIONS = 3
 PDS, ITS_OWN = "https://pds.example.com", "https://own.example.com"
@@ -104,7 +104,7 @@ def test_names_at_silent_hosts_delay_no_sign_in_and_no_delivery(
         alice, greedy = (signed_in(client, did, password) for did, password in passwords.items())
         song, other = uploaded(client, alice, 1), uploaded(client, greedy, 2)
         attack = [run.submit(client.patch, other, json={"features": NAMES}, headers=greedy) for _ in range(4)]
-        eventually(lambda: any(pool.taken == CONNECTIONS for pool in pools))
+        until(lambda: any(pool.taken == CONNECTIONS for pool in pools))
         signed_in(client, ALICE, passwords[ALICE])
         edited = client.patch(song, json={"title": "New"}, headers=alice | {"Prefer": "wait=30"})
         go_on.set()
@@ -131,7 +131,7 @@ def test_sign_ins_at_a_silent_host_take_its_turns_and_leave_connections_for_othe
     with TestClient(asgi(container), base_url="http://127.0.0.1:8000") as client, ThreadPoolExecutor() as run:
         attack = [run.submit(sign_in_there) for _ in range(2 * CONNECTIONS)]
         refused = 2 * CONNECTIONS - (CONNECTIONS - 1)
-        eventually(lambda: sum(each.done() for each in attack) == refused)
+        until(lambda: sum(each.done() for each in attack) == refused)
         assert pools[1].most == CONNECTIONS - 1
         signed_in(client, ALICE, password)
         go_on.set()
@@ -160,12 +160,12 @@ def test_an_address_has_few_sign_ins_under_way_and_leaves_others_theirs(  # noqa
 
     with TestClient(app, base_url="http://127.0.0.1:8000") as client, ThreadPoolExecutor() as run:
         attack = [run.submit(sign_in_there, NAMES[0], "2001:db8:0:1::1")]
-        eventually(lambda: pools[1].taken == 1)
+        until(lambda: pools[1].taken == 1)
         again = sign_in_there(NAMES[1], "2001:db8:0:2::1")  # it has a /48
         assert (again.status_code, again.headers["retry-after"]) == (429, "5")
         signed_in(client, ALICE, password)
         attack.append(run.submit(sign_in_there, NAMES[1], "198.51.100.2"))
-        eventually(lambda: pools[1].taken == 2)
+        until(lambda: pools[1].taken == 2)
         assert sign_in_there(NAMES[2], "198.51.100.3").status_code == 429
         go_on.set()
         assert {each.result().status_code for each in attack} <= {401, 503}
@@ -192,7 +192,7 @@ def test_checks_at_a_silent_pds_take_the_turns_of_their_account(
         silent.append("own")
         restore = partial(client.post, f"{other}/restore-record", headers=greedy | {"Prefer": "wait=0"})
         attack = [run.submit(restore) for _ in range(2 * CONNECTIONS)]
-        eventually(lambda: pools[2].taken == MAX_CHECKS_OF_AN_ACCOUNT)
+        until(lambda: pools[2].taken == MAX_CHECKS_OF_AN_ACCOUNT)
         found = client.post(f"{song}/restore-record", headers=alice | {"Prefer": "wait=0"})
         assert pools[2].taken == MAX_CHECKS_OF_AN_ACCOUNT
         go_on.set()

@@ -8,8 +8,8 @@ import pytest
 
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.eventually import eventually
 from tests.plyr.rig import Plyrfm
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, ONE_DATABASE]
 
@@ -50,7 +50,7 @@ def test_each_reading_operation_works_unmodified(
     ):
         assert shown in listed
     call("tracks.like", track["id"])
-    eventually(lambda: track["id"] in [each["id"] for each in call("discover.top_tracks")])
+    until(lambda: track["id"] in [each["id"] for each in call("discover.top_tracks")])
     assert {"name": client, "track_count": 1} in call("tags.list", q=client)
     found = call("discover.search", "blue tra")
     assert track["id"] in [each["id"] for each in found["results"] if each["type"] == "track"]
@@ -64,7 +64,7 @@ def test_the_command_line_reads(plyrfm: Plyrfm, artist: Artist) -> None:
     track = artist.uploads(title="Naima", album="Giant Steps", tags='["ballad"]')
     artist.agreed()
     plyrfm.call("tracks.like", track["id"])
-    eventually(lambda: "Naima" in plyrfm.types("discover", "top"))
+    until(lambda: "Naima" in plyrfm.types("discover", "top"))
     says = {
         ("tracks", "list"): "Naima",
         ("tracks", "get", str(track["id"])): "album: Giant Steps",

@@ -10,9 +10,9 @@ import pytest
 from demo.story import COLLECTION
 from tests.e2e.artist import Artist, seeds
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.eventually import eventually
 from tests.media_samples import samples
 from tests.plyr.rig import Plyrfm, RefusedError
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, ONE_DATABASE]
 
@@ -92,10 +92,10 @@ def test_each_writing_operation_works_unmodified_and_the_record_follows(
     call("tracks.like", second["track_id"])
     [liked] = call("tracks.liked")
     assert (liked["id"], liked["atproto_uri"]) == (second["track_id"], artist.record_uri)
-    eventually(lambda: subjects(artist) == [artist.record_uri])
+    until(lambda: subjects(artist) == [artist.record_uri])
     call("tracks.unlike", second["track_id"])
     assert call("tracks.liked") == []
-    eventually(lambda: subjects(artist) == [])
+    until(lambda: subjects(artist) == [])
 
     call("tracks.delete", second["track_id"])
     assert artist.agreed() is None
@@ -113,19 +113,19 @@ def test_each_operation_on_playlists_works_unmodified_and_the_record_follows(
         follow(artist, track["id"])
     made = call("create", "Late")
     assert (made["owner_did"], made["track_count"]) == (artist.did, 0)
-    eventually(lambda: lists(artist) == {"Late": []})
+    until(lambda: lists(artist) == {"Late": []})
     assert call("add_track", made["id"], tracks[0]["id"])["track_count"] == 1
     assert call("add_track", made["id"], tracks[1]["atproto_record_uri"])["track_count"] == 2
     shown = [plyrfm.call("tracks.get", track["id"]) for track in tracks]
     references = [{"uri": each["atproto_uri"], "cid": each["atproto_cid"]} for each in shown]
-    eventually(lambda: lists(artist) == {"Late": references})
+    until(lambda: lists(artist) == {"Late": references})
     with pytest.raises(RefusedError) as refused:
         call("add_track", made["id"], tracks[0]["id"])
     assert refused.value.body["detail"] == "track already in playlist"
 
     renamed = call("update", made["id"], name="Later", show_on_profile=True)
     assert renamed == {**made, "name": "Later", "track_count": 2}
-    eventually(lambda: lists(artist) == {"Later": references})
+    until(lambda: lists(artist) == {"Later": references})
     assert call("list") == call("by_artist", artist.did) == [renamed]
     read = call("get", made["id"])
     assert [track["title"] for track in read.pop("tracks")] == ["Naima", "Cousin Mary"]
@@ -133,10 +133,10 @@ def test_each_operation_on_playlists_works_unmodified_and_the_record_follows(
     assert call("recommendations", made["id"], limit=5) == {"tracks": [], "available": False}
 
     assert call("remove_track", made["id"], tracks[0]["id"])["track_count"] == 1
-    eventually(lambda: lists(artist) == {"Later": references[1:]})
+    until(lambda: lists(artist) == {"Later": references[1:]})
     call("delete", made["id"])
     assert call("list") == []
-    eventually(lambda: lists(artist) == {})
+    until(lambda: lists(artist) == {})
 
 
 def test_access_is_what_was_asked_for_or_nothing_at_all(
@@ -192,21 +192,21 @@ def test_the_command_line_keeps_likes_and_playlists(plyrfm: Plyrfm, artist: Arti
     track_id = artist.uploads(title="Naima")["id"]
     follow(artist, track_id)
     assert "liked track" in plyrfm.types("tracks", "like", str(track_id))
-    eventually(lambda: subjects(artist) == [artist.record_uri])
+    until(lambda: subjects(artist) == [artist.record_uri])
     assert "Naima" in plyrfm.types("tracks", "liked")
     assert "unliked track" in plyrfm.types("tracks", "unlike", artist.record_uri)
-    eventually(lambda: subjects(artist) == [])
+    until(lambda: subjects(artist) == [])
     said = plyrfm.types("playlists", "create", "Late")
     [playlist_id] = re.findall(r"created: Late \((\w+)\)", said)
     assert "added track to Late (1 tracks)" in plyrfm.types(
         "playlists", "add-track", playlist_id, str(track_id)
     )
-    eventually(lambda: [each["uri"] for each in lists(artist).get("Late", [])] == [artist.record_uri])
+    until(lambda: [each["uri"] for each in lists(artist).get("Late", [])] == [artist.record_uri])
     assert "Naima" in plyrfm.types("playlists", "get", playlist_id)
     assert "updated: Later" in plyrfm.types("playlists", "update", playlist_id, "--name", "Later")
     assert "Later" in plyrfm.types("playlists", "list")
     said = plyrfm.types("playlists", "remove-track", playlist_id, artist.record_uri)
     assert "removed track from Later (0 tracks)" in said
-    eventually(lambda: lists(artist) == {"Later": []})
+    until(lambda: lists(artist) == {"Later": []})
     assert "deleted" in plyrfm.types("playlists", "delete", playlist_id, "--yes")
-    eventually(lambda: lists(artist) == {})
+    until(lambda: lists(artist) == {})

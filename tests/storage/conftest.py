@@ -14,11 +14,11 @@ from storage.stores.disk import DiskStore
 from storage.stores.s3 import S3Store
 from storage.stores.store import MediaStore
 from storage.taken_down import taken_down_bytes
-from tests.eventstore.threads import until
 from tests.servers.s3 import S3Endpoint
 from tests.storage.memory_store import MemoryStore
 from tests.storage.public.public_rig import Rig
 from tests.storage.references import names
+from tests.waits import until
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from storage.errors import MediaGoneError, NotReservedError, StoreUnavailableErr
 from storage.media import RESERVATION_TTL, Media, MediaState, Reserved, end_grace_period, media
 from storage.sweep import STRAY, UNFINISHED, UNNAMED, sweep
 from tests.eventstore.jobs.rig import Time
-from tests.eventstore.threads import until
 from tests.servers.databases import ON_SQLITE
 from tests.storage.memory_store import MemoryStore
 from tests.storage.references import Names, name, name_reserved, names, release
 from tests.storage.stepped_threads import CrashError
+from tests.waits import until
 
 DATA = b"sound"
 CID = cid_of(DATA)

@@ -13,9 +13,10 @@ from api.middleware import http_layer as limits
 from api.middleware.http_layer import FIELDS_BYTES, HEADERS_BYTES, URL_BYTES
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
 from tests.api.no_sign_in import without_sign_in
-from tests.api.world import ids_of, refusal, until, upload_with_all
+from tests.api.world import ids_of, refusal, upload_with_all
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
+from tests.waits import until_async
 
 pytestmark = ON_SQLITE
 
@@ -224,7 +225,7 @@ async def test_an_account_has_only_so_many_uploads_under_way(world, admin, bob):
             )
 
         under_way = [begins(admin) for _ in range(MAX_CONCURRENT_UPLOADS)]
-        await until(lambda: world.app.state.uploads._under_way[admin.did] == MAX_CONCURRENT_UPLOADS)  # noqa: SLF001
+        await until_async(lambda: world.app.state.uploads._under_way[admin.did] == MAX_CONCURRENT_UPLOADS)  # noqa: SLF001
         refused = await http.post("/tracks", content=b"", headers={**admin.headers, **kind})
         other = begins(bob)
         go_on.set()

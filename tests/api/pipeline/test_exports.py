@@ -10,8 +10,9 @@ from pydantic import SecretStr
 from api.pipeline import concurrency
 from api.pipeline.concurrency import MAX_EXPORTS_OF_AN_ACCOUNT
 from identity.errors import CredentialExpiredError
-from tests.api.world import until, upload
+from tests.api.world import upload
 from tests.servers.databases import ON_SQLITE
+from tests.waits import until_async
 
 pytestmark = ON_SQLITE
 
@@ -50,7 +51,9 @@ def test_an_account_has_few_exports_under_way_and_others_have_theirs(
         async with world.async_client(alice) as greedy, world.async_client(bob) as other:
             asked = [asyncio.create_task(greedy.get(path, headers=as_lines)) for _ in range(EXPORTS)]
             try:
-                await until(lambda: sum(each.done() for each in asked) == EXPORTS - MAX_EXPORTS_OF_AN_ACCOUNT)
+                await until_async(
+                    lambda: sum(each.done() for each in asked) == EXPORTS - MAX_EXPORTS_OF_AN_ACCOUNT
+                )
                 of_other = await other.get("/audit.ndjson")
             finally:
                 go_on.set()

@@ -12,9 +12,10 @@ from api.pipeline import idempotent_request
 from eventstore.idempotency import idempotency, running_request
 from tests.api.auth.route_table import ROUTES, Who, of
 from tests.api.ops.requests import cannot_be_made, read
-from tests.api.world import refusal, until, upload, upload_with_all
+from tests.api.world import refusal, upload, upload_with_all
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
+from tests.waits import until_async
 
 KEY = {"Idempotency-Key": "k-1"}
 
@@ -186,7 +187,7 @@ async def test_of_two_processes_that_run_all_the_same_the_second_gives_the_answe
             connection.execute(update(running_request).values(lease_until=world.database.now(connection)))
         (of_the_first,) = running(world)
         second = asyncio.create_task(edit())
-        await until(lambda: [each.run for each in running(world)] != [of_the_first.run])
+        await until_async(lambda: [each.run for each in running(world)] != [of_the_first.run])
         go_on.set()
         assert (await first).json() == (await second).json()
         assert world.events(track["id"]) == ["Created", "MetadataUpdated"]
@@ -216,7 +217,7 @@ async def test_one_that_takes_long_holds_its_key_all_the_while(world, alice, mon
         first = asyncio.create_task(client.patch(path, json=fields, headers=KEY))
         await resolving.wait()
         (begun,) = running(world)
-        await until(lambda: running(world)[0].lease_until > begun.lease_until)
+        await until_async(lambda: running(world)[0].lease_until > begun.lease_until)
         go_on.set()
         assert (await first).status_code == 200
 
@@ -229,7 +230,7 @@ async def test_a_waiting_commands_kept_answer_is_the_one_before_the_wait(world, 
         first = asyncio.create_task(
             client.post("/tracks", data={"title": "t"}, files=files, headers={**KEY, "Prefer": "wait=20"})
         )
-        await until(lambda: rows(world))
+        await until_async(lambda: rows(world))
         second = await client.post("/tracks", data={"title": "t"}, files=files, headers=KEY)
         assert second.json()["mirror"]["state"] == "pending"
         await world.relay.run_once()

@@ -7,9 +7,9 @@ import pytest
 
 from api.requests import parameters
 from eventstore.coordination.commit_signals import awaited
-from tests.api.world import until
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
+from tests.waits import until_async
 
 pytestmark = pytest.mark.anyio
 
@@ -84,7 +84,7 @@ async def test_forty_waits_on_a_hanging_pds_delay_no_other_request(world, alice,
             asyncio.create_task(client.patch(of_alice, json={"title": f"{n}"}, headers=waits))
             for n in range(40)
         ]
-        await until(lambda: len(world.services.waits._poller._waiters) == 40)  # noqa: SLF001
+        await until_async(lambda: len(world.services.waits._poller._waiters) == 40)  # noqa: SLF001
         for n in range(20):
             assert (await other.patch(of_bob, json={"title": f"{n}"})).status_code == 200
             assert (await other.get(of_alice)).status_code == 200

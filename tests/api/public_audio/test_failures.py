@@ -15,9 +15,9 @@ from storage.errors import StoreUnavailableError
 from storage.media import media
 from tests.api.public_audio.copies import GATE, edit, name_of, undelete
 from tests.api.world import refusal, replace_audio, upload
-from tests.e2e.eventually import eventually
 from tests.servers.databases import ON_SQLITE
 from tests.storage.public.public_rig import run_due
+from tests.waits import until
 
 pytestmark = [pytest.mark.s3, ON_SQLITE]
 
@@ -82,7 +82,7 @@ def test_a_store_that_is_away_refuses_to_ungate_and_does_not_refuse_to_gate(
         run_due(publisher)
         return not public()
 
-    eventually(is_gone)
+    until(is_gone)
 
 
 def test_what_has_no_bytes_is_not_made_public(world, client, alice, publisher):

@@ -7,11 +7,12 @@ from sqlalchemy import delete
 
 from storage.media import media
 from tests.api.records.record_commands import client, command, lost, uploaded
-from tests.api.world import refusal, until
+from tests.api.world import refusal
 from tests.dsl import a_track
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.servers.databases import ON_SQLITE
+from tests.waits import until_async
 
 __all__ = ["client"]
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
@@ -208,7 +209,7 @@ async def test_audio_storage_is_both_only_once_the_record_names_the_blob(world, 
     track = await uploaded(client, alice)
     await world.relay.run_once()
     asked = asyncio.create_task(client.post(f"/tracks/{track['id']}/migrate-to-pds"))
-    await until(lambda: "BlobMigrationRequested" in world.events(track["id"]))
+    await until_async(lambda: "BlobMigrationRequested" in world.events(track["id"]))
     world.relay.jobs.parts.make_due()
     await world.relay.jobs.start_due()  # the blob alone, not yet the record
     await world.relay.jobs.drain()

@@ -18,8 +18,8 @@ from outbox.pds.verdict import Kind
 from service.observability.expected import Expected
 from tests.e2e.drill.alarms import Measured, alarms
 from tests.e2e.drill.golden_text import block, is_golden, steady
-from tests.e2e.eventually import eventually
 from tests.e2e.writer import Writer
+from tests.waits import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +70,7 @@ class Drill:
             self._fails_with_an_artist()
             return all(len(w.acknowledged) >= n for w, n in zip(self.writers, wanted, strict=True))
 
-        eventually(are_acknowledged, seconds=MINUTE_SECONDS)
+        until(are_acknowledged, within=MINUTE_SECONDS)
 
     def looks(
         self,
@@ -92,7 +92,7 @@ class Drill:
             heard.extend(self._new_lines())
             return {line["message"] for line in heard if isinstance(line, dict)} >= {*says}
 
-        eventually(has_said, seconds=MINUTE_SECONDS)
+        until(has_said, within=MINUTE_SECONDS)
         now = self._measured()
         health = [line for service in self._services for line in _health(service)]
         doctor = _doctor(self._services[0], at_times)
@@ -113,7 +113,7 @@ class Drill:
     def ends(self, case: str, title: str) -> None:
         """Every acknowledged edit is there once, the PDS has the last one, the service is well; the text is the golden one."""
         self.stops()
-        eventually(lambda: all(writer.is_delivered for writer in self.writers), seconds=MINUTE_SECONDS)
+        until(lambda: all(writer.is_delivered for writer in self.writers), within=MINUTE_SECONDS)
         for writer in self.writers:
             assert sorted(writer.titles) == sorted(["First Take", *writer.acknowledged])
         self.is_told(case, title)
@@ -121,7 +121,7 @@ class Drill:
     def is_told(self, case: str, title: str) -> None:
         """The service is well again, and the text of what was seen is the golden one."""
         for service in self._services:
-            eventually(lambda service=service: _is_ready(service), seconds=MINUTE_SECONDS)
+            until(lambda service=service: _is_ready(service), within=MINUTE_SECONDS)
             assert operator(service, "doctor").returncode == 0
         is_golden(case, title, self._scenes)
 
@@ -147,7 +147,7 @@ class Drill:
     def _measured(self) -> list[Measured]:
         began = time.monotonic()
         first = [_metrics(service) for service in self._services]
-        eventually(lambda: time.monotonic() >= began + MEASURED_SECONDS)
+        until(lambda: time.monotonic() >= began + MEASURED_SECONDS)
         pairs = zip(first, [_metrics(service) for service in self._services], strict=True)
         return [Measured(*pair, time.monotonic() - began) for pair in pairs]
 

@@ -17,9 +17,9 @@ from service.observability.expected import Expected
 from tests.e2e.artist import Artist
 from tests.e2e.drill import DRILL
 from tests.e2e.drill.conftest import Begin
-from tests.e2e.eventually import eventually
 from tests.e2e.writer import Writer
 from tests.media_samples import samples
+from tests.waits import until
 
 pytestmark = [
     *DRILL,
@@ -94,7 +94,7 @@ def test_a_full_disk_refuses_edits_and_loses_none(service: Service, disk: Path, 
     artist = drill.writers[0].artist
 
     with filled(disk / "hog"):
-        eventually(lambda: is_refused(artist) and none_is_acknowledged(drill.writers), seconds=120)
+        until(lambda: is_refused(artist) and none_is_acknowledged(drill.writers), within=120)
         upload = {"data": {"title": "Too much"}, "files": {"file": ("a.mp3", samples.mp3(9_999))}}
         assert artist.client.http.post("/tracks", **upload).status_code == httpx.codes.SERVICE_UNAVAILABLE
         assert artist.gets().is_success

@@ -10,8 +10,8 @@ from devpds.server import DevPds
 from tests.e2e.drill import DRILL
 from tests.e2e.drill.conftest import Begin
 from tests.e2e.drill.drill import JOBS, operator
-from tests.e2e.eventually import eventually
 from tests.faults.fake_clock import FakeClock
+from tests.waits import until
 
 pytestmark = [*DRILL, pytest.mark.faketime]
 
@@ -42,7 +42,7 @@ def test_a_pds_that_is_away_for_ten_minutes_gets_every_edit(
     # else the relay waits for the end of a pause, which comes at the speed of a right clock
     assert operator(service, "resume", pds.url).returncode == 0
     drill.stops()
-    eventually(lambda: all(writer.is_delivered for writer in drill.writers), seconds=60)
+    until(lambda: all(writer.is_delivered for writer in drill.writers), within=60)
     clock.set_ahead(timedelta())  # the PDS's time again
 
     drill.ends("pds_away", "A PDS does not answer")

@@ -9,9 +9,9 @@ from demo.service import Service
 from service.observability.expected import Expected
 from tests.e2e.drill import DRILL
 from tests.e2e.drill.conftest import Begin
-from tests.e2e.eventually import eventually
 from tests.servers.databases import migrate
 from tests.servers.postgres import PostgresServer
+from tests.waits import until
 
 pytestmark = [*DRILL, pytest.mark.postgres]
 
@@ -35,7 +35,7 @@ def test_a_restart_of_postgresql_loses_no_edit(
 
     durable_postgres.stop()
     # gauges that took long to read are read again later
-    eventually(lambda: "database_up 0" in httpx.get(f"{service.url}/metrics", timeout=30).text, seconds=60)
+    until(lambda: "database_up 0" in httpx.get(f"{service.url}/metrics", timeout=30).text, within=60)
     drill.looks("while it is down", says=SAYS, passing=(Expected.AWAY,), at_times=WRITTEN_LATER)
     durable_postgres.start()
     drill.edits_are_acknowledged()

@@ -9,7 +9,7 @@ from demo.service import Service
 from tests.e2e.drill import DRILL
 from tests.e2e.drill.conftest import Begin
 from tests.e2e.drill.drill import Drill, operator
-from tests.e2e.eventually import eventually
+from tests.waits import until
 
 pytestmark = DRILL
 
@@ -30,10 +30,10 @@ def adopts_what_is_newer(drill: Drill) -> None:
     """The artists take what their PDS has."""
     for writer in drill.writers:
         artist = writer.artist
-        eventually(lambda artist=artist: artist.mirror["state"] == "held")
+        until(lambda artist=artist: artist.mirror["state"] == "held")
         path = f"/tracks/{artist.track_id}/mirror/resolve"
         assert artist.client.http.post(path, json={"keep": "theirs"}).is_success
-        eventually(lambda artist=artist: artist.mirror["state"] == "delivered")
+        until(lambda artist=artist: artist.mirror["state"] == "delivered")
 
 
 def test_what_the_pds_has_comes_back_after_a_restore_and_what_was_in_the_lost_file_alone_does_not(
@@ -46,7 +46,7 @@ def test_what_the_pds_has_comes_back_after_a_restore_and_what_was_in_the_lost_fi
     after = [len(writer.acknowledged) + 1 for writer in drill.writers]  # one edit may be under way
     drill.edits_are_acknowledged()
     drill.stops()
-    eventually(lambda: all(writer.is_delivered for writer in drill.writers))
+    until(lambda: all(writer.is_delivered for writer in drill.writers))
 
     service.stop()
     put_back(live, tmp_path / "copy.db")

@@ -5,10 +5,10 @@ from playwright.sync_api import expect
 
 from demo.media import cover
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
 from tests.e2e.pages.keyboard import presses, tabs_to
 from tests.e2e.sign_in_pages import are_signed_in
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
 
@@ -47,7 +47,7 @@ def test_a_comment_takes_its_place_from_the_player_and_is_edited_hidden_and_dele
         presses(page, "Comment", exact=True)
         expect(page.locator("#comments ~ ol")).to_contain_text("Listen to https://example.com")
         [comment] = comments(listener, here)
-        eventually(lambda: record(listener, comment) == ("Listen to https://example.com", 1000))
+        until(lambda: record(listener, comment) == ("Listen to https://example.com", 1000))
 
         page.locator("summary", has_text="Edit").click()
         edit = page.get_by_role("form", name="Edit your comment at 0:01")
@@ -55,11 +55,11 @@ def test_a_comment_takes_its_place_from_the_player_and_is_edited_hidden_and_dele
         assert_good_in_every_view(page, "track-comment-edited")
         edit.get_by_role("button", name="Save").click()
         expect(page.get_by_text(", edited")).to_be_visible()
-        eventually(lambda: record(listener, comment) == ("Listen", 1000))
+        until(lambda: record(listener, comment) == ("Listen", 1000))
         page.goto(f"{service.url}/studio/comments?mine=true")
         assert_good_in_every_view(page, "studio-my-comments")
 
-        eventually(lambda: len(comments(artist, here)) == 1)
+        until(lambda: len(comments(artist, here)) == 1)
         page.context.clear_cookies()
         are_signed_in(page.context, service.url, artist.client)
         page.goto(here)
@@ -70,14 +70,14 @@ def test_a_comment_takes_its_place_from_the_player_and_is_edited_hidden_and_dele
         page.goto(f"{service.url}/studio/comments")
         assert_good_in_every_view(page, "studio-comments")
         page.get_by_role("button", name="Show it again").click()
-        eventually(lambda: len(comments(artist, here)) == 1)
+        until(lambda: len(comments(artist, here)) == 1)
 
         page.context.clear_cookies()
         are_signed_in(page.context, service.url, listener.client)
         page.goto(here)
         page.get_by_role("button", name="Delete").click()
         expect(page.get_by_text("No comments yet.")).to_be_visible()
-        eventually(lambda: record(listener, comment) is None)
+        until(lambda: record(listener, comment) is None)
 
 
 def test_an_artist_sets_a_picture_and_turns_comments_off(seated, service, artist, here):

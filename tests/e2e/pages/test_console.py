@@ -10,7 +10,6 @@ from playwright.sync_api import expect
 from demo.service import Client
 from demo.story import COLLECTION
 from tests.e2e.conftest import DEEP, environment
-from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_checks import (
     assert_good_in_every_view,
     can_be_hidden,
@@ -22,6 +21,7 @@ from tests.e2e.sign_in_pages import authorizes, signs_in
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
 from tests.servers.preloaded import Service
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser]
 RECORDS = 300 if DEEP else 4
@@ -165,7 +165,7 @@ def tries_the_host_again(page, console, pds, proxy):
     expect(page.get_by_text(is_sent)).to_be_visible(timeout=60_000)
     expect(back).to_be_focused()
     assert_good_in_every_view(page, "ops-progress")
-    eventually(lambda: is_well(page, console), seconds=60)
+    until(lambda: is_well(page, console), within=60)
 
 
 def assert_is_read_only_while_shown(page, url):
@@ -193,7 +193,7 @@ def test_lost_records_are_planned_for_and_put_back(page, console, pds):
         tracks = [uploads(client, 100_000 + seed, f"Take {seed}") for seed in range(DRIFTED + 1)]
         did = tracks[0]["artist_did"]
         rkeys = [track["atproto_record_uri"].rpartition("/")[2] for track in tracks]
-        eventually(lambda: found_on(pds, did, rkeys) == DRIFTED + 1, seconds=60)
+        until(lambda: found_on(pds, did, rkeys) == DRIFTED + 1, within=60)
         changed = pds.get_record(did, COLLECTION, rkeys[0])["value"]
         for rkey in rkeys:
             pds.delete_record(did, COLLECTION, rkey)
@@ -220,7 +220,7 @@ def test_lost_records_are_planned_for_and_put_back(page, console, pds):
         page.get_by_role("button", name=f"Apply to {DRIFTED + 1} records").click()
         expect(page.get_by_text(f"Done: {DRIFTED} applied, 1 skipped")).to_be_visible(timeout=30_000)
         expect(page.get_by_text("the PDS holds another record than the plan saw")).to_be_visible()
-        eventually(lambda: found_on(pds, did, rkeys) == DRIFTED + 1, seconds=60)
+        until(lambda: found_on(pds, did, rkeys) == DRIFTED + 1, within=60)
         expect(page.get_by_text("On their way to the PDS")).to_be_hidden(timeout=30_000)
         assert_good_in_every_view(page, "ops-repair-done")
         page.goto(f"{console.url}/ops/audit?type=OperatorActed")

@@ -9,10 +9,10 @@ from playwright.sync_api import expect
 
 from demo import media
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_acts import another
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
 from tests.e2e.sign_in_pages import are_signed_in
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
 tone = cache(media.tone)
@@ -121,7 +121,7 @@ def heard(page, service, artist, listener, track):
     api = listener.client.http
     said = {"text": "Here it begins", "timestamp_ms": 12_000}
     api.post(f"/tracks/{track['id']}/comments", json=said).raise_for_status()
-    eventually(lambda: api.get(f"/tracks/{track['id']}/waveform").is_success)
+    until(lambda: api.get(f"/tracks/{track['id']}/waveform").is_success)
     are_signed_in(page.context, service.url, listener.client)
     with silent_console(page):
         page.goto(f"{service.url}/@{track['artist_handle']}/{track['id']}")
@@ -137,7 +137,7 @@ def test_comments_stand_on_the_waveform_and_are_written_at_its_place(heard):
     wave = page.locator(".deck svg.wave")
     expect(wave.locator(".wave-comment title")).to_have_text(re.compile("^@.*: Here it begins$"))
     page.get_by_role("link", name="0:12").click()
-    eventually(lambda: 12 <= seconds(page, "#player audio") < 20)
+    until(lambda: 12 <= seconds(page, "#player audio") < 20)
     expect(page.locator("[data-said]")).to_contain_text("Here it begins")
     expect(page.get_by_role("textbox", name="At").first).to_have_value(re.compile("0:1[2-9]"))
     assert_good_in_every_view(page, "listen-track")
@@ -202,7 +202,7 @@ def versions(page, service, artist, track):
     for hertz, change in ((500, softer), (500, bytes)):
         files = {"file": ("master.wav", change(tone(hertz, SECONDS)), "audio/wav")}
         api.put(f"/tracks/{track['id']}/audio", files=files).raise_for_status()
-        eventually(lambda: api.get(f"/tracks/{track['id']}/waveform").is_success)
+        until(lambda: api.get(f"/tracks/{track['id']}/waveform").is_success)
     api.patch(f"/tracks/{track['id']}", json={"audio_name": "new master"}).raise_for_status()
     are_signed_in(page.context, service.url, artist.client)
     return f"{service.url}/@{track['artist_handle']}/{track['id']}/versions"
@@ -219,11 +219,11 @@ def test_two_versions_are_heard_at_the_same_place_and_equally_loud(page, version
         )
         assert volumes() == [1, pytest.approx(0.5, abs=0.01)]
         page.get_by_role("button", name="A: Version 2").click()
-        eventually(lambda: seconds(page, first) > 1)
+        until(lambda: seconds(page, first) > 1)
         page.get_by_role("button", name="B: new master").click()
         expect(page.get_by_role("button", name="B: new master")).to_have_attribute("aria-pressed", "true")
         assert page.locator(first).evaluate("audio => audio.paused")
-        eventually(lambda: seconds(page, second) >= seconds(page, first))
+        until(lambda: seconds(page, second) >= seconds(page, first))
         assert seconds(page, second) < seconds(page, first) + 5
         page.get_by_role("checkbox", name="Equally loud").uncheck()
         assert volumes() == [1, 1]

@@ -6,10 +6,10 @@ from playwright.sync_api import expect
 from demo.album import COLLECTION
 from demo.media import cover
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_acts import another
 from tests.e2e.pages.browser_checks import assert_good_in_every_view
 from tests.e2e.pages.keyboard import presses, tabs_to
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
 TITLES = ("First Take", "Second Thoughts", "Third Floor")
@@ -46,13 +46,13 @@ def of(artist, made, word="album"):
 
 def is_ordered(artist, made, *titles, word="album"):
     """Here, and at the PDS."""
-    eventually(lambda: [entry["title"] for entry in of(artist, made, word)["tracks"]] == [*titles])
+    until(lambda: [entry["title"] for entry in of(artist, made, word)["tracks"]] == [*titles])
 
     def record():
         found = artist.pds.get_record(artist.did, COLLECTION, made["uri"].rsplit("/", 1)[1])
         return [item["subject"]["uri"] for item in found["value"]["items"]] if found else []
 
-    eventually(lambda: record() == [entry["uri"] for entry in of(artist, made, word)["tracks"]])
+    until(lambda: record() == [entry["uri"] for entry in of(artist, made, word)["tracks"]])
 
 
 def handle(page, title):
@@ -117,7 +117,7 @@ def test_the_pages_of_lists_are_good_in_every_view(*, seated, service, artist, n
     is_ordered(artist, held, *TITLES)
     orders_elsewhere(artist, held)
     http.patch(f"/albums/{held['id']}", json={"title": "Pressings, Vol. 2"}).raise_for_status()
-    eventually(lambda: of(artist, held)["mirror"]["state"] == "held")
+    until(lambda: of(artist, held)["mirror"]["state"] == "held")
     for name, address in {
         "album-held": f"{studio}/albums/{held['id']}",
         "album-decide": f"{studio}/albums/{held['id']}/pds",
@@ -166,7 +166,7 @@ def test_a_move_that_is_refused_is_said_and_undone_on_the_page(seated, service, 
     page.route("**/albums/*/tracks", lambda route: route.abort(), times=1)
     handle(page, "Third Floor").press("ArrowUp")
     expect(page.get_by_role("alert")).to_have_text("Not moved: the connection was cut off.")
-    eventually(lambda: shown(page) == [*TITLES])
+    until(lambda: shown(page) == [*TITLES])
 
 
 def test_without_scripts_an_album_is_ordered_by_its_buttons(seated, service, artist, made):

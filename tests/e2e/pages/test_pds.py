@@ -5,10 +5,10 @@ from playwright.sync_api import expect
 
 from tests.dsl import COLLECTION
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.eventually import eventually
 from tests.e2e.foreign_catalogue import catalogue, rkey
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
 from tests.e2e.sign_in_pages import authorizes, signs_in
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
 
@@ -52,8 +52,6 @@ def test_an_artist_takes_over_compares_copies_and_leaves(*, page, service, pds, 
         assert_good_in_every_view(page, "pds-leaving")
         pds.start()
         again = "fetch('/me', {method: 'DELETE'}).then(answer => answer.status)"
-        eventually(
-            lambda: page.evaluate(again) == 401
-        )  # a repeated request goes on at once with what is left
+        until(lambda: page.evaluate(again) == 401)  # a repeated request goes on at once with what is left
         page.goto(f"{service.url}/studio/pds")
         assert "/auth/login" in page.url

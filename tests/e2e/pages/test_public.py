@@ -10,11 +10,11 @@ from playwright.sync_api import expect
 
 from demo.media import cover, tone
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_acts import another
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
 from tests.e2e.pages.keyboard import tabs_to
 from tests.media_samples import samples
+from tests.waits import until
 from web.rendering import page_headers
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
@@ -88,9 +88,9 @@ def test_a_visitor_hears_a_track_and_sees_the_record_on_the_pds(page, service, t
 
 def hears(page):
     player = page.locator("main audio")
-    eventually(lambda: player.evaluate("audio => audio.readyState") >= 1)
+    until(lambda: player.evaluate("audio => audio.readyState") >= 1)
     player.evaluate("audio => { audio.muted = true; audio.currentTime = 0.5; return audio.play(); }")
-    eventually(lambda: player.evaluate("audio => audio.currentTime") > 0.5)
+    until(lambda: player.evaluate("audio => audio.currentTime") > 0.5)
 
 
 def with_public_copies(service, route):

@@ -7,11 +7,11 @@ from demo.album import COLLECTION as LISTS
 from demo.story import COLLECTION as TRACKS
 from tests.api.releases.uploads import bandcamp, tagged
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_acts import drops
 from tests.e2e.pages.browser_checks import assert_good_in_every_view
 from tests.e2e.pages.keyboard import presses, tabs_to
 from tests.media_samples import samples
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
 NO_AUDIO, LONG = 5, 6
@@ -93,14 +93,14 @@ def test_an_album_is_dropped_ordered_and_published_although_the_line_breaks_twic
     expect(
         page.get_by_text("Published: 5 tracks").or_(page.get_by_text("It is being published."))
     ).to_be_visible()
-    eventually(lambda: len(artist.pds.list_records(artist.did, TRACKS)) == 5)
+    until(lambda: len(artist.pds.list_records(artist.did, TRACKS)) == 5)
     records = {each["uri"]: each["value"]["title"] for each in artist.pds.list_records(artist.did, TRACKS)}
 
     def listed():
         found = [each["value"]["items"] for each in artist.pds.list_records(artist.did, LISTS)]
         return [[records[item["subject"]["uri"]] for item in items] for items in found]
 
-    eventually(lambda: listed() == [order])
+    until(lambda: listed() == [order])
     page.reload()
     rows = page.locator("#order > li")
     assert [rows.nth(each).bounding_box()["height"] < 100 for each in (0, 4)] == [True, True]
@@ -129,7 +129,7 @@ def test_with_the_keyboard_alone_a_release_is_filled_ordered_and_published_on_a_
     expect(
         page.get_by_text("Published: 2 tracks").or_(page.get_by_text("It is being published."))
     ).to_be_visible()
-    eventually(lambda: len(artist.pds.list_records(artist.did, TRACKS)) == 2)
+    until(lambda: len(artist.pds.list_records(artist.did, TRACKS)) == 2)
     records = [each["value"] for each in artist.pds.list_records(artist.did, TRACKS)]
     found = sorted((each["title"], each["album"]) for each in records)
     assert found == [("Coda", "Tapes"), ("Song 2", "Tapes")]

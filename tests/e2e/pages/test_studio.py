@@ -5,7 +5,6 @@ from playwright.sync_api import expect
 
 from demo.media import cover
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_acts import another, drops
 from tests.e2e.pages.browser_checks import (
     assert_good_in_every_view,
@@ -15,6 +14,7 @@ from tests.e2e.pages.browser_checks import (
 )
 from tests.e2e.pages.keyboard import assert_shows_the_focus
 from tests.media_samples import samples
+from tests.waits import until
 from web.pages.studio import history
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
@@ -75,7 +75,7 @@ def assert_counts_what_is_typed(page):
 
 
 def assert_draws_the_wave(page, artist):
-    eventually(lambda: artist.client.http.get(f"/tracks/{artist.track_id}/waveform").is_success)
+    until(lambda: artist.client.http.get(f"/tracks/{artist.track_id}/waveform").is_success)
     page.reload()
     wave = page.locator(".deck svg.wave")
     expect(wave).to_be_visible()
@@ -84,7 +84,7 @@ def assert_draws_the_wave(page, artist):
     expect(audio).to_be_hidden()
     page.locator(".deck").get_by_role("slider").click()
     page.locator(".deck").get_by_role("button", name="Play").click()
-    eventually(lambda: audio.evaluate("({played}) => played.length && played.end(0) - played.start(0)") > 0)
+    until(lambda: audio.evaluate("({played}) => played.length && played.end(0) - played.start(0)") > 0)
     page.locator(".deck").get_by_role("button", name="Pause").click()
     expect(page.locator("[data-time]")).to_contain_text("/ 0:30")
 
@@ -294,7 +294,7 @@ def test_without_scripts_a_track_is_edited_a_conflict_decided_and_the_pds_discon
     expect(plain.get_by_label("Title")).to_have_value("Mine")
     artist.edits_elsewhere(title="Theirs")
     artist.edits(album="Other album")
-    eventually(lambda: artist.mirror["state"] == "held")
+    until(lambda: artist.mirror["state"] == "held")
     plain.goto(f"{here}/pds")
     plain.get_by_role("button", name="Take theirs").click()
     expect(plain.locator("#done")).to_contain_text("Decided.")

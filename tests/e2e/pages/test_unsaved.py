@@ -4,9 +4,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
 from tests.e2e.sign_in_pages import are_signed_in
+from tests.waits import until
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
 
@@ -123,7 +123,7 @@ def test_a_page_after_a_refusal_and_its_title_follow_what_changes_elsewhere(page
     artist.edits(title="Halfway")
     expect(page.get_by_role("heading", level=1)).to_have_text("Halfway")
     expect(page.locator("#crumbs")).to_contain_text("Halfway")
-    eventually(lambda: page.title() == "Halfway · mastertape")
+    until(lambda: page.title() == "Halfway · mastertape")
 
 
 def test_a_sign_in_shows_that_it_waits(page, service):

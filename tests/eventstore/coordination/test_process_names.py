@@ -10,7 +10,7 @@ import pytest
 
 from eventstore.coordination import process_names
 from eventstore.coordination.process_names import has_ended, process_name
-from tests.e2e.eventually import eventually
+from tests.waits import until
 
 SAYS_ITS_NAME = (
     "from eventstore.coordination.process_names import process_name; print(process_name(), flush=True);"
@@ -58,13 +58,13 @@ def test_a_running_process_has_not_ended(other: Other) -> None:
 
 def test_a_stopped_process_has_not_ended(other: Other) -> None:
     other.process.send_signal(signal.SIGSTOP)
-    eventually(lambda: other.state == "T")
+    until(lambda: other.state == "T")
     assert not has_ended(other.name)
 
 
 def test_a_killed_process_has_ended_before_and_after_its_parent_knows(other: Other) -> None:
     other.process.kill()
-    eventually(lambda: other.state == "Z")
+    until(lambda: other.state == "Z")
     assert has_ended(other.name)
     other.process.wait()
     assert has_ended(other.name)
@@ -76,7 +76,7 @@ def test_a_process_whose_id_another_one_has_now_has_ended(other: Other) -> None:
 
 def test_a_zombie_of_which_a_thread_still_runs_has_not_ended() -> None:
     other = Other(program=WITHOUT_FIRST_THREAD)
-    eventually(lambda: other.state == "Z")
+    until(lambda: other.state == "Z")
     assert not has_ended(other.name)
     other.process.communicate()
     assert has_ended(other.name)

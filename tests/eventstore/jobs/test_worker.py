@@ -18,18 +18,13 @@ from eventstore.jobs.worker import Worker
 from eventstore.streams.buckets import Part, in_part
 from tests.eventstore.jobs.rig import KIND, LEASE, Rig, Time, at_work, kind
 from tests.servers.databases import ON_BOTH, ON_SQLITE
+from tests.waits import until_async
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 def a_worker(rig: Rig, *kinds: Kind, owner: str = "one", lease: timedelta = LEASE) -> Worker:
     return Worker(rig.database, kinds, owner=owner, lease=lease, has_ended=lambda owner: owner == "killed")
-
-
-async def until(happens: Any) -> None:
-    async with asyncio.timeout(30):
-        while not happens():  # noqa: ASYNC110 - it is a row that is waited for
-            await asyncio.sleep(0.01)
 
 
 class Hanging:
@@ -49,7 +44,7 @@ async def test_what_is_due_is_done_within_the_limit_of_the_process(rig: Rig) -> 
     rig.want("1", "2", "3")
     work = Hanging()
     doing = asyncio.create_task(a_worker(rig, kind(work, max_concurrent=2)).run_once())
-    await until(lambda: len(work.begun) == 2)
+    await until_async(lambda: len(work.begun) == 2)
     assert rig.row("3").lease_owner is None
     work.go_on.set()
     await doing
@@ -64,7 +59,7 @@ async def test_a_process_sends_no_more_to_a_host_than_it_may(rig: Rig) -> None:
     work = Hanging()
     two_a_host = kind(work, max_per_host=2)
     doing = asyncio.create_task(a_worker(rig, two_a_host).run_once())
-    await until(lambda: len(work.begun) == 6)
+    await until_async(lambda: len(work.begun) == 6)
     assert rig.claimed(two_a_host, "another process").subject == "3"
     work.go_on.set()
     await doing
@@ -110,7 +105,7 @@ async def test_a_retry_that_comes_due_waits_for_no_poll(rig: Rig, monkeypatch: p
 
     rig.want("a")
     async with at_work(a_worker(rig, kind(fail_once, first_pause_seconds=0.1))):
-        await until(lambda: rig.row("a") is None)
+        await until_async(lambda: rig.row("a") is None)
     assert attempts == [1, 2]
 
 
@@ -118,7 +113,7 @@ async def test_a_worker_that_stops_lets_a_job_end_that_is_expensive_to_begin_aga
     rig.want("a")
     work = Hanging()
     working = asyncio.create_task(a_worker(rig, kind(work, drains=True)).run())
-    await until(lambda: work.begun)
+    await until_async(lambda: work.begun)
     working.cancel()
     await asyncio.sleep(0)  # the worker learns of it
     work.go_on.set()
@@ -130,7 +125,7 @@ async def test_a_worker_that_stops_gives_its_jobs_back_at_once(rig: Rig) -> None
     rig.want("a")
     work = Hanging()
     async with at_work(a_worker(rig, kind(work))):
-        await until(lambda: work.begun)
+        await until_async(lambda: work.begun)
     again = rig.claimed(kind(), "other")
     assert (again.subject, again.attempts) == ("a", 1)
 
@@ -179,7 +174,7 @@ async def test_a_job_that_takes_longer_than_its_lease_is_extended_with_its_progr
         begun.set()
         await go_on.wait()
         job.progress = {"found": 3}
-        await until(lambda: rig.row("a").progress == {"found": 3})
+        await until_async(lambda: rig.row("a").progress == {"found": 3})
         return Outcome.DONE
 
     doing = asyncio.create_task(a_worker(rig, kind(work), lease=short).run_once())
@@ -187,7 +182,7 @@ async def test_a_job_that_takes_longer_than_its_lease_is_extended_with_its_progr
     for _ in range(5):
         before = rig.time.now
         rig.later(short / 2)
-        await until(lambda before=before: rig.row("a").lease_until > before + short)
+        await until_async(lambda before=before: rig.row("a").lease_until > before + short)
         assert rig.claim(kind(), "other") is None
     go_on.set()
     await doing
@@ -198,7 +193,7 @@ async def test_a_handler_ends_once_its_job_is_cancelled(rig: Rig) -> None:
     rig.want("a", account="a")
     work = Hanging()
     doing = asyncio.create_task(a_worker(rig, kind(work), lease=timedelta(seconds=0.3)).run_once())
-    await until(lambda: work.begun)
+    await until_async(lambda: work.begun)
     with rig.database.write() as connection:
         queue.cancel(connection, kind().name, "a")
     await doing

@@ -18,7 +18,8 @@ from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore import test_commit
 from tests.eventstore.conftest import create_tables
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, append, counter_id, counter_in
-from tests.eventstore.threads import DEADLINE, until
+from tests.eventstore.threads import DEADLINE
+from tests.waits import until
 
 NAMES = "abcdef"
 request: ContextVar[str] = ContextVar("request")

@@ -29,6 +29,7 @@ from tests.identity.sessions.session_rig import (
     store_session,
 )
 from tests.servers.databases import ON_SQLITE
+from tests.waits import until_async
 
 
 @ON_SQLITE
@@ -162,12 +163,6 @@ def tried(caplog):
     return times
 
 
-async def until(condition):
-    async with asyncio.timeout(LONG):
-        while not condition():  # noqa: ASYNC110 - another thread brings it about
-            await asyncio.sleep(0.01)
-
-
 def another_writer(database):
     other = sqlite3.connect(make_url(database.url).database, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
@@ -182,7 +177,7 @@ def test_new_tokens_outlast_another_writer_of_the_file(on_file, cipher, hooks, c
 
     async def story():
         refresh = asyncio.create_task(sessions.refresh(DID, 1))
-        await until(lambda: refresh.done() or tried() >= MORE_THAN_A_MOMENT)
+        await until_async(lambda: refresh.done() or tried() >= MORE_THAN_A_MOMENT)
         others.pop().close()
         return await refresh
 
@@ -261,7 +256,7 @@ def test_a_process_that_ends_waits_only_so_long_for_the_database_and_logs_lost_t
 
     async def story():
         refresh = asyncio.create_task(sessions.refresh(DID, 1))
-        await until(lambda: refresh.done() or tried() >= 1)
+        await until_async(lambda: refresh.done() or tried() >= 1)
         async with asyncio.timeout(LONG):
             await sessions.finish(timeout=0.1)
         with pytest.raises(LogBusyError):

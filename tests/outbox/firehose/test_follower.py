@@ -19,13 +19,14 @@ from outbox.firehose.follower import Follower
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import NEVER, PAST, firehose_cursor, repo_scan
-from tests.outbox.rigs.following import RunningFollower, Told, follower, index_of, rows, until
+from tests.outbox.rigs.following import RunningFollower, Told, follower, index_of, rows
 from tests.outbox.rigs.foreign_writes import scan
 from tests.outbox.rigs.kinds import CommentsRig
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import HOST, add_lane, lane_row, set_host
 from tests.outbox.rigs.stream_host import CID, commit, error, frame, stream_host
 from tests.servers.databases import ON_SQLITE
+from tests.waits import until_async
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
@@ -45,7 +46,7 @@ def stream(database: Database) -> Any:
 async def hearing(rig: Rig) -> AsyncGenerator[RunningFollower]:
     """A follower that is connected: it has processed the echo of an edit of ours."""
     async with follower(rig.database) as started:
-        await until(started.alive)
+        await until_async(started.alive)
         number = 0
         async with asyncio.timeout(30):  # where pytest ends a test, its fixtures wait for what it waits for
             while "known" not in started.heard:
@@ -67,7 +68,7 @@ async def test_foreign_writes_are_marked_and_our_own_writes_are_recognized(each)
         each.edits_elsewhere(edited, title="theirs")
         each.pds.delete_record(each.did, gone.collection, gone.rkey)
         each.edits_elsewhere(other, mood="blue")
-        await until(lambda: started.heard.count("foreign") == 3)
+        await until_async(lambda: started.heard.count("foreign") == 3)
         await each.relay_once()
 
     assert [each.mirror(number).state for number in (1, 2, 3)] == ["held", "detached", "delivered"]
@@ -84,7 +85,7 @@ async def test_a_scan_finds_what_a_stream_leaves_out(desk):
     async with stream_host() as blind:
         desk.sign_in(host=blind.url)
         async with follower(desk.database) as started:
-            await until(started.alive)
+            await until_async(started.alive)
             desk.edits_elsewhere(track, title="theirs")
             await blind.says(commit(1, "did:plc:another", REV.format("x"), ("c/1", CID)))
             assert desk.mirror().state == "delivered"
@@ -101,28 +102,28 @@ def seq_of(database: Database) -> int | None:
 
 async def test_it_goes_on_where_it_was(database, host):
     async with follower(database):
-        await until(lambda: host.sockets)
+        await until_async(lambda: host.sockets)
         await host.says(frame("#identity", seq=41, did="did:plc:other"))
-        await until(lambda: seq_of(database) == 41)
+        await until_async(lambda: seq_of(database) == 41)
         await host.hangs_up()
-        await until(lambda: len(host.cursors) == 2)
+        await until_async(lambda: len(host.cursors) == 2)
     async with follower(database):
-        await until(lambda: len(host.cursors) == 3)
+        await until_async(lambda: len(host.cursors) == 3)
     assert host.cursors == [None, "41", "41"]
 
 
 async def test_its_row_says_whether_it_is_connected_how_late_it_is_and_why_not(database, host, monkeypatch):
     async with follower(database):
-        await until(lambda: host.sockets)
+        await until_async(lambda: host.sockets)
         long_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
         await host.says(frame("#identity", seq=41, did="did:plc:other", time=long_ago))
-        await until(lambda: seq_of(database) == 41)
+        await until_async(lambda: seq_of(database) == 41)
         now = stream(database)
         assert (now["state"], now["problem"]) == (StreamState.FOLLOWED, None)
         assert now["lag_seconds"] == pytest.approx(3600, abs=60)
         monkeypatch.setattr(followers, "FIRST_PAUSE_SECONDS", 60)  # so that it stays away
         await host.hangs_up()
-        await until(lambda: stream(database)["state"] != StreamState.FOLLOWED)
+        await until_async(lambda: stream(database)["state"] != StreamState.FOLLOWED)
         lost = stream(database)
         assert (lost["state"], lost["connected_at"]) == (StreamState.DISCONNECTED, None)
         assert lost["problem"]
@@ -144,7 +145,7 @@ async def test_a_cursor_older_than_the_hosts_backlog_has_all_its_repos_scanned(d
     was_scanned(database)
     host.greets = [frame("#info", name="OutdatedCursor", message="too old")]
     async with follower(database) as started:
-        await until(lambda: started.heard)
+        await until_async(lambda: started.heard)
     assert started.heard == ["OutdatedCursor"]
     assert is_to_be_scanned(database)
 
@@ -155,7 +156,7 @@ async def test_a_host_that_numbers_its_messages_anew_has_all_its_repos_scanned(d
         connection.execute(insert(firehose_cursor).values(host=host.url, seq=1_000_000))
     host.greets = [error("FutureCursor")]
     async with follower(database):
-        await until(lambda: len(host.cursors) >= 2)
+        await until_async(lambda: len(host.cursors) >= 2)
     assert host.cursors[:2] == ["1000000", None]
     assert is_to_be_scanned(database)
 
@@ -172,18 +173,18 @@ async def test_a_host_that_numbers_its_messages_anew_has_all_its_repos_scanned(d
 async def test_a_message_without_the_changes_has_the_repo_scanned(database, host, said):
     was_scanned(database)
     async with follower(database) as started:
-        await until(lambda: host.sockets)
+        await until_async(lambda: host.sockets)
         await host.says(said)
-        await until(lambda: started.heard)
+        await until_async(lambda: started.heard)
     assert is_to_be_scanned(database)
 
 
 @pytest.mark.parametrize("kind", ["#account", "#identity"])
 async def test_an_account_or_identity_message_has_the_account_probed(database, host, kind):
     async with follower(database) as started:
-        await until(lambda: host.sockets)
+        await until_async(lambda: host.sockets)
         await host.says(frame(kind, seq=1, did=DID, active=False))
-        await until(lambda: started.heard)
+        await until_async(lambda: started.heard)
     assert lane_row(database, DID).probe_at < NEVER
 
 
@@ -191,36 +192,36 @@ async def test_an_account_is_probed_once_a_minute_however_often_its_host_says_th
     database, host
 ):
     async with follower(database) as started:
-        await until(lambda: host.sockets)
+        await until_async(lambda: host.sockets)
         await host.says(frame("#account", seq=1, did=DID, active=False))
-        await until(lambda: len(started.heard) == 1)
+        await until_async(lambda: len(started.heard) == 1)
         first = lane_row(database, DID).probe_at
         with database.write() as connection:  # as after the probe
             change_lane(connection, DID, probe_at=NEVER)
         for seq in (2, 3, 4):
             await host.says(frame("#identity", seq=seq, did=DID))
-        await until(lambda: len(started.heard) == 4)
+        await until_async(lambda: len(started.heard) == 4)
     assert lane_row(database, DID).probe_at == first + timedelta(minutes=1)
 
 
 async def test_what_cannot_be_read_is_passed_over(database, host):
     async with follower(database) as started:
-        await until(lambda: host.sockets)
+        await until_async(lambda: host.sockets)
         await host.says(
             b"\xff\xff", b"", frame("#new", seq=1, did=DID), commit(2, DID, REV.format("a"), ("c/1", CID))
         )
-        await until(lambda: "foreign" in started.heard)
+        await until_async(lambda: "foreign" in started.heard)
     assert len(host.cursors) == 1
 
 
 async def test_one_follower_listens_to_a_host_and_another_takes_over(database, host):
     async with follower(database, "second") as second:
-        await until(second.alive)
+        await until_async(second.alive)
         async with follower(database, "third"):
             assert claim_streams(database, owner="fourth", lease=timedelta(seconds=60), limit=10) == []
             assert len(host.sockets) == 1
     async with follower(database, "third") as third:
-        await until(third.alive)
+        await until_async(third.alive)
 
 
 def test_one_of_many_processes_claims_a_stream(database):
@@ -243,7 +244,7 @@ async def test_no_connection_is_made_to_an_address_that_is_refused(database, hos
     running = Follower(database, Hosts(database), Nowhere(), index_of(Told()), owner="one")
     stop = asyncio.Event()
     task = asyncio.create_task(running.run(stop))
-    await until(lambda: stream(database)["problem"])
+    await until_async(lambda: stream(database)["problem"])
     stop.set()
     await task
     assert host.cursors == []

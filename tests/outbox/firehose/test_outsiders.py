@@ -18,9 +18,10 @@ from outbox.mirror.tables import firehose_cursor
 from outbox.pds.client import Pds, RecordKey
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.directory import FakeDirectory
-from tests.outbox.rigs.following import LIKES, Told, follower, index_of, until
+from tests.outbox.rigs.following import LIKES, Told, follower, index_of
 from tests.outbox.rigs.stream_host import CID, StreamHost, commit, error, frame
 from tests.servers.databases import ON_SQLITE
+from tests.waits import until_async
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
@@ -94,14 +95,14 @@ def cursor_in(database):
 @asynccontextmanager
 async def heard_by(database, stage, owner="one"):
     async with follower(database, owner, stage.index) as started:
-        await until(lambda: stage.host.sockets)
+        await until_async(lambda: stage.host.sockets)
         yield started
 
 
 async def test_a_stream_that_claims_a_record_which_its_pds_has_not_makes_nothing_count(database, stage):
     async with heard_by(database, stage):
         await stage.says(7, CAROL, ("1", CID))
-        await until(stage.told)
+        await until_async(stage.told)
     assert stage.told() == [(f"{CAROL}/1", False)]
 
 
@@ -110,7 +111,7 @@ async def test_a_stream_that_claims_records_of_another_host_s_account_has_no_hos
     async with heard_by(database, stage):
         await stage.says(7, DAVE, ("1", CID))
         await stage.says(8, CAROL, ("1", CID))
-        await until(lambda: len(stage.told()) == 2)
+        await until_async(lambda: len(stage.told()) == 2)
     assert stage.kept.told == [(DAVE, "https://pds.of.dave"), (CAROL, None)]
     assert stage.pds.keys == []
 
@@ -119,7 +120,7 @@ async def test_what_an_account_here_writes_is_not_read_and_what_it_said_before_i
     async with heard_by(database, stage):
         await stage.likes(7, OURS)
         await stage.likes(8)
-        await until(lambda: len(stage.told()) == 2)
+        await until_async(lambda: len(stage.told()) == 2)
     assert (stage.told(), stage.pds.keys) == ([(f"{OURS}/1", False), (f"{CAROL}/1", True)], [f"{CAROL}/1"])
 
 
@@ -128,7 +129,7 @@ async def test_what_is_gone_is_removed_at_once_whoever_deleted_it(database, stag
         for seq, did in enumerate((CAROL, OURS), 7):
             await stage.says(seq, did, ("1", None))
         await stage.likes(9)
-        await until(lambda: len(stage.told()) == 3)
+        await until_async(lambda: len(stage.told()) == 3)
     assert stage.told() == [(f"{CAROL}/1", False), (f"{OURS}/1", False), (f"{CAROL}/1", True)]
 
 
@@ -137,7 +138,7 @@ async def test_all_of_an_account_that_is_gone_from_its_host_is_read_again(databa
         await stage.host.says(frame("#account", seq=7, did=DAVE, active=False, status="deleted"))
         await stage.host.says(frame("#account", seq=8, did=CAROL, active=True))
         await stage.likes(9)
-        await until(stage.told)
+        await until_async(stage.told)
     assert (stage.kept.reverified, stage.told()) == ([DAVE], [(f"{CAROL}/1", True)])
 
 
@@ -146,11 +147,11 @@ async def test_what_was_read_longest_ago_is_read_again_while_nothing_waits(datab
     stage.kept.due = [RecordKey(CAROL, LIKES, rkey) for rkey in ("kept", "gone")]
     stage.pds.answers.clear()
     async with heard_by(database, stage) as started:
-        await until(lambda: stage.pds.asked)
+        await until_async(lambda: stage.pds.asked)
         await stage.likes(7, DAVE)
-        await until(lambda: started.heard)
+        await until_async(lambda: started.heard)
         stage.pds.answers.set()
-        await until(lambda: len(stage.told()) == 3)
+        await until_async(lambda: len(stage.told()) == 3)
     assert stage.told() == [(f"{CAROL}/kept", True), (f"{DAVE}/1", True), (f"{CAROL}/gone", False)]
 
 
@@ -158,18 +159,18 @@ async def test_the_cursor_does_not_wait_for_what_is_read_again(database, stage):
     stage.kept.due = [RecordKey(CAROL, LIKES, "1")]
     stage.pds.answers.clear()
     async with heard_by(database, stage):
-        await until(lambda: stage.pds.asked)
+        await until_async(lambda: stage.pds.asked)
         await stage.host.says(frame("#identity", seq=6, did=DAVE))
-        await until(lambda: cursor_in(database) == 6)
+        await until_async(lambda: cursor_in(database) == 6)
 
 
 async def test_a_record_to_be_read_again_is_found_without_a_message(database, stage, monkeypatch):
     monkeypatch.setattr(outsiders, "POLL_SECONDS", 0.01)
     async with heard_by(database, stage):
         await stage.likes(7)
-        await until(stage.told)
+        await until_async(stage.told)
         stage.kept.due.append(RecordKey(CAROL, LIKES, "1"))
-        await until(lambda: len(stage.told()) == 2)
+        await until_async(lambda: len(stage.told()) == 2)
     assert stage.told() == [(f"{CAROL}/1", True)] * 2
 
 
@@ -179,7 +180,7 @@ async def test_after_a_gap_all_of_the_host_is_read_again(database, stage, how):
         connection.execute(insert(firehose_cursor).values(host=stage.host.url, seq=1_000_000))
     stage.host.greets = [error(how) if how == "FutureCursor" else frame("#info", name=how)]
     async with follower(database, "one", stage.index):
-        await until(lambda: stage.kept.reverified)
+        await until_async(lambda: stage.kept.reverified)
     assert stage.kept.reverified[0] is None
 
 
@@ -188,7 +189,7 @@ async def test_records_of_a_host_are_read_one_after_the_other_with_a_pause(datab
     async with heard_by(database, stage):
         for seq in range(7, 11):
             await stage.likes(seq, rkey=str(seq))
-        await until(lambda: len(stage.told()) == 4)
+        await until_async(lambda: len(stage.told()) == 4)
     times = [at for _, at in stage.pds.asked]
     assert min(later - earlier for earlier, later in pairwise(times)) >= 0.2
 
@@ -198,12 +199,12 @@ async def test_one_that_comes_while_many_wait_is_dropped_and_said(database, stag
     stage.pds.answers.clear()
     async with heard_by(database, stage) as started:
         await stage.likes(7, rkey="read")
-        await until(lambda: stage.pds.asked)
+        await until_async(lambda: stage.pds.asked)
         for seq, rkey in enumerate(("first", "second", "third"), 8):
             await stage.likes(seq, rkey=rkey)
-        await until(lambda: len(started.heard) == 4)
+        await until_async(lambda: len(started.heard) == 4)
         stage.pds.answers.set()
-        await until(lambda: len(stage.told()) == 3)
+        await until_async(lambda: len(stage.told()) == 3)
     assert started.heard == ["outsider", "outsider", "outsider", "dropped"]
     assert [key for key, _ in stage.told()] == [f"{CAROL}/{rkey}" for rkey in ("read", "first", "second")]
 
@@ -216,9 +217,9 @@ async def test_an_account_has_a_share_of_what_waits(database, stage, monkeypatch
             await stage.likes(seq, rkey=str(seq))
         await stage.likes(10, rkey="8")
         await stage.likes(11, DAVE)
-        await until(lambda: len(started.heard) == 5)
+        await until_async(lambda: len(started.heard) == 5)
         stage.pds.answers.set()
-        await until(lambda: len(stage.told()) == 3)
+        await until_async(lambda: len(stage.told()) == 3)
     assert started.heard == ["outsider", "outsider", "dropped", "outsider", "outsider"]
     assert stage.told() == [(f"{CAROL}/7", True), (f"{CAROL}/8", True), (f"{DAVE}/1", True)]
 
@@ -264,7 +265,7 @@ async def test_a_did_whose_own_server_is_away_pauses_no_host(*, database, stage,
     stage.directory.away = True
     async with heard_by(database, stage):
         await stage.says(7, did, ("1", CID))
-        await until(lambda: counted)
+        await until_async(lambda: counted)
     assert counted[0] == failures
 
 
@@ -288,21 +289,21 @@ async def read_two(stage, database, answer):
     async with heard_by(database, stage) as started:
         await stage.likes(7)
         await stage.likes(8, DAVE)
-        await until(lambda: len(started.heard) == 2)
+        await until_async(lambda: len(started.heard) == 2)
         stage.pds.answers.set()
-        await until(lambda: len(stage.told()) == 2)
+        await until_async(lambda: len(stage.told()) == 2)
 
 
 async def test_what_is_gone_while_it_is_read_does_not_come_back(database, stage):
     stage.pds.answers.clear()
     async with heard_by(database, stage):
         await stage.likes(7)
-        await until(lambda: stage.pds.asked)
+        await until_async(lambda: stage.pds.asked)
         await stage.says(8, CAROL, ("1", None))
-        await until(stage.told)
+        await until_async(stage.told)
         stage.pds.answers.set()
         await stage.likes(9, DAVE)
-        await until(lambda: len(stage.told()) == 2)
+        await until_async(lambda: len(stage.told()) == 2)
     assert stage.told() == [(f"{CAROL}/1", False), (f"{DAVE}/1", True)]
 
 
@@ -310,11 +311,11 @@ async def test_one_whose_account_goes_while_it_is_read_is_read_again(database, s
     stage.pds.answers.clear()
     async with heard_by(database, stage):
         await stage.likes(7)
-        await until(lambda: stage.pds.asked)
+        await until_async(lambda: stage.pds.asked)
         await stage.host.says(frame("#account", seq=8, did=CAROL, active=False, status="takendown"))
-        await until(lambda: stage.kept.reverified)
+        await until_async(lambda: stage.kept.reverified)
         stage.pds.answers.set()
-        await until(stage.told)
+        await until_async(stage.told)
     assert (stage.told(), stage.pds.keys) == ([(f"{CAROL}/1", True)], [f"{CAROL}/1"] * 2)
 
 
@@ -322,12 +323,12 @@ async def test_one_that_changes_while_it_is_read_is_read_again(database, stage):
     stage.pds.answers.clear()
     async with heard_by(database, stage) as started:
         await stage.likes(7)
-        await until(lambda: stage.pds.asked)
+        await until_async(lambda: stage.pds.asked)
         await stage.likes(8)
         await stage.likes(9, DAVE)
-        await until(lambda: len(started.heard) == 3)
+        await until_async(lambda: len(started.heard) == 3)
         stage.pds.answers.set()
-        await until(lambda: len(stage.told()) == 2)
+        await until_async(lambda: len(stage.told()) == 2)
     assert stage.told() == [(f"{CAROL}/1", True), (f"{DAVE}/1", True)]
     assert stage.pds.keys == [f"{CAROL}/1", f"{CAROL}/1", f"{DAVE}/1"]
 
@@ -336,10 +337,10 @@ async def test_while_nothing_says_what_a_record_is_it_waits(database, stage):
     stage.directory.away = True
     async with heard_by(database, stage):
         await stage.likes(7)
-        await until(lambda: len(stage.directory.asked) > 1)
+        await until_async(lambda: len(stage.directory.asked) > 1)
         assert stage.told() == []
         stage.directory.away = False
-        await until(stage.told)
+        await until_async(stage.told)
     assert stage.told() == [(f"{CAROL}/1", True)]
 
 
@@ -348,10 +349,10 @@ async def test_one_that_nothing_says_anything_of_is_left(database, stage, monkey
     stage.directory.away = True
     async with heard_by(database, stage):
         await stage.likes(7)
-        await until(lambda: len(stage.directory.asked) == 2)
+        await until_async(lambda: len(stage.directory.asked) == 2)
         stage.directory.away = False
         await stage.likes(8, DAVE)
-        await until(stage.told)
+        await until_async(stage.told)
     assert (stage.told(), stage.directory.asked) == ([(f"{DAVE}/1", True)], [CAROL, CAROL, DAVE])
 
 
@@ -359,15 +360,15 @@ async def test_what_waits_is_heard_again_by_the_next_process(database, stage):
     stage.pds.answers.clear()
     async with heard_by(database, stage):
         await stage.host.says(frame("#identity", seq=6, did=DAVE))
-        await until(lambda: cursor_in(database) == 6)
+        await until_async(lambda: cursor_in(database) == 6)
         await stage.likes(9)
-        await until(lambda: stage.pds.asked)
+        await until_async(lambda: stage.pds.asked)
         await stage.host.says(frame("#identity", seq=10, did=DAVE))
-        await until(lambda: cursor_in(database) == 8)
+        await until_async(lambda: cursor_in(database) == 8)
     stage.pds.answers.set()
     stage.host.greets = [commit(9, CAROL, "3k9", (f"{LIKES}/1", CID)), frame("#identity", seq=10, did=DAVE)]
     async with heard_by(database, stage, "another"):
-        await until(stage.told)
+        await until_async(stage.told)
         await stage.host.says(frame("#identity", seq=11, did=DAVE))
-        await until(lambda: cursor_in(database) == 11)
+        await until_async(lambda: cursor_in(database) == 11)
     assert (stage.told(), stage.host.cursors) == ([(f"{CAROL}/1", True)], [None, "8"])

@@ -18,10 +18,11 @@ from outbox.reactions.record import CommentRecords, LikeRecords
 from outbox.record.kind import RecordKinds
 from projections.reactions import outsider_reaction, reaction, track_count
 from service.wiring.adapters import IdentityDirectory
-from tests.outbox.rigs.following import LIKES, follower, until
+from tests.outbox.rigs.following import LIKES, follower
 from tests.outbox.rigs.stream_host import CID
 from tests.servers.atproto import new_account
 from tests.servers.databases import ON_SQLITE
+from tests.waits import until_async
 
 pytestmark = [pytest.mark.anyio, pytest.mark.pds, ON_SQLITE]
 
@@ -55,7 +56,7 @@ async def indexing(rig, *allowed, owner="one"):
         directory = IdentityDirectory(Resolver(plc, allowed, http))
         index = Index(said, Pds(rig.wire, http), directory)
         async with follower(rig.database, owner, index) as started:
-            await until(started.alive)
+            await until_async(started.alive)
             yield started
 
 
@@ -75,7 +76,7 @@ def like_of(track, **fields):
 
 async def within_seconds(condition):
     async with asyncio.timeout(SECONDS):
-        await until(condition)
+        await until_async(condition)
 
 
 async def test_a_like_of_an_account_that_is_not_here_counts_within_seconds_and_is_gone_with_its_record(
@@ -94,9 +95,9 @@ async def test_a_person_has_one_like_and_comments_that_change_and_all_go_with_th
         rig.pds.put_record(fan.did, LIKES, "a", like_of(track))
         rig.pds.put_record(fan.did, LIKES, "b", like_of(track))
         rig.pds.put_record(fan.did, COMMENTS, "c", said)
-        await until(lambda: said_at(rig) == (1, 1, [fan.did], ["Yes!"]))
+        await until_async(lambda: said_at(rig) == (1, 1, [fan.did], ["Yes!"]))
         rig.pds.put_record(fan.did, COMMENTS, "c", {**said, "text": "No!"})
-        await until(lambda: said_at(rig) == (1, 1, [fan.did], ["No!"]))
+        await until_async(lambda: said_at(rig) == (1, 1, [fan.did], ["No!"]))
         rig.pds.procedure("com.atproto.server.deactivateAccount", {}, by=fan.did)
         await within_seconds(lambda: said_at(rig) == (0, 0, [], []))
 
@@ -107,7 +108,7 @@ async def test_a_record_that_is_deleted_while_no_process_follows_is_gone_once_it
     async with indexing(rig, rig.pds.url):
         rig.pds.put_record(fan.did, LIKES, "a", like_of(track))
         rig.pds.put_record(fan.did, LIKES, "b", like_of(track))
-        await until(lambda: said_at(rig) == (1, 0, [fan.did], []))
+        await until_async(lambda: said_at(rig) == (1, 0, [fan.did], []))
     rig.pds.delete_record(fan.did, LIKES, "a")
     with rig.database.write() as connection:
         connection.execute(firehose_cursor.delete())  # and no backlog says so
@@ -120,8 +121,8 @@ async def test_a_record_at_an_address_that_the_policy_refuses_is_not_read(rig, f
     caplog.set_level("INFO", "mastertape.outbox")
     async with indexing(rig) as started:
         rig.pds.put_record(fan.did, LIKES, "a", like_of(track))
-        await until(lambda: "outsider" in started.heard)
-        await until(lambda: any(each.message == "outsider_not_read" for each in caplog.records))
+        await until_async(lambda: "outsider" in started.heard)
+        await until_async(lambda: any(each.message == "outsider_not_read" for each in caplog.records))
     assert said_at(rig) == (0, 0, [], [])
     [problem] = {each.error for each in caplog.records if each.message == "outsider_not_read"}
     assert "only https" in problem

@@ -12,12 +12,13 @@ from eventstore.coordination.due_parts import parts_of
 from eventstore.sql.database import Database
 from outbox.mirror.hosts import HostReport, Hosts
 from outbox.mirror.tables import NEVER, PAST, blob_job
-from tests.eventstore.threads import DEADLINE, lock_waits, together, until
+from tests.eventstore.threads import DEADLINE, lock_waits, together
 from tests.outbox.rigs.hosts import ONE, PAUSED, host_row
 from tests.outbox.rigs.row_locks import locked, locked_host
 from tests.outbox.rigs.rows import HOST, add_lane, claimed, dids
 from tests.outbox.rigs.uploads import claim_uploads
 from tests.statements import Statement, before_each_statement
+from tests.waits import until
 
 if TYPE_CHECKING:
     from outbox.mirror.lanes import Lane

@@ -21,7 +21,7 @@ from outbox.mirror.lanes import (
 from outbox.mirror.requeue import wake_stuck_lanes
 from outbox.mirror.tables import NEVER, mirror_target
 from outbox.mirror.targets import wake_lane
-from tests.eventstore.threads import DEADLINE, together, until
+from tests.eventstore.threads import DEADLINE, together
 from tests.outbox.rigs.relay_rig import Clock
 from tests.outbox.rigs.row_locks import locked_host, row_lock_waits
 from tests.outbox.rigs.rows import (
@@ -35,6 +35,7 @@ from tests.outbox.rigs.rows import (
     lane_row,
     set_host,
 )
+from tests.waits import until
 
 OTHER = "http://other.test"
 

@@ -35,13 +35,14 @@ from replay.reconcile.verify import Repo, Verified
 from replay.recovered import resume_account
 from replay.repair.plan import plan_for
 from tests.dsl import ALICE
-from tests.eventstore.threads import DEADLINE, lock_waits, until
+from tests.eventstore.threads import DEADLINE, lock_waits
 from tests.outbox.rigs.account_status import claim_probes
 from tests.outbox.rigs.relay_rig import ARTIST, KINDS, Rig, memory_rig_on
 from tests.outbox.rigs.replays import apply
 from tests.outbox.rigs.row_locks import row_lock_waits
 from tests.outbox.rigs.rows import HOST, LEASE
 from tests.outbox.rigs.uploads import claim_uploads
+from tests.waits import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 

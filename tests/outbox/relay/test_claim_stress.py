@@ -10,10 +10,11 @@ from eventstore.sql.database import Database
 from outbox.mirror.lanes import lock_host
 from outbox.mirror.tables import PAST, mirror_lane, pds_host
 from outbox.relay.claim import claim
-from tests.eventstore.threads import together, until
+from tests.eventstore.threads import together
 from tests.outbox.rigs.concurrent_claims import ConcurrentClaims
 from tests.outbox.rigs.row_locks import row_lock_waits
 from tests.outbox.rigs.rows import add_lane, claimed
+from tests.waits import until
 
 pytestmark = pytest.mark.postgres
 

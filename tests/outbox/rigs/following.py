@@ -1,7 +1,7 @@
 """A follower that runs for the length of a block, with an index that keeps what it is told."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -79,9 +79,3 @@ async def follower(
 def rows(database: Database) -> Any:
     with database.read() as connection:
         return streams(connection, database.now(connection), limit=9).rows
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - it is of rows and of other processes
-            await asyncio.sleep(0.01)

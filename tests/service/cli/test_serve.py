@@ -18,11 +18,11 @@ from service.config.settings import PREFIX, Settings
 from service.schema.migrate import newest
 from service.wiring.bootstrap import Container, build
 from tests.api.client import TestClient
-from tests.eventstore.threads import until
 from tests.outbox.rigs.rows import lane_row
 from tests.servers.databases import ON_SQLITE, revision, temporary_database
 from tests.service.cli.conftest import Type
 from tests.service.command_line import Daemon, daemon
+from tests.waits import until
 
 SILENT = "http://127.0.0.1:1"
 

@@ -12,9 +12,9 @@ import pytest
 
 from devpds.ports import free_port
 from eventstore.sql.database import POOL_SIZE
-from tests.eventstore.threads import until
 from tests.service.cli.conftest import Type
 from tests.service.command_line import MASTERTAPE, TIMEOUT_SECONDS, Daemon, daemon, environment
+from tests.waits import until
 
 METRICS_PORT = free_port()
 PROGRAMS = 2

@@ -13,10 +13,10 @@ from service.cli.serve import asgi
 from service.config.settings import Settings
 from service.wiring.bootstrap import build
 from tests.api.client import TestClient
-from tests.eventstore.threads import until
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 from tests.service.one_account import DID, OneAccount, captured_log, route_pds_requests_to, sign_in
+from tests.waits import until
 
 SECRET_KEY = "sentinel-of-the-seal-" + "k" * 32
 

@@ -17,10 +17,10 @@ from service.config.settings import Settings
 from service.observability.otel import Tracer
 from service.wiring.bootstrap import build
 from tests.api.client import TestClient
-from tests.eventstore.threads import until
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 from tests.service.one_account import OneAccount, route_pds_requests_to, sign_in
+from tests.waits import until
 
 EDIT = "PATCH /tracks/{track_id}"
 

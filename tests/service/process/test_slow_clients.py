@@ -21,9 +21,9 @@ from service.cli.serve import _config, asgi
 from service.config.settings import Settings
 from service.process import http_connections as connections
 from service.wiring.bootstrap import Container, build
-from tests.eventstore.threads import until
 from tests.servers.databases import clone_sqlite
 from tests.service.process.endless import ENDLESS, GET
+from tests.waits import until
 
 DID = "did:plc:" + "a" * 24
 TIMEOUT_SECONDS = 30

@@ -11,8 +11,8 @@ from eventstore.coordination import due_parts
 from storage.public import publisher
 from storage.public.copies import Action, public_audio, public_copy
 from tests.dsl import ALICE, BOB
-from tests.eventstore.threads import until
 from tests.storage.public.public_rig import Rig, gate, run_due, running, ungate, worker_of
+from tests.waits import until
 
 
 def test_a_gated_copy_is_removed_at_once_although_large_copies_are_being_made(

@@ -11,10 +11,10 @@ from storage.errors import StoreUnavailableError
 from storage.public.copies import LEASES_OF_A_HOLD, Reservation, public_hold
 from storage.public.review import review
 from tests.dsl import ALICE
-from tests.eventstore.threads import until
 from tests.servers.databases import ON_BOTH, ON_SQLITE
 from tests.storage.public.public_rig import ENVELOPE, Once, Rig, crash, gate, run_due, ungate
 from tests.storage.stepped_threads import CrashError
+from tests.waits import until
 
 pytestmark = ON_SQLITE
 
