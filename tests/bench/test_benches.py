@@ -24,7 +24,7 @@ PROMISES = {
 DEEP = bool(os.environ.get("TEST_DEEP"))
 LONG = {
     "patch", "wait", "edits", "pages", "console", "neighbours", "growth", "workers", "start", "hosts", "reads", "throughput", "rebuilding",
-    "lists",
+    "lists", "memory",
 }  # fmt: skip
 DEEP_ALONE = (
     pytest.mark.skipif(not DEEP, reason="takes ten seconds to minutes: ./dev test --deep"),
