@@ -7,7 +7,7 @@ from collections.abc import Callable
 LONG_SECONDS = 60.0
 
 
-def until(condition: Callable[[], object], *, within: float = LONG_SECONDS, pause: float = 0.02) -> None:
+def until(condition: Callable[[], object], *, within: float = LONG_SECONDS, pause: float = 0.05) -> None:
     """Wait for what another thread, process or server brings about."""
     deadline = time.monotonic() + within
     while not condition():

@@ -25,6 +25,8 @@ pytestmark = pytest.mark.anyio
 ROUTE_TIMEOUT_SECONDS = 10
 """Far less than a store may hang."""
 SECONDS = 0.05
+HALF_A_SECOND = 0.5
+"""More than a thread takes to begin where none hangs, however busy the machine is."""
 
 
 @pytest.fixture
@@ -35,9 +37,8 @@ async def store(world):
     store.go_on.set()
     services = world.services
     pools = [services.threads, services.health_threads, *vars(services.media_threads).values()]
-    await until_async(
-        lambda: not any(pool.busy for pool in pools)
-    )  # they use the database, which is closed next
+    # they use the database, which is closed next
+    await until_async(lambda: not any(pool.busy for pool in pools))
 
 
 @pytest.fixture
@@ -49,7 +50,9 @@ def tracks(world, alice):
 @pytest.fixture
 def small(world):
     """The service with two threads for each kind of work on media, which wait for a short time only."""
-    pools = {name: Threads(name, 2, max_wait_seconds=SECONDS) for name in vars(world.services.media_threads)}
+    pools = {
+        name: Threads(name, 2, max_wait_seconds=HALF_A_SECOND) for name in vars(world.services.media_threads)
+    }
     world.serve(media_threads=replace(world.services.media_threads, **pools))
 
 
