@@ -173,8 +173,7 @@ class Victim:
 
     def publishes_several(self) -> None:
         for _ in range(SEVERAL):
-            self.creates()
-        self.converges()
+            self.publishes()  # each alone: a comment may wait for the record of its track while the next does not
 
     def edits_several(self) -> None:
         try:
