@@ -243,10 +243,9 @@ def _target(service: Service, bad: Sequence[tuple[Client, int]], silent_ports: l
 
 def _audio_file(data: Path, client: Client) -> tuple[str, Path]:
     """Upload audio; return its address and its file."""
-    before = set(data.rglob("*"))
     track = client.upload(tone(100 + next(_numbers), 0.2), title="Stalled")
-    new = set(data.rglob("*")) - before
-    (file,) = [path for path in new if path.is_file() and path.read_bytes()[:4] == b"RIFF"]
+    cid = track["audio_url"].rpartition("/")[2].partition(".")[0]
+    (file,) = (data / "media").rglob(f"{cid}*")
     return str(track["audio_url"]), file
 
 
