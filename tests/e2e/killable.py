@@ -173,7 +173,8 @@ class Victim:
 
     def publishes_several(self) -> None:
         for _ in range(SEVERAL):
-            self.publishes()  # each alone: a comment may wait for the record of its track while the next does not
+            self.creates()
+        self.converges()
 
     def edits_several(self) -> None:
         try:
