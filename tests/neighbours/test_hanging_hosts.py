@@ -12,7 +12,8 @@ from outbox.relay import relay as relay_module
 from outbox.relay.relay import RelayLimits
 from tests.dsl import ALICE
 from tests.fake_pds.signed_in_pds import SignedInPds
-from tests.outbox.rigs.relay_rig import ANYONE, Rig, Wire
+from tests.outbox.rigs.relay_rig import Rig
+from tests.outbox.rigs.wire import ANYONE, Wire
 from tests.simulation.memory_database import memory_database
 from tests.simulation.virtual_time import VirtualLoop
 

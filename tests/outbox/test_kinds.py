@@ -20,7 +20,8 @@ from outbox.relay.result import Outcome
 from projections.history import history_page
 from service.observability.subscribers import PROJECTIONS
 from tests.dsl import A_RECORD, a_comment
-from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered, memory_rig_on
+from tests.outbox.rigs.relay_rig import ARTIST, Rig, memory_rig_on
+from tests.outbox.rigs.wire import answered
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]

@@ -9,7 +9,7 @@ from application.subjects import On, delete_owned
 from outbox.operations.operators import Action
 from tests.dsl import COLLECTION, OLD_COLLECTION, some_feature
 from tests.fake_pds.account import Status
-from tests.outbox.rigs.relay_rig import answer_lost
+from tests.outbox.rigs.wire import answer_lost
 from tests.simulation.one_track import OneTrack
 from tests.simulation.saved_track import HOME, STANDING, UNTAKEN_TITLE
 

@@ -19,7 +19,8 @@ from service.schema.tables import READ_MODELS
 from tests.dsl import ALICE, COLLECTION, START
 from tests.fake_pds.account import Account
 from tests.fake_pds.signed_in_pds import SignedInPds
-from tests.outbox.rigs.relay_rig import ANYONE, RECORDS, Fault, Rig, Wire, answered, refused
+from tests.outbox.rigs.relay_rig import RECORDS, Rig
+from tests.outbox.rigs.wire import ANYONE, Fault, Wire, answered, refused
 from tests.simulation.memory_database import driver_of, memory_database
 from tests.simulation.virtual_time import VirtualLoop
 

@@ -18,7 +18,7 @@ from outbox.mirror.tables import blob_job, mirror_target
 from outbox.pds.verdict import Kind, Verdict
 from tests.outbox.rigs.account_status import move, sign_in_at
 from tests.outbox.rigs.foreign_writes import delivered, sent
-from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered, meanwhile
+from tests.outbox.rigs.relay_rig import ARTIST, Rig
 from tests.outbox.rigs.rows import lane_row
 from tests.outbox.rigs.stepwise_delivery import Send, delete
 from tests.outbox.rigs.uploads import (
@@ -32,6 +32,7 @@ from tests.outbox.rigs.uploads import (
     track_of,
     uploaded_track,
 )
+from tests.outbox.rigs.wire import answered, meanwhile
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]

@@ -17,7 +17,7 @@ from tests.dsl import COLLECTION
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.media_samples import samples
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import Rig, answered, meanwhile, page
+from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.stepwise_delivery import StepwiseDelivery
 from tests.outbox.rigs.uploads import (
     blob_cid,
@@ -29,6 +29,7 @@ from tests.outbox.rigs.uploads import (
     track_of,
     uploaded_track,
 )
+from tests.outbox.rigs.wire import answered, meanwhile, page
 from tests.servers.databases import ON_SQLITE
 
 if TYPE_CHECKING:

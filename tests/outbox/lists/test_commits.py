@@ -19,8 +19,9 @@ from outbox.relay.batch import MAX_BATCH_BYTES
 from outbox.relay.delivery_task import BATCH_FROM
 from tests.outbox.rigs.foreign_writes import request_verify, sent
 from tests.outbox.rigs.list_rigs import ReferenceRig, uri_of
-from tests.outbox.rigs.relay_rig import LONG, Fault, answer_lost, answered, as_it_is, meanwhile, refused
+from tests.outbox.rigs.relay_rig import LONG
 from tests.outbox.rigs.replays import settle_all
+from tests.outbox.rigs.wire import Fault, answer_lost, answered, as_it_is, meanwhile, refused
 from tests.servers.databases import ON_BOTH, ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]

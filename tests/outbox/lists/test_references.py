@@ -17,7 +17,8 @@ from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION, a_list
 from tests.outbox.rigs.foreign_writes import foreign_put, sent, verified
 from tests.outbox.rigs.list_rigs import ReferenceRig, uri_of
-from tests.outbox.rigs.relay_rig import ARTIST, meanwhile
+from tests.outbox.rigs.relay_rig import ARTIST
+from tests.outbox.rigs.wire import meanwhile
 from tests.servers.databases import ON_BOTH, ON_POSTGRES, ON_SQLITE
 from tests.statements import of_one_part, recorded_statements
 

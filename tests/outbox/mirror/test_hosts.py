@@ -22,8 +22,9 @@ from outbox.pds.verdict import NOT_OF_PDS, Phase, verdict_of_reply
 from outbox.relay.result import Outcome
 from tests.dsl import BOB
 from tests.outbox.rigs.hosts import FAILED, ONE, OTHER, host_row, limited, opened, report_verdicts, state
-from tests.outbox.rigs.relay_rig import Clock, Rig, answered, page, refused
+from tests.outbox.rigs.relay_rig import Clock, Rig
 from tests.outbox.rigs.rows import HOST, add_lane, claimed, dids, set_host
+from tests.outbox.rigs.wire import answered, page, refused
 from tests.servers.databases import ON_BOTH, ON_SQLITE
 
 pytestmark = ON_SQLITE

@@ -16,7 +16,8 @@ from tests.outbox.rigs.namespace_move import (
     writes,
     writes_elsewhere,
 )
-from tests.outbox.rigs.relay_rig import Rig, refused
+from tests.outbox.rigs.relay_rig import Rig
+from tests.outbox.rigs.wire import refused
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]

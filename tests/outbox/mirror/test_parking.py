@@ -20,11 +20,12 @@ from outbox.relay.delivery_task import next_task
 from outbox.relay.result import NEXT, Outcome
 from tests.outbox.rigs.account_status import after
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import KINDS, Clock, Rig, answered, meanwhile, page, refused
+from tests.outbox.rigs.relay_rig import KINDS, Clock, Rig
 from tests.outbox.rigs.row_locks import locked
 from tests.outbox.rigs.rows import add_lane, set_host
 from tests.outbox.rigs.stepwise_delivery import wanted
 from tests.outbox.rigs.uploads import request_blob
+from tests.outbox.rigs.wire import answered, meanwhile, page, refused
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]

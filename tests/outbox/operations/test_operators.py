@@ -16,8 +16,9 @@ from outbox.operations.operators import Action, Operator, Selector, count, perfo
 from outbox.pds.verdict import Kind
 from outbox.relay.result import Outcome
 from tests.dsl import BOB
-from tests.outbox.rigs.relay_rig import Rig, answered, refused
+from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import lane_row
+from tests.outbox.rigs.wire import answered, refused
 from tests.servers.databases import ON_BOTH, ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]

@@ -10,8 +10,9 @@ from tests.dsl import COLLECTION
 from tests.fake_pds.signed_in_pds import DELETED
 from tests.outbox.rigs.account_status import NEW_HOST, after, move, parked, sign_in_at, status_of
 from tests.outbox.rigs.foreign_writes import delivered, target
-from tests.outbox.rigs.relay_rig import Rig, answer_lost, refused
+from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import lane_row, set_host
+from tests.outbox.rigs.wire import answer_lost, refused
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]

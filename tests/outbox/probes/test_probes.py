@@ -16,8 +16,9 @@ from outbox.pds.client import AccountStatus
 from outbox.probes.jobs import settle_probe
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.account_status import after, claim_probes, parked, state, status_of
-from tests.outbox.rigs.relay_rig import Rig, answered, refused
+from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import lane_row, set_host
+from tests.outbox.rigs.wire import answered, refused
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]

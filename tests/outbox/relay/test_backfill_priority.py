@@ -16,8 +16,9 @@ from outbox.relay.result import Outcome
 from tests.dsl import a_track
 from tests.fake_pds.limits import WRITES_AN_HOUR
 from tests.outbox.rigs.rate_limits import limits
-from tests.outbox.rigs.relay_rig import ARTIST, Clock, Rig, as_it_is, meanwhile
+from tests.outbox.rigs.relay_rig import ARTIST, Clock, Rig
 from tests.outbox.rigs.rows import add_lane, add_target, change_target, claimed, dids, lane_row, set_host
+from tests.outbox.rigs.wire import as_it_is, meanwhile
 from tests.servers.databases import ON_SQLITE
 
 BACKLOG = 40_000 if os.environ.get("TEST_DEEP") else 40

@@ -18,7 +18,7 @@ from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.rigs.foreign_writes import foreign_delete, foreign_put, sent, verified
 from tests.outbox.rigs.namespace_move import moves
 from tests.outbox.rigs.rate_limits import replies_with
-from tests.outbox.rigs.relay_rig import LateRequest, Rig, answer_lost, answered, meanwhile, refused
+from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.replays import (
     SEVERAL,
     all_delivered,
@@ -29,6 +29,7 @@ from tests.outbox.rigs.replays import (
     wiped,
 )
 from tests.outbox.rigs.rows import lane_row
+from tests.outbox.rigs.wire import LateRequest, answer_lost, answered, meanwhile, refused
 from tests.servers.databases import ON_BOTH, ON_SQLITE
 from tests.statements import recorded_statements
 

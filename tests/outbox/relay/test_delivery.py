@@ -17,8 +17,9 @@ from outbox.relay.delivery_task import BATCH_FROM
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put
-from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, Rig, answer_lost, answered, meanwhile, page
+from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, Rig
 from tests.outbox.rigs.stepwise_delivery import wanted
+from tests.outbox.rigs.wire import answer_lost, answered, meanwhile, page
 from tests.servers.databases import ON_BOTH, ON_SQLITE
 from tests.statements import recorded_statements
 

@@ -12,7 +12,8 @@ from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome
 from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put, reads, target
-from tests.outbox.rigs.relay_rig import KINDS, LateRequest, Rig, answered, meanwhile
+from tests.outbox.rigs.relay_rig import KINDS, Rig
+from tests.outbox.rigs.wire import LateRequest, answered, meanwhile
 from tests.servers.databases import ON_SQLITE
 from tests.statements import effort
 

@@ -27,7 +27,8 @@ from outbox.relay.result import Outcome, Result
 from service.wiring.adapters import lane_signed_in
 from tests.dsl import BOB
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import KINDS, Rig, answered
+from tests.outbox.rigs.relay_rig import KINDS, Rig
+from tests.outbox.rigs.wire import answered
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]

@@ -6,8 +6,9 @@ from eventstore.errors import LeaseLostError
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put, request_verify
-from tests.outbox.rigs.relay_rig import LateRequest, Rig, answered
+from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.stepwise_delivery import StepwiseDelivery, delete, restore, undelete, wanted
+from tests.outbox.rigs.wire import LateRequest, answered
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]

@@ -9,8 +9,9 @@ from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION, some_artwork
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import LateRequest, Rig, answer_lost, answered, refused
+from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.stepwise_delivery import wanted
+from tests.outbox.rigs.wire import LateRequest, answer_lost, answered, refused
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = pytest.mark.anyio

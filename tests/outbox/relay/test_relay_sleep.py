@@ -22,8 +22,9 @@ from outbox.relay.claim import accounts_with_work, seconds_until_due
 from outbox.relay.relay import BUSY_POLL_SECONDS, Relay
 from outbox.relay.result import Outcome
 from tests.dsl import a_track
-from tests.outbox.rigs.relay_rig import ARTIST, LONG, Rig, refused, running, until_delivered
+from tests.outbox.rigs.relay_rig import ARTIST, LONG, Rig, running, until_delivered
 from tests.outbox.rigs.rows import add_lane, set_host
+from tests.outbox.rigs.wire import refused
 from tests.servers.databases import IN_ONE_PART
 
 pytestmark = [pytest.mark.anyio, IN_ONE_PART]

@@ -8,7 +8,8 @@ import pytest
 from outbox.relay.result import Outcome
 from tests.dsl import BOB
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, Rig, answered
+from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, Rig
+from tests.outbox.rigs.wire import answered
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]

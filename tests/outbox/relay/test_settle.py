@@ -12,8 +12,9 @@ from outbox.mirror.tables import NEVER
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.foreign_writes import delivered, foreign_delete, foreign_put
 from tests.outbox.rigs.rate_limits import replies_with
-from tests.outbox.rigs.relay_rig import Rig, answered
+from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import lane_row
+from tests.outbox.rigs.wire import answered
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]

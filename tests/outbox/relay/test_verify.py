@@ -23,7 +23,8 @@ from tests.outbox.rigs.foreign_writes import (
     target,
     verified,
 )
-from tests.outbox.rigs.relay_rig import LONG, RECORDS, Rig, answered, meanwhile
+from tests.outbox.rigs.relay_rig import LONG, RECORDS, Rig
+from tests.outbox.rigs.wire import answered, meanwhile
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from base64 import b32encode
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,6 @@ from unittest.mock import patch
 
 import httpx
 
-from aggregates.errors import SignInRequiredError
 from aggregates.published import Published, Subject
 from aggregates.tracks.track import Track
 from aggregates.values import Audio
@@ -47,6 +46,7 @@ from outbox.views.waits import MirrorWaits
 from tests.dsl import ALICE, COLLECTION, LISTS, OLD_COLLECTION, a_track
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.directory import FakeDirectory
+from tests.outbox.rigs.wire import ANYONE, Wire
 from tests.outbox.rigs.working_relay import WorkingRelay
 from tests.rows import HasRows
 from tests.servers.atproto import PdsAccount
@@ -57,122 +57,17 @@ ARTIST = Envelope(actor="artist", via="test", request_id="test")
 URLS = RecordUrls("http://127.0.0.1:8000")
 RECORDS = TrackRecords(URLS, COLLECTION, OLD_COLLECTION)
 KINDS = RecordKinds(RECORDS, CommentRecords())
-ANYONE = "anyone"
 LONG = 30.0
 """Seconds for what a slow machine does, too."""
 FOR_EVER = 1e9
-ANYWHERE = ""
 MORE_THAN_ONE = 5
 """Faults in a row: on a slow machine the pause after a failure is over before the relay polls again."""
-Fault = Callable[[Callable[[], Any]], Any]
 
 
 def audio_of(data: bytes) -> Audio:
     raw = b"\x01\x55\x12\x20" + hashlib.sha256(data).digest()
     cid = "b" + b32encode(raw).decode().lower().rstrip("=")
     return Audio(cid, size=len(data), mime="audio/mpeg", file_type="mp3", duration=3)
-
-
-async def refused(send: Callable[[], Any]) -> httpx.Response:  # noqa: ARG001
-    """Nothing reaches the PDS."""
-    raise httpx.ConnectError("refused")
-
-
-async def answer_lost(send: Callable[[], Any]) -> httpx.Response:
-    """The PDS applies it; the answer is lost."""
-    await send()
-    raise httpx.ReadTimeout("no answer")
-
-
-async def as_it_is(send: Callable[[], Any]) -> httpx.Response:
-    reply: httpx.Response = await send()
-    return reply
-
-
-def meanwhile(act: Callable[[], object], then: Fault = as_it_is) -> Fault:
-    """Something happens before the request arrives, or before it meets another fault."""
-
-    async def fault(send: Callable[[], Any]) -> httpx.Response:
-        act()
-        reply: httpx.Response = await then(send)
-        return reply
-
-    return fault
-
-
-def page(status: int, **reply: Any) -> Fault:
-    """Something else answers in place of the PDS."""
-
-    async def fault(send: Callable[[], Any]) -> httpx.Response:  # noqa: ARG001
-        return httpx.Response(status, **reply)
-
-    return fault
-
-
-def answered(status: int, error: str, message: str = "") -> Fault:
-    """The PDS says this instead."""
-    return page(status, json={"error": error, "message": message})
-
-
-class LateRequest:
-    """A fault: the client gives the request up, and it arrives when the test sends it on."""
-
-    def __init__(self) -> None:
-        self.send: Callable[[], Awaitable[httpx.Response]] | None = None
-
-    async def __call__(self, send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
-        self.send = send
-        raise httpx.ReadTimeout("no answer")
-
-    async def arrives(self) -> int:
-        """Send it on; gives the status of the PDS's answer."""
-        assert self.send is not None
-        return (await self.send()).status_code
-
-
-@dataclass
-class Wire:
-    """Requests in the name of the account; the next ones meet the faults that were laid in."""
-
-    pds: DevPds | SignedInPds
-    http: httpx.AsyncClient
-    did: str
-    token: str
-    at: str = ""
-    """The PDS that the login is for; anywhere as long as that plays no part."""
-    faults: list[Fault] = field(default_factory=list)
-    sent: list[tuple[str, Any]] = field(default_factory=list)
-
-    async def request(
-        self,
-        did: str,
-        method: str,
-        nsid: str,
-        *,
-        host,
-        params=None,
-        json=None,
-        body=None,
-        headers=None,
-        timeout=30.0,
-    ) -> httpx.Response:
-        assert self.did in {did, ANYONE}
-        if self.at not in {ANYWHERE, host}:
-            raise SignInRequiredError(did)
-
-        async def send() -> httpx.Response:
-            content = {"content": body()} if body is not None else {"json": json}
-            return await self.http.request(
-                method,
-                f"{self.pds.url}/xrpc/{nsid}",
-                params=params,
-                timeout=timeout,
-                headers={**(headers or {}), "authorization": f"Bearer {self.token}", "x-did": did},
-                **content,
-            )
-
-        self.sent.append((nsid.rsplit(".", 1)[1], json))
-        return await self.faults.pop(0)(send) if self.faults else await send()
 
 
 @dataclass

@@ -11,8 +11,9 @@ from outbox.pds.verdict import HOUR_SECONDS
 from outbox.views import overview
 from outbox.views.failures import failing
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import Rig, answered, as_it_is, refused
+from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import lane_row, set_host
+from tests.outbox.rigs.wire import answered, as_it_is, refused
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]

@@ -13,8 +13,9 @@ from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import Rig, answered, refused
+from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import lane_row, set_host
+from tests.outbox.rigs.wire import answered, refused
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]

@@ -12,7 +12,8 @@ from replay.reconcile.verify import Verifier, repos_of
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.namespace_move import moves
-from tests.outbox.rigs.relay_rig import Rig, refused
+from tests.outbox.rigs.relay_rig import Rig
+from tests.outbox.rigs.wire import refused
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
