@@ -1,13 +1,8 @@
 import pytest
 
-from tests.api.comments.test_comments import turn
-from tests.api.world import upload
+from tests.api.comments.test_comments import open_to_comments
 
 
 @pytest.fixture
 def track(client, world, alice):
-    """A track of alice's on which people may comment."""
-    turn(client, alice, True)
-    track = upload(client, alice)
-    world.deliver()
-    return track
+    return open_to_comments(client, world, alice)

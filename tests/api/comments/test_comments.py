@@ -29,6 +29,14 @@ def turn(client, person, on, track=None):
     return answer.json()["comments"]
 
 
+def open_to_comments(client, world, person):
+    """A track of the person's that is on the PDS, and on which people may comment."""
+    turn(client, person, True)
+    track = upload(client, person)
+    world.deliver()
+    return track
+
+
 def types_of(client, person, comment):
     return [each["type"] for each in read(client, person, f"/comments/{comment['id']}/history")["items"]]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.comments.test_comments import turn
+from tests.api.comments.test_comments import open_to_comments, turn
 from tests.api.plyr.writing import both
 from tests.api.test_profile_record import set_picture
 from tests.api.world import upload
@@ -14,10 +14,7 @@ pytestmark = ON_SQLITE
 
 @pytest.fixture
 def track(client, world, alice):
-    turn(client, alice, True)
-    track = upload(client, alice)
-    world.deliver()
-    return track
+    return open_to_comments(client, world, alice)
 
 
 def say(client, person, track, text="Yes!", timestamp_ms=1500):
