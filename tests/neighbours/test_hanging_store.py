@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 ROUTE_TIMEOUT_SECONDS = 10
 """Far less than a store may hang."""
 SECONDS = 0.05
-HALF_A_SECOND = 0.5
+TIME_TO_BEGIN_SECONDS = 0.5
 """More than a thread takes to begin where none hangs, however busy the machine is."""
 
 
@@ -51,7 +51,8 @@ def tracks(world, alice):
 def small(world):
     """The service with two threads for each kind of work on media, which wait for a short time only."""
     pools = {
-        name: Threads(name, 2, max_wait_seconds=HALF_A_SECOND) for name in vars(world.services.media_threads)
+        name: Threads(name, 2, max_wait_seconds=TIME_TO_BEGIN_SECONDS)
+        for name in vars(world.services.media_threads)
     }
     world.serve(media_threads=replace(world.services.media_threads, **pools))
 
