@@ -10,6 +10,7 @@ from outbox.mirror.tables import mirror_lane, mirror_target
 from replay.derived import DerivedMedia
 from storage.derived.renditions import DerivedKind
 from tests.api.world import upload
+from tests.eventstore.jobs.rig import claim_anywhere
 
 
 def act(client, person, path, **body):
@@ -51,5 +52,5 @@ def cannot_be_made(world, *sources):
         wanted = [Wanted(kind.name, each) for each in sources]
         queue.request(connection, wanted, world.database.now(connection))
     for _ in sources:
-        job = queue.claim(world.database, kind, owner="one", lease=timedelta(minutes=1))
+        job = claim_anywhere(world.database, kind, "one")
         queue.fail(world.database, kind, job, Failure("no decoder", final=True))
