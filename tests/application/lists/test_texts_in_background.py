@@ -1,6 +1,5 @@
 """What a job brings together: texts of many tracks, and those from before."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,14 +15,12 @@ from application.lists.commands import (
 from application.lists.texts import album_texts_kind
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
-from eventstore.jobs.queue import claim
 from eventstore.jobs.table import job as job_table
 from eventstore.unit_of_work import UnitOfWork
 from outbox.lists.items import ALBUM_TEXTS, request_album_texts
 from tests.application.lists.account import Account, id_of, ids_of, of
 from tests.dsl import COLLECTION, START, a_track
-
-MINUTE = timedelta(minutes=1)
+from tests.eventstore.jobs.rig import claim_anywhere
 
 
 def rows_of_jobs(account: Account) -> list[Any]:
@@ -34,7 +31,7 @@ def rows_of_jobs(account: Account) -> list[Any]:
 def bring_together(account: Account) -> None:
     """Do all jobs that were requested."""
     kind = album_texts_kind(account.log, Threads("t", 1))
-    while (job := claim(account.log.database, kind, owner="w", lease=MINUTE)) is not None:
+    while (job := claim_anywhere(account.log.database, kind, "w")) is not None:
         texts.bring_together(account.log, job)
     assert not rows_of_jobs(account)
 
