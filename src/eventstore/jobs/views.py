@@ -52,13 +52,17 @@ def stalled_since(connection: sa.Connection, now: datetime, *, but: Sequence[str
 
     `but` names the kinds that wait for what is no worker's.
     """
-    other, turn = job.alias(), job_turn.c
-    runs = sa.select(other.c.id).where(
-        other.c.kind == row.kind, other.c.lease_owner.is_not(None), other.c.lease_until > now
-    )
-    served = sa.select(sa.func.max(turn.served_at)).where(turn.kind == row.kind).scalar_subquery()
-    is_due = (IS_WAITING, row.kind.not_in(but), row.due <= now, row.lease_until <= now, ~runs.exists())
+    # each of one table alone: Citus joins no rows of several buckets
+    is_due = (IS_WAITING, row.kind.not_in(but), row.due <= now, row.lease_until <= now)
     # what is due at once was requested, or stopped, at some time
     since = sa.case((row.due > PAST, row.due), else_=sa.func.coalesce(row.stopped_at, row.requested_at))
-    found = connection.execute(sa.select(sa.func.min(since), served).where(*is_due).group_by(row.kind))
-    return min((max(due, served_at or due) for due, served_at in found), default=None)
+    runs = sa.select(row.kind).where(row.lease_owner.is_not(None), row.lease_until > now).distinct()
+    found = connection.execute(
+        sa.select(row.kind, sa.func.min(since)).where(*is_due).group_by(row.kind)
+    ).all()
+    running = connection.scalars(runs).all() if found else ()
+    begun = sa.select(sa.func.max(job_turn.c.served_at)).where(job_turn.c.kind == sa.bindparam("of"))
+    stalled = [
+        max(due, connection.scalar(begun, {"of": kind}) or due) for kind, due in found if kind not in running
+    ]
+    return min(stalled, default=None)

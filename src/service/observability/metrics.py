@@ -130,18 +130,20 @@ def _of_waiting_work(connection: sa.Connection, now: datetime) -> Iterator[Gauge
 
 
 _each: Final = mirror_lane.alias().c
+_observed: Final = observed_account.c
 _ALIKE: Final = (
-    sa.select(sa.func.min(_each.did).label("did"), sa.func.count().label("lanes"))
+    sa.select(_each.bucket, sa.func.min(_each.did).label("did"), sa.func.count().label("lanes"))
     .group_by(
-        *(_each.host, _each.state, _each.paused, _each.failures > 0),
-        _each.did.in_(sa.select(observed_account.c.did)),
+        *(_each.bucket, _each.host, _each.state, _each.paused, _each.failures > 0),
+        sa.exists().where(_observed.did == _each.did, _observed.bucket == _each.bucket),
     )
     .subquery()
 )
-"""One of the lanes that are shown alike, and how many there are: the state of one costs ten times as much as to count it."""
+"""One of the lanes of a bucket that are shown alike, and how many there are: the state of one costs ten times as much as to count it."""
+_IS_ONE: Final = sa.and_(_ALIKE.c.did == lane.did, _ALIKE.c.bucket == lane.bucket)
 _LANES: Final = (
     sa.select(LANE_STATE.label("mirror_state"), sa.func.sum(_ALIKE.c.lanes))
-    .select_from(LANES_OF_HOSTS.join(_ALIKE, _ALIKE.c.did == lane.did))
+    .select_from(LANES_OF_HOSTS.join(_ALIKE, _IS_ONE))
     .group_by("mirror_state")
 )
 
