@@ -10,6 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import event, update
 
+from eventstore.coordination import restore_detection
 from outbox.mirror.tables import NEVER, mirror_target
 from outbox.record.dag_cbor import record_cid
 from outbox.relay import delivery_task, relay
@@ -254,6 +255,7 @@ TRANSACTIONS = 1
 def seen(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The statements since the test began; the ends of transactions are among them."""
     monkeypatch.setattr(relay, "EARLY_RELEASE_SECONDS", 3600.0)
+    monkeypatch.setattr(restore_detection, "COMPARE_SECONDS", 3600.0)
     with recorded_statements(desk.database.engine) as statements:
 
         def commit(_connection: object) -> None:
