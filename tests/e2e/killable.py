@@ -62,13 +62,14 @@ class KillableService(Service):
         program = [KILLABLE, self.trigger.path, str(LEASE_SECONDS)]
         super().__init__(data, pds, program=program, env=env)
 
-    def command(self, *words: str) -> None:
-        """Run a command beside it, which is not killed."""
+    def command(self, *words: str) -> str:
+        """Run a command beside it, which is not killed; returns what it prints."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith("MASTERTAPE_")}
         done = subprocess.run(
             [MASTERTAPE, *words], env=ours | self.settings, check=False, capture_output=True, text=True
         )
         assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+        return done.stdout
 
     def is_killed(self, *, within: float) -> bool:
         """Whether it is killed at its point in so many seconds."""

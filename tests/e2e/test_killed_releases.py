@@ -1,5 +1,6 @@
 """kill -9 at every named point of an upload to a release and of its publishing: all of it is published once, in its order, and nothing before."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from application.releases.publishing import PUBLISH
 from demo.album import COLLECTION as LISTS
 from demo.story import COLLECTION as TRACKS
 from devpds.server import DevPds
@@ -67,14 +69,20 @@ def publishes(
     until(is_published)
 
 
+def has_published(service: KillableService) -> bool:
+    jobs = json.loads(service.command("jobs", "--kind", PUBLISH, "--json"))["jobs"]
+    return all(job["state"] == "done" for job in jobs)
+
+
 @pytest.mark.timeout(300)
 def test_a_kill_anywhere_publishes_all_of_a_release_once(
     service: KillableService, artist: Artist, pds: DevPds
 ) -> None:
-    http, made = artist.client.http, dict[int, tuple[str, str]]()
+    http, made, releases = artist.client.http, dict[int, tuple[str, str]](), list[dict[str, int]]()
     for number, point in enumerate(KILLS):
         album, is_upload = f"Album {number}", point.startswith("upload")
         release = http.post("/releases", json={"title": album}).json()
+        releases.append(release)
         titles = [f"Song {number}.{place}" for place in range(1, SONGS + 1)]
         if is_upload:
             service.trigger.arm(point)
@@ -86,6 +94,8 @@ def test_a_kill_anywhere_publishes_all_of_a_release_once(
         publishes(http, release, service, is_killed=not is_upload)
         track_ids = read(http, Owner, release)["track_ids"]
         made |= {track_id: (title, album) for track_id, title in zip(track_ids, titles, strict=True)}
+    until(lambda: has_published(service))  # a job that was killed after its commit is done once more
+    assert {read(http, Owner, release)["state"] for release in releases} == {"published"}
     tracks = [http.get(f"/tracks/{each}").json() for each in made]
     assert [(each["title"], each["album"]) for each in tracks] == list(made.values())
     until(lambda: len(pds.list_records(artist.did, TRACKS)) == SONGS * len(KILLS))
