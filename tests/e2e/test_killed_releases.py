@@ -69,7 +69,7 @@ def publishes(
     until(is_published)
 
 
-def has_published(service: KillableService) -> bool:
+def all_jobs_ended(service: KillableService) -> bool:
     jobs = json.loads(service.command("jobs", "--kind", PUBLISH, "--json"))["jobs"]
     return all(job["state"] == "done" for job in jobs)
 
@@ -94,7 +94,7 @@ def test_a_kill_anywhere_publishes_all_of_a_release_once(
         publishes(http, release, service, is_killed=not is_upload)
         track_ids = read(http, Owner, release)["track_ids"]
         made |= {track_id: (title, album) for track_id, title in zip(track_ids, titles, strict=True)}
-    until(lambda: has_published(service))  # a job that was killed after its commit is done once more
+    until(lambda: all_jobs_ended(service))  # a job that was killed after its commit is done once more
     assert {read(http, Owner, release)["state"] for release in releases} == {"published"}
     tracks = [http.get(f"/tracks/{each}").json() for each in made]
     assert [(each["title"], each["album"]) for each in tracks] == list(made.values())
