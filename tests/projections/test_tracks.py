@@ -12,6 +12,7 @@ from projections.tracks.queries import (
     TrackFilter,
     live_tracks_naming,
     live_tracks_with_audio,
+    tags_by_use,
     track_page,
 )
 from projections.tracks.table import TrackView, tracks
@@ -124,6 +125,17 @@ def test_a_page_for_a_short_term_looks_at_a_limited_number_of_tracks_and_the_nex
     assert pages == [[5], [], [1]]
     assert found(log, TrackFilter(q="other")) == [4, 3, 2]
     assert found(log, TrackFilter(q="xy", artist=ALICE)) == [5, 1]
+
+
+def test_tags_are_counted_over_a_limited_number_of_the_newest_tracks(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "MAX_SCANNED_TRACKS", 2)
+    for number, tags in enumerate((("old", "tape"), ("tape",), ("tape", "new")), start=1):
+        upload(log, number, tags=tags)
+    with log.database.read() as connection:
+        counted = [tuple(row) for row in tags_by_use(connection, None, limit=10)]
+    assert counted == [("tape", 2), ("new", 1)]
 
 
 def test_a_search_follows_a_track_through_its_edits(log: EventLog) -> None:

@@ -9,7 +9,7 @@ from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account, accounts_of, handle_in
 from identity.accounts.credentials import Principal, did_of
 from projections.lists import IS_UP, albums_where, it, playlists_named
-from projections.tracks.queries import albums_named, artists_named, end_of_scan, tags_by_use, with_tracks
+from projections.tracks.queries import albums_named, artists_named, tags_by_use, with_tracks
 
 MAX_FOUND: Final = 12
 """Of each kind."""
@@ -65,5 +65,5 @@ def _list(row: Any, owners: dict[str, Account]) -> Json:
 
 
 def _tags(connection: sa.Connection, viewer: str | None, *, part: str = "", limit: int) -> list[Json]:
-    rows = tags_by_use(connection, viewer, part=part, oldest=end_of_scan(connection), limit=limit)
+    rows = tags_by_use(connection, viewer, part=part, limit=limit)
     return [{"name": row.name, "tracks": row.tracks} for row in rows]

@@ -247,10 +247,12 @@ def tags_by_use(
     *,
     begins: str = "",
     part: str = "",
-    oldest: int | None = None,
     limit: int,
 ) -> Sequence[sa.Row[str, int]]:
-    """Return the most used tags that begin with a text, or contain one, and how many listed tracks have each, of the oldest one on."""
+    """Return the tags that most of the newest MAX_SCANNED_TRACKS tracks have, and how many listed ones have each.
+
+    The tags begin with `begins` and contain `part`.
+    """
     if not (is_storable(begins) and is_storable(part)):
         return []
     found = (
@@ -261,7 +263,7 @@ def tags_by_use(
         .order_by(COUNT.desc(), track_tags.c.tag)
         .limit(limit)
     )
-    if oldest is not None:
+    if (oldest := end_of_scan(connection)) is not None:
         found = found.where(tracks.c.track_id >= oldest)
     if begins:
         found = found.where(track_tags.c.tag.startswith(tag_as_stored(begins), autoescape=True))
