@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from aggregates.published import Subject
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.parking import PARKED, request_probe
-from outbox.mirror.states import LaneState, MirrorReason, MirrorState, TargetState, UnsentOutcome
+from outbox.mirror.states import LaneState, MirrorReason, MirrorState, TargetState
 from outbox.mirror.tables import (
     IS_ATTEMPT_OF_TARGET,
     NEVER,
@@ -31,10 +31,13 @@ IS_REMOVED: Final = sa.and_(target.desired_op == DELETE, IS_ACKED)
 WAS_WRITTEN: Final = sa.exists().where(
     IS_ATTEMPT_OF_TARGET,
     attempt.op == PUT,
-    attempt.outcome.is_distinct_from(UnsentOutcome.ADOPTED),
-    attempt.outcome.is_distinct_from(Kind.NOT_SENT.value),
+    sa.or_(attempt.outcome.is_(None), attempt.outcome.in_((Kind.DONE.value, Kind.AMBIGUOUS.value))),
+    sa.or_(attempt.swap_cid.is_(None), attempt.request_cid.is_distinct_from(attempt.swap_cid)),
 )
-"""Whether this service may have written the record; one that was only adopted is not removed."""
+"""Whether this service has written the record, or may have: the PDS took a put that changes it, or never answered one.
+
+A record that was only adopted is not removed, nor one of which the PDS refused each edit, or was only asked whether it is there.
+"""
 
 
 @dataclass(frozen=True)
