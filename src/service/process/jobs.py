@@ -20,7 +20,7 @@ from eventstore.idempotency import RESULT_TTL, idempotency, running_request
 from eventstore.jobs.kinds import PERIODIC, Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.queue import prune_turns, request
 from eventstore.sql.database import Database
-from eventstore.streams.buckets import bucket_of
+from eventstore.streams.buckets import Part, bucket_of
 from eventstore.untrusted import clean
 from identity.accounts.credentials import credential
 from outbox.mirror.failure_causes import prune_causes
@@ -57,6 +57,8 @@ SCAN_TIMEOUT_SECONDS: Final = 600.0
 """The next run continues where this one ended: each repo's row says when it was last scanned."""
 ENDED_CREDENTIAL_TTL: Final = timedelta(days=30)
 """For this long, a request with an ended token is told that its session has expired, and not that it is unknown."""
+REMOVED: Final[Sequence[str]] = ()
+"""The names of periodic jobs of earlier releases that this one has no more: it deletes their rows, and those of no other."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,13 @@ def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:
     """Return the kind of all of these.
 
     None runs in a restored database before `mastertape recovered`: they delete bytes that the log no longer knows of.
+    One that this release does not know is left alone: a newer release has requested it, whose processes run it.
     """
+    names = [*(each.name for each in jobs), *REMOVED]
+
+    def may_run(row: sa.FromClause, part: Part) -> sa.ColumnElement[bool]:
+        return sa.and_(row.c.subject.in_(names), unless_restored(row, part))
+
     by_name = {each.name: each for each in jobs}
     threads = Threads("periodic", len(jobs))
 
@@ -90,7 +98,7 @@ def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:
 
     async def work(job: Job) -> Outcome:
         known = by_name.get(job.subject)
-        if known is None:  # of an earlier version
+        if known is None:  # REMOVED names it
             return Outcome.DONE
         if iscoroutinefunction(known.run):
             await known.run(container)
@@ -106,7 +114,7 @@ def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:
         max_concurrent=len(jobs),
         first_pause_seconds=FIRST_PAUSE_SECONDS,
         max_pause_seconds=MAX_PAUSE_SECONDS,
-        condition=unless_restored,
+        condition=may_run,
         ends_when_cancelled=False,
         leaves_work=False,
     )

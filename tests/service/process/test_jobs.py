@@ -11,9 +11,11 @@ from pydantic import SecretStr
 from sqlalchemy import insert, select, update
 
 from eventstore.idempotency import idempotency
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import PERIODIC
 from identity.accounts.credentials import CredentialKind, credential, revoke_usable
 from identity.sessions.session_store import SessionKind, Tokens, pds_session
-from service.process.jobs import JOBS, PeriodicJob
+from service.process.jobs import JOBS, PeriodicJob, request_periodic
 from service.wiring.bootstrap import Container
 from storage.cid import CidHasher
 from storage.media import media
@@ -35,6 +37,32 @@ def test_failure_of_a_job_is_logged(container: Container, caplog: pytest.LogCapt
     make_due(container)
     assert run_if_due(container, replace(broken, run=lambda _: None))
     assert not run_if_due(container, broken)
+
+
+def test_a_process_of_an_older_release_leaves_periodic_jobs_that_it_does_not_know(
+    container: Container,
+) -> None:
+    ran = Mock()
+    older, newer = PeriodicJob("old", HOUR, lambda _: None), PeriodicJob("new", HOUR, ran)
+    request_periodic(container.database, [newer.name])
+    assert run_if_due(container, older)
+    ran.assert_not_called()
+    with container.database.read() as connection:
+        row = queue.job_of(connection, PERIODIC, newer.name)
+    assert row is not None
+    assert (row.state, row.attempts, row.began_at) == ("waiting", 0, None)
+    assert run_if_due(container, newer)
+    ran.assert_called_once()
+
+
+def test_a_periodic_job_that_this_release_has_removed_is_deleted(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request_periodic(container.database, ["removed"])
+    monkeypatch.setattr("service.process.jobs.REMOVED", ("removed",))
+    assert run_if_due(container, PeriodicJob("known", HOUR, lambda _: None))
+    with container.database.read() as connection:
+        assert queue.job_of(connection, PERIODIC, "removed") is None
 
 
 def job(name: str) -> Callable[[Container], None]:
