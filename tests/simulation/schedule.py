@@ -11,7 +11,7 @@ from aggregates.published import Published
 from aggregates.tracks.track import Track
 from outbox.relay.delivery import LATE_CREATE_WINDOW
 from tests.simulation import invariants
-from tests.simulation.actions import ACTS, OF_ALL_KINDS, WEIGHTS, WITH_CRASHES
+from tests.simulation.actions import ACTS, OF_ALL_KINDS, WEIGHTS, WITH_CRASHES, WITH_DELETIONS, WITH_REPLAYS
 from tests.simulation.kinds import ALL_KINDS
 from tests.simulation.network_faults import FAULTS, LATE
 from tests.simulation.world import World
@@ -24,6 +24,7 @@ PAUSES = (0.0, 0.005, 0.015, 0.03, 0.1, 1.0, 3.0)
 CHANCES = (0.0, 0.2, 0.5)
 """How likely a request has bad luck."""
 LENGTH = 12
+HALF = 0.5
 SLOW = (0.0, 0.0, 0.02)
 """How likely a thread comes late by more than a lease."""
 
@@ -80,11 +81,6 @@ class Schedule:
         invariants.always(world)
         invariants.at_the_end(world)
 
-    def __str__(self) -> str:
-        lines = [f"Schedule({self.seed}, {self.chance}, (", *(f"    {step}," for step in self.steps)]
-        of = ", ".join(each.__name__ for each in self.of)
-        return "\n".join([*lines, f"), {self.slow_threads}, {self.shape}, {self.kinds}, ({of},))"])
-
 
 def drawn(seed: int, length: int = LENGTH, weights: Mapping[str, int] = WEIGHTS) -> Schedule:
     """A schedule of this seed; how often what happens, others may say."""
@@ -103,6 +99,17 @@ def drawn_with_crashes(seed: int) -> Schedule:
 def drawn_of_all_kinds(seed: int) -> Schedule:
     """A schedule of this seed in which accounts make all kinds of records, and lists and counts follow tracks."""
     return replace(drawn(seed, 24, OF_ALL_KINDS), of=ALL_KINDS)
+
+
+def swarm(seed: int) -> Schedule:
+    """A schedule of this seed that leaves out half of what may happen, of acts and of bad luck: what is common elsewhere hides what is rare."""
+    dice = random.Random(seed)  # noqa: S311 - no secret
+    rates = {**OF_ALL_KINDS, **WITH_DELETIONS, **WITH_REPLAYS, **WITH_CRASHES}
+    weights = {act: dice.randint(1, 24) for act in sorted(rates) if dice.random() < HALF}
+    kinds = [kind for kind in FAULTS if dice.random() < HALF]
+    of = tuple(kind for kind in ALL_KINDS if kind is Track or dice.random() < HALF)
+    drawn_of_those = drawn(seed, dice.randint(LENGTH // 2, 2 * LENGTH), {"wait": 6, "edit": 6, **weights})
+    return replace(drawn_of_those, chance=dice.uniform(0.0, 0.6), kinds=tuple(kinds or FAULTS), of=of)
 
 
 def failure(schedule: Schedule) -> Exception | None:

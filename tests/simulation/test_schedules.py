@@ -12,7 +12,16 @@ from tests.simulation import protections
 from tests.simulation.actions import WEIGHTS, WITH_DECISIONS, WITH_DELETIONS, WITH_REPLAYS
 from tests.simulation.kinds import ALL_KINDS
 from tests.simulation.relay_process import URLS
-from tests.simulation.schedule import LENGTH, Schedule, drawn, drawn_of_all_kinds, drawn_with_crashes, failure
+from tests.simulation.schedule import (
+    LENGTH,
+    Schedule,
+    drawn,
+    drawn_of_all_kinds,
+    drawn_with_crashes,
+    failure,
+    swarm,
+)
+from tests.simulation.shrinking import as_test, shrunk
 
 DEEP = bool(os.environ.get("TEST_DEEP"))
 SEARCHES = {
@@ -22,9 +31,10 @@ SEARCHES = {
     "drawn(seed, 20, WITH_REPLAYS)": (lambda seed: drawn(seed, 20, WITH_REPLAYS), 2, 450),
     "drawn_with_crashes(seed)": (drawn_with_crashes, 2, 1000),
     "drawn_of_all_kinds(seed)": (drawn_of_all_kinds, 2, 450),
+    "swarm(seed)": (swarm, 2, 1500),
 }
-"""What happens: anything; decisions about foreign edits; deletions of accounts; wiped repositories; crashes of relays; all kinds of records. With the
-numbers of seeds, without TEST_DEEP and with it."""
+"""What happens: anything; decisions about foreign edits; deletions of accounts; wiped repositories; crashes of relays; all kinds of records; another half
+of all that with each seed. With the numbers of seeds, without TEST_DEEP and with it."""
 MISSED_LATE = {
     protections.without_reading_once: 64,
     protections.without_backoff: 235,
@@ -45,7 +55,8 @@ def test_every_invariant_holds_whatever_happens(draw: str):
     for seed in range(many if DEEP else few):
         schedule = make(seed)
         if (error := failure(schedule)) is not None:
-            error.add_note(f"to see it again, seed {seed}: {draw}.run()\n{schedule}")
+            error.add_note(f"to see it again, seed {seed}: {draw}.run(); for test_regressions.py:")
+            error.add_note(as_test(shrunk(schedule), f"found by {draw}, seed {seed}"))
             raise error
 
 
