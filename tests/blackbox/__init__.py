@@ -1,0 +1,1 @@
+"""The service seen from outside alone: processes, requests and answers, and the records at a PDS."""
