@@ -23,6 +23,7 @@ from outbox.mirror.tables import FEW_ROWS, pds_host
 from outbox.operations import operators
 from outbox.pds import client
 from outbox.probes import jobs as probes
+from outbox.relay import slow_hosts
 from outbox.repo import reads
 from replay import derived
 from replay.adoption import adopt as adoptions
@@ -91,7 +92,7 @@ requests, and so may an address without one: {REQUESTS}. `./dev bench neighbours
 | memory of a record | a record of a PDS | - | - | {megabytes(client.MAX_RECORD_BYTES)} | {seconds(client.READ_TIMEOUT_SECONDS)}; the record waits, the host stays well | `tests/neighbours/test_huge_replies.py` |
 | memory of a list | records of a repo | - | - | pages of {megabytes(client.MAX_REPLY_BYTES[client.LIST_RECORDS])}, {megabytes(reads.MAX_LIST_BYTES)} in all; of what is not known {megabytes(reads.MAX_KEPT_BYTES)} are kept, the others in the next run | {seconds(reads.MAX_LIST_SECONDS)} of reading (300 s for an adoption); the repo is unread | `tests/neighbours/test_huge_lists.py`, `tests/neighbours/test_trickling_hosts.py` |
 | memory of other clients' versions | comparisons, exports | - | - | {FEW_ROWS["yield_per"]} records at a time | a page of reading | `tests/neighbours/test_huge_lists.py::test_large_versions_of_other_clients_cost_little_memory_later` |
-| lanes | deliveries, over all processes | 1 | {LANES_OF_A_HOST} | LANES a relay; half of them for hosts that did not answer the last time | {seconds(client.WRITE_TIMEOUT_SECONDS)} a request; the longest due goes next | `tests/neighbours/test_hanging_hosts.py` |
+| lanes | deliveries, over all processes | 1 | {LANES_OF_A_HOST} | LANES a relay; half of them for hosts that did not answer the last time, a quarter for hosts that take {seconds(slow_hosts.SLOW_SECONDS)} or more to answer | {seconds(client.WRITE_TIMEOUT_SECONDS)} a request; the longest due goes next | `tests/neighbours/test_hanging_hosts.py` |
 | uploads to PDSes | copies of audio, over all processes | 1 | {upload_claim.MAX_UPLOADS_PER_HOST} | {upload_claim.MAX_CONCURRENT_UPLOADS} a relay; {uploads.MAX_CONCURRENT_READS} threads that read | 60 s a chunk, {seconds(uploads.UPLOAD_TIMEOUT_SECONDS)} in all | `tests/neighbours/test_claims.py` |
 | probes | accounts that may have moved | 1; {seconds(follower.PROBE_INTERVAL.total_seconds())} between two that a firehose asks for | {probes.MAX_CONCURRENT_PROBES_OF_HOST} | {probes.MAX_CONCURRENT_PROBES} | 30 s | `tests/neighbours/test_claims.py`, `tests/outbox/firehose/test_follower.py` |
 | reads of what outsiders say | firehoses, one process a host | {outsiders.MAX_WAITING_OF_ACCOUNT} wait | 1, {seconds(outsiders.PAUSE_SECONDS)} after the last; {outsiders.MAX_WAITING} wait | {outsiders.MAX_CONCURRENT_READS} | {seconds(outsiders.READ_TIMEOUT_SECONDS)}, {outsiders.MAX_ATTEMPTS} attempts; what comes meanwhile does not count | `tests/outbox/firehose/test_outsiders.py` |

@@ -5,14 +5,15 @@
 3. count the host's leases in a statement after the lock: one that counts as it locks sees the leases from before it.
 4. lease its next lanes: live work first, then backfill, which leaves one slot of every host to live work.
 
-Hosts that failed the last time get a share of the relay's lanes: however many of them hang, the others are not delayed.
+Hosts that failed the last time get a share of the relay's lanes, and so do slow ones: however many of them hang, or answer
+late, the others are not delayed.
 """
 
 import random
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -53,18 +54,23 @@ def claim(
     lease: timedelta,
     backfill: int = sys.maxsize,
     of_failing_hosts: int = sys.maxsize,
+    slow_hosts: Container[str] = (),
+    of_slow_hosts: int = sys.maxsize,
     interval: timedelta = timedelta(),
 ) -> list[Lane]:
     """Lease up to `limit` due lanes of these parts, the longest due first.
 
-    Up to `backfill` of them are for backfill, and up to `of_failing_hosts` of hosts that failed the last time. Until `interval`
-    has passed, a lane is claimed again for live work only if a caller waits for it.
+    Up to `backfill` of them are for backfill, up to `of_failing_hosts` of hosts that failed the last time, and up to
+    `of_slow_hosts` of slow ones. Until `interval` has passed, a lane is claimed again for live work only if a caller waits
+    for it.
     """
     due = _due_hosts(database, parts)
     if not due:
         return []
     for _ in range(MAX_CLAIM_ATTEMPTS):
-        capacity = _Capacity(owner, lease, limit, backfill, of_failing_hosts, interval)
+        capacity = _Capacity(
+            owner, lease, limit, backfill, of_failing_hosts, slow_hosts, of_slow_hosts, interval
+        )
         lanes: list[Lane] = []
         none_locked = True
         with database.write() as connection:
@@ -108,6 +114,8 @@ class _Capacity:
     lanes: int
     backfill: int
     of_failing_hosts: int
+    slow_hosts: Container[str]
+    of_slow_hosts: int
     interval: timedelta
 
     def is_for(self, host: Any) -> bool:
@@ -115,13 +123,16 @@ class _Capacity:
 
     def of_host(self, host: Any) -> int:
         """Return how many lanes may still be claimed of a host, given its row."""
-        return min(self.lanes, self.of_failing_hosts) if failed_last(host) else self.lanes
+        of_failing = self.of_failing_hosts if failed_last(host) else self.lanes
+        of_slow = self.of_slow_hosts if host.host in self.slow_hosts else self.lanes
+        return min(self.lanes, of_failing, of_slow)
 
     def take(self, host: Any, *, lanes: int, backfill: int) -> None:
         """Count lanes that were claimed of a host, `backfill` of them for backfill."""
         self.lanes -= lanes
         self.backfill -= backfill
         self.of_failing_hosts -= lanes if failed_last(host) else 0
+        self.of_slow_hosts -= lanes if host.host in self.slow_hosts else 0
 
 
 def _locked_host(connection: sa.Connection, host: str) -> list[Any]:
@@ -287,7 +298,7 @@ _LEASE: Final = Prepared(
 def start_claim(connection: sa.Connection, did: str, lease: Mapping[str, Any], now: datetime) -> Result:
     """Start to lease a lane in the transaction that makes it due, if a poll would find that it may run now; returns its row then.
 
-    Its host must not have failed the last time, and no other claim may be under way there.
+    Its host must not have failed the last time, and no other claim may be under way there. Whether it is slow, the caller knows.
     """
     if connection.dialect.name != "sqlite":
         _LOCK_HOST.start(connection, {"did": did})

@@ -36,6 +36,7 @@ from outbox.relay.journal import write_intent
 from outbox.relay.lease_clock import LeaseClock
 from outbox.relay.result import Outcome, Result, acknowledged, log_result
 from outbox.relay.settle import settle
+from outbox.relay.slow_hosts import SlowHosts
 from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
@@ -60,6 +61,7 @@ class LaneRun:
     lease: LeaseClock
     _: KW_ONLY
     tracing: Tracing
+    slow_hosts: SlowHosts
     is_stopping: Callable[[], bool]
     on_settled: OnSettled
     begun: DeliveryTask | None = None
@@ -81,8 +83,7 @@ class LaneRun:
             if following is None:
                 following = await in_thread(self._begin_first, may_deliver=self._may_deliver())
             while following is not None:
-                batch = await self._batches.send(following, self.lease.seconds_left_to_send(), self._done)
-                delivered = batch or await self._deliver(following)
+                delivered = await self._send(following)
                 deliveries += 1
                 self._done += [result.task.key.place for result in delivered.results]
                 ends_run = any(result.ends_run for result in delivered.results)
@@ -137,6 +138,16 @@ class LaneRun:
         except Exception:  # noqa: BLE001 - delivering it fails for that, which fails no other record
             begins_with_write = False
         return task.with_intent(write_intent(connection, self.lane, task, now)) if begins_with_write else task
+
+    async def _send(self, task: DeliveryTask) -> Result | SentBatch:
+        """Send a batch that begins with the task, or deliver it alone; learn from the answer how long the host takes."""
+        now = asyncio.get_running_loop().time
+        began = now()
+        batch = await self._batches.send(task, self.lease.seconds_left_to_send(), self._done)
+        delivered = batch or await self._deliver(task)
+        if delivered.verdict.status is not None or any(each.is_answered for each in delivered.results):
+            self.slow_hosts.record(self.lane.host, now() - began)
+        return delivered
 
     async def _deliver(self, task: DeliveryTask) -> Result:
         """Deliver one target. A fault of its own fails this target and not the lane."""

@@ -29,7 +29,7 @@ from eventstore.event_log import EventLog
 from eventstore.sql.prepared import Result as Started
 from eventstore.streams.buckets import Part, bucket_of
 from eventstore.unit_of_work import UnitOfWork
-from outbox.mirror.lanes import Lane
+from outbox.mirror.lanes import Lane, write_release
 from outbox.mirror.targets import MIN_LANE_INTERVAL
 from outbox.ports import Tracing
 from outbox.record.kind import RecordKinds
@@ -39,6 +39,7 @@ from outbox.relay.early_release import HasEnded, release_of_ended
 from outbox.relay.lane_run import LaneRun, OnSettled
 from outbox.relay.lease_clock import LeaseClock
 from outbox.relay.result import Outcome
+from outbox.relay.slow_hosts import SlowHosts
 from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
@@ -71,6 +72,11 @@ class RelayLimits:
         """How many lanes may run for hosts that failed the last time, and may hang now."""
         return max(1, self.lanes // 2)
 
+    @property
+    def of_slow_hosts(self) -> int:
+        """How many lanes may run for hosts that take long to answer."""
+        return max(1, self.lanes // 4)
+
 
 @dataclass(eq=False)
 class Relay:
@@ -87,6 +93,7 @@ class Relay:
     on_settled: OnSettled = lambda _did, _acknowledged: None
     on_ended: Wake = lambda *_: None
     """Called after each run with the bucket of its lane, which may have more due."""
+    _slow_hosts: SlowHosts = field(init=False, default_factory=SlowHosts)
     _runs: dict[asyncio.Task[Counter[Outcome]], Lane] = field(init=False, default_factory=dict)
     _loop: asyncio.AbstractEventLoop | None = field(init=False, default=None)
     _polled_at: float = field(init=False, default=-inf)
@@ -173,6 +180,7 @@ class Relay:
             lane,
             lease,
             tracing=self.tracing,
+            slow_hosts=self._slow_hosts,
             is_stopping=lambda: self._stop is not None and self._stop.is_set(),
             on_settled=self.on_settled,
         )
@@ -213,6 +221,9 @@ class Relay:
             for claimed, until in started:
                 for row in claimed.all():
                     run = self._run_of(Lane(did, row.host, self.owner, row.lease_epoch, until), clock)
+                    if row.host in self._slow_hosts:  # polls count how many of their lanes run
+                        write_release(connection, run.lane, unit.now)
+                        continue
                     run.begun = run.begin(connection, unit.now)
                     unit.after_commit(partial(loop.call_soon_threadsafe, self._start, run))
 
@@ -253,5 +264,7 @@ class Relay:
             lease=self.limits.lease,
             backfill=self.limits.backfill - sum(lane.backfill for lane in running),
             of_failing_hosts=self.limits.of_failing_hosts - sum(lane.host_failed_last for lane in running),
+            slow_hosts=self._slow_hosts,
+            of_slow_hosts=self.limits.of_slow_hosts - sum(lane.host in self._slow_hosts for lane in running),
             interval=MIN_LANE_INTERVAL if self._stop is not None else timedelta(),
         )
