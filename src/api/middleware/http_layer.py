@@ -4,7 +4,7 @@
 2. The app reads a body of limited size and slowness; a refusal of the body goes before what the app responds.
 3. An error that no route has counted is counted by address, and refused beyond the limit.
 4. The response gets its headers, and the body of an error the shape that its reader knows.
-5. One line is logged, with the path but never the query, which may hold secrets.
+5. One line is logged, with the path but neither the query nor the token of a secret link.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ SANE: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 UNLOGGED_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 """What monitoring asks itself is neither logged nor counted."""
 PREVIEWS: Final = "/releases/preview/"
-"""Where the page is that a secret link leads to."""
+"""Where the page is that a secret link leads to; its token follows."""
 request_id: Final[ContextVar[str]] = ContextVar("request_id", default="")
 way_in: Final[ContextVar[str]] = ContextVar("way_in", default=Via.BROWSER.value)
 """Authentication sets it; a sign-in and a sign-out are a browser's."""
@@ -55,6 +55,14 @@ way_in: Final[ContextVar[str]] = ContextVar("way_in", default=Via.BROWSER.value)
 def over_http(actor: str) -> Envelope:
     """Return the audit envelope of what `actor` does in this request."""
     return Envelope(actor=actor, via=way_in.get(), request_id=request_id.get())
+
+
+def loggable(address: str) -> str:
+    """Return a path or URL for logs and traces: without its query, which may hold secrets, and the token of a secret link."""
+    before, previews, link = address.partition("?")[0].partition(PREVIEWS)
+    if not link:
+        return f"{before}{previews}"
+    return f"{before}{previews}{{token}}/{{name}}" if "/" in link else f"{before}{previews}{{token}}"
 
 
 EVERYWHERE: Final[Mapping[str, str]] = {
@@ -162,8 +170,7 @@ class HttpLayer:
         is_monitoring = path in UNLOGGED_PATHS
         fields = {
             "method": scope["method"],
-            # a secret link has its token there
-            "path": (route or PREVIEWS) if path.startswith(PREVIEWS) else path,
+            "path": loggable(path),
             "status": exchange.status,
             "request_id": exchange.id,
             "milliseconds": round((ended - began) * 1000, 1),

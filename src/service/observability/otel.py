@@ -26,6 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import Attributes
 from sqlalchemy import event
 
+from api.middleware.http_layer import loggable
 from outbox.ports import Tracing, trace_parent
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.result import Outcome, Result
@@ -33,7 +34,7 @@ from outbox.relay.result import Outcome, Result
 NAME: Final = "mastertape"
 UNTRACED: Final = "/healthz$,/readyz$,/metrics$"
 ROOT_KINDS: Final = frozenset({SpanKind.SERVER, SpanKind.CONSUMER})
-URLS: Final = ("http.url", "http.target", "url.full")
+ADDRESSES: Final = ("http.url", "http.target", "http.route", "url.full", "url.path")
 QUERY: Final = "url.query"
 PARENT: Final = "traceparent"
 WRITES: Final = "sqlite_immediate"
@@ -69,19 +70,19 @@ class Tracer(Tracing):
             if connection.get_execution_options().get(WRITES, False):
                 trace.get_current_span().add_event("commit")
 
-        async def hide_query(span: Span, _request: Any) -> None:
-            _hide_query(span)
+        async def hide_secrets(span: Span, _request: Any) -> None:
+            _hide_secrets(span)
 
         for client in clients:
             HTTPXClientInstrumentor.instrument_client(
-                client, tracer_provider=self._provider, request_hook=hide_query
+                client, tracer_provider=self._provider, request_hook=hide_secrets
             )
 
     def watch_app(self, app: FastAPI) -> None:
         """Trace the requests of this application, and keep each one's context for what it commits."""
 
         def on_request(span: Span, _scope: dict[str, Any]) -> None:
-            _hide_query(span)
+            _hide_secrets(span)
             carrier: dict[str, str] = {}
             W3C.inject(carrier, trace.set_span_in_context(span))
             trace_parent.set(carrier.get(PARENT))
@@ -147,14 +148,16 @@ class RequestsAndDeliveries(Sampler):
         return f"RequestsAndDeliveries({self._configured.get_description()})"
 
 
-def _hide_query(span: Span) -> None:
-    """Remove queries, which may hold secrets."""
+def _hide_secrets(span: Span) -> None:
+    """Keep in the addresses of a request's span, of which its name may be one, what the access log has too."""
     attributes = getattr(span, "attributes", None) or {}
-    for name in URLS:
+    for name in ADDRESSES:
         if name in attributes:
-            span.set_attribute(name, str(attributes[name]).partition("?")[0])
+            span.set_attribute(name, loggable(str(attributes[name])))
     if QUERY in attributes:
         span.set_attribute(QUERY, "")
+    if (named := getattr(span, "name", None)) is not None:
+        span.update_name(loggable(named))
 
 
 def _report(span: Span, result: Result) -> None:

@@ -50,11 +50,12 @@ def test_bytes_that_an_operator_has_taken_down_are_not_sent(client, admin, track
 
 def test_the_access_log_does_not_have_the_token(client, link, audio, caplog):
     caplog.set_level(logging.INFO, "mastertape.service")
-    for address in (link, audio, f"{link}/no/where"):
+    for address in (link, audio, f"{link}/no/where", "/releases/preview/"):
         client.get(address)
     paths = [record.path for record in caplog.records if record.msg == "request"]
     assert paths == [
         "/releases/preview/{token}",
+        "/releases/preview/{token}/{name}",
         "/releases/preview/{token}/{name}",
         "/releases/preview/",
     ]

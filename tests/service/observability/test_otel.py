@@ -7,9 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+from opentelemetry.instrumentation._semconv import _OpenTelemetrySemanticConventionStability
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 
 from service.cli.preparing import tracer_of_environment
 from service.cli.serve import asgi
@@ -86,6 +88,32 @@ def test_a_request_its_commit_and_its_delivery_are_one_trace_and_a_second_attemp
     assert not [each for each in spans if each.parent is None and each.name.startswith(("SELECT", "connect"))]
     assert not [each for each in spans if "readyz" in each.name]
     assert "sentinel" not in str([each.to_json() for each in spans])
+
+
+@ON_SQLITE
+@pytest.mark.usefixtures("internet")
+@pytest.mark.parametrize("convention", ["", "http/dup"])
+def test_spans_have_as_little_of_a_secret_link_as_the_access_log(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, convention: str
+) -> None:
+    for name, value in (("_initialized", False), ("_OTEL_SEMCONV_STABILITY_SIGNAL_MAPPING", {})):
+        monkeypatch.setattr(_OpenTelemetrySemanticConventionStability, name, value)
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", convention)
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    app = asgi(build(settings, tracer=Tracer(provider)))
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        for rest in ("", "/audio", "/no/where", "%0Ax", "?key=sentinel"):
+            client.get(f"/releases/preview/sentinel{rest}", headers={"accept": "text/html"})
+        client.get("http://127.0.0.1:8000//releases/preview/sentinel")
+
+    spans = [each for each in exporter.get_finished_spans() if each.kind is SpanKind.SERVER]
+    assert len(spans) == 6
+    assert spans[0].name == "GET /releases/preview/{token}"
+    page = spans[0].attributes or {}
+    assert page["http.target"] == "/releases/preview/{token}"
+    assert page.get("url.path") == ("/releases/preview/{token}" if convention else None)
+    assert "sentinel" not in str([each.to_json() for each in exporter.get_finished_spans()])
 
 
 def test_nothing_is_traced_unless_a_collector_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
