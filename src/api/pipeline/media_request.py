@@ -163,9 +163,8 @@ def range_of(request: Request, etag: str, size: int) -> ByteRange | None:
     return ByteRange(first, end) if first < end else None
 
 
-IMMUTABLE: Final = "public, max-age=31536000, immutable"
 FIVE_MINUTES: Final = "public, max-age=300"
-"""Open audio may be gated or deleted any time; shared caches then keep it no longer than this."""
+"""What is public may be gated, deleted or taken down any time; shared caches then keep it no longer than this."""
 PRIVATE: Final = "private, no-cache"
 NEVER: Final = "private, no-store"
 CID: Final = re.compile(r"[a-z2-7]{1,80}")
@@ -212,11 +211,10 @@ class MediaRequest:
         if (mime := mimes.get(cid)) is None:
             raise MediaNotFoundError
         is_public = any(is_public for _, is_public in found)
-        if size is None:
-            return await self.send(cid, mime, IMMUTABLE if is_public else PRIVATE)
-        if rendition := await run_in_threadpool(self._rendition, cid, size):
-            return await self.send(rendition, RENDITION_MIME, IMMUTABLE if is_public else PRIVATE)
-        return await self.send(cid, mime, FIVE_MINUTES if is_public else PRIVATE)
+        caching = FIVE_MINUTES if is_public else PRIVATE
+        if size is not None and (rendition := await run_in_threadpool(self._rendition, cid, size)):
+            return await self.send(rendition, RENDITION_MIME, caching)
+        return await self.send(cid, mime, caching)
 
     async def show_of_track(self, track_id: int, size: int | None) -> Response:
         """Return the cover that the track has now, even one that is elsewhere; raises ArtworkNotFoundError or MediaNotFoundError."""

@@ -63,6 +63,10 @@ def test_it_is_there_for_its_owner_and_operators_alone(client, alice, bob, admin
 def test_its_bytes_are_for_admins_alone(client, alice, bob, admin, track):
     cover = f"http://127.0.0.1:8000/tracks/{track['id']}/artwork"
     assert fetch(client, cover, bob).status_code == 200
+    for url in (track["audio_url"], track["image_url"], track["thumbnail_url"]):
+        answer = fetch(client, url, bob)
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "public, max-age=300")
+        assert answer.headers["etag"]
     decide(client, admin, track)
     for url in (track["audio_url"], track["image_url"], track["thumbnail_url"]):
         for person in (None, alice, bob):
