@@ -11,6 +11,8 @@ from api.pipeline import concurrency, list_entries, media_intake, media_request,
 from api.requests.parameters import MAX_PAGE_LENGTH
 from api.routers.ops import deliveries
 from application import account
+from application.comments import MAX_COMMENTS
+from application.outsiders import MAX_NEW_OF_A_HOST
 from eventstore import untrusted
 from eventstore.jobs import worker as jobs
 from eventstore.sql.database import POOL_SIZE
@@ -96,6 +98,7 @@ requests, and so may an address without one: {REQUESTS}. `./dev bench neighbours
 | uploads to PDSes | copies of audio, over all processes | 1 | {upload_claim.MAX_UPLOADS_PER_HOST} | {upload_claim.MAX_CONCURRENT_UPLOADS} a relay; {uploads.MAX_CONCURRENT_READS} threads that read | 60 s a chunk, {seconds(uploads.UPLOAD_TIMEOUT_SECONDS)} in all | `tests/neighbours/test_claims.py` |
 | probes | accounts that may have moved | 1; {seconds(follower.PROBE_INTERVAL.total_seconds())} between two that a firehose asks for | {probes.MAX_CONCURRENT_PROBES_OF_HOST} | {probes.MAX_CONCURRENT_PROBES} | 30 s | `tests/neighbours/test_claims.py`, `tests/outbox/firehose/test_follower.py` |
 | reads of what outsiders say | firehoses, one process a host | {outsiders.MAX_WAITING_OF_ACCOUNT} wait | 1, {seconds(outsiders.PAUSE_SECONDS)} after the last; {outsiders.MAX_WAITING} wait | {outsiders.MAX_CONCURRENT_READS} | {seconds(outsiders.READ_TIMEOUT_SECONDS)}, {outsiders.MAX_ATTEMPTS} attempts; what comes meanwhile does not count | `tests/outbox/firehose/test_outsiders.py` |
+| rows of what outsiders say | firehoses | 1 like and {MAX_COMMENTS} comments at a track | {MAX_NEW_OF_A_HOST:,} new ones at a track on a day (UTC) | - | the next day; the rest does not count, and `outsiders_limited` names host and track once | `tests/api/likes/test_outsiders.py` |
 | scan | repos | - | 1, after the other | {scan.MAX_CONCURRENT_HOSTS} hosts | a turn of {seconds(scan.HOST_TURN_SECONDS)} and its last repo | `tests/neighbours/test_trickling_hosts.py` |
 | adoptions | `POST /me/adopt` | 1 | {adoptions.MAX_CONCURRENT_ADOPTIONS_OF_HOST} | {adoptions.MAX_CONCURRENT_ADOPTIONS} | a turn: 300 s for the list, 300 s in which records begin, 900 s for the last | `tests/neighbours/test_slow_adoptions.py`, `tests/eventstore/jobs/test_queue.py` |
 | account deletions | `DELETE /me` | 1 | {account.MAX_CONCURRENT_DELETIONS_OF_A_HOST} | {account.MAX_CONCURRENT_DELETIONS} | a step's requests of up to 30 s | `tests/api/account_deletion/test_last_steps.py` |

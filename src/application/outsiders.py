@@ -1,5 +1,6 @@
 """Says of outsiders' likes and comments what their PDSes do: no event, and only what names a track here."""
 
+import logging
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -16,10 +17,14 @@ from outbox.record.kind import RecordKinds
 from projections import outsiders
 from replay.adoption.plain import ReactionIntake
 
+logger = logging.getLogger("mastertape.outbox")
+
 EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 """A record may claim a time at which it was still the year 0 in UTC."""
 MAX_AGE: Final = timedelta(days=7)
 """Of what is known of a record: then it is read again, since a stream may have left out that it is gone."""
+MAX_NEW_OF_A_HOST: Final = 1000
+"""Reactions at one track on one day: a host may invent as many accounts as it likes, and each reaction is a row."""
 
 
 class OutsiderReactions:
@@ -37,8 +42,11 @@ class OutsiderReactions:
         with self._database.write() as connection:
             now = self._database.now(connection)
             claimed = max(datetime.fromisoformat(row["created_at"]), EARLIEST)
-            of_record = {**row, "created_at": utc_text(min(claimed, now)), "read_at": now}
-            outsiders.put(connection, of_record, MAX_COMMENTS)
+            known = {"created_at": utc_text(min(claimed, now)), "read_at": now, "shown_at": now}
+            limits = {"max_comments": MAX_COMMENTS, "max_of_host": MAX_NEW_OF_A_HOST}
+            is_last = outsiders.put(connection, {**row, **known}, **limits)
+        if is_last:
+            logger.warning("outsiders_limited", extra={"host": host, "track_id": row["track_id"]})
 
     def remove(self, host: str, did: str, keys: Collection[RecordKey]) -> None:
         places = outsiders.these([(key.collection, key.rkey) for key in keys])

@@ -70,21 +70,32 @@ def next_to_read(connection: sa.Connection, host: str, before: datetime, now: da
     return found
 
 
-def put(connection: sa.Connection, row: Mapping[str, Any], max_comments: int) -> None:
-    """Have its track show and count what a record says, and no other track any longer; of an outsider's likes of one track, the first, and so many comments."""
+def put(connection: sa.Connection, row: Mapping[str, Any], *, max_comments: int, max_of_host: int) -> bool:
+    """Have its track show and count what a record says, and no other track any longer; return whether it is the last of its host that day.
+
+    Of one outsider at one track that is the first like, and so many comments; of one host, what it shows of the track first on a day (UTC).
+    """
     owner, of_record = row["did"], record(row["author"], row["collection"], row["rkey"])
     remove(connection, sa.and_(of_record, _of.track_id != row["track_id"]))
     this = sa.and_(of_record, _of.did == owner)
-    said = {name: row[name] for name in ("host", "text", "timestamp_ms")}
+    said, is_last = {name: row[name] for name in ("host", "text", "timestamp_ms")}, False
     if connection.execute(sa.update(outsider_reaction).where(this).values(said)).rowcount == 0:
         by_author = (_of.did == owner, _of.track_id == row["track_id"], _of.author == row["author"])
         said_there = sa.select(sa.func.count()).where(*by_author, _of.kind == Comment.TOPIC)
         if row["kind"] == Comment.TOPIC and (connection.scalar(said_there) or 0) >= max_comments:
-            return
-        new = upsert(connection, outsider_reaction).on_conflict_do_nothing()
-        connection.execute(new, {**row, "subject_id": next_subject_id(connection, owner)})
+            return False
+        today = row["shown_at"].replace(hour=0, minute=0, second=0, microsecond=0)
+        by_host = (_of.did == owner, _of.track_id == row["track_id"], _of.host == row["host"])
+        shown_today = sa.select(sa.func.count()).where(*by_host, _of.shown_at >= today)
+        left = max_of_host - (connection.scalar(shown_today) or 0)
+        if left <= 0:
+            return False
+        new = upsert(connection, outsider_reaction).on_conflict_do_nothing().returning(_of.subject_id)
+        numbered = {**row, "subject_id": next_subject_id(connection, owner)}
+        is_last = len(connection.execute(new, numbered).all()) == left == 1
     if (made := locked(connection, this)) is not None:
         carry(connection, owner, made.kind, made)
+    return is_last
 
 
 def locked(connection: sa.Connection, which: sa.ColumnElement[bool]) -> Any:

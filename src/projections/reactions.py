@@ -112,8 +112,9 @@ outsider_reaction = sa.Table(
     sa.Column("read_at", UtcDateTime, nullable=False, server_default=sa.text(f"'{PAST:%F %T.%f}'")),
     sa.Column("taken_down_at", UtcDateTime),
     sa.Column("takedown_reason", sa.Text),
+    sa.Column("shown_at", UtcDateTime, nullable=False, server_default=sa.text(f"'{PAST:%F %T.%f}'")),
     sa.Index("ix_outsider_reaction_host", "host", "read_at"),
-    sa.Index("ix_outsider_reaction_track_id", "track_id"),
+    sa.Index("ix_outsider_reaction_shown", "track_id", "host", "shown_at"),
     sa.Index("ix_outsider_reaction_record", "author", "collection", "rkey", unique=True),
     sa.Index("ix_outsider_reaction_like", "author", "track_id", unique=True, **_OF_LIKES),
 )

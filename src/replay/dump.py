@@ -184,7 +184,7 @@ EXPORTED: Final = (
     ExportedTable(mirror_target),
     ExportedTable(blob_job),
     ExportedTable(delivery_attempt),
-    ExportedTable(outsider_reaction, {"read_at": PAST}),
+    ExportedTable(outsider_reaction, {"read_at": PAST, "shown_at": PAST}),
 )
 """In the order of writing and reading. Leases are reset: the process that held one has ended before an import."""
 

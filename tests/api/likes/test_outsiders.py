@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from aggregates.reactions.comment import Comment
 from aggregates.reactions.like import Like
+from application import outsiders
 from application.comments import MAX_COMMENTS
 from application.outsiders import OutsiderReactions
 from application.subjects import utc_text
@@ -344,3 +345,30 @@ def test_it_goes_with_the_account_of_the_track(client, world, alice, carol):
     assert world.rows(select(outsider_reaction)) == world.rows(select(reaction)) == []
     carol.likes()
     assert world.rows(select(outsider_reaction)) == []
+
+
+def test_a_host_shows_so_many_new_ones_of_a_track_on_a_day_and_is_named_once(
+    *, client, world, alice, track, carol, monkeypatch, caplog
+):
+    monkeypatch.setattr(outsiders, "MAX_NEW_OF_A_HOST", 3)
+    caplog.set_level("WARNING", "mastertape.outbox")
+    first = carol.likes()
+    for rkey in range(5):
+        carol.comments(str(rkey))
+    assert seen(client, alice, track) == (False, 1, 2)
+    assert [(each.host, each.track_id) for each in limited(caplog)] == [(HOST, track["id"])]
+    carol.comments("0", text="No!")
+    assert "No!" in [each["text"] for each in shown(client, None, track)]
+    carol.comments("other", host=OTHER_HOST)
+    assert seen(client, alice, track) == (False, 1, 3)
+
+    carol.index.remove(HOST, CAROL, [first])
+    carol.comments("instead")
+    yesterday = world.now() - timedelta(days=1)
+    world.execute(outsider_reaction.update().values(shown_at=yesterday))
+    carol.comments("later")
+    assert seen(client, alice, track) == (False, 0, 5)
+
+
+def limited(caplog):
+    return [each for each in caplog.records if each.msg == "outsiders_limited"]
