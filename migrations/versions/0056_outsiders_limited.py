@@ -1,4 +1,4 @@
-"""When a host first showed an outsider's reaction, by which it is limited. Nothing of the past counts."""
+"""When a host first showed an outsider's reaction, by which it is limited, and which hosts operators do not have followed. All are followed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,3 +15,5 @@ def upgrade() -> None:
     op.add_column("outsider_reaction", shown_at)
     op.drop_index("ix_outsider_reaction_track_id", "outsider_reaction")
     op.create_index("ix_outsider_reaction_shown", "outsider_reaction", ["track_id", "host", "shown_at"])
+    followed = sa.Column("followed", sa.Boolean(), nullable=False, server_default=sa.true())
+    op.add_column("pds_host", followed)

@@ -196,6 +196,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     operators.UnknownTargetError: Reply(404, "not_found", kept=_NOTHING),
     operators.CountChangedError: Reply(409, "count_changed", ("current",)),
     operators.TooWideError: Reply(400, "invalid_field", ("field", "limit"), kept=_NOTHING),
+    operators.NotOfHostError: Reply(400, "invalid_field", ("field", "limit"), kept=_NOTHING),
     # The log.
     store.ReadOnlyTransactionError: INTERNAL,
     store.NestedUnitError: INTERNAL,

@@ -16,7 +16,15 @@ from eventstore.event_log import EventLog
 from eventstore.jobs import queue
 from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.accounts.credentials import record_ends, revoke_usable
-from outbox.operations.operators import CountChangedError, Operator, Selector, known, record_operation
+from outbox.operations.operators import (
+    Action,
+    CountChangedError,
+    Operator,
+    Selector,
+    known,
+    perform,
+    record_operation,
+)
 from projections import outsiders
 from replay.repair import jobs
 from replay.repair.jobs import UNFINISHED, RepairState
@@ -28,6 +36,11 @@ CANCEL: Final = "cancel_repair"
 RETRY: Final = "retry_job"
 
 Decide = Callable[[UnitOfWork, sa.Row[Any]], None]
+
+
+def operate(log: EventLog, action: Action, which: Selector, operator: Operator, **how: Any) -> int:
+    """Do what `perform` does; what an unfollowed host has shown of people without an account here is forgotten in the same unit."""
+    return perform(log, action, which, operator, forget=outsiders.forget, **how)
 
 
 def retry_job(log: EventLog, job_id: int, operator: Operator) -> None:

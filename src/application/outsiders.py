@@ -10,7 +10,7 @@ from application.comments import MAX_COMMENTS
 from application.subjects import utc_text
 from eventstore.sql.database import Database
 from identity.accounts.accounts import accounts_of
-from outbox.firehose.cursors import is_followed
+from outbox.firehose.cursors import is_followed, may_be_followed
 from outbox.pds.client import RecordKey, Remote
 from outbox.reactions.record import ReactionRecords
 from outbox.record.kind import RecordKinds
@@ -40,6 +40,8 @@ class OutsiderReactions:
             self.remove(host, key.did, [key])
             return
         with self._database.write() as connection:
+            if not may_be_followed(connection, host):  # since this was read
+                return
             now = self._database.now(connection)
             claimed = max(datetime.fromisoformat(row["created_at"]), EARLIEST)
             known = {"created_at": utc_text(min(claimed, now)), "read_at": now, "shown_at": now}

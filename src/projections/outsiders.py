@@ -1,5 +1,6 @@
 """What outsiders, people without an account here, say of tracks: as rows of the tracks' owners, and counted as all other reactions are."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -12,7 +13,7 @@ from eventstore.jobs.table import PAST
 from eventstore.streams.append import upsert
 from eventstore.streams.buckets import BUCKETS
 from eventstore.streams.ids import next_subject_id
-from projections.reactions import carry, outsider_reaction
+from projections.reactions import add_to_count, carry, outsider_reaction, reaction
 
 _of: Final = outsider_reaction.c
 _REACTION: Final = (_of.did.label("owner"), _of.kind, _of.track_id, _of.subject_id, _of.created_at)
@@ -52,6 +53,21 @@ def remove(connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
         of_track = (_of.did == gone.owner, _of.subject_id == gone.subject_id)
         if connection.execute(sa.delete(outsider_reaction).where(*of_track, which)).rowcount:
             carry(connection, gone.owner, gone.kind, gone)
+
+
+def forget(connection: sa.Connection, host: str) -> int:
+    """Remove all that this host has shown, of each track at once, and return how many reactions that was."""
+    shown, forgotten = sa.select(_of.did, _of.track_id).where(_of.host == host).distinct(), 0
+    for owner, track_id in connection.execute(shown.order_by(_of.track_id)).all():
+        theirs = (_of.did == owner, _of.track_id == track_id, _of.host == host)
+        ids = sa.select(_of.subject_id).where(*theirs)
+        connection.execute(ids.with_for_update()).all()  # a job may be about to have the track show one
+        of_track = (reaction.c.did == owner, reaction.c.track_id == track_id)
+        gone = sa.delete(reaction).where(*of_track, reaction.c.subject_id.in_(ids)).returning(reaction.c.kind)
+        for kind, number in Counter(connection.scalars(gone)).items():
+            add_to_count(connection, owner, track_id, kind, -number)
+        forgotten += connection.execute(sa.delete(outsider_reaction).where(*theirs)).rowcount
+    return forgotten
 
 
 def reverify(connection: sa.Connection, which: sa.ColumnElement[bool], **moved: str) -> None:

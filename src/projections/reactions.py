@@ -261,8 +261,12 @@ def carry(connection: sa.Connection, owner: str, kind: str, made: Any) -> None:
     else:
         changed = -connection.execute(sa.delete(reaction).where(*_is(reaction, shown))).rowcount
     if changed:
-        name, count = SHOWN[kind][0].name, upsert(connection, track_count)
-        more = {name: track_count.c[name] + count.excluded[name]}
-        key = key_of(connection.dialect.name, track_count)
-        count = count.on_conflict_do_update(index_elements=key, set_=more)
-        connection.execute(count, {"track_id": made.track_id, "did": owner, name: changed})
+        add_to_count(connection, owner, made.track_id, kind, changed)
+
+
+def add_to_count(connection: sa.Connection, owner: str, track_id: int, kind: str, number: int) -> None:
+    name, count = SHOWN[kind][0].name, upsert(connection, track_count)
+    more = {name: track_count.c[name] + count.excluded[name]}
+    key = key_of(connection.dialect.name, track_count)
+    count = count.on_conflict_do_update(index_elements=key, set_=more)
+    connection.execute(count, {"track_id": track_id, "did": owner, name: number})

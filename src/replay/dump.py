@@ -179,7 +179,7 @@ EXPORTED: Final = (
     ExportedTable(account, added={"comments": False, "support_url": None}),
     ExportedTable(peer_track),
     ExportedTable(media, {"reserved_at": None}),
-    ExportedTable(pds_host),
+    ExportedTable(pds_host, added={"followed": True}),
     ExportedTable(mirror_lane, {"lease_owner": None, "lease_until": PAST, "lease_epoch": 0}),
     ExportedTable(mirror_target),
     ExportedTable(blob_job),

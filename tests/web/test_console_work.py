@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from unittest.mock import Mock
 
 import pytest
@@ -97,6 +98,16 @@ def test_firehoses_are_shown_with_their_lag_and_those_that_are_not_followed_are_
     assert '<span class="mark wait">followed</span>' in rows["late"]
     assert "ConnectionRefusedError" in rows["away"]
     assert '<span class="mark bad">disconnected</span>' in rows["away"]
+
+    (unfollow,) = re.findall(r'name="only" value="([^"]+)">Unfollow', rows["late"])
+    asked = admin.post("/ops/actions", data={"only": unescape(unfollow), "back": "/ops/work"})
+    assert "Unfollow 1 host?" in asked.text
+    done = send(admin, asked, "/ops/actions", reason="it floods")
+    assert "Followed no longer: 1" in done.text
+    assert "What it has shown is forgotten." in done.text
+    hosts = re.findall(r"<tr>.*?</tr>", admin.get("/ops/hosts").text, re.DOTALL)
+    assert ["https://late.test" in each for each in hosts if "not followed" in each] == [True]
+    assert re.search(r"ended the following of\s+<a [^>]+>https://late.test", admin.get("/ops/audit").text)
 
 
 def row_with(page, text):

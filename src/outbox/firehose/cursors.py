@@ -82,7 +82,23 @@ IS_FOLLOWED: Final = sa.and_(lane.state != LaneState.GONE, ~lane.paused)
 
 
 def is_followed(connection: sa.Connection, host: str) -> bool:
-    return bool(connection.scalar(sa.select(sa.exists().where(lane.host == host, IS_FOLLOWED))))
+    has_accounts = sa.exists().where(lane.host == host, IS_FOLLOWED)
+    return bool(connection.scalar(sa.select(has_accounts))) and may_be_followed(connection, host)
+
+
+def may_be_followed(connection: sa.Connection, host: str) -> bool:
+    """Return whether operators let the host be followed, which no operator changes before the transaction ends."""
+    found = sa.select(pds_host.c.followed).where(pds_host.c.host == host).with_for_update(read=True)
+    return connection.scalar(found) is not False
+
+
+def let_follow(connection: sa.Connection, host: str, *, followed: bool) -> int:
+    """Let the host be followed, from its newest message on, or no longer; return for how many hosts that is new."""
+    is_new = (pds_host.c.host == host, pds_host.c.followed != followed)
+    changed = connection.execute(sa.update(pds_host).where(*is_new).values(followed=followed)).rowcount
+    if not followed:  # the process that reads the stream loses its lease
+        connection.execute(sa.delete(firehose_cursor).where(row.host == host))
+    return changed
 
 
 _IS_OURS: Final = sa.func.coalesce(row.lease_owner == sa.bindparam("owner"), sa.false())
@@ -93,6 +109,7 @@ _CANDIDATES: Final = (
     .where(
         IS_FOLLOWED,
         ~pds_host.c.paused,
+        pds_host.c.followed,
         sa.or_(row.host.is_(None), row.lease_until <= sa.bindparam("now", type_=UtcDateTime), _IS_OURS),
     )
     .group_by(lane.host, row.lease_owner, row.lease_until)
@@ -102,7 +119,7 @@ _CANDIDATES: Final = (
 """The hosts of the most accounts first, so that many names of one owner do not keep the others out; then ours."""
 _HOSTS: Final = sa.select(lane.host).where(IS_FOLLOWED).distinct().subquery()
 _STREAMS: Final = _HOSTS.join(
-    pds_host, sa.and_(pds_host.c.host == _HOSTS.c.host, ~pds_host.c.paused)
+    pds_host, sa.and_(pds_host.c.host == _HOSTS.c.host, ~pds_host.c.paused, pds_host.c.followed)
 ).outerjoin(firehose_cursor, row.host == _HOSTS.c.host)
 """Those that are to be followed, whether or not any process ever did."""
 _SHOWN: Final = (

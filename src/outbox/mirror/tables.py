@@ -64,6 +64,8 @@ pds_host = sa.Table(
     sa.Column("budget_seconds", sa.Integer),
     *_budget("blob"),
     *_failing(),
+    # Whether an operator lets its firehose be followed (outbox/firehose/cursors.py).
+    sa.Column("followed", sa.Boolean, nullable=False, server_default=sa.true()),
 )
 host: Final = pds_host.c
 

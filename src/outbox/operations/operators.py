@@ -1,4 +1,4 @@
-"""Bulk operations of operators: pause, resume, retry, probe, redrive; each can be counted first, and is recorded in the log.
+"""Bulk operations of operators: pause, resume, retry, probe, redrive, unfollow, follow; each can be counted first, and is recorded in the log.
 
 An operation on one account is recorded in that account's stream, where its owner can read it; any other in the
 operator's own.
@@ -22,6 +22,7 @@ from eventstore.coordination.commit_signals import announce
 from eventstore.event_log import EventLog
 from eventstore.sql.database import Database, count_rows
 from eventstore.unit_of_work import UnitOfWork, account_of
+from outbox.firehose.cursors import let_follow
 from outbox.mirror import pausing
 from outbox.mirror.lanes import change_lane, lock_lanes
 from outbox.mirror.parking import request_probe
@@ -51,6 +52,8 @@ from outbox.views.status import IS_ACKED, IS_OF_NEWEST, TARGETS_AT_WORK
 
 T = TypeVar("T")
 RECORDS_PER_UNIT: Final = 500
+Forget = Callable[[sa.Connection, str], int]
+"""Removes what a host has shown of people without an account here; returns how many reactions that was."""
 
 FAILED: Final = (TargetState.REJECTED, TargetState.BACKOFF)
 WAITS_FOR_ATTEMPT: Final = sa.or_(
@@ -65,6 +68,8 @@ class Action(StrEnum):
     RETRY = "retry"
     PROBE = "probe"
     REDRIVE = "redrive"
+    UNFOLLOW = "unfollow"
+    FOLLOW = "follow"
 
 
 @dataclass(eq=False)
@@ -87,6 +92,13 @@ class TooWideError(ServiceError):
 
     field = "did"
     limit = "must name an account, unless `host` names a host"
+
+
+class NotOfHostError(ServiceError):
+    """Name a host and no DID: whether a firehose is followed is decided for all accounts of its host."""
+
+    field = "host"
+    limit = "must name a host, and `did` no account: a firehose is that of all accounts there"
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,12 @@ class Selector:
         return name
 
     @property
+    def only_host(self) -> str:
+        if self.host is None or self.did is not None:
+            raise NotOfHostError
+        return self.host
+
+    @property
     def filters(self) -> dict[str, Any]:
         """The filters that are set, as the log records them."""
         return {name: value for name, value in asdict(self).items() if value is not None}
@@ -127,7 +145,7 @@ class Operator:
 
 
 def count(database: Database, action: Action, selector: Selector) -> int:
-    """Return how many accounts, or for a redrive records, the action would change, and change nothing."""
+    """Return how many accounts, hosts or, for a redrive, records the action would change, and change nothing."""
     with database.read() as connection:
         selector = known(connection, selector)
         match action:
@@ -139,6 +157,9 @@ def count(database: Database, action: Action, selector: Selector) -> int:
                 return pausing.would_retry(connection, selector.name, database.now(connection))
             case Action.PROBE:
                 return count_rows(connection, *parked(selector))
+            case Action.UNFOLLOW | Action.FOLLOW:
+                is_other = pds_host.c.followed.is_(action is Action.UNFOLLOW)
+                return count_rows(connection, pds_host.c.host == selector.only_host, is_other)
             case Action.REDRIVE:
                 return _records(connection, RETRIABLE, *conditions(**selector.filters))
 
@@ -147,10 +168,12 @@ def progress_of(database: Database, action: Action, selector: Selector) -> tuple
     """Count what of an action on these accounts is not done yet, and the records of a redrive that failed again.
 
     Of a redrive, those are its records without an answer; of a resume or a retry, the accounts that still have something to
-    send; of a pause, those whose current record is still being sent; of a probe, those not found yet.
+    send; of a pause, those whose current record is still being sent; of a probe, those not found yet. Nothing is left of others.
     """
     with database.read() as connection:
         selector = known(connection, selector)
+        if action in {Action.UNFOLLOW, Action.FOLLOW}:
+            return 0, 0
         if action is not Action.REDRIVE:
             which = {
                 Action.PAUSE: [lane.lease_until > database.now(connection), *of_selector(selector)],
@@ -184,8 +207,9 @@ def perform(
     *,
     expected: int | None = None,
     max_seconds: float = math.inf,
+    forget: Forget = lambda *_: 0,
 ) -> int:
-    """Perform the action, record it in the log, and return how many accounts or records it changed.
+    """Perform the action, record it in the log, and return how many accounts, hosts or records it changed.
 
     A redrive ends after `max_seconds`: another one goes on with the rest. Raises CountChangedError, and changes nothing, if `count` says another number than `expected` now.
     """
@@ -194,7 +218,9 @@ def perform(
         if current != expected:
             raise CountChangedError(expected, current)
     if action is not Action.REDRIVE:
-        return _in_unit(log, selector, operator, lambda unit: _act_once(unit, action, selector, operator))
+        return _in_unit(
+            log, selector, operator, lambda unit: _act_once(unit, action, selector, operator, forget)
+        )
     redriven, ends = 0, monotonic() + max_seconds
     after: Subject | None = None
     while True:
@@ -217,9 +243,12 @@ def _in_unit(log: EventLog, selector: Selector, operator: Operator, work: Callab
     return log.transact(selector.did or operator.envelope.actor, operator.envelope, work)
 
 
-def _act_once(unit: UnitOfWork, action: Action, selector: Selector, operator: Operator) -> int:
+def _act_once(
+    unit: UnitOfWork, action: Action, selector: Selector, operator: Operator, forget: Forget
+) -> int:
     connection = unit.connection
     selector = known(connection, selector)
+    which = selector.filters
     match action:
         case Action.PAUSE:
             affected = pausing.pause(connection, selector.name)
@@ -227,6 +256,11 @@ def _act_once(unit: UnitOfWork, action: Action, selector: Selector, operator: Op
             affected = pausing.resume(connection, selector.name, unit.now)
         case Action.RETRY:
             affected = pausing.retry(connection, selector.name, unit.now)
+        case Action.UNFOLLOW:
+            affected = let_follow(connection, selector.only_host, followed=False)
+            which["forgotten"] = forget(connection, selector.only_host)
+        case Action.FOLLOW:
+            affected = let_follow(connection, selector.only_host, followed=True)
         case _:
             dids = lock_lanes(connection, *parked(selector))
             is_gone = (lane.did.in_(dids), lane.state == LaneState.GONE)
@@ -237,7 +271,7 @@ def _act_once(unit: UnitOfWork, action: Action, selector: Selector, operator: Op
             for did in dids:
                 request_probe(connection, did, unit.now, PROBED)
             affected = len(dids)
-    record_operation(unit, action.value, selector.filters, operator, affected=affected)
+    record_operation(unit, action.value, which, operator, affected=affected)
     announce(connection)
     return affected
 

@@ -94,6 +94,7 @@ at_most: Final = option("--limit", default=100, type=click.IntRange(1, 1000), he
 
 HOW: Final = (option("--reason", help="Why; recorded with the action."), dry_run, as_json)
 WHICH: Final = (click.Argument(["did_or_host"], metavar="DID-or-HOST"), *HOW)
+HOST: Final = (click.Argument(["host"]), *HOW)
 
 RUN: Final = (
     command(
@@ -240,6 +241,16 @@ OPERATE: Final = (
         "operate:resume",
         "Resume an account, or a whole host, and send at once what waits there.",
         WHICH,
+    ),
+    command(
+        "operate:unfollow",
+        "Read a host's firehose no longer, and forget the likes and comments that it has shown of people without an account here.",
+        HOST,
+    ),
+    command(
+        "operate:follow",
+        "Read a host's firehose again, from its newest message on.",
+        HOST,
     ),
     command(
         "operate:redrive",

@@ -1,4 +1,4 @@
-"""What operators read and do at `/ops`, on the command line: `status`, `failures`, `jobs`; `redrive`, `pause`, `resume`, which the log records."""
+"""What operators read and do at `/ops`, on the command line: `status`, `failures`, `jobs`; `redrive`, `pause`, `resume`, `unfollow`, `follow`, which the log records."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -16,9 +16,10 @@ from api.responses.ops.deliveries import (
     lane_rows,
 )
 from api.responses.ops.repairs import job_row
+from application.operators import operate
 from eventstore.jobs import views
 from eventstore.jobs.table import JobState
-from outbox.operations.operators import Action, Operator, Selector, count, known, perform, sent_at_once
+from outbox.operations.operators import Action, Operator, Selector, count, known, sent_at_once
 from outbox.views import overview
 from outbox.views.causes import causes
 from outbox.views.failures import failing
@@ -30,6 +31,8 @@ WORDS = {
     Action.REDRIVE: ("record", "will be tried again", "would be tried again"),
     Action.PAUSE: ("account", "paused", "would be paused"),
     Action.RESUME: ("account", "resumed", "would be resumed"),
+    Action.UNFOLLOW: ("host", "followed no longer", "would be followed no longer"),
+    Action.FOLLOW: ("host", "followed again", "would be followed again"),
 }
 
 
@@ -45,13 +48,21 @@ def resume(did_or_host: str, **how: Any) -> None:
     _operate(Action.RESUME, Selector.named(did_or_host), **how)
 
 
+def unfollow(host: str, **how: Any) -> None:
+    _operate(Action.UNFOLLOW, Selector(host=host), **how)
+
+
+def follow(host: str, **how: Any) -> None:
+    _operate(Action.FOLLOW, Selector(host=host), **how)
+
+
 def _operate(action: Action, which: Selector, *, reason: str | None, dry_run: bool, as_json: bool) -> None:
     with configured_log() as log:
         at_once = sent_at_once(log.database, which) if action is Action.RESUME else None
         affected = (
             count(log.database, action, which)
             if dry_run
-            else perform(log, action, which, Operator(operator_envelope(), reason))
+            else operate(log, action, which, Operator(operator_envelope(), reason))
         )
     if as_json:
         facts = {"action": action.value, "affected": affected, "written": not dry_run}

@@ -372,3 +372,52 @@ def test_a_host_shows_so_many_new_ones_of_a_track_on_a_day_and_is_named_once(
 
 def limited(caplog):
     return [each for each in caplog.records if each.msg == "outsiders_limited"]
+
+
+def test_an_operator_has_a_host_followed_no_longer_which_forgets_what_it_has_shown(
+    *, client, world, bob, admin, track, carol
+):
+    like(client, bob, track)
+    world.carry()
+    key = carol.likes()
+    carol.comments()
+    carol.comments("other", host=OTHER_HOST)
+    assert seen(client, bob, track) == (True, 2, 2)
+
+    assert decides(client, admin, "unfollow", dry_run=True) == 1
+    assert decides(client, admin, "unfollow", expected=1) == 1
+    assert decides(client, admin, "unfollow") == 0
+    assert seen(client, bob, track) == (True, 1, 1)
+    rebuild(world.log, world.log.projections)
+    assert seen(client, bob, track) == (True, 1, 1)
+
+    carol.likes()  # which was read before, and is stored after
+    carol.comments("other", host=OTHER_HOST)
+    carol.index.move(OTHER_HOST, CAROL, HOST)
+    assert seen(client, bob, track) == (True, 1, 0)
+
+    (host,) = read(client, admin, f"/ops/hosts?host={HOST}")["items"]
+    assert host["followed"] is False
+    assert decides(client, admin, "follow") == 1
+    carol.index.put(HOST, key, asyncio.run(world.services.pds.get(HOST, key)))
+    assert seen(client, bob, track) == (True, 2, 0)
+    acts = read(client, admin, f"/audit?did={admin.did}&type=OperatorActed")["items"]
+    told = [{each["field"]: each["after"] for each in act["changes"]} for act in acts]
+    assert [(each["action"], each["affected"], each["filter"].get("forgotten")) for each in told] == [
+        ("follow", 1, None),
+        ("unfollow", 0, 0),
+        ("unfollow", 1, 2),
+    ]
+
+
+def decides(client, admin, action, **fields):
+    wanted = {"action": action, "host": HOST, "reason": "floods", **fields}
+    return client.post("/ops/hosts", json=wanted, headers=admin.headers).json()["affected"]
+
+
+def test_whether_it_is_followed_is_decided_of_a_host_alone(client, alice, admin):
+    for named in ({"did": alice.did}, {"did": alice.did, "host": HOST}):
+        for more in ({}, {"dry_run": True}):
+            wanted = {"action": "unfollow", "reason": "r", **named, **more}
+            answer = client.post("/ops/hosts", json=wanted, headers=admin.headers)
+            assert refusal(answer) == (400, "invalid_field")

@@ -14,7 +14,7 @@ from sqlalchemy import insert, select
 
 from eventstore.sql.database import Database
 from outbox.firehose import follower as followers
-from outbox.firehose.cursors import StreamState, claim_streams
+from outbox.firehose.cursors import StreamState, claim_streams, let_follow
 from outbox.firehose.follower import Follower
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import change_lane
@@ -253,3 +253,24 @@ async def test_no_connection_is_made_to_an_address_that_is_refused(database, hos
 async def test_no_process_subscribes_to_a_paused_host(database, host):
     set_host(database, host.url, paused=True)
     assert claim_streams(database, owner="one", lease=timedelta(seconds=60), limit=10) == []
+
+
+async def test_a_host_that_is_followed_no_longer_is_left_and_later_read_from_its_newest_message_on(
+    database, host, monkeypatch
+):
+    monkeypatch.setattr(followers, "CLAIM_INTERVAL_SECONDS", 0.05)
+    with database.write() as connection:
+        connection.execute(insert(firehose_cursor).values(host=host.url, seq=7))
+    async with follower(database):
+        await until_async(lambda: host.sockets)
+        lets_follow(database, host.url, followed=False)
+        await until_async(lambda: not host.sockets)
+        assert rows(database) == []
+        lets_follow(database, host.url, followed=True)
+        await until_async(lambda: host.sockets)
+    assert host.cursors == ["7", None]
+
+
+def lets_follow(database, host, *, followed):
+    with database.write() as connection:
+        assert let_follow(connection, host, followed=followed) == 1

@@ -89,6 +89,15 @@ def test_an_account_or_a_host_is_paused_and_resumed(typed: Type, tape: Container
     assert [row[0] for row in written(tape)] == ["pause", "pause", *["resume"] * 3]
 
 
+def test_a_host_is_followed_no_longer_and_again(typed: Type, tape: Container) -> None:
+    name = "pds.example.com"
+    assert typed("unfollow", name, "--dry-run").output == "1 host would be followed no longer\n"
+    assert typed("unfollow", name).output == "1 host followed no longer\n"
+    assert typed("unfollow", name).output == "0 hosts followed no longer\n"
+    assert typed("follow", name).output == "1 host followed again\n"
+    assert [row[0] for row in written(tape)] == ["unfollow", "unfollow", "follow"]
+
+
 @pytest.mark.parametrize(
     ("command", "name"), [("pause", "did:plc:nobody"), ("resume", "nowhere.example.com")]
 )

@@ -68,6 +68,7 @@ class HostRow(BaseModel):
 
     host: str
     paused: bool
+    followed: bool = Field(description="false while an operator has its firehose not read")
     breaker: str
     retry_at: Known
     paced_until: Known
@@ -181,7 +182,7 @@ class OperationBody(BaseModel):
 
 
 class OperatedBody(BaseModel):
-    """The number of accounts, or of records in a redrive, that changed or would change.
+    """The number of accounts, of hosts that are followed or not, or of records in a redrive, that changed or would change.
 
     A resume also sends at once what waits for accounts that were not paused: `sent_at_once` counts them all.
     """

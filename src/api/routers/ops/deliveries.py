@@ -36,10 +36,11 @@ from api.responses.ops.deliveries import (
     time_cursor,
 )
 from api.services import Services
+from application import operators as use_cases
 from eventstore.idempotency import CommandResult
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import IS_FAILING, IS_OPEN_JOB, NEVER, blob_job, upload
-from outbox.operations.operators import Action, Operator, Selector, count, perform, progress_of, sent_at_once
+from outbox.operations.operators import Action, Operator, Selector, count, progress_of, sent_at_once
 from outbox.views import overview
 from outbox.views.causes import causes
 from outbox.views.failures import accounts_hit, failing, undelivered
@@ -213,8 +214,9 @@ def _selector(wanted: OperationBody | ProgressQuery, error: str | None = None) -
 @router.post("/ops/hosts", **operation(OperationBody, OperatedBody))
 @router.post("/ops/failures", **operation(OperationBody, OperatedBody))
 async def act(admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
-    """Pause, resume, retry, probe or redrive an account, a host or failing records; with dry_run only count.
+    """Pause, resume, retry, probe or redrive an account, a host or failing records, or unfollow or follow a host; with dry_run only count.
 
+    What a host that is unfollowed has shown of people without an account here is forgotten, and its firehose is not read until it is followed again.
     A redrive goes behind live work, and ends after 20 seconds: the rest is left to another request.
     """
 
@@ -225,7 +227,7 @@ async def act(admin: Admin, services: ServicesDep, request: Idempotent) -> Respo
             affected = count(services.database, action, which)
         else:
             operator, most = Operator(over_http(admin.did), wanted.reason), MAX_OPERATION_SECONDS
-            affected = perform(
+            affected = use_cases.operate(
                 services.log, action, which, operator, expected=wanted.expected, max_seconds=most
             )
             services.wake()
