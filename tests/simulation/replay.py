@@ -17,7 +17,7 @@ def replay(world: World, did: str) -> None:
         for key, stored in repo.records.items()
         if repo.visible(key) is not None
     }
-    expected, ours = expected_and_sent(world.database, did)
+    expected, ours = expected_and_sent(world.database, did, found=found)
     drifts = drifts_of(expected, found, ours=ours, blobs=None)
     apply(world.log, plan_for(drifts), OPERATOR)
     world.wake()

@@ -70,16 +70,21 @@ class RepoReads:
         raise _unreadable("no rev")
 
     async def found(
-        self, host: str, did: str, collections: Collection[str], known: AbstractSet[str]
+        self,
+        host: str,
+        did: str,
+        collections: Collection[str],
+        known: AbstractSet[tuple[RecordKey, str | None]],
     ) -> dict[str, Records]:
-        """Return what is comparable of the records of these collections, by their keys; `known` are CIDs that the log knows."""
+        """Return what is comparable of the records of these collections, by their keys; `known` are those that the log knows, with their CIDs."""
         left_bytes = MAX_KEPT_BYTES
         found: dict[str, Records] = {name: {} for name in collections}
         for name, records in found.items():
             async for entry in self.records(host, did, name):
                 if entry.rkey is None:
                     raise _unreadable("an entry names no record")
-                of = _found(entry, known)
+                is_known = (RecordKey(did, name, entry.rkey), entry.cid) in known
+                of = _found(entry, is_known=is_known)
                 if of.json is not None and len(of.json) > left_bytes:
                     of = Found(of.cid, of.generation)
                 left_bytes -= len(of.json or b"")
@@ -145,10 +150,10 @@ class RepoReads:
         return _done(await self._pds.read(host, nsid, PAGE_TIMEOUT_SECONDS, params))
 
 
-def _found(entry: Entry, known: AbstractSet[str]) -> Found:
+def _found(entry: Entry, *, is_known: bool) -> Found:
     if entry.cid is None or entry.json is None:
         return Found(entry.cid, is_read=False)
-    generation = entry.generation if entry.cid not in known else None
+    generation = None if is_known else entry.generation
     return Found(entry.cid, generation, entry.json if generation is not None else None)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ from identity.errors import IdentityError, UnknownIdentityError, UnsafeAddressEr
 from outbox.mirror.due import is_open
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import FEW_ROWS, delivery_attempt, mirror_lane, mirror_target, target
-from outbox.mirror.targets import DELETE, are_about
+from outbox.mirror.targets import DELETE, PUT, are_about
 from outbox.pds.client import RecordKey, RemoteUnknownError
 from outbox.pds.verdict import Kind as VerdictKind
 from outbox.record.dag_cbor import MAX_INTEGER, decode
@@ -112,9 +112,9 @@ class Verifier:
 
         The log is read before the PDS and after it: a record whose target changed in between is not judged.
         """
-        before, sent = await in_thread(expected_and_sent, self.database, repo.did, self.kinds)
+        before, _ = await in_thread(expected_and_sent, self.database, repo.did, self.kinds)
         collections = {each.key.collection for each in before}.union(repo.collections)
-        found = await self.reads.found(repo.host, repo.did, sorted(collections), sent)
+        found = await self.reads.found(repo.host, repo.did, sorted(collections), _acknowledged(before))
         named = {each.blob for each in before if each.blob is not None}
         blobs = await self.reads.blobs(repo.host, repo.did, named) if named else None
         return await in_thread(self._compared, repo, set(before), found, blobs)
@@ -127,12 +127,12 @@ class Verifier:
         blobs: AbstractSet[str] | None,
     ) -> Verified:
         others = self.outdated(repo.did)
-        after, ours = expected_and_sent(self.database, repo.did, self.kinds)
         records = {
             RecordKey(repo.did, name, rkey): each
             for name, of_collection in found.items()
             for rkey, each in of_collection.items()
         }
+        after, ours = expected_and_sent(self.database, repo.did, self.kinds, records)
         expected = [
             replace(each, waits=each.waits or each not in before, outdated=others.get(each.key))
             for each in after
@@ -171,13 +171,41 @@ def expected_of(
 
 
 def expected_and_sent(
-    database: Database, did: str, kinds: RecordKinds | None = None
+    database: Database,
+    did: str,
+    kinds: RecordKinds | None = None,
+    found: Mapping[RecordKey, Found] = {},
 ) -> tuple[Sequence[Expected], set[str]]:
-    """Return what the PDS should hold of an account's records, and the CIDs of all that were ever sent to it."""
-    attempt = delivery_attempt.c
-    sent = sa.select(attempt.request_cid).where(attempt.did == did, attempt.request_cid.is_not(None))
+    """Return what the PDS should hold of an account's records, and the CIDs of the records `found` that were ever sent to it.
+
+    Attempts are read for records that differ alone: there are as many as an account ever had deliveries.
+    """
     with database.read() as connection:
-        return expected_of(connection, did, kinds=kinds), set(connection.scalars(sent.distinct()))
+        expected = expected_of(connection, did, kinds=kinds)
+        unchanged = _acknowledged(expected)
+        differing = [(key, each.cid) for key, each in found.items() if (key, each.cid) not in unchanged]
+        return expected, set(_sent_of(connection, did, differing))
+
+
+def _acknowledged(expected: Iterable[Expected]) -> set[tuple[RecordKey, str | None]]:
+    """Return the records that stand as the PDS acknowledged them, where nothing has changed since."""
+    return {(each.key, each.cid) for each in expected if each.op == PUT}
+
+
+def _sent_of(
+    connection: sa.Connection, did: str, records: Iterable[tuple[RecordKey, str | None]]
+) -> Iterator[str]:
+    """Yield the CIDs of these records that were sent under their keys."""
+    attempt = delivery_attempt.c
+    of_collections = defaultdict[str, dict[str, str]](dict)
+    for key, cid in records:
+        if cid is not None:
+            of_collections[key.collection][key.rkey] = cid
+    for collection, cids in of_collections.items():
+        for rkeys in pages(cids):
+            these = (attempt.did == did, attempt.collection == collection, attempt.rkey.in_(rkeys))
+            sent = attempt.request_cid.in_([cids[rkey] for rkey in rkeys])
+            yield from connection.scalars(sa.select(attempt.request_cid).where(*these, sent).distinct())
 
 
 def _expected_of(row: Any, blob_field: str | None) -> Expected:
