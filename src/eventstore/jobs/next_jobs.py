@@ -7,42 +7,55 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventstore.jobs.kinds import Kind
-from eventstore.jobs.table import IS_WAITING, JobState, job, job_turn
+from eventstore.jobs.table import IS_UNQUEUED, JobState, job, job_turn
 from eventstore.sql.schema import UtcDateTime
 from eventstore.streams.buckets import Part, in_part
 
 REMEMBERED: Final = 512
 """Statements of kinds and of their sets, for each part: what a kind refers to is not kept for ever."""
+MAX_QUEUED_AT_ONCE: Final = 1000
+"""By a claim: a backlog that comes due at once is queued by many, none of which takes long."""
+_NOW: Final = sa.bindparam("now", type_=UtcDateTime)
 _WAITING: Final[sa.ColumnElement[str]] = sa.literal_column(f"'{JobState.WAITING}'")
 
 
 @lru_cache(REMEMBERED)  # building it costs more than executing it (CONTRIBUTING.md)
 def accounts_with_work(kinds: tuple[Kind, ...], part: Part) -> sa.Select[str]:
-    """Select an account of the part that has a job of the kinds which is due by `:now`, or for which one of them finds something."""
-    now = sa.bindparam("now", type_=UtcDateTime)
-    is_due = (
-        IS_WAITING,
-        job.c.kind.in_([each.name for each in kinds]),
-        job.c.due <= now,
-        job.c.lease_until <= now,
-        in_part(job.c.bucket, part),
-    )
-    due = sa.select(job.c.account).where(*is_due).limit(1).subquery()
+    """Select an account of the part that may have a job of the kinds to claim by `:now`, or for which one of them finds something."""
+    names, turn = [each.name for each in kinds], job_turn.c
+    due = sa.select(job.c.account).where(job.c.kind.in_(names), *_is_unqueued(part)).limit(1).subquery()
+    ready = sa.select(turn.account).where(turn.kind.in_(names), turn.ready, in_part(turn.bucket, part))
     found = [each.find(part).limit(1).subquery() for each in kinds if each.find is not None]
-    accounts = sa.union_all(*(sa.select(each.c.account) for each in (due, *found)))
+    accounts = sa.union_all(*(sa.select(each.c.account) for each in (due, ready.limit(1).subquery(), *found)))
     return sa.select(accounts.subquery().c.account)
+
+
+def _is_unqueued(part: Part) -> tuple[sa.ColumnElement[bool], ...]:
+    return IS_UNQUEUED, job.c.due <= _NOW, job.c.lease_until <= _NOW, in_part(job.c.bucket, part)
 
 
 @lru_cache(REMEMBERED)
 def next_of_kinds(kinds: tuple[Kind, ...], part: Part) -> Any:
-    """Select the next job of each kind, and without an id what the kind finds: one statement, since each goes to a node."""
-    due = [
-        sa.select(next_of(kind, part).subquery(), *map(sa.null().label, ("subject", "host")))
-        for kind in kinds
-    ]
+    """Select the next job of each kind, one that is not queued yet, and without an id what the kind finds: one statement, since each goes to a node."""
+    of_kinds = [of for kind in kinds for of in (next_of(kind, part), _first_unqueued(kind, part))]
+    due = [sa.select(of.subquery(), *map(sa.null().label, ("subject", "host"))) for of in of_kinds]
     return sa.union_all(
         *due, *(_found(kind.name, kind.find(part)) for kind in kinds if kind.find is not None)
     )
+
+
+def _first_unqueued(kind: Kind, part: Part) -> sa.Select[Any]:
+    columns = (job.c.kind, sa.literal(0).label("rank"), job.c.requested_at, job.c.account, job.c.id)
+    return sa.select(*columns).where(job.c.kind == kind.name, *_is_unqueued(part)).limit(1)
+
+
+@lru_cache(REMEMBERED)
+def unqueued_of(kind: Kind, part: Part) -> sa.Select[Any]:
+    """Select the jobs of the part that have come due, and the rank of their accounts."""
+    rank = sa.literal(0) if kind.rank is None else kind.rank(job.c.account)
+    query = sa.select(job.c.id, job.c.account, rank.label("rank"))
+    query = query.where(job.c.kind == kind.name, *_is_unqueued(part))
+    return query.order_by(job.c.due, job.c.id).limit(MAX_QUEUED_AT_ONCE)
 
 
 def _found(kind: str, found: sa.Select[Any]) -> Any:
@@ -55,31 +68,28 @@ def _found(kind: str, found: sa.Select[Any]) -> Any:
 
 @lru_cache(REMEMBERED)
 def next_of(kind: Kind, part: Part) -> sa.Select[Any]:
-    """Select the due job of the account that was served the longest ago, of those of the part that are within the limits."""
+    """Select the queued job of the account that was served the longest ago, of those of the part that are within the limits."""
     turn, running = job_turn.c, job.alias("running")
-    now = sa.bindparam("now", type_=UtcDateTime)
-    is_leased = (running.c.lease_owner.is_not(None), running.c.lease_until > now)
+    is_leased = (running.c.lease_owner.is_not(None), running.c.lease_until > _NOW)
     leased = sa.and_(running.c.kind == kind.name, *is_leased)
-    these = [turn.kind == kind.name, in_part(turn.bucket, part)]
+    these = [turn.kind == kind.name, turn.ready, in_part(turn.bucket, part)]
     if kind.max_per_account is not None:
         of_account = sa.select(sa.func.count()).select_from(running)
         of_account = of_account.where(leased, running.c.account == turn.account)
         these.append(of_account.scalar_subquery() < kind.max_per_account)
     first = job.alias("first")
-    waits = [first.c.kind == kind.name, first.c.account == turn.account, first.c.state == _WAITING]
-    waits += [first.c.due <= now, first.c.lease_until <= now]
+    waits = [first.c.kind == kind.name, first.c.account == turn.account]
+    waits += [first.c.state == _WAITING, first.c.queued, first.c.due <= _NOW, first.c.lease_until <= _NOW]
     if kind.condition is not None:
         waits.append(kind.condition(first, part))
     if kind.max_per_host is not None:
         waits.append(first.c.host.not_in(_busy_hosts(kind.name)))
     of_turn = sa.select(first.c.id).where(*waits).order_by(first.c.due, first.c.id).limit(1)
-    ranks = [] if kind.rank is None else [kind.rank(turn.account).label("rank")]
     of_turns = of_turn.correlate(job_turn).scalar_subquery().label("id")
-    found = sa.select(of_turns, *ranks, turn.served_at, turn.account).where(*these).subquery()
-    order = [each for each in found.c if each is not found.c.id]
-    rank = found.c.rank if ranks else sa.literal(0).label("rank")
-    columns = (sa.literal(kind.name).label("kind"), rank, found.c.served_at, found.c.account, found.c.id)
-    return sa.select(*columns).where(found.c.id.is_not(None)).order_by(*order).limit(1)
+    order = (turn.rank, turn.served_at, turn.account)
+    found = sa.select(sa.literal(kind.name).label("kind"), *order, of_turns).where(*these).subquery()
+    first_turn = [found.c[each.name] for each in order]
+    return sa.select(found).where(found.c.id.is_not(None)).order_by(*first_turn).limit(1)
 
 
 def _busy_hosts(kind: str) -> sa.BindParameter[Sequence[str]]:

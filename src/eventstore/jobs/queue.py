@@ -15,8 +15,18 @@ from eventstore.change import Envelope
 from eventstore.coordination.backoff import backoff
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
-from eventstore.jobs.next_jobs import accounts_with_work, busy_in, next_of, next_of_kinds
-from eventstore.jobs.table import CONDITIONS, IS_LEASED, IS_WAITING, PAST, JobState, job, job_turn
+from eventstore.jobs.next_jobs import accounts_with_work, busy_in, next_of, next_of_kinds, unqueued_of
+from eventstore.jobs.table import (
+    CONDITIONS,
+    IS_LEASED,
+    IS_QUEUED,
+    IS_WAITING,
+    PAST,
+    JobState,
+    job,
+    job_turn,
+    names_of,
+)
 from eventstore.sql.database import Database
 from eventstore.sql.schema import UtcDateTime
 from eventstore.streams.append import key_of, lock_key, upsert
@@ -25,6 +35,17 @@ from eventstore.streams.buckets import EVERY, Part, bucket_of, in_part
 PROCESS_ENDED: Final = "each attempt ended with its process"
 
 row: Final = job.c
+_other: Final = job.alias("other")
+_next_other: Final = (
+    sa.select(_other.c.id)
+    .where(_other.c.kind == row.kind, _other.c.account == row.account, _other.c.id != row.id)
+    .where(_other.c.state == sa.literal_column(f"'{JobState.WAITING}'"), _other.c.queued)
+    .order_by(_other.c.due, _other.c.id)
+    .limit(1)
+    .scalar_subquery()
+)
+_has_others: Final = _next_other.is_not(None).label("has_others")
+"""Whether the account has more queued jobs of the kind: the order has PostgreSQL read the index of queued jobs."""
 _UNLEASED: Final[Mapping[str, Any]] = {"lease_owner": None, "lease_until": PAST}
 NO_FAILURES: Final[Mapping[str, Any]] = {"problem": None, "failing_since": None, "first_error": None}
 
@@ -106,10 +127,10 @@ def due_kinds(
                 ]
                 request(connection, of_kind, now, new_first=kind.new_first)
         found = _look(database, tuple(kinds), parts, busy)
-    due = defaultdict[str, list[Part]](list)
+    due = defaultdict[str, dict[Part, None]](dict)
     for each, part in sorted((one for one in found if one[0].id is not None), key=lambda one: tuple(one[0])):
-        due[each.kind].append(part)
-    return due
+        due[each.kind][part] = None
+    return {kind: list(parts) for kind, parts in due.items()}
 
 
 def _look(
@@ -144,18 +165,17 @@ def claim(
     """
     while True:
         with database.write() as connection:
-            if connection.dialect.name == "postgresql":
-                of_kind = lock_key(job.name, kind.name)
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(of_kind)))
+            _lock(connection, kind.name)
             now = database.now(connection)
-            free = sa.select(job).where(IS_WAITING, row.lease_until <= now)
+            free = sa.select(job, _has_others).where(IS_WAITING, row.lease_until <= now)
             if subject is None:
+                _queue(connection, kind, part, now)
                 next_id = sa.select(next_of(kind, part).subquery().c.id).scalar_subquery()
                 these = free.where(row.id == next_id, in_part(row.bucket, part))
             else:
                 these = free.where(*_is_of(kind.name, subject, account))
             # a transaction that has its row may take long, and others claim meanwhile
-            unlocked = these.with_for_update(skip_locked=True)
+            unlocked = these.with_for_update(skip_locked=True, of=job)
             given = {"now": now} | busy_in([kind], {kind.name: busy})
             found = connection.execute(unlocked, given).one_or_none()
             if found is None:
@@ -164,14 +184,40 @@ def claim(
             taken = {"attempts": claimed.attempts, "due": claimed.due, "lease_epoch": claimed.epoch}
             is_unchanged = sa.and_(*is_job(found), row.lease_epoch == found.lease_epoch, IS_WAITING)
             leased = {"lease_owner": owner, "lease_until": now + lease, "began_at": now, "began_by": owner}
+            leased["queued"] = False
             if connection.execute(sa.update(job).where(is_unchanged).values(**taken, **leased)).rowcount == 0:
                 continue
-            served = upsert(connection, job_turn).values(kind=kind.name, account=found.account, served_at=now)
-            key = key_of(connection.dialect.name, job_turn)
-            connection.execute(served.on_conflict_do_update(index_elements=key, set_={"served_at": now}))
+            served = {"served_at": now, "ready": found.has_others}
+            _set_turns(connection, [{"kind": kind.name, "account": found.account, **served}], served)
             if kind.max_attempts is None or found.attempts < kind.max_attempts:
                 return claimed
             _end(connection, kind, claimed, found.problem or PROCESS_ENDED, now)
+
+
+def _lock(connection: sa.Connection, kind: str) -> None:
+    """Wait for other claims of the kind. SQLite has one writer."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock_key(job.name, kind))))
+
+
+def _queue(connection: sa.Connection, kind: Kind, part: Part, now: datetime) -> None:
+    """Queue the jobs that have come due since the last claim, and make their accounts' turns ready: claims read no others."""
+    due = connection.execute(unqueued_of(kind, part), {"now": now}).all()
+    if not due:
+        return
+    ready = {"kind": kind.name, "served_at": PAST if kind.new_first else now, "ready": True}
+    ranks = {each.account: each.rank for each in due}
+    turns = [{**ready, "account": account, "rank": ranks[account]} for account in sorted(ranks)]
+    _set_turns(connection, turns, ("ready", "rank"))
+    these = (row.id.in_([each.id for each in due]), in_part(row.bucket, part))
+    connection.execute(sa.update(job).where(*these).values(queued=True))
+
+
+def _set_turns(connection: sa.Connection, turns: Sequence[Mapping[str, Any]], names: Iterable[str]) -> None:
+    insert = upsert(connection, job_turn)
+    key = key_of(connection.dialect.name, job_turn)
+    newest = {name: insert.excluded[name] for name in names}
+    connection.execute(insert.on_conflict_do_update(index_elements=key, set_=newest), turns)
 
 
 def is_job(known: Any) -> tuple[sa.ColumnElement[bool], ...]:
@@ -281,21 +327,17 @@ def retry(connection: sa.Connection, job_id: int, now: datetime) -> sa.Row[Any] 
 
 
 def prune_turns(database: Database, before: datetime) -> None:
-    """Forget when accounts were served that have had no job of a kind since.
-
-    What was requested meanwhile may have lost its turn, without which no worker sees it: it gets one.
-    """
-    waits = sa.select(row.id).where(
-        row.kind == job_turn.c.kind, row.account == job_turn.c.account, IS_WAITING
-    )
-    with database.write() as connection:
-        connection.execute(sa.delete(job_turn).where(job_turn.c.served_at <= before, ~waits.exists()))
-    has_turn = sa.exists().where(job_turn.c.kind == row.kind, job_turn.c.account == row.account)
-    without = sa.select(row.kind, row.account).where(IS_WAITING, ~has_turn).distinct()
-    with database.write() as connection:
-        turns = [{**each, "served_at": PAST} for each in connection.execute(without).mappings()]
-        if turns:
-            connection.execute(upsert(connection, job_turn).on_conflict_do_nothing(), turns)
+    """Forget when accounts were served that have had no job of a kind queued since."""
+    turn = job_turn.c
+    is_queued = sa.exists().where(IS_QUEUED, row.kind == turn.kind, row.account == turn.account)
+    with database.read() as connection:
+        kinds = names_of(connection, turn.kind)
+    for kind in kinds:
+        old = (turn.kind == kind, turn.served_at <= before)
+        with database.write() as connection:
+            _lock(connection, kind)
+            connection.execute(sa.update(job_turn).where(*old, turn.ready, ~is_queued).values(ready=False))
+            connection.execute(sa.delete(job_turn).where(*old, ~turn.ready))
 
 
 def _is_of(kind: str, subject: str, account: str | None = None) -> tuple[sa.ColumnElement[bool], ...]:

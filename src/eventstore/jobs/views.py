@@ -6,7 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from eventstore.jobs.table import CONDITIONS, IS_WAITING, PAST, JobState, job, job_turn
+from eventstore.jobs.table import CONDITIONS, IS_WAITING, PAST, JobState, job, job_turn, names_of
 from eventstore.sql.database import count_up_to_limit
 
 row: Final = job.c
@@ -16,17 +16,9 @@ def count_jobs(connection: sa.Connection) -> list[tuple[str, JobState, int]]:
     """Count the jobs of each kind that wait, run or have failed, each up to MAX_COUNTED."""
     return [
         (kind, state, count_up_to_limit(connection, sa.select(row.id).where(row.kind == kind, condition)))
-        for kind in _kinds(connection)
+        for kind in names_of(connection, row.kind)
         for state, condition in CONDITIONS.items()
     ]
-
-
-def _kinds(connection: sa.Connection) -> list[str]:
-    """Return the kinds that have jobs, each found by the index: there may be very many of one."""
-    following, found = sa.select(sa.func.min(row.kind)).where(row.kind > sa.bindparam("last")), [""]
-    while (kind := connection.scalar(following, {"last": found[-1]})) is not None:
-        found.append(kind)
-    return found[1:]
 
 
 def jobs(
@@ -38,7 +30,7 @@ def jobs(
         *((condition, sa.literal(each, sa.Text)) for each, condition in CONDITIONS.items()), else_=row.state
     )
     query = sa.select(*shown, states.label("state")).where(
-        row.kind.in_([kind] if kind else _kinds(connection))
+        row.kind.in_([kind] if kind else names_of(connection, row.kind))
     )
     if state is not None:
         query = query.where(CONDITIONS.get(JobState(state), row.state == state))
