@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -32,6 +33,8 @@ A_RECORD = {
     "uri": "at://did:plc:bob/fm.plyr.track/3kabc",
     "cid": "bafyreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq",
 }
+NO_INDEX_HOLDS = f"at://did:web:{token_hex(4500)}/fm.plyr.track/x"
+"""A URI that is too long for PostgreSQL's indexes; random, since it would compress others."""
 
 Step = Callable[[Track], None]
 Fact = tuple[type[published_events.PublishedEvent], dict[str, Any]]

@@ -29,6 +29,7 @@ def commit_failed(cause: Exception) -> CommitFailedError:
         (OperationalError("select 1", {}, Exception("connection refused")), True),
         (commit_failed(OperationalError("COMMIT", {}, Exception("connection lost"))), True),
         (InternalError("select 1", {}, psycopg.errors.IdleInTransactionSessionTimeout("ended")), True),
+        (OperationalError("insert", {}, psycopg.errors.ProgramLimitExceeded("index row size")), False),
         (commit_failed(IntegrityError("COMMIT", {}, Exception("a deferred constraint"))), False),
         (IntegrityError("insert", {}, Exception("a duplicate")), False),
         (BrokenUnitError(), False),

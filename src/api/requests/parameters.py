@@ -27,6 +27,7 @@ from api.openapi import REFUSALS, calls_of, errors
 from eventstore.untrusted import whole_number
 from outbox.mirror.namespace_moves import subject_with_record
 from outbox.pds.client import RecordKey
+from outbox.record.kind import MAX_URI_CHARACTERS
 
 MAX_ID: Final = 2**63 - 1
 NO_TRACK: Final = 0
@@ -132,7 +133,9 @@ def line_count(limit: int | None) -> int | None:
     return limit
 
 
-URI: Final = re.compile(r"at://(did:[a-z]+:[\w.:%-]+)/([\w.-]+)/([\w.~:-]+)", re.ASCII)
+URI: Final = re.compile(
+    rf"(?!.{{{MAX_URI_CHARACTERS + 1}}})at://(did:[a-z]+:[\w.:%-]+)/([\w.-]+)/([\w.~:-]+)", re.ASCII
+)
 
 
 def subject_at(connection: sa.Connection, uri: str, kind: type[Published]) -> int | None:

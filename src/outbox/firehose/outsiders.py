@@ -36,7 +36,6 @@ MAX_WAITING_OF_ACCOUNT: Final = 20
 MAX_ATTEMPTS: Final = 10
 MAX_CONCURRENT_READS: Final = 8
 READ_TIMEOUT_SECONDS: Final = 5.0
-MAX_URI_CHARACTERS: Final = 1024
 ABSENT: Final = Remote(None, None)
 
 
@@ -124,8 +123,7 @@ class Outsiders:
         return FirehoseEffect.OUTSIDER if all(waits) else FirehoseEffect.DROPPED
 
     def _wait(self, claim: Claim) -> bool:
-        uri = claim.key.uri
-        if len(uri) > MAX_URI_CHARACTERS or not FORMATS["at-uri"](uri):
+        if not FORMATS["at-uri"](claim.key.uri):
             return False
         if self._claims.pop(claim.key, None) is None:
             waiting = [key.did for key in self._claims]

@@ -18,16 +18,25 @@ from aggregates.published import Published
 from aggregates.values import graphemes
 from outbox.record.dag_cbor import MAX_INTEGER, Record
 
-DID: Final = re.compile(r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]")
+MAX_DID_CHARACTERS: Final = 512
+MAX_HANDLE_CHARACTERS: Final = 253
+MAX_RKEY_CHARACTERS: Final = 512
+MAX_CID_CHARACTERS: Final = 256
+MAX_URI_CHARACTERS: Final = 1024
+"""Of a record. A row of an index of PostgreSQL holds 2704 bytes, and one has a DID beside a URI (tests/service/schema/test_longest_texts.py)."""
+DID: Final = re.compile(rf"(?![^/]{{{MAX_DID_CHARACTERS + 1}}})did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]")
 HANDLE: Final = re.compile(
+    rf"(?![^/]{{{MAX_HANDLE_CHARACTERS + 1}}})"
     r"([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 )
 HOST_CHARACTERS: Final = 1024
 """Of a URI, whose host `urlsplit` normalizes in quadratic time."""
-RKEY: Final = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
+RKEY: Final = re.compile(rf"[A-Za-z0-9._:~-]{{1,{MAX_RKEY_CHARACTERS}}}")
 NSID: Final = r"[a-zA-Z][a-zA-Z0-9-]{0,62}(\.[a-zA-Z0-9-]{1,63}){2,9}"
-AT_URI: Final = re.compile(f"at://({DID.pattern}|{HANDLE.pattern})/{NSID}/{RKEY.pattern}")
-CID: Final = re.compile(r"[a-zA-Z0-9+=]{8,256}")
+AT_URI: Final = re.compile(
+    rf"(?!.{{{MAX_URI_CHARACTERS + 1}}})at://({DID.pattern}|{HANDLE.pattern})/{NSID}/{RKEY.pattern}"
+)
+CID: Final = re.compile(rf"[a-zA-Z0-9+=]{{8,{MAX_CID_CHARACTERS}}}")
 DATETIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 MAX_TIMESTAMP_LENGTH: Final = 64
@@ -295,7 +304,6 @@ class RecordKinds:
         return [collection for kind in self for collection in kind.collections]
 
 
-MAX_LINK_LENGTH: Final = 256
 MAX_MIME_LENGTH: Final = 255
 
 
@@ -307,6 +315,6 @@ def blob_reference(value: Any) -> Record | None:
     match value:
         case {"$type": "blob", "ref": {"$link": str(link)}, "mimeType": str(mime), "size": int(size)}:
             is_type = len(mime) <= MAX_MIME_LENGTH and mime.isascii() and mime.isprintable()
-            if is_type and len(link) <= MAX_LINK_LENGTH and 0 <= size <= MAX_INTEGER:
+            if is_type and len(link) <= MAX_CID_CHARACTERS and 0 <= size <= MAX_INTEGER:
                 return {"$type": "blob", "ref": {"$link": link}, "mimeType": mime, "size": size}
     return None

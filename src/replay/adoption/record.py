@@ -1,6 +1,5 @@
 """Reads a record that a PDS holds already as the fields of a track."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from aggregates.values import Audio, BlobRef, SupportGate, checked_artist, check
 from eventstore.untrusted import clean, is_storable
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import Record, UnencodableError, record_cid
-from outbox.record.kind import FORMATS, LexiconError, RecordKind, blob_reference
+from outbox.record.kind import FORMATS, RKEY, LexiconError, RecordKind, blob_reference
 from outbox.tracks.record import ADOPTABLE
 
 OUR_NAMES: Final = {name: field for name, (field, _) in ADOPTABLE.items()} | {
@@ -22,7 +21,6 @@ OUR_NAMES: Final = {name: field for name, (field, _) in ADOPTABLE.items()} | {
     "supportGate": "support_gate",
     "imageUrl": "image_url",
 }
-RECORD_KEY: Final = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
 MAX_DURATION_SECONDS: Final = 2**31 - 1
 """An integer of PostgreSQL holds no more."""
 SAMPLE_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -89,7 +87,7 @@ def read_record(key: RecordKey, remote: Remote, records: RecordKind) -> Adoptabl
 def proven_body(key: RecordKey, remote: Remote) -> Record:
     """Return the record; raises InvalidFieldError where its key is none, or its CID is that of another."""
     body = remote.body or {}
-    if not RECORD_KEY.fullmatch(key.rkey):
+    if not RKEY.fullmatch(key.rkey):
         raise InvalidFieldError("rkey", "must be a record key of ATProto")
     try:
         if record_cid(body) != remote.cid:

@@ -13,10 +13,10 @@ from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import mirror_target
 from outbox.relay.result import Outcome
 from service.observability.subscribers import PROJECTIONS
-from tests.dsl import LISTS, a_list
+from tests.dsl import LISTS, NO_INDEX_HOLDS, a_list
 from tests.outbox.rigs.foreign_writes import verified
 from tests.outbox.rigs.relay_rig import ARTIST, Rig, memory_rig_on
-from tests.servers.databases import ON_SQLITE
+from tests.servers.databases import ON_BOTH, ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
 CIDS = [f"bafyrei{letter * 52}" for letter in "abcdefg"]
@@ -190,6 +190,19 @@ async def test_another_order_name_type_or_date_is_held(
     record = lists.remote(made) or {}
     assert (lists.written(made), record["name"], record["listType"]) == ("ABC", "List 1", "album")
     assert record["createdAt"] == made.created_at
+
+
+@ON_BOTH
+async def test_an_item_that_no_index_can_hold_is_held_and_stops_no_other_record(lists: ListRig) -> None:
+    made = await lists.begins()
+    theirs = [{"subject": vars(each)} for each in (*map(item, "ABC"), ListItem(NO_INDEX_HOLDS, CIDS[0]))]
+    lists.edits_elsewhere(made, items=theirs)
+    lists.does(lambda it: it.edit({"name": "Renamed"}, at=lists.clock()))
+    other = lists.saves(a_list(2, did=lists.did, name="Other"))
+    assert await lists.relay_once() == {Outcome.HELD: 1, Outcome.DELIVERED: 1}
+    assert (lists.remote(made) or {})["items"] == theirs
+    assert lists.remote(other) is not None
+    assert lists.order() == "ABC"
 
 
 async def test_their_order_is_adopted_field_by_field(lists: ListRig) -> None:

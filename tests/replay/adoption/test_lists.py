@@ -23,12 +23,12 @@ from outbox.mirror.tables import mirror_target
 from outbox.record.dag_cbor import record_cid
 from outbox.views.status import mirrors
 from projections.lists import track_list
-from tests.dsl import A_RECORD, ALICE, COLLECTION, a_list
+from tests.dsl import A_RECORD, ALICE, COLLECTION, NO_INDEX_HOLDS, a_list
 from tests.e2e.foreign_catalogue import rkey
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.replay.adoption.rig import AdoptRig, rig
 from tests.replay.adoption.test_adopt import counts
-from tests.servers.databases import ON_SQLITE
+from tests.servers.databases import ON_POSTGRES, ON_SQLITE
 
 __all__ = ["rig"]
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
@@ -59,6 +59,18 @@ def lists(rig: AdoptRig) -> dict[str, TrackList]:
     with rig.log.unit_of_work(ALICE, ARTIST) as unit:
         found = unit.load_all(TrackList, [TrackList.create_id(row.list_id) for row in rows])
     return {each.rkey: each for each in found}
+
+
+@ON_POSTGRES
+async def test_a_list_with_an_item_that_no_index_can_hold_is_refused_and_all_else_is_adopted(
+    rig: AdoptRig,
+) -> None:
+    first = song(rig, 1)
+    there(rig, "long", first, {**A_RECORD, "uri": NO_INDEX_HOLDS}, listType="playlist")
+    there(rig, "playlist", first, listType="playlist")
+    progress = await rig.adopts()
+    assert (counts(progress), progress.problems[0]["field"]) == ((3, 0, 2, 1), "items")
+    assert [*lists(rig)] == ["playlist"]
 
 
 async def test_albums_and_playlists_keep_order_name_and_time_and_unknown_fields(rig: AdoptRig) -> None:

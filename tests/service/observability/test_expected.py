@@ -4,6 +4,7 @@ import json
 import logging
 import sqlite3
 
+import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -55,7 +56,14 @@ def test_a_database_that_is_away_is_one_line_that_says_what_comes_next() -> None
     )
 
 
-@pytest.mark.parametrize("error", [of_sqlite("SQLITE_ERROR"), ZeroDivisionError("in a job")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        of_sqlite("SQLITE_ERROR"),
+        psycopg.errors.ProgramLimitExceeded("index row size"),
+        ZeroDivisionError("in a job"),
+    ],
+)
 def test_a_fault_of_the_program_keeps_its_traceback(error: Exception) -> None:
     line = logged("job_failed", error)
     assert "next" not in line
