@@ -16,8 +16,8 @@ DEADLOCK_DETECTED: Final = "40P01"
 IDLE_IN_TRANSACTION_TIMEOUT: Final = "25P03"
 """Of a session that the server has ended; the driver may have read this before it sees that the connection is closed."""
 DISK_FULL: Final = "53100"
-LIMIT_EXCEEDED: Final = "54"
-"""The class of errors of a row or statement that PostgreSQL cannot hold, which the driver takes for one of the server."""
+OF_ROW: Final = ("22", "54")
+"""The classes of PostgreSQL's errors of a value, and of a size, that it cannot hold; the driver takes the second for a fault of the server."""
 
 
 class EventStoreError(ServiceError):
@@ -108,11 +108,16 @@ def sqlstate(error: BaseException | None) -> str | None:
     return state
 
 
+def is_of_row(error: BaseException | None) -> bool:
+    """Whether the database cannot hold a row: it would refuse that one again, and takes all others."""
+    return (sqlstate(error) or "").startswith(OF_ROW)
+
+
 def is_busy_or_away(error: BaseException | None) -> bool:
     """Whether the database is only busy or away, so that the same will work later; a failed commit may have worked."""
     if isinstance(error, CommitFailedError):
         return is_busy_or_away(error.__cause__)
-    if (sqlstate(error) or "").startswith(LIMIT_EXCEEDED):
+    if is_of_row(error):
         return False
     if isinstance(error, DBAPIError) and (
         error.connection_invalidated or sqlstate(error) == IDLE_IN_TRANSACTION_TIMEOUT

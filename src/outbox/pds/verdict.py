@@ -363,7 +363,7 @@ def out_of_time(phase: Phase) -> Verdict:
     return Verdict(Kind.NOT_SENT, NO_TIME, message="the lease was nearly over: nothing was sent", phase=phase)
 
 
-def verdict_of_fault(error: Exception) -> Verdict:
+def verdict_of_fault(error: BaseException) -> Verdict:
     """Judge an unexpected exception of our own code."""
     return Verdict(Kind.BROKEN, error=type(error).__name__, message=clean(error, MAX_MESSAGE_LENGTH))
 

@@ -13,15 +13,15 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from aggregates.published import Subject
-from eventstore.errors import EventStoreError, LeaseLostError
+from eventstore.errors import EventStoreError, LeaseLostError, is_of_row
 from eventstore.event_log import EventLog
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.hosts import HostReport
@@ -68,6 +68,7 @@ class LaneRun:
     """The first delivery, where it was begun with the claim."""
     _batches: BatchRun = field(init=False)
     _done: list[str] = field(init=False, default_factory=list)
+    _outcomes: Counter[Outcome] = field(init=False, default_factory=Counter)
     _goes_on: bool = field(init=False, default=True)
     _succeeded_at: datetime | None = field(init=False, default=None)
 
@@ -76,7 +77,6 @@ class LaneRun:
 
     async def run(self) -> Counter[Outcome]:
         """Deliver the lane's due targets and release it; counts the outcomes. Raises nothing but cancellation."""
-        outcomes: Counter[Outcome] = Counter()
         following, deliveries = self.begun, 0
         records = MAX_BACKFILL_RECORDS_PER_RUN if self.lane.backfill else MAX_RECORDS_PER_RUN
         try:
@@ -89,13 +89,12 @@ class LaneRun:
                 ends_run = any(result.ends_run for result in delivered.results)
                 self._goes_on = not ends_run and deliveries < records and self._may_deliver()
                 following = await self._settle(delivered)
-                outcomes.update(result.outcome for result in delivered.results)
         except LeaseLostError:
             logger.warning("lease_lost", extra=self.lane.log_fields)
         except Exception:
             logger.exception("lane_run_failed", extra=self.lane.log_fields)
             await self._release_after_error()
-        return outcomes
+        return self._outcomes
 
     async def _release_after_error(self) -> None:
         """Release the lane; again in a moment, where its database was lost as well, before the lease has to expire."""
@@ -165,15 +164,25 @@ class LaneRun:
             return Result(task, Outcome.FAILED, verdict_of_fault(error))
 
     async def _settle(self, delivered: Result | SentBatch) -> DeliveryTask | None:
-        """Settle what was delivered and, unless the run ends, begin the next delivery in the same unit."""
+        """Settle what was delivered and, unless the run ends, begin the next delivery in the same unit.
+
+        Where the database cannot hold what would be settled, the delivery fails; a batch's records then go one by one.
+        """
         try:
             following = await in_thread(self._settle_and_report, delivered)
         except LeaseLostError:
             self.delivery.metrics.fenced()
             raise
+        except DBAPIError as error:
+            if not is_of_row(error):
+                raise
+            logger.exception("delivery_failed", extra=self.lane.log_fields)
+            delivered = _failed(delivered, error)
+            following = await in_thread(self._settle_and_report, delivered)
         self.on_settled(self.lane.did, acknowledged(delivered.results))
         for result in delivered.results:
             self.delivery.metrics.settled(result)
+            self._outcomes[result.outcome] += 1
             log_result(self.lane, result)
         return following
 
@@ -208,3 +217,11 @@ class LaneRun:
                 subject = result.task.subject
                 count_failure(self.log.database, lane.host, result.verdict, did=lane.did, subject=subject)
         return following
+
+
+def _failed(delivered: Result | SentBatch, error: DBAPIError) -> Result | SentBatch:
+    verdict = verdict_of_fault(error.orig or error)
+    results = [replace(each, outcome=Outcome.FAILED, verdict=verdict) for each in delivered.results]
+    return (
+        results[0] if isinstance(delivered, Result) else replace(delivered, verdict=verdict, results=results)
+    )

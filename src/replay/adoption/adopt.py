@@ -15,12 +15,13 @@ from itertools import groupby
 from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from aggregates.errors import InvalidFieldError
 from aggregates.published import Published
 from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads
-from eventstore.errors import LeaseLostError
+from eventstore.errors import LeaseLostError, is_of_row
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
@@ -262,6 +263,11 @@ class Turn:
             await self._adopt(key, entry)
         except InvalidFieldError as error:
             self.progress.refuse(_invalid(key, error))
+        except DBAPIError as error:
+            if not is_of_row(error):
+                raise
+            logger.exception("record_not_adopted", extra={"did": key.did, "uri": key.uri})
+            self.progress.refuse(_invalid(key, InvalidFieldError("record", "the database cannot hold it")))
         except BytesUnavailableError as error:
             self.progress.refuse(problem_of(key, "bytes_unavailable", str(error), reason=error.code))
         except PdsTroubleError as error:

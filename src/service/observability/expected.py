@@ -93,7 +93,7 @@ def _of_driver(error: BaseException | None) -> Expected | None:
     state, sqlite = getattr(error, "sqlstate", None), getattr(error, "sqlite_errorname", None)
     if state == store.DISK_FULL or sqlite == SQLITE_FULL:
         return Expected.FULL
-    if (state or "").startswith(store.LIMIT_EXCEEDED):
+    if (state or "").startswith(store.OF_ROW):
         return None  # such as a row that an index cannot hold
     if state in BUSY_STATES or (sqlite or "").startswith(SQLITE_BUSY):
         return Expected.BUSY

@@ -28,8 +28,9 @@ from service.wiring.adapters import lane_signed_in
 from tests.dsl import BOB
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import KINDS, Rig
+from tests.outbox.rigs.replays import SEVERAL, all_delivered, edited, settle_all
 from tests.outbox.rigs.wire import answered
-from tests.servers.databases import ON_SQLITE
+from tests.servers.databases import ON_POSTGRES, ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
 KEY = "a secret that only this test knows, k1"
@@ -217,3 +218,22 @@ async def test_audio_that_is_shorter_than_it_is_said_to_be_is_no_failure_of_its_
     rig.clock.advance(minutes=10)
     await rig.relay_once()
     assert rig.mirror().state == "delivered"
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("records", [3, SEVERAL], ids=["one by one", "in a batch"])
+async def test_a_record_that_the_database_cannot_hold_delays_no_other_and_says_so(
+    desk: Rig, records: int
+) -> None:
+    first, *others = await edited(desk, records)
+    with desk.cannot_hold(
+        "mirror_target", f"new.track_id = {first.track_id} and new.acked_gen = new.desired_gen"
+    ):
+        await settle_all(desk)
+        assert all_delivered(desk, others)
+        mirror = desk.mirror(first.track_id)
+        assert (mirror.state, mirror.reason) == ("pending", "backoff")
+        assert (mirror.last_error or "").startswith("ProgramLimitExceeded: the row is too long")
+        assert desk.rows(select(mirror_lane.c.failures, mirror_lane.c.failing_since)) == [(0, None)]
+    await settle_all(desk)
+    assert all_delivered(desk, [first])

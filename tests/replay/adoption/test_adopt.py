@@ -26,7 +26,7 @@ from tests.e2e.foreign_catalogue import a_record, rkey
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST, audio_of
 from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, rig
-from tests.servers.databases import ON_SQLITE
+from tests.servers.databases import ON_POSTGRES, ON_SQLITE
 
 __all__ = ["rig"]
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
@@ -82,6 +82,15 @@ async def test_records_of_a_kind_without_bytes_are_adopted_beside_tracks_or_refu
         ).all()
     assert rows == [(track, own["uri"]), (None, A_RECORD["uri"])]
     assert len({each.id for each in known.values()}) == 3
+
+
+@ON_POSTGRES
+async def test_a_record_that_the_database_cannot_hold_is_refused_and_no_other(rig: AdoptRig) -> None:
+    first, *_ = [rig.internet.record(number).rpartition("/")[2] for number in range(1, 5)]
+    with rig.cannot_hold("mirror_target", f"new.rkey = '{first}'"):
+        progress = await rig.adopts()
+    assert counts(progress) == (4, 0, 3, 1)
+    assert progress.problems[0]["message"] == "record: the database cannot hold it"
 
 
 async def test_comments_are_adopted_several_of_a_track_and_refused_where_their_text_is_none(
