@@ -6,7 +6,8 @@ stored, or raises InvalidFieldError with the field and the limit.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -283,6 +284,14 @@ _NOT_IN_SLUGS: Final = re.compile(r"[^\w]+")
 def checked_display_name(value: str | None) -> str | None:
     """At most 256 bytes, as the record's artist, with something to see; empty is none."""
     return _checked_optional("display_name", (value or "").strip(), ARTIST_BYTES, is_seen=True)
+
+
+def same_ends(before: Sequence[Any], after: Sequence[Any]) -> tuple[int, int]:
+    """Return how much two texts or lists have in common at their beginning and, behind that, at their end."""
+    shorter = min(len(before), len(after))
+    begin = bisect_left(range(1, shorter + 1), True, key=lambda n: before[:n] != after[:n])
+    rest = shorter - begin
+    return begin, bisect_left(range(1, rest + 1), True, key=lambda n: before[-n:] != after[-n:])
 
 
 def is_visible(text: str) -> bool:

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from itertools import islice, takewhile
-from operator import attrgetter, eq
+from operator import attrgetter
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -25,6 +24,7 @@ from aggregates.values import (
     ListItem,
     ReleaseFile,
     SupportGate,
+    same_ends,
 )
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows
@@ -61,7 +61,8 @@ def changes_between(before: Owned | None, after: Owned | None) -> list[dict[str,
         (field, was, now)
         for field in fields
         if earlier[field] is not later[field]
-        and (was := _shown(earlier[field])) != (now := _shown(later[field]))
+        and (was := _as_changed(earlier[field], later[field]))
+        != (now := _as_changed(later[field], earlier[field]))
     )
     return [
         {"field": field, **(_differing(was, now) if field in LONG else {"before": was, "after": now})}
@@ -69,12 +70,22 @@ def changes_between(before: Owned | None, after: Owned | None) -> list[dict[str,
     ]
 
 
+def _as_changed(value: Any, other: Any) -> Any:
+    """Show a value as it differs from another: of the files of a release, of each description the part that differs."""
+    shown = _shown(value)
+    if isinstance(value, tuple) and value and isinstance(value[0], ReleaseFile):
+        texts = {each.upload_id: each.description for each in other or ()}
+        for file, body in zip(value, shown, strict=True):
+            text, other = file.description, texts.get(file.upload_id)
+            if text and other and text != other:
+                begin, end = same_ends(text, other)
+                body["description"] = f"…{text[begin : len(text) - end]}…"
+    return shown
+
+
 def _differing(before: list[Any] | None, after: list[Any] | None) -> dict[str, Any]:
     """Show of a long list the part that differs, without what both begin and end with."""
-    was, now = before or [], after or []
-    begin = len(list(takewhile(bool, map(eq, was, now))))
-    rest = min(len(was), len(now)) - begin
-    end = len(list(islice(takewhile(bool, map(eq, reversed(was), reversed(now))), rest)))
+    begin, end = same_ends(before or [], after or [])
     shown = (each if each is None else each[begin : len(each) - end] for each in (before, after))
     return dict(zip(("before", "after"), shown, strict=True))
 

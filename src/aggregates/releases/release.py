@@ -117,8 +117,9 @@ class Release(Owned, created_event_name="Created"):
         wanted = [each["upload_id"] for each in files]
         if sorted(wanted) != sorted(by_id):
             raise InvalidFieldError("tracks", "must name each uploaded file of the release once")
-        if tuple(by_id[each["upload_id"]].arranged(each) for each in files) != self.files:
-            stored = [as_stored(each) for each in files]
+        arranged = tuple(by_id[each["upload_id"]].arranged(each) for each in files)
+        if arranged != self.files:
+            stored = [events.changes_of(by_id[each.upload_id], each) for each in arranged]
             self.trigger_event(Release.FilesArranged, files=stored, timestamp=at)
 
     def set_preview(self, preview_hash: str | None, *, at: datetime) -> None:

@@ -1,15 +1,19 @@
 """The events of a release, in the order of its life. Their topics and fields are stored data."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from eventsourcing.domain import Aggregate
+from eventsourcing.utils import register_topic
 
-from aggregates.published_events import assign_fields, own_fields
-from aggregates.values import Downloads, ReleaseFile, ReleaseState
+from aggregates.published_events import as_stored, assign_fields, own_fields
+from aggregates.values import Downloads, ReleaseFile, ReleaseState, same_ends
 
 if TYPE_CHECKING:
     from aggregates.releases.release import Release
+
+ARRANGED: Final = ("title", "description", "tags")
+"""The fields of a file that its owner sets."""
 
 
 class ReleaseEvent(Aggregate.Event):
@@ -65,14 +69,39 @@ class FileAdded(ReleaseEvent):
 
 
 class FilesArranged(ReleaseEvent):
-    """Its owner set which files stay, in which order, and title, description and tags of each."""
+    """Its owner set which files stay, in which order, and title, description and tags of those where they differ.
 
-    TOPIC = "release.files_arranged.v1"
+    The description of a file that had one is a list: how many letters of the one before stay at its beginning and at its end,
+    and the text between them.
+    """
+
+    TOPIC = "release.files_arranged.v2"
     files: list[dict[str, Any]]
 
     def assign(self, release: "Release") -> None:
         by_id = {each.upload_id: each for each in release.files}
-        release.files = tuple(by_id[each["upload_id"]].arranged(each) for each in self.files)
+        release.files = tuple(_changed(by_id[each["upload_id"]], each) for each in self.files)
+
+
+register_topic("release.files_arranged.v1", FilesArranged)
+
+
+def changes_of(before: ReleaseFile, after: ReleaseFile) -> dict[str, Any]:
+    """Return the stored form of what its owner set of a file."""
+    names = (each for each in ARRANGED if getattr(before, each) != getattr(after, each))
+    changes: dict[str, Any] = {name: getattr(after, name) for name in names}
+    was, now = before.description, changes.get("description")
+    if was and now:
+        begin, end = same_ends(was, now)
+        changes["description"] = [begin, end, now[begin : len(now) - end]]
+    return {"upload_id": after.upload_id, **as_stored(changes)}
+
+
+def _changed(file: ReleaseFile, changes: dict[str, Any]) -> ReleaseFile:
+    match changes, file.description:
+        case {"description": [begin, end, between]}, str(was):
+            changes = {**changes, "description": f"{was[:begin]}{between}{was[len(was) - end :]}"}
+    return file.arranged(changes)
 
 
 class Scheduled(ReleaseEvent):

@@ -60,6 +60,25 @@ def test_an_order_names_each_file_once() -> None:
     ]
 
 
+def test_an_order_stores_what_differs_of_each_file() -> None:
+    release, text = a_release(), "see the notes " * 150
+    for number in range(1, 4):
+        release.add_file(some_file(number), at=NOW)
+    for notes in (f"{text}old{text}", f"{text}new{text}", text):
+        files = [{"upload_id": f"upload{each}", "title": "One", "description": notes} for each in (1, 2)]
+        release.arrange([*files, {"upload_id": "upload3"}], at=NOW)
+    release.arrange([{"upload_id": f"upload{each}"} for each in (3, 1, 2)], at=NOW)
+    of_all = [vars(event)["files"] for event in release.pending_events[-4:]]
+    assert [files[0] for files in of_all[:2]] == [
+        {"upload_id": "upload1", "title": "One", "description": f"{text}old{text}"},
+        {"upload_id": "upload1", "description": [len(text), len(text), "new"]},
+    ]
+    assert of_all[1][2] == {"upload_id": "upload3"}
+    assert of_all[3] == [{"upload_id": f"upload{each}"} for each in (3, 1, 2)]
+    again = replayed(release.collect_events())
+    assert [each.description for each in again.files] == [None, text, text]
+
+
 def test_the_same_values_are_no_edit() -> None:
     release = a_release(title="A", downloads=Downloads.ASK)
     release.edit({"title": "A", "downloads": Downloads.ASK, "artwork": None, "tags": ()}, at=NOW)

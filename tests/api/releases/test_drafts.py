@@ -110,6 +110,17 @@ def test_the_files_are_ordered_and_have_fields_of_their_own(client, alice, relea
         assert (refusal(answer), answer.json()["detail"]["field"]) == ((400, "invalid_field"), "tracks")
 
 
+def test_a_word_of_long_notes_is_a_small_entry_of_the_audit_that_shows_it(client, alice, release):
+    one = uploaded(client, alice, release, samples.mp3(1), name="1.mp3")
+    for word in ("old", "new"):
+        notes = {"upload_id": one["upload_id"], "description": f"{'see ' * 500}{word}{' notes' * 300}"}
+        url = f"/releases/{release['id']}/tracks"
+        answer = client.put(url, json={"tracks": [notes]}, headers=alice.headers)
+    assert answer.json()["files"][0]["description"] == notes["description"]
+    [change] = client.get("/audit", headers=alice.headers).json()["items"][0]["changes"]
+    assert (change["before"][0]["description"], change["after"][0]["description"]) == ("…old…", "…new…")
+
+
 def test_an_account_has_a_limit_of_releases(client, alice, release, monkeypatch):
     monkeypatch.setattr(drafts, "MAX_RELEASES", 1)
     answer = client.post("/releases", json={}, headers=alice.headers)
