@@ -133,6 +133,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.HeadersTooLargeError: Reply(431, "headers_too_large", ("limit",)),
     store.IdempotencyMismatchError: Reply(422, "idempotency_mismatch"),
     store.InProgressError: Reply(409, "in_progress", retry_after=1),
+    store.EventBudgetError: Reply(429, "rate_limited"),
     application.JobNotFoundError: Reply(404, "not_found"),
     replay.RepairNotFoundError: Reply(404, "not_found"),
     replay.ExportNotFoundError: Reply(404, "not_found"),

@@ -13,6 +13,7 @@ from application.event_poller import EventPoller
 from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import Wake
 from eventstore.coordination.threads import Threads, Turns
+from eventstore.event_budget import EventBudget
 from eventstore.event_log import EventLog
 from eventstore.sql.database import Database
 from eventstore.unit_of_work import UnitOfWork
@@ -69,6 +70,7 @@ class Services:
     kinds: RecordKinds
     base_url: str
     max_upload_bytes: int
+    event_budget: EventBudget
     sweep_grace: timedelta
     scan_interval: timedelta
     follows_firehose: bool

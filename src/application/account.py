@@ -20,6 +20,7 @@ from application.subjects import SUBJECTS_IN_A_UNIT, require_staying
 from eventstore.change import Envelope, Via
 from eventstore.coordination.restore_detection import unless_restored
 from eventstore.coordination.threads import Threads
+from eventstore.event_budget import event_bytes
 from eventstore.event_log import EventLog
 from eventstore.idempotency import idempotency, running_request
 from eventstore.jobs import queue
@@ -216,6 +217,7 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     # the jobs of its public copies stay, and those that carry to other accounts: what is there is removed after it
     connection.execute(own.where(job.c.kind.not_in([*Action, REACTION])))
     for table in (
+        event_bytes,
         idempotency,
         running_request,
         reaction,

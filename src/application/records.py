@@ -24,6 +24,7 @@ from application.errors import (
 from application.lists.albums import follow, require_free_title
 from application.subjects import SUBJECTS_IN_A_UNIT, On, change_owned, load_owned
 from eventstore.change import Envelope, copied
+from eventstore.event_budget import EventBudget
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from outbox.blobs.jobs import mark_backfill
@@ -153,7 +154,9 @@ def copy_audio_to_pds(unit: UnitOfWork, on: On[Track]) -> Track:
     return track
 
 
-def copy_all_audio_to_pds(log: EventLog, did: str, envelope: Envelope, *, failed_too: bool) -> int:
+def copy_all_audio_to_pds(
+    log: EventLog, budget: EventBudget, did: str, envelope: Envelope, *, failed_too: bool
+) -> int:
     """Request a copy for every track that may have one and has none; return the number of new requests.
 
     A crash leaves the committed requests; a repeated call continues.
@@ -161,6 +164,7 @@ def copy_all_audio_to_pds(log: EventLog, did: str, envelope: Envelope, *, failed
     requested, after = 0, 0
 
     def request_some(unit: UnitOfWork) -> Sequence[int]:
+        budget.limit(unit)
         ids = eligible_tracks(
             unit.connection, did, after=after, limit=SUBJECTS_IN_A_UNIT, failed_too=failed_too
         )

@@ -100,6 +100,13 @@ class InProgressError(EventStoreError):
     """The first request with this Idempotency-Key is still running. Send it again in a moment."""
 
 
+@dataclass(eq=False)
+class EventBudgetError(EventStoreError):
+    """The commands of your account have added as much to the log today as an account may. Nothing was changed; they go on at midnight UTC, after Retry-After. Deletions go on now."""
+
+    retry_after: int
+
+
 def sqlstate(error: BaseException | None) -> str | None:
     """PostgreSQL's code of an error; none on SQLite or for a lost connection."""
     if not isinstance(error, DBAPIError):

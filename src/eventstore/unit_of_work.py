@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", bound=Aggregate)
 ReadOfSave = Callable[[sa.Connection, Sequence[Change]], None]
+CheckOfSave = Callable[[Sequence[Change], int], None]
 logger = logging.getLogger("mastertape.eventstore")
 
 
@@ -71,6 +72,7 @@ class UnitOfWork:
         self._assumed_now: datetime | None = None
         self._unsent: tuple[list[dict[str, Any]], list[Change]] = [], []
         self._locked_at: datetime | None = None
+        self._checks_of_save: Final[list[CheckOfSave]] = []
         self._reads_of_save: Final[list[ReadOfSave]] = []
         self._states: dict[UUID, StreamState] = {}
         self._collected: list[tuple[Aggregate, list[Event]]] = []
@@ -147,6 +149,10 @@ class UnitOfWork:
         except BaseException:
             self._broken = True
             raise
+
+    def before_save(self, check: CheckOfSave) -> None:
+        """Call `check` in each save, before anything of it is written, with its changes and the bytes of their events."""
+        self._checks_of_save.append(check)
 
     def with_save(self, read: ReadOfSave) -> None:
         """Call `read` in each save with its changes: it starts statements in the round trip of the projections, after them."""
@@ -286,6 +292,8 @@ class UnitOfWork:
         changes = [change for _, change in saved]
         if not rows:
             return []
+        for check in self._checks_of_save:
+            check(changes, sum(len(row["state"]) for row in rows))
         if self._connection is None and (self._unsent[0] or len(rows) > 1):
             self._send()  # read models of several events need to know their positions
         if self._connection is None:

@@ -141,6 +141,7 @@ class CommandAttempt(Attempt):
                 raise CredentialExpiredError  # since it was authenticated
             if not self._allow_leaving:
                 require_staying(unit)  # account deletion may have begun since the caller was authenticated
+            services.event_budget.limit(unit)
             reader = SubjectReader(services, self._did, lambda: unit.connection, unit)
             if self._wait_seconds:
                 services.claim_with(unit)

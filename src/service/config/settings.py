@@ -219,6 +219,8 @@ class Settings(BaseSettings):
     """Whether changes made elsewhere are also received as they happen, from each PDS, and likes and comments of people without an account here."""
     rate_limits: bool = True
     """Limits per minute: 100 requests of one principal, 10 sign-ins, 20 uploads, 600 reads of audio and artwork."""
+    event_bytes_per_day: int = Field(64_000_000, ge=1)
+    """How many bytes of events the commands of one account may add to the log in a day (UTC)."""
     metrics: Annotated[str | None, HOST_AND_PORT] = None
     """`HOST:PORT` for `/metrics`, `/healthz` and `/readyz` of `serve` and `relay`, without sign-in: keep it private.
     When BASE_URL is loopback, `serve` has `/metrics` on its own address too."""

@@ -22,6 +22,7 @@ from projections.tracks.table import Tracks, TrackTags
 MODULES: Final = [
     import_module(name)
     for name in (
+        "eventstore.event_budget",
         "eventstore.idempotency",
         "eventstore.coordination.restore_detection",
         "eventstore.streams.snapshots",

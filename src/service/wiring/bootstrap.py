@@ -17,6 +17,7 @@ from application.outsiders import OutsiderReactions
 from eventstore.coordination.commit_signals import Announcer, Listener
 from eventstore.coordination.process_names import process_name
 from eventstore.coordination.threads import Threads, Turns
+from eventstore.event_budget import EventBudget
 from identity.resolution.address_policy import MAX_CONNECTIONS, AddressPolicy, public_client
 from identity.resolution.resolver import FeaturedArtists, turns_of_lookups
 from outbox.mirror.hosts import Hosts, PacedPds
@@ -202,6 +203,7 @@ class Container:
             kinds=self.kinds,
             base_url=settings.base_url,
             max_upload_bytes=settings.max_upload_bytes,
+            event_budget=EventBudget(settings.event_bytes_per_day),
             sweep_grace=timedelta(days=settings.sweep_grace_days),
             scan_interval=timedelta(minutes=settings.scan_minutes),
             follows_firehose=settings.firehose,

@@ -22,6 +22,7 @@ from api.responses.profile import ProfileBody, saved_profile
 from api.services import Services
 from application.profile import Beginning, set_avatar, update_profile
 from eventstore.streams.buckets import bucket_of
+from eventstore.unit_of_work import UnitOfWork
 from outbox.pds.client import RecordKey
 from projections.profiles import profile_of
 from replay.adoption.plain import PlainIntake
@@ -74,7 +75,11 @@ async def save_profile(services: Services, did: str, attempt: Attempt) -> None:
     if changes.get("bio") is not None:  # a form sends an empty one of a profile that was never shown
         with suppress(NotOfferedError):
             beginning = await beginning_of(services, did)
-    edit = partial(update_profile, changes=changes, beginning=beginning)
+
+    def edit(unit: UnitOfWork) -> None:
+        services.event_budget.limit(unit)
+        update_profile(unit, changes=changes, beginning=beginning)
+
     await attempt.run(services.log.transact, did, over_http(did), edit)
     services.wake(bucket_of(did))
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Final
 
 import sqlalchemy as sa
@@ -336,9 +337,8 @@ async def migrate_everything(principal: Writer, services: ServicesDep, request: 
             if principal.state is AccountState.LEAVING:
                 raise LeavingError
             retry_failed = fields_as(MigrateFields, attempt.body).retry_failed
-            requested = await attempt.run(
-                copy_all_audio_to_pds, services.log, did, over_http(did), failed_too=retry_failed
-            )
+            copy_all = partial(copy_all_audio_to_pds, services.log, services.event_budget)
+            requested = await attempt.run(copy_all, did, over_http(did), failed_too=retry_failed)
             services.wake(bucket_of(did))
             report = await run_in_threadpool(read_migration, principal, services)
             report = report.model_copy(update={"requested": requested})
