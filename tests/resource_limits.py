@@ -5,7 +5,7 @@ the end of docs/guarantees.md.
 import sys
 from typing import Final
 
-from api.middleware import http_layer
+from api.middleware import http_layer, request_threads
 from api.middleware.rate_limits import RateLimits
 from api.pipeline import concurrency, list_entries, media_intake, media_request, pds
 from api.requests.parameters import MAX_PAGE_LENGTH
@@ -27,6 +27,7 @@ from outbox.pds import client
 from outbox.probes import jobs as probes
 from outbox.relay import slow_hosts
 from outbox.repo import reads
+from projections import pages
 from replay import derived
 from replay.adoption import adopt as adoptions
 from replay.reconcile import scan, verify
@@ -77,7 +78,7 @@ requests, and so may an address without one: {REQUESTS}. `./dev bench neighbours
 | exports | `/me/export`, `/audit` and a track's history as lines | {concurrency.MAX_EXPORTS_OF_AN_ACCOUNT} | - | - | a thread and a connection only while a part is read; 429 | `tests/api/pipeline/test_exports.py` |
 | requests that wait for a PDS | `Prefer: wait` | {REQUESTS} | - | one poll for all | 30 s, without a thread; 429 | `tests/outbox/views/test_waits.py` |
 | connections of clients | requests | - | - | a head of {http_layer.HEADERS_BYTES // 1024} KiB; {http_connections.MAX_UNPARSED_BYTES // 1024} KiB, and as many as the body, that end no head and are no body; {megabytes(http_connections.MAX_UNNEEDED_BODY_BYTES)} of body after its response; {http_connections.MAX_PIPELINED_REQUESTS} pipelined requests | a head {seconds(http_connections.REQUEST_HEAD_TIMEOUT_SECONDS)}, a body's pace, a response not taken for {seconds(http_connections.STALLED_RESPONSE_TIMEOUT_SECONDS)}; closed | `tests/service/process/test_slow_clients.py` |
-| threads of the database for requests | reads, commands | 1 command | - | 40 of the framework, {bootstrap.MAX_APPLICATION_THREADS} of the use cases | `lock_timeout`; the request waits | `tests/neighbours/test_full_pools.py::test_commands_of_one_account_take_one_thread_however_long_they_last`, `tests/eventstore/test_frozen_writer.py` |
+| threads of the database for requests | reads, commands | {request_threads.MAX_CONCURRENT_READS_OF_A_CALLER} reads, also of an address or IPv6 /48; 1 command | - | 40 of the framework, {bootstrap.MAX_APPLICATION_THREADS} of the use cases | `lock_timeout`; the request waits, a read {seconds(request_threads.MAX_TURN_WAIT_SECONDS)} for its turn: 503 | `tests/neighbours/test_full_pools.py::test_reads_of_one_address_take_a_few_threads_and_its_others_wait_or_are_refused`, `tests/neighbours/test_full_pools.py::test_commands_of_one_account_take_one_thread_however_long_they_last`, `tests/eventstore/test_frozen_writer.py` |
 | bytes of events | commands, over all processes | EVENT_BYTES_PER_DAY | - | - | midnight UTC; 429, but deletions and `DELETE /me` | `tests/api/pipeline/test_event_budget.py` |
 | threads of the outbox | lanes, uploads, probes | - | - | {outbox_threads.MAX_THREADS} | the database's limits; the work waits | `tests/neighbours/test_full_pools.py::test_requests_are_answered_while_all_threads_of_the_outbox_are_taken`, `tests/neighbours/test_flooding_hosts.py` |
 | threads of jobs | their rows; adoptions; repairs; deletions; exports; the store of derived media | - | - | {jobs.MAX_THREADS}; {wiring.MAX_ADOPTION_THREADS} and {wiring.MAX_ADOPTION_STORE_THREADS}; {wiring.MAX_REPAIR_THREADS}; {wiring.MAX_DELETION_THREADS}; {wiring.MAX_EXPORT_THREADS}; {wiring.MAX_DERIVED_STORE_THREADS} | the database's limits; {_store_time}; the work waits | `tests/neighbours/test_slow_adoptions.py`, `tests/neighbours/test_derived_media.py` |
@@ -91,6 +92,7 @@ requests, and so may an address without one: {REQUESTS}. `./dev bench neighbours
 | checks before a command | restoring, copying and moving a record; up to {list_entries.MAX_RECORDS_READ} records that a list is to have | {pds.MAX_CHECKS_OF_AN_ACCOUNT} | - | - | {seconds(pds.READ_TIMEOUT_SECONDS)}, the records {seconds(list_entries.READS_TIMEOUT_SECONDS)} together; the PDS counts as silent | `tests/neighbours/test_typed_names.py::test_checks_at_a_silent_pds_take_the_turns_of_their_account`, `tests/api/lists/test_playlists.py::test_records_that_are_not_read_in_time_are_refused` |
 | records that people look at | `mirror/compare` | - | {reads.MAX_CONCURRENT_READS_OF_A_HOST} | {reads.MAX_CONCURRENT_READS}; each once in {seconds(reads.FRESH_SECONDS)} | {seconds(reads.READ_TIMEOUT_SECONDS)}; the other two versions are shown, and why | `tests/api/records/test_compare.py` |
 | comparisons that artists ask for | `POST /me/verify` | 1: who asks meanwhile gets its answer | {verify.MAX_CONCURRENT_REPOS_OF_A_HOST} | {verify.MAX_CONCURRENT_REPOS} | {seconds(reads.MAX_LIST_SECONDS)} a list; 429 after {seconds(bootstrap.MAX_VERIFY_WAIT_SECONDS)} | `tests/api/test_verify.py`, `tests/neighbours/test_huge_lists.py` |
+| memory of a page | lists, histories, the audit, event streams | as its threads | - | {megabytes(pages.PAGE_BYTES)} of JSON, or one row | the request; a cursor | `tests/api/pipeline/test_page_budget.py`, `tests/projections/test_pages.py` |
 | memory of a reply | a PDS's answer to a write, a sign-in or a refresh | - | - | 64 KB, errors {client.MAX_ERROR_BYTES // 1024} KB | the request's timeout; the outcome is unknown, the login stays | `tests/neighbours/test_huge_replies.py` |
 | memory of a record | a record of a PDS | - | - | {megabytes(client.MAX_RECORD_BYTES)} | {seconds(client.READ_TIMEOUT_SECONDS)}; the record waits, the host stays well | `tests/neighbours/test_huge_replies.py` |
 | memory of a list | records of a repo | - | - | pages of {megabytes(client.MAX_REPLY_BYTES[client.LIST_RECORDS])}, {megabytes(reads.MAX_LIST_BYTES)} in all; of what is not known {megabytes(reads.MAX_KEPT_BYTES)} are kept, the others in the next run | {seconds(reads.MAX_LIST_SECONDS)} of reading (300 s for an adoption); the repo is unread | `tests/neighbours/test_huge_lists.py`, `tests/neighbours/test_trickling_hosts.py` |

@@ -9,6 +9,7 @@ from api.auth.authentication import counted, is_https
 from api.document import DocumentedApp, read_document
 from api.error_responses import add_error_handlers
 from api.middleware.http_layer import ErrorBody, HttpLayer
+from api.middleware.request_threads import MAX_CONCURRENT_READS_OF_A_CALLER
 from api.pipeline.concurrency import limits
 from api.pipeline.media_intake import MediaIntake
 from api.pipeline.media_request import MAX_CONCURRENT_READS_OF_ONE_CALLER
@@ -106,6 +107,7 @@ def create_app(services: Services, error_body: ErrorBody = surface.error_body) -
     app.state.services = services
     app.state.sign_in_pages = None  # the package above, which has pages, sets it
     app.state.turns = Turns(of_a_key=1)
+    app.state.read_turns = Turns(MAX_CONCURRENT_READS_OF_A_CALLER)
     app.state.readiness = Joint()
     for name, limit in limits().items():
         setattr(app.state, name, limit)

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from api.auth.authentication import optional_caller, session_cookie, signed_in
 from api.examples import IN, example_of
+from api.middleware.request_threads import in_thread
 from api.openapi import ERROR_EXAMPLES, JSON, calls_of, error_schemas
 from api.pipeline.command_request import command_request
 from api.pipeline.idempotent_request import KEY, idempotent_request
@@ -74,9 +75,9 @@ class DocumentedApp(FastAPI):
         return json.dumps(self.openapi(), separators=(",", ":")).encode()
 
 
-def read_document(request: Request) -> Response:
+async def read_document(request: Request) -> Response:
     """Return the document; made in a thread when it is first asked for."""
-    return Response(request.app.document, media_type=JSON)
+    return Response(await in_thread(lambda: request.app.document), media_type=JSON)
 
 
 def _complete(document: dict[str, Any], app: FastAPI) -> None:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel
 from pydantic_core import PydanticSerializationError
 
 from eventstore.idempotency import CommandResult
+from projections.pages import page_of
 
 B = TypeVar("B", bound=BaseModel)
 T = TypeVar("T")
@@ -90,7 +91,8 @@ def opaque(cursor: object) -> str | None:
 
 def cut(rows: Sequence[T], limit: int, key: Callable[[T], Any]) -> tuple[Sequence[T], str | None]:
     """Return a page of the rows, of which one more than `limit` was asked for, and the cursor of its last if more follow."""
-    return rows[:limit], opaque(key(rows[limit - 1])) if len(rows) > limit else None
+    page, more_follow = page_of(rows, limit)
+    return page, opaque(key(page[-1])) if more_follow else None
 
 
 class MessageBody(BaseModel):

@@ -109,8 +109,7 @@ class EventPoller:
                 found = events_after(
                     connection, AuditFilter(did), after=after, until=until, limit=MAX_EVENTS_AT_ONCE
                 )
-            is_full = len(found) == MAX_EVENTS_AT_ONCE
-            return Page("".join(map(show, found)), found[-1].position if is_full else until)
+            return Page("".join(map(show, found.items)), found.cursor or until)
 
         return await self._pages.result((did, after, until), partial(self._threads.run, read))
 

@@ -32,6 +32,7 @@ from eventstore.sql.prepared import Prepared, pipelined
 from eventstore.sql.schema import Json, Position, UtcDateTime, envelope_columns, metadata
 from eventstore.streams.buckets import account_columns, bucket_of
 from eventstore.untrusted import is_storable
+from projections.pages import page_of, size_in_sql
 
 _OF_FILES: Final = ("name", "title", "description", "tags")
 _SHOWN: Final[dict[type, Callable[[Any], Any]]] = {
@@ -189,10 +190,10 @@ def audit_page(
 
 def events_after(
     connection: sa.Connection, which: AuditFilter, *, after: int, until: int, limit: int
-) -> tuple[HistoryEntry, ...]:
+) -> HistoryPage:
     """Read the events after a position, oldest first, up to `until`, a stable position."""
     wanted = (*which.conditions(), it.position <= until)
-    return _page(connection, wanted, after, limit, newest_first=False).items
+    return _page(connection, wanted, after, limit, newest_first=False)
 
 
 def _page(
@@ -203,12 +204,21 @@ def _page(
     *,
     newest_first: bool = True,
 ) -> HistoryPage:
-    query = _ENTRIES.where(*which).limit(limit + 1)
-    query = query.order_by(it.position.desc() if newest_first else it.position)
+    """Read the sizes of the entries first: an entry may have as much as a request, and the database sends no more than a page."""
+    these = [*which]
     if cursor is not None:
-        query = query.where(it.position < cursor if newest_first else it.position > cursor)
-    entries = connection.execute(query).all()
-    return HistoryPage(tuple(entries[:limit]), entries[limit - 1].position if len(entries) > limit else None)
+        these.append(it.position < cursor if newest_first else it.position > cursor)
+    order = it.position.desc() if newest_first else it.position
+    size = size_in_sql(it.changes, connection.dialect.name).label("size")
+    sizes = sa.select(it.position, size).where(*these).order_by(order).limit(limit + 1)
+    with connection.execute(sizes, execution_options={"stream_results": True}) as found:
+        page, more_follow = page_of(found, limit, lambda row: row.size)
+    if not page:
+        return HistoryPage((), None)
+    first, last = page[0].position, page[-1].position
+    within = it.position.between(*sorted((first, last)))
+    entries = connection.execute(_ENTRIES.where(*these, within).order_by(order)).all()
+    return HistoryPage(tuple(entries), last if more_follow else None)
 
 
 def newest_positions(connection: sa.Connection, dids: Sequence[str]) -> dict[str, int]:

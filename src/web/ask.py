@@ -15,7 +15,6 @@ from urllib.parse import parse_qsl, quote
 from fastapi import Depends, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, ImmutableMultiDict
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import Message, Receive, Scope
@@ -24,6 +23,7 @@ from api.auth.authentication import SAFE, Authenticated, OperatorDep, OptionalCa
 from api.error_responses import reply_for
 from api.errors import BodyTooLargeError, UnparsableError
 from api.middleware.http_layer import FIELDS_BYTES, PREVIEWS, Most, allow
+from api.middleware.request_threads import in_thread
 from api.openapi import JSON
 from api.requests.parameters import DeferredRoute, number_of
 from api.services import Services
@@ -37,6 +37,10 @@ Q = TypeVar("Q", bound=BaseModel)
 Found = BaseModel | Mapping[str, Any]
 """A body of a route, or what only pages read: JSON."""
 Reader = Callable[Concatenate[C, Services, P], Found | Awaitable[Found]]
+
+
+def _json(body: Any) -> Any:
+    return body.model_dump(mode="json") if isinstance(body, BaseModel) else body
 
 
 class SignInFirstError(Exception):
@@ -53,9 +57,8 @@ class Ask(Generic[C]):
 
     async def __call__(self, reader: Reader[C, P], *args: P.args, **kwargs: P.kwargs) -> Any:
         """Return the JSON of what a reader reads; raises what it raises."""
-        body = await run_in_threadpool(reader, self.caller, self.services, *args, **kwargs)
-        body = await body if isawaitable(body) else body
-        return body.model_dump(mode="json") if isinstance(body, BaseModel) else body
+        body = await in_thread(lambda: _json(reader(self.caller, self.services, *args, **kwargs)))
+        return await in_thread(_json, await body) if isawaitable(body) else body
 
     async def find(self, reader: Reader[C, P], *args: P.args, **kwargs: P.kwargs) -> Any:
         """Return the same; None where there is no such thing."""
@@ -134,7 +137,7 @@ class ElsewhereError(Exception):
 def or_at(address: str | None = None) -> Any:
     """Answer with the page where Accept names HTML; redirect other requests to the API's address, with the page's parameters, or refuse them with 406."""
 
-    def check(request: Request) -> None:
+    async def check(request: Request) -> None:
         if accepts_html(request.scope):
             return
         if address is None:

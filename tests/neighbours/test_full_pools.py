@@ -1,14 +1,22 @@
 """All threads of one kind, or all connections of the database, are taken: what needs none goes on, and the rest after it."""
 
 import asyncio
+from collections import Counter
 from contextlib import AsyncExitStack
+from inspect import isasyncgenfunction, isclass, iscoroutinefunction
 
 import pytest
+from fastapi.routing import APIRoute
 
+from api.middleware import request_threads
+from api.middleware.request_threads import MAX_CONCURRENT_READS_OF_A_CALLER
+from api.plyr import reading as plyr_reads
 from api.routers import health
 from api.routers.account import profile
+from api.routers.tracks import tracks as track_reads
 from api.routers.tracks import writes as track_writes
 from outbox.threads import MAX_THREADS, THREADS, in_thread
+from projections.tracks.queries import track_page
 from tests.api.world import refusal, upload
 from tests.servers.databases import AND_CITUS, KINDS, ON_SQLITE
 from tests.waits import until_async
@@ -17,6 +25,8 @@ ROUTE_TIMEOUT_SECONDS = 8
 """Less than the database lets a statement wait for a lock."""
 COMMANDS = 60
 """More than there are threads."""
+FEW = 15
+"""As many of three kinds are more, too."""
 
 
 @pytest.fixture(params=[*KINDS, *AND_CITUS])
@@ -75,6 +85,56 @@ def test_commands_of_one_account_take_one_thread_however_long_they_last(
             return most, {each.status_code for each in await asyncio.gather(*slow_ones)}
 
     assert asyncio.run(beside_slow_commands()) == (1, {200})
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(("seconds", "of_others"), [(60, {200}), (0.1, {503})])
+def test_reads_of_one_address_take_a_few_threads_and_its_others_wait_or_are_refused(
+    *, world, alice, tracks, go_on, monkeypatch, seconds, of_others
+):
+    begun = []
+
+    def slow(*args, **kwargs):
+        begun.append(args)
+        go_on.wait(60)
+        return track_page(*args, **kwargs)
+
+    for module in (track_reads, plyr_reads):
+        monkeypatch.setattr(module, "track_page", slow)
+    monkeypatch.setattr(request_threads, "MAX_TURN_WAIT_SECONDS", seconds)
+
+    async def beside_slow_reads():
+        async with world.async_client() as greedy, world.async_client(alice) as artist:
+            paths = ("/tracks", "/plyr/tracks", "/search?q=Song")
+            asked = [asyncio.create_task(greedy.get(path, timeout=60)) for path in paths * FEW]
+            await until_async(lambda: len(begun) == MAX_CONCURRENT_READS_OF_A_CALLER)
+            await answers(artist, tracks[0])
+            most = MAX_CONCURRENT_READS_OF_A_CALLER
+            assert len(begun) == most
+            if of_others == {503}:
+                await until_async(lambda: sum(each.done() for each in asked) == len(asked) - most)
+            go_on.set()
+            found = Counter(each.status_code for each in await asyncio.gather(*asked))
+            return found - Counter({200: most})
+
+    assert set(asyncio.run(beside_slow_reads())) == of_others
+
+
+@ON_SQLITE
+def test_no_route_is_read_in_a_thread_that_its_caller_has_no_turn_of(world):
+    def calls(dependant):
+        yield dependant.call
+        for each in dependant.dependencies:
+            yield from calls(each)
+
+    outside = {
+        f"{route.path}: {call.__name__}"
+        for route in world.app.routes
+        if isinstance(route, APIRoute)
+        for call in calls(route.dependant)
+        if not (iscoroutinefunction(call) or isasyncgenfunction(call) or isclass(call))
+    }
+    assert not outside, f"these run in any thread of the framework, without `in_thread`: {outside}"
 
 
 def test_requests_are_answered_while_all_threads_of_the_outbox_are_taken(world, alice, tracks, go_on):

@@ -11,6 +11,8 @@ from starlette.concurrency import run_in_threadpool
 
 from api.errors import CrossSiteError, ScopeRequiredError
 from api.middleware.http_layer import over_http, way_in
+from api.middleware.rate_limits import IPV6_SITE_BITS, address_of
+from api.middleware.request_threads import read_in_turn
 from api.openapi import refuses
 from api.services import Services
 from application.errors import NotAuthenticatedError
@@ -133,7 +135,8 @@ def refuse_cross_site(request: Request, services: Services) -> None:
 
 
 def count(request: Request, services: Services, did: str | None = None) -> None:
-    """Count a request of this account, or of the caller's address; raises RateLimitedError."""
+    """Count a request of this account, or of the caller's address; raises RateLimitedError. It reads in that caller's turn."""
+    read_in_turn(request.app.state.read_turns, did or address_of(request, IPV6_SITE_BITS))
     if services.rate_limits is not None:
         services.rate_limits.take(request, did)
 

@@ -15,13 +15,13 @@ from typing import Annotated, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from aggregates.values import Artwork
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.error_responses import error_response
 from api.middleware.http_layer import GATED_MEDIA, PUBLIC_MEDIA
 from api.middleware.rate_limits import IPV6_SITE_BITS, address_of
+from api.middleware.request_threads import in_thread
 from api.pipeline.concurrency import Counted
 from api.pipeline.past import AsOf, Listening, past_views
 from api.services import Services
@@ -203,7 +203,7 @@ class MediaRequest:
 
     async def show(self, cid: str, size: int | None = None) -> Response:
         """Return a cover or a thumbnail; with a size a rendition of the cover, or the cover while there is none."""
-        found = await run_in_threadpool(self._covers, cid)
+        found = await in_thread(self._covers, cid)
         covers = [cover for cover, _ in found]
         mimes = {each.thumbnail_cid: RENDITION_MIME for each in covers} | {
             each.cid: each.mime for each in covers
@@ -212,13 +212,13 @@ class MediaRequest:
             raise MediaNotFoundError
         is_public = any(is_public for _, is_public in found)
         caching = FIVE_MINUTES if is_public else PRIVATE
-        if size is not None and (rendition := await run_in_threadpool(self._rendition, cid, size)):
+        if size is not None and (rendition := await in_thread(self._rendition, cid, size)):
             return await self.send(rendition, RENDITION_MIME, caching)
         return await self.send(cid, mime, caching)
 
     async def show_of_track(self, track_id: int, size: int | None) -> Response:
         """Return the cover that the track has now, even one that is elsewhere; raises ArtworkNotFoundError or MediaNotFoundError."""
-        view = await run_in_threadpool(self._track, track_id)
+        view = await in_thread(self._track, track_id)
         if not may_have_bytes(self.caller, view):
             raise MediaNotFoundError
         cid, mime = await self._cover(view, size)
@@ -234,7 +234,7 @@ class MediaRequest:
             cid, _ = await self._cover(await self._past(track_id, wanted), size)
         except (ArtworkNotFoundError, MediaNotFoundError):
             return False
-        return await run_in_threadpool(self.services.media.find, cid) is not None
+        return await in_thread(self.services.media.find, cid) is not None
 
     async def waveform(self, track_id: int, wanted: Listening) -> tuple[Waveform, Mapping[str, str]]:
         """Return the waveform of a track, or of audio that it had, and the headers of the response.
@@ -245,7 +245,7 @@ class MediaRequest:
         if is_past:
             view = await self._past(track_id, wanted, wanted.key)
         else:
-            view = await run_in_threadpool(self._track, track_id)
+            view = await in_thread(self._track, track_id)
             await admit(
                 self.caller, [view] if may_have_bytes(self.caller, view) else [], self.services.supporters
             )
@@ -260,7 +260,7 @@ class MediaRequest:
                 raise NoWaveformError
             raise WaveformNotReadyError
 
-        found = await run_in_threadpool(read)
+        found = await in_thread(read)
         if is_past:
             return found, {"Cache-Control": NEVER}
         if _is_open(view):
@@ -269,7 +269,7 @@ class MediaRequest:
 
     async def _past(self, track_id: int, wanted: AsOf, key: str | None = None) -> TrackView:
         """Return the track as it was; raises as `past_state`, and MediaNotFoundError."""
-        now, then = await run_in_threadpool(past_views, self.services, track_id, wanted, self.caller, key)
+        now, then = await in_thread(past_views, self.services, track_id, wanted, self.caller, key)
         if not may_have_bytes(self.caller, now):
             raise MediaNotFoundError
         return then
@@ -277,12 +277,12 @@ class MediaRequest:
     async def _cover(self, view: TrackView, size: int | None) -> tuple[str, str]:
         """Return the CID and the MIME type of a cover in a size; raises ArtworkNotFoundError."""
         if view.artwork is not None:
-            if size and (rendition := await run_in_threadpool(self._rendition, view.artwork.cid, size)):
+            if size and (rendition := await in_thread(self._rendition, view.artwork.cid, size)):
                 return rendition, RENDITION_MIME
             return view.artwork.cid, view.artwork.mime
         url, wanted = view.image_url or "", size or max(RENDITION_SIZES)
         is_address = "://" in url  # the record may name anything, as the CID of a cover
-        fetched = await run_in_threadpool(self._rendition, url, wanted) if is_address else None
+        fetched = await in_thread(self._rendition, url, wanted) if is_address else None
         if fetched is None:
             raise ArtworkNotFoundError
         return fetched, RENDITION_MIME
@@ -296,7 +296,7 @@ class MediaRequest:
             return rendition_of(connection, source, size)
 
     async def _with_audio(self, cid: str, extension: str | None) -> list[TrackView]:
-        views = [view for view in await run_in_threadpool(self._naming, cid) if view.audio.cid == cid]
+        views = [view for view in await in_thread(self._naming, cid) if view.audio.cid == cid]
         return [view for view in views if extension in (None, view.audio.file_type)]
 
     def _naming(self, cid: str) -> Sequence[TrackView]:
@@ -335,7 +335,7 @@ class MediaRequest:
         def find() -> Any:
             return None if is_refused() else self.services.media.find(cid)
 
-        found = await run_in_threadpool(find)
+        found = await in_thread(find)
         if found is None:
             raise MediaNotFoundError
 

@@ -5,10 +5,10 @@ from typing import Final
 
 import sqlalchemy as sa
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from aggregates.tracks.track import Track
+from api.middleware.request_threads import in_thread
 from api.pipeline.command_request import CommandRequest
 from api.requests.body import Body, fields_as
 from api.requests.fields import RevertFields
@@ -73,7 +73,7 @@ async def past_fields(
         with request.services.database.read() as connection:
             return past_of(request.services.log, connection, request.principal.did, on, wanted.to_version)
 
-    return await run_in_threadpool(past), some
+    return await in_thread(past), some
 
 
 def past_views(

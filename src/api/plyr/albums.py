@@ -14,6 +14,7 @@ from aggregates.published import Subject
 from aggregates.values import slug_of
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import AsciiJsonResponse, cut
+from api.middleware.request_threads import in_thread
 from api.openapi import names
 from api.pipeline.command_request import Command, CommandRequest
 from api.plyr.playlists import ORDER, answer_cover, answer_order, tracks_in
@@ -93,7 +94,8 @@ def list_albums(
     did, before = artist_of(services, artist).did, cursor_of(cursor)
     with services.database.read() as connection:
         found = list_reads.lists_of(connection, caller, ALBUMS, did, before=before, limit=MAX_LISTED + 1)
-        page, more = cut([album.list_id for album in found], MAX_LISTED, lambda list_id: list_id)
+        listed, more = cut(found, MAX_LISTED, lambda album: album.list_id)
+        page = [album.list_id for album in listed]
         albums = albums_where(connection, it.did == did, it.list_id.in_(page))
         unseen = unseen_counts(connection, did, page, caller)
     albums = sorted(albums, key=lambda album: (album.name or "").casefold())
@@ -111,7 +113,7 @@ async def read_album(artist: str, slug: str, reader: Reader) -> Response:
         with services.database.read() as connection:
             return _metadata(services, connection, ours), ours
 
-    metadata, ours = await run_in_threadpool(read)
+    metadata, ours = await in_thread(read)
     return AsciiJsonResponse({"metadata": metadata, "tracks": await tracks_in(ours, reader)})
 
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict
-from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from aggregates.lists.track_list import TrackList
@@ -17,6 +16,7 @@ from aggregates.published import Subject
 from aggregates.values import Visibility
 from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
+from api.middleware.request_threads import in_thread
 from api.openapi import names
 from api.pipeline.command_request import Command, CommandRequest
 from api.pipeline.list_entries import known_entries
@@ -63,7 +63,7 @@ router: Final = APIRouter(**ROUTER)
 PLAYLIST: Final = "/lists/playlists/{playlist_id}"
 
 
-def playlist_behind(playlist_id: str) -> int:
+async def playlist_behind(playlist_id: str) -> int:
     return whole_number(playlist_id) or NO_TRACK
 
 
@@ -108,7 +108,7 @@ def _listed(reader: PeerReader, did: str) -> Response:
 
 @router.get(PLAYLIST)
 async def read_playlist(playlist_id: PlaylistId, reader: Reader) -> Response:
-    ours = await run_in_threadpool(read_list, reader.caller, reader.services, PLAYLISTS, playlist_id)
+    ours = await in_thread(read_list, reader.caller, reader.services, PLAYLISTS, playlist_id)
     return AsciiJsonResponse({**playlist_of(ours), "tracks": await tracks_in(ours, reader)})
 
 

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Final, Literal, TypeVar, cast
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from aggregates.tracks.track import Track
 from aggregates.values import tag_as_stored
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse, opaque
 from api.middleware.rate_limits import PREFIX
+from api.middleware.request_threads import in_thread
 from api.pipeline.command_request import Respond
 from api.pipeline.media_request import ForMedia
 from api.plyr.track import TrackResponse, track_responses, with_gates_open
@@ -78,7 +78,7 @@ class PeerReader:
             with self.services.database.read() as connection:
                 return track_responses(connection, read(connection), self.services.urls, self.caller)
 
-        found = await run_in_threadpool(responses)
+        found = await in_thread(responses)
         return await with_gates_open(found, self.caller, self.services.supporters)
 
     async def page(self, read: Callable[[sa.Connection], P]) -> tuple[list[Json], P]:
@@ -98,10 +98,14 @@ async def reader(caller: OptionalCaller, services: ServicesDep) -> PeerReader:
 Reader = Annotated[PeerReader, Depends(reader)]
 
 
-def track_behind(track_id: TrackId, services: ServicesDep) -> int:
+async def track_behind(track_id: TrackId, services: ServicesDep, _caller: OptionalCaller) -> int:
     """Return our id of the track that the peer's clients know by this number."""
-    with services.database.read() as connection:
-        found = track_id_of(connection, track_id)
+
+    def find() -> int | None:
+        with services.database.read() as connection:
+            return track_id_of(connection, track_id)
+
+    found = await in_thread(find)
     return NO_TRACK if found is None else found
 
 
@@ -183,7 +187,7 @@ async def list_tracks_of_tag(
             return track_count(connection, reader.viewer, tag)
 
     tracks, page = await reader.page(lambda found: track_page(found, which, cursor=before, limit=limit))
-    with_tag = await run_in_threadpool(count)
+    with_tag = await in_thread(count)
     more = opaque(page.cursor)
     return AsciiJsonResponse(
         {

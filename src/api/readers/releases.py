@@ -2,10 +2,9 @@
 
 from typing import Final
 
-from starlette.concurrency import run_in_threadpool
-
 from aggregates.releases.release import Release
 from aggregates.values import Artwork, Audio, ReleaseState
+from api.middleware.request_threads import in_thread
 from api.pipeline.pds import blob_limit
 from api.responses.release import MusicReleaseBody, PreviewBody, preview_body, release_body
 from api.services import Services
@@ -27,7 +26,7 @@ def own_release(principal: Principal, services: Services, release_id: int) -> Mu
 
 async def upload_limits(principal: Principal, services: Services) -> dict[str, int]:
     """Return how large a file may be that is uploaded, and for its copy on the PDS."""
-    account = await run_in_threadpool(services.accounts.get, principal.did)
+    account = await in_thread(services.accounts.get, principal.did)
     host = account.pds_url if account is not None else None
     taken = await blob_limit(services, principal.did, host, LIMIT_TIMEOUT_SECONDS)
     pds_bytes = min(AUDIO_BLOB_BYTES, taken or AUDIO_BLOB_BYTES)

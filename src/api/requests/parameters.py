@@ -23,6 +23,7 @@ from aggregates.errors import InvalidFieldError
 from aggregates.published import Published
 from api.errors import UnknownFieldError, UnknownParameterError, UnparsableError
 from api.json_response import AsciiJsonResponse
+from api.middleware.request_threads import in_thread
 from api.openapi import REFUSALS, calls_of, errors
 from eventstore.untrusted import whole_number
 from outbox.mirror.namespace_moves import subject_with_record
@@ -75,7 +76,10 @@ Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 DEFAULT_PAGE_LENGTH: Final = 50
 MAX_PAGE_LENGTH: Final = 100
 PageLength = Annotated[
-    int | None, Field(description=f"1 to {MAX_PAGE_LENGTH}; {DEFAULT_PAGE_LENGTH} when absent")
+    int | None,
+    Field(
+        description=f"how many rows at most, 1 to {MAX_PAGE_LENGTH}, {DEFAULT_PAGE_LENGTH} when absent; a page ends at 1 MB as well"
+    ),
 ]
 Name = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
 """Text that every database can store."""
@@ -257,8 +261,8 @@ def _answering(endpoint: Callable[..., Any]) -> Callable[..., Any]:
         return answer_soon
 
     @wraps(endpoint)
-    def answer(**arguments: Any) -> Response:
-        return _response(endpoint(**arguments))
+    async def answer(**arguments: Any) -> Response:
+        return await in_thread(lambda: _response(endpoint(**arguments)))
 
     return answer
 

@@ -16,6 +16,7 @@ from eventstore.streams.buckets import bucket_param
 from eventstore.streams.ids import found_by_id
 from eventstore.streams.record_uris import rows_by_uri, uri_column
 from eventstore.untrusted import is_storable
+from projections.pages import page_of
 from projections.tracks.search import ESCAPE, Search, contains, escaped, is_indexed, search_of
 from projections.tracks.table import LIVE, SEPARATOR, TrackView, normalized, track_tags, tracks
 
@@ -174,8 +175,9 @@ def track_page(
     if oldest is not None:
         values["oldest"] = oldest
     rows = _listing(frozenset(values), search).start(connection, {**values, "limit": limit + 1}).all()
-    items = tuple(TrackView.from_row(row) for row in rows[:limit])
-    return TrackPage(items, items[-1].track_id if len(rows) > limit else oldest)
+    page, more_follow = page_of(rows, limit)
+    items = tuple(map(TrackView.from_row, page))
+    return TrackPage(items, items[-1].track_id if more_follow else oldest)
 
 
 def end_of_scan(connection: sa.Connection, cursor: int | None = None) -> int | None:

@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 
 from fastapi import Request, Response
 from markupsafe import Markup
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from api.document import DocumentedApp
 from api.examples import EXAMPLES
+from api.middleware.request_threads import in_thread
 from api.openapi import JSON
 from api.requests.body import MULTIPART
 from web.ask import Json, or_at
@@ -242,7 +242,7 @@ class Reference:
 @router.get("/docs/{name}", dependencies=[or_at(OPENAPI)])
 async def show(request: Request, render: RenderDep, name: str = INDEX) -> Response:
     reference: Reference = request.app.state.reference
-    content = await run_in_threadpool(reference.page, name)
+    content = await in_thread(reference.page, name)
     if content is None:
         raise HTTPException(404)
     return render("docs/page.html", title=f"API: {name}" if name else "API", content=content)

@@ -3,10 +3,10 @@
 from typing import Final
 
 from fastapi import Response
-from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep
 from api.middleware.http_layer import PREVIEWS
+from api.middleware.request_threads import in_thread
 from api.pipeline.media_request import NEVER, ForMedia
 from api.readers.releases import previewed_bytes, previewed_release
 from web.ask import PublicAsk, or_at
@@ -27,7 +27,7 @@ async def show(token: str, ask: PublicAsk, services: ServicesDep) -> Response:
 
 @router.get("/{token}/{name}")
 async def read(token: str, name: str, media: ForMedia) -> Response:
-    found = await run_in_threadpool(previewed_bytes, media.services, token, name)
+    found = await in_thread(previewed_bytes, media.services, token, name)
     response = await media.send(found.cid, found.mime, NEVER)
     response.headers.update(UNSEEN)
     return response

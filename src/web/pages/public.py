@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Response
 from fastapi.responses import RedirectResponse
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from api.error_responses import reply_for
+from api.middleware.request_threads import in_thread
 from api.pipeline.media_request import ForMedia, MediaRequest
 from api.readers.reactions import covered_hosts, offers
 from api.readers.search import found_beside_tracks, used_tags
@@ -128,7 +128,7 @@ class TrackPage(PublicPage):
             refusal=refusal,
             download=download if plays else "off",
             is_own=is_own,
-            covered=await run_in_threadpool(covered_hosts, ask.services, COVERED_HOSTS),
+            covered=await in_thread(covered_hosts, ask.services, COVERED_HOSTS),
             may_like=is_there and offers(ask.services, reaction.LIKES),
             may_comment=is_there and track["comments"] and offers(ask.services, reaction.COMMENTS),
             comments=comments["items"],

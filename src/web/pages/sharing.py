@@ -13,11 +13,11 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from api.auth.authentication import ServicesDep, counted
 from api.middleware.http_layer import FRAMED
+from api.middleware.request_threads import in_thread
 from api.readers.feeds import addresses, listed_of, newest_of_artist
 from api.requests.parameters import MAX_ID, DeferredRoute, Id, TrackId, number_of
 from api.responses.list import ALBUMS
@@ -69,7 +69,7 @@ def _file(content: str | bytes, mime: str) -> Response:
 
 
 async def _xml(template: str, services: Services, mime: str, **values: Any) -> Response:
-    page = await run_in_threadpool(rendered, template, services, **values)
+    page = await in_thread(rendered, template, services, **values)
     return _file(bytes(page.body), mime)
 
 
@@ -246,4 +246,4 @@ async def qr_code(
         code.save(file, kind="svg", scale=4, border=4, dark="#000", light="#fff")
         return file.getvalue()
 
-    return _file(await run_in_threadpool(drawn), "image/svg+xml")
+    return _file(await in_thread(drawn), "image/svg+xml")

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.json_response import body_from, response_of, result_of
 from api.middleware.http_layer import over_http
+from api.middleware.request_threads import in_thread
 from api.openapi import errors
 from api.pipeline.idempotent_request import Idempotent
 from api.pipeline.media_request import PRIVATE, CallerReads, File, Reads, attachment
@@ -160,7 +161,7 @@ async def download_export(
             export = finished_export(connection, principal.did, export_id)
         return export, f'"{export.entries[0].cid}"', export.parts
 
-    export, etag, parts = await run_in_threadpool(found)
+    export, etag, parts = await in_thread(found)
     archive = File(etag, sum(map(len, parts)), "application/zip", PRIVATE)
     source = ArchiveReads(services, principal, reads, parts)
     response = await archive.answer(request, reads.caller, source.chunks)

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from aggregates.published import Subject
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
 from api.json_response import result_of
+from api.middleware.request_threads import in_thread
 from api.openapi import errors, operation
 from api.pipeline.command_request import Command
 from api.requests.body import fields_as
@@ -128,7 +128,7 @@ async def _read(
             subject = require_reader(services.log, connection, principal, kind.on(subject_id))
             return known_record(connection, subject, services.kinds)
 
-    known = await run_in_threadpool(read)
+    known = await in_thread(read)
     return known, await services.record_reads.read(known.host, known.key, known.confirmed.cid)
 
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from fastapi import Response
-from starlette.concurrency import run_in_threadpool
 
 from api.app import KINDS
+from api.middleware.request_threads import in_thread
 from api.readers.records import shown_at
 from api.requests.parameters import MAX_PAGE_LENGTH, TrackId, number_of
 from api.routers.lists.reads import read_album
@@ -53,7 +53,7 @@ async def find(ask: OperatorAsk, render: RenderDep, q: str = "") -> Response:
     name, _, record = q.removeprefix(AT).partition("/") if q.startswith(AT) else (q, "", "")
     did = await did_of(ask, name)
     if record:
-        address = await run_in_threadpool(_address_of, ask.services, f"{AT}{did}/{record}")
+        address = await in_thread(_address_of, ask.services, f"{AT}{did}/{record}")
         if address is not None:
             return to(address)
     elif did.startswith(DID):
