@@ -69,11 +69,12 @@ def test_a_page_of_a_history_of_10_000_events_reads_that_page_alone(world, clien
     with before_each_statement(world.database.engine, seen.append):
         page = history(client, alice, track, "?limit=30")
     assert [row["version"] for row in page.json()["items"]] == list(range(10_005, 9975, -1))
-    (read,) = [statement for statement in seen if "history.changes" in statement.sql]
-    plan = " ".join(read.plan(world.database)).lower()
-    assert "ix_history_track_id_position" in plan, plan
-    assert "sort" not in plan, plan
-    assert "temp b-tree" not in plan, plan
+    of_sizes, of_page = (statement for statement in seen if "history.changes" in statement.sql)
+    for read in (of_sizes, of_page):
+        plan = " ".join(read.plan(world.database)).lower()
+        assert "ix_history_track_id_position" in plan, plan
+        assert "sort" not in plan, plan
+        assert "temp b-tree" not in plan, plan
 
 
 def test_long_histories_are_written_in_many_pages(client, world, alice):
