@@ -25,6 +25,7 @@ from identity.accounts.accounts import accounts_of
 from outbox.views.status import Mirror, mirrors
 from projections import outsiders
 from projections.reactions import FOUND, REACTION, carry, locked, waiting_at
+from projections.rebuild.rebuild import RECOUNT, carry_all
 
 MAX_CONCURRENT: Final = 4
 FIRST_PAUSE_SECONDS: Final = 1.0
@@ -64,6 +65,22 @@ def reaction_kind(log: EventLog, threads: Threads) -> Kind:
         work,
         max_concurrent=MAX_CONCURRENT,
         max_per_account=MAX_CONCURRENT,
+        first_pause_seconds=FIRST_PAUSE_SECONDS,
+        max_pause_seconds=MAX_PAUSE_SECONDS,
+    )
+
+
+def recount_kind(log: EventLog, threads: Threads) -> Kind:
+    """Return the kind of the job that ends a rebuild which was cut off."""
+
+    async def work(_job: Job) -> Outcome:
+        await threads.run(carry_all, log, log.projections)
+        return Outcome.DONE
+
+    return Kind(
+        RECOUNT,
+        work,
+        max_concurrent=1,
         first_pause_seconds=FIRST_PAUSE_SECONDS,
         max_pause_seconds=MAX_PAUSE_SECONDS,
     )

@@ -85,12 +85,43 @@ class Projection(Protocol):
         """Write the rows that the changes make; no reading, no clock, no network, no transaction of its own."""
 
 
+@dataclass(frozen=True, eq=False)
+class CarriedTable:
+    """A table that jobs write: its rows are made of the read models of other accounts, or are counts of such rows."""
+
+    table: ProjectedTable
+    fill: Callable[[sa.Connection, sa.Table], None]
+    """Writes every row to the live table or its scratch table, which is empty."""
+    job_of: Callable[[Mapping[str, Any]], str] | None = None
+    """Names by a row's key the jobs that may still change the row: the beginning of their subjects. None for counts of other rows."""
+
+
 @runtime_checkable
 class Carried(Projection, Protocol):
-    """A read model that jobs carry to rows of other accounts."""
+    """A read model of which jobs make rows of other accounts."""
+
+    @property
+    def carried(self) -> Sequence[CarriedTable]:
+        """The tables with these rows, each after those that it is made of."""
 
     def carry_all(self, connection: sa.Connection) -> None:
-        """Make those rows anew."""
+        """Make the rows of these tables anew."""
+
+
+def carried_by(projections: Iterable[Projection]) -> Sequence[CarriedTable]:
+    return [*dict.fromkeys(each for one in projections if isinstance(one, Carried) for each in one.carried)]
+
+
+def refill(connection: sa.Connection, carried: Sequence[CarriedTable]) -> None:
+    """Make all rows of these tables anew; jobs that write them wait meanwhile."""
+    tables = [each.table.live for each in carried]
+    if connection.dialect.name == "postgresql":
+        names = ", ".join(table.name for table in tables)
+        connection.execute(sa.text(f"lock table {names} in exclusive mode"))
+    for table in tables:
+        connection.execute(sa.delete(table))
+    for each in carried:
+        each.fill(connection, each.table.live)
 
 
 @runtime_checkable

@@ -18,7 +18,15 @@ from eventstore.change import Change, changes_of
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
 from eventstore.jobs.table import PAST
-from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows, write_rows
+from eventstore.projection import (
+    CarriedTable,
+    Into,
+    ProjectedTable,
+    fingerprint,
+    insert_rows,
+    refill,
+    write_rows,
+)
 from eventstore.sql.schema import Position, UtcDateTime, metadata
 from eventstore.streams.append import key_of, upsert
 from eventstore.streams.buckets import account_columns
@@ -154,9 +162,13 @@ class Reactions:
         if wanted and into(self._table) is self._table:
             queue.request(connection, wanted, changes[-1].recorded_at)
 
+    @property
+    def carried(self) -> Sequence[CarriedTable]:
+        return AT_TRACKS
+
     @staticmethod
     def carry_all(connection: sa.Connection) -> None:
-        recount(connection)
+        refill(connection, AT_TRACKS)
 
 
 class HiddenComments:
@@ -205,14 +217,11 @@ def is_hidden(connection: sa.Connection, owner: str, track_id: int, comment_id: 
     return bool(connection.scalar(sa.select(sa.literal(1)).where(found)))
 
 
-def recount(connection: sa.Connection) -> None:
-    """Make the reactions to all tracks, and their numbers, anew."""
-    if connection.dialect.name == "postgresql":  # a job that adds one waits
-        connection.execute(sa.text("lock table reaction in exclusive mode"))
-    connection.execute(sa.delete(reaction))
-    connection.execute(sa.delete(track_count))
-    of, track = reaction.c, (tracks.c.track_id, tracks.c.did, tracks.c.bucket)
-    into = ["track_id", "did", "bucket", "kind", "subject_id", "author", "created_at"]
+INTO: Final = ("track_id", "did", "bucket", "kind", "subject_id", "author", "created_at")
+
+
+def _fill_reactions(connection: sa.Connection, into: sa.Table) -> None:
+    track = (tracks.c.track_id, tracks.c.did, tracks.c.bucket)
     for kind, (table, subject_id, is_public) in SHOWN.items():
         said = sa.select(table.c.track_id, subject_id.label("id"), table.c.did, table.c.created_at)
         # materialized: Citus brings rows of other buckets to each node, and does not join them
@@ -220,14 +229,28 @@ def recount(connection: sa.Connection) -> None:
         shown = sa.select(*track, sa.literal(kind), public.id, public.did, public.created_at)
         hides = owner_hides(tracks.c.did, tracks.c.track_id, public.id)
         shown = shown.where(public.track_id == tracks.c.track_id, ~hides)
-        connection.execute(sa.insert(reaction).from_select(into, shown))
-    shown = sa.select(*(SAID[name] for name in into)).where(SAID_IS_UP, ~SAID_IS_HIDDEN)
-    connection.execute(sa.insert(reaction).from_select(into, shown))
-    key = (of.track_id, of.did, of.bucket)
+        connection.execute(sa.insert(into).from_select(INTO, shown))
+    shown = sa.select(*(SAID[name] for name in INTO)).where(SAID_IS_UP, ~SAID_IS_HIDDEN)
+    connection.execute(sa.insert(into).from_select(INTO, shown))
+
+
+def _fill_counts(connection: sa.Connection, into: sa.Table) -> None:
+    """Count the live reactions, which change in the same transactions; a track that lost its last one keeps a row."""
+    of, kept = reaction.c, track_count.c
+    names = ["track_id", "bucket", "did", *(table.name for table, _, _ in SHOWN.values())]
     numbers = (sa.func.count(sa.case((of.kind == kind, 1))) for kind in SHOWN)
-    names = [table.name for table, _, _ in SHOWN.values()]
-    counted = sa.select(*key, *numbers).group_by(*key)
-    connection.execute(sa.insert(track_count).from_select([*into[:3], *names], counted))
+    counted = sa.select(of.track_id, of.bucket, sa.func.min(of.did), *numbers)
+    connection.execute(sa.insert(into).from_select(names, counted.group_by(of.track_id, of.bucket)))
+    has_reactions = sa.exists().where(of.track_id == kept.track_id, of.bucket == kept.bucket)
+    none = sa.select(kept.track_id, kept.bucket, kept.did, *(sa.literal(0) for _ in SHOWN))
+    connection.execute(sa.insert(into).from_select(names, none.where(~has_reactions)))
+
+
+AT_TRACKS: Final = (
+    CarriedTable(ProjectedTable(reaction), _fill_reactions, "{kind}/{subject_id}".format_map),
+    CarriedTable(ProjectedTable(track_count), _fill_counts),
+)
+"""What others read at a track."""
 
 
 def locked(connection: sa.Connection, kind: str, did: str, subject_id: int) -> Any:

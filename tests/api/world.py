@@ -12,7 +12,7 @@ from aggregates.tracks.track import Track
 from application.errors import SupportersUnreachableError
 from application.lists.liked import liked_list_kind
 from application.lists.texts import album_texts_kind
-from application.reactions import reaction_kind
+from application.reactions import reaction_kind, recount_kind
 from application.releases.publishing import Publishing
 from eventstore.coordination.threads import Threads
 from eventstore.idempotency import idempotency
@@ -126,7 +126,12 @@ class World(HasRows):
         lists = [each(self.log, threads) for each in (liked_list_kind, album_texts_kind)]
         parts, log = self.made, self.log
         releases = Publishing(log, parts.accounts, parts.kinds, parts.media, parts.publisher, threads)
-        carriers = [reaction_kind(log, threads), *lists, *references_kinds(log, threads), releases.kind()]
+        carriers = [
+            *(each(log, threads) for each in (reaction_kind, recount_kind)),
+            *lists,
+            *references_kinds(log, threads),
+            releases.kind(),
+        ]
         self.carriers = Worker(self.database, carriers, owner="test", lease=timedelta(seconds=60))
         self.app = app_of(self.services)
 

@@ -10,12 +10,13 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from aggregates.accounts.account import Account
 from aggregates.lists.track_list import TrackList
 from eventstore.change import Change, Envelope, Via, changes_of
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
-from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
-from eventstore.sql.schema import Position, metadata
+from eventstore.projection import CarriedTable, Into, ProjectedTable, fingerprint, refill, write_rows
+from eventstore.sql.schema import Position, metadata, stored_event
 from eventstore.streams.buckets import account_columns, bucket_of
 from outbox.pds.client import RecordKey
 
@@ -44,6 +45,7 @@ list_follower: Final = sa.Table(
     sa.Index("ix_list_follower_did_uri", "did", "uri", "list_id"),
 )
 _item: Final = list_item.c
+_event: Final = stored_event.c
 _FOLLOWED: Final = sa.select(_item.uri, _item.list_id, _item.did.label("author"), _item.cid).where(
     _item.written
 )
@@ -82,13 +84,37 @@ class ListItems:
             rows += [row for uri, row in now.items() if was.get(uri) != row]
         write_rows(connection, table, rows)
 
-    def carry_all(self, connection: sa.Connection) -> None:
-        """Make the followers of all records anew."""
-        connection.execute(sa.delete(list_follower))
-        for rows in connection.execute(_FOLLOWED.execution_options(yield_per=MAX_ROWS)).partitions():
-            followers = [_follower(row) for row in rows]
-            others = [each for each in followers if each["did"] != each["author"]]
-            write_rows(connection, list_follower, others)
+    @property
+    def carried(self) -> Sequence[CarriedTable]:
+        return FOLLOWERS
+
+    @staticmethod
+    def carry_all(connection: sa.Connection) -> None:
+        refill(connection, FOLLOWERS)
+
+
+def _fill_followers(connection: sa.Connection, into: sa.Table) -> None:
+    """Write the followers of all records; those of an account that has left went with it, and only later ones are there."""
+    of, has_left = list_follower.c, sa.select(_event.did).where(_event.topic == Account.Left.TOPIC)
+    left = {*connection.scalars(has_left)}
+    later = (
+        {*connection.execute(sa.select(of.uri, of.list_id).where(of.did.in_(has_left))).all()} if left else ()
+    )
+    for rows in connection.execute(_FOLLOWED.execution_options(yield_per=MAX_ROWS)).partitions():
+        followers = [_follower(row) for row in rows]
+        others = [
+            {name: value for name, value in each.items() if name in into.c}
+            for each in followers
+            if each["did"] != each["author"]
+            and (each["did"] not in left or (each["uri"], each["list_id"]) in later)
+        ]
+        write_rows(connection, into, others)
+
+
+# no `cid`: it follows what the list's account was told
+_WHO_FOLLOWS: Final = ProjectedTable(list_follower, derived=("did", "author"))
+FOLLOWERS: Final = (CarriedTable(_WHO_FOLLOWS, _fill_followers, (TrackList.TOPIC + "/{list_id}").format_map),)
+"""Which lists of others follow an account's records."""
 
 
 _Rows = dict[str, dict[str, Any]]

@@ -4,7 +4,8 @@
    tables that lie beside the live ones.
 2. Compare, and replay what was appended meanwhile. No writer waits for it.
 3. In one transaction that locks the log: replay the rest, write what differed and still does, and what differs of the
-   subjects of the events since; record the fingerprint of the code.
+   subjects of the events since; record the fingerprint of the code, and request the job of the last step.
+4. Make anew the rows that jobs make of read models, such as counts. A worker does it if this process ends before.
 """
 
 import gc
@@ -27,10 +28,22 @@ from aggregates.published import Owned
 from eventstore.change import Change, RecordedEvent
 from eventstore.errors import NestedUnitError
 from eventstore.event_log import EventLog
-from eventstore.projection import Carried, ProjectedTable, Projection, into_scratch, write_rows
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Wanted
+from eventstore.jobs.table import IS_WAITING, job
+from eventstore.projection import (
+    Carried,
+    CarriedTable,
+    ProjectedTable,
+    Projection,
+    carried_by,
+    into_scratch,
+    write_rows,
+)
 from eventstore.sql.cluster import distribute_scratch, drop_scratch, is_distributed
 from eventstore.sql.schema import projection_state, stored_event
 from eventstore.streams.append import lock_log
+from projections.reactions import REACTION
 from projections.rebuild.difference import (
     Difference,
     Scope,
@@ -55,6 +68,10 @@ SAYING_SECONDS: Final = 2.0
 Progress = Callable[[int, int], None]
 """Called with the position reached, and the position to reach, which may rise."""
 row: Final = projection_state.c
+
+
+RECOUNT: Final = "recount"
+"""The kind, and the subject, of the job that makes anew the rows which jobs make of read models."""
 
 
 class ReplayWork(StrEnum):
@@ -105,6 +122,7 @@ class Scratch:
     projections: Sequence[Projection]
     page: int
     progress: Progress | None
+    carried: Sequence[CarriedTable] = ()
     position: int = 0
     subjects: dict[ProjectedTable, set[Any]] = field(default_factory=dict)
     """Of all events since `settle`."""
@@ -119,14 +137,15 @@ class Scratch:
 
     def begin(self, work: ReplayWork) -> None:
         with self.connection.begin():
-            for table in self.tables:
-                table.scratch.create(self.connection, checkfirst=False)
+            scratch = [table.scratch for table in (*self.tables, *(each.table for each in self.carried))]
+            for table in scratch:
+                table.create(self.connection, checkfirst=False)
             if is_distributed(self.connection, stored_event.name):
                 self._is_distributed = True
-                scratch = (table.scratch.name for table in self.tables)
-                distribute_scratch(self.connection, scratch, beside=stored_event.name)
-        names = " ".join(projection.name for projection in self.projections)
-        run = {"name": MARKER, "fingerprint": self._run, "work": work, "read_models": names}
+                names = (table.name for table in scratch)
+                distribute_scratch(self.connection, names, beside=stored_event.name)
+        read_models = " ".join(projection.name for projection in self.projections)
+        run = {"name": MARKER, "fingerprint": self._run, "work": work, "read_models": read_models}
         with self.log.database.write() as connection:
             now = self.log.database.now(connection)
             at = {"position": 0, "head": 0, "began_at": now, "moved_at": now}
@@ -182,6 +201,24 @@ class Scratch:
             }
             connection.execute(sa.update(projection_state).where(*self._is_this_run()).values(reached))
 
+    def carried_differences(self) -> list[Difference]:
+        """Return the rows of the carried tables that are not what the live rows make of them, and that no job is still to change."""
+        if not self.log.database.is_sqlite:
+            self.connection.execution_options(isolation_level="REPEATABLE READ")
+        with self.connection.begin():
+            found = list[tuple[CarriedTable, Difference]]()
+            for each in self.carried:
+                self.connection.execute(sa.delete(each.table.scratch))
+                each.fill(self.connection, each.table.scratch)
+                found += [(each, differs) for _, differs in differences_of(self.connection, each.table)]
+            query = sa.select(job.c.subject).where(job.c.kind == REACTION, IS_WAITING)
+            waiting = {name.rpartition("/")[0] for name in self.connection.scalars(query)} if found else ()
+        return [
+            differs
+            for each, differs in found
+            if each.job_of is None or each.job_of(differs.key) not in waiting
+        ]
+
     def end(self) -> None:
         with self.log.database.write() as connection:
             connection.execute(sa.delete(projection_state).where(*self._is_this_run()))
@@ -222,7 +259,8 @@ def scratch_of(
             driver: Any = connection.connection.driver_connection
             driver.execute(f"pragma temp_store_directory = '{folder}'").close()
             driver.execute("pragma temp.journal_mode = off").close()  # a run that fails keeps nothing of them
-        scratch = Scratch(log, connection, projections, page, progress)
+        carried = carried_by(projections) if work is ReplayWork.COMPARISON else ()
+        scratch = Scratch(log, connection, projections, page, progress, carried)
         try:
             scratch.begin(work)
             yield scratch
@@ -287,11 +325,21 @@ def rebuild(
                 rows[table.live.name] += write_difference(connection, table, scopes[table])
             made = [{"name": each.name, "fingerprint": each.fingerprint} for each in projections]
             write_rows(connection, projection_state, made)
-    for carry_all in dict.fromkeys(each.carry_all for each in projections if isinstance(each, Carried)):
+            if carried := any(isinstance(each, Carried) for each in projections):
+                # without the job the old numbers would pass for new ones where this process ends before the next step
+                queue.request(connection, [Wanted(RECOUNT, RECOUNT)], log.database.now(connection))
+    if carried:
         # apart: commands wait for the log's lock, and not for this
-        with log.database.write() as connection:
-            carry_all(connection)
+        carry_all(log, projections)
     return rows
+
+
+def carry_all(log: EventLog, projections: Sequence[Projection]) -> None:
+    """Make anew the rows that jobs make of these read models."""
+    with log.database.write() as connection:
+        for carry in dict.fromkeys(each.carry_all for each in projections if isinstance(each, Carried)):
+            carry(connection)
+        queue.cancel(connection, RECOUNT, RECOUNT)
 
 
 def differences(
@@ -322,4 +370,7 @@ def differences(
                 found += [each for subject, each in rows if subject not in scratch.subjects[table]]
                 if again := scratch.subjects[table].intersection(subject for subject, _ in rows):
                     scopes[table] = again
+        if carried := scratch.carried_differences():
+            still = scratch.carried_differences()
+            found += [each for each in carried if each in still]
     return found

@@ -8,7 +8,7 @@ from aggregates.tracks.track import Track
 from application.account import deletion_kind
 from application.lists.liked import liked_list_kind
 from application.lists.texts import album_texts_kind
-from application.reactions import reaction_kind
+from application.reactions import reaction_kind, recount_kind
 from application.releases.publishing import Publishing
 from eventstore.coordination.threads import Threads
 from eventstore.jobs.worker import Worker
@@ -75,6 +75,7 @@ def worker_of(parts: "Container") -> Worker:
             *DerivedMedia(parts.media, fetcher, others, threads).kinds(),
             *(parts.publisher.kinds.values() if parts.publisher is not None else ()),
             reaction_kind(parts.log, Threads("reactions", MAX_REACTION_THREADS)),
+            recount_kind(parts.log, Threads("recount", 1)),
             *references_kinds(parts.log, Threads("references", MAX_LIST_THREADS)),
             album_texts_kind(parts.log, Threads("album-texts", MAX_LIST_THREADS)),
             liked_list_kind(parts.log, Threads("liked-list", MAX_LIST_THREADS)),
