@@ -72,10 +72,10 @@ def cids_in(artwork: Artwork | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Feature:
-    """A featured artist, with the handle as it was when the track named them."""
+    """A featured artist, with the handle as it was when the track named them; another client may name the DID alone."""
 
     did: str
-    handle: str
+    handle: str | None
 
 
 @dataclass(frozen=True)
@@ -303,7 +303,7 @@ def checked_features(values: Iterable[Feature]) -> tuple[Feature, ...]:
     by_did = {_checked_text("features", feature.did, None): feature for feature in values}
     features = tuple(by_did.values())
     for feature in features:
-        _checked_text("features", feature.handle, None)
+        _checked_text("features", feature.handle or "", None)
     if len(features) > MAX_FEATURES:
         raise InvalidFieldError("features", f"at most {MAX_FEATURES} artists")
     return features

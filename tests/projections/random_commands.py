@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from aggregates.errors import TrackError
 from aggregates.tracks.track import Track
-from aggregates.values import Downloads, SupportGate
+from aggregates.values import Downloads, Feature, SupportGate
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from tests.dsl import ALICE, Step, some_artwork, some_audio, some_blob, some_feature, some_time
@@ -20,7 +20,9 @@ METADATA_CHANGES = st.fixed_dictionaries(
         "album": st.none() | TEXT,
         "description": st.none() | TEXT,
         "tags": st.lists(TEXT, unique=True, max_size=3).map(tuple),
-        "features": st.lists(TEXT.map(some_feature), unique=True, max_size=2).map(tuple),
+        "features": st.lists(
+            TEXT.map(some_feature) | st.just(Feature("did:plc:x", None)), unique=True, max_size=2
+        ).map(tuple),
         "self_labels": st.lists(TEXT, unique=True, max_size=2).map(tuple),
     },
 )

@@ -29,7 +29,7 @@ from projections.tracks.table import TrackView, tracks
 
 class FeatureBody(BaseModel):
     did: str
-    handle: str
+    handle: str | None = Field(description="null where another client named the DID alone")
 
 
 class SupportGateBody(BaseModel):

@@ -65,12 +65,16 @@ class RecordUrls:
 
 def _checked_features(value: Any) -> tuple[Feature, ...]:
     try:
-        features = [Feature(each["did"], each["handle"]) for each in value or ()]
-        if all(FORMATS["did"](each.did) and FORMATS["handle"](each.handle) for each in features):
+        features = [Feature(each["did"], each.get("handle")) for each in value or ()]
+        if all(map(_is_well_formed, features)):
             return checked_features(features)
-    except (TypeError, KeyError):
+    except (TypeError, KeyError, AttributeError):
         pass
-    raise InvalidFieldError("features", "must be a list of objects with `did` and `handle`")
+    raise InvalidFieldError("features", "must be a list of objects with a `did`, and a `handle` if known")
+
+
+def _is_well_formed(feature: Feature) -> bool:
+    return FORMATS["did"](feature.did) and (feature.handle is None or FORMATS["handle"](feature.handle))
 
 
 def _checked_labels(value: Any) -> tuple[str, ...]:
@@ -120,7 +124,7 @@ class TrackRecords(RecordKind):
             "duration": state.audio.duration,
             "album": state.album,
             "description": state.description,
-            "features": [{"did": feature.did, "handle": feature.handle} for feature in state.features],
+            "features": [_entry(feature) for feature in state.features],
             "imageUrl": self._urls.artwork(state.artwork.cid) if state.artwork else state.image_url,
             "supportGate": {"type": gate.type} if gate is not None else None,
             "labels": {"$type": "com.atproto.label.defs#selfLabels", "values": labels} if labels else None,
@@ -142,7 +146,9 @@ class TrackRecords(RecordKind):
         record = super().merged(desired, observed)
         if observed and "features" in desired and "features" in observed:
             known = {each["did"]: each for each in _features(observed["features"])}
-            record["features"] = [{**known.get(each["did"], {}), **each} for each in desired["features"]]
+            record["features"] = [
+                {**_others(known.get(each["did"], {})), **each} for each in desired["features"]
+            ]
         return record
 
     def own_part(self, record: Mapping[str, Any]) -> Record:
@@ -153,6 +159,14 @@ class TrackRecords(RecordKind):
                 {name: each[name] for name in OWN_FEATURE_FIELDS if name in each} for each in features
             ]
         return ours
+
+
+def _entry(feature: Feature) -> Record:
+    return {"did": feature.did} | ({"handle": feature.handle} if feature.handle is not None else {})
+
+
+def _others(entry: Mapping[str, Any]) -> Record:
+    return {name: value for name, value in entry.items() if name not in OWN_FEATURE_FIELDS}
 
 
 def _features(value: Any) -> list[Record]:

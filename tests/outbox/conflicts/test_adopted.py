@@ -30,7 +30,10 @@ THEIRS: dict[str, Any] = {
     "imageUrl": "https://elsewhere.test/cover.png",
     "fileType": "mp3",
     "createdAt": "2019-05-04T12:00:07.5+02:00",
-    "features": [{"did": "did:plc:carol", "handle": "carol.test", "displayName": "Carol", "x": 1}],
+    "features": [
+        {"did": "did:plc:carol", "handle": "carol.test", "displayName": "Carol", "x": 1},
+        {"did": "did:plc:drummer"},
+    ],
     "likes": 3,
 }
 
@@ -76,7 +79,9 @@ async def test_foreign_fields_added_to_an_adopted_record_are_observed_and_nothin
     desk: Rig,
 ) -> None:
     adopts(desk)
-    elsewhere(desk, likes=4, features=[{**THEIRS["features"][0], "displayName": "Caroline"}])
+    elsewhere(
+        desk, likes=4, features=[{**THEIRS["features"][0], "displayName": "Caroline"}, THEIRS["features"][1]]
+    )
     assert await verified(desk) == {Outcome.REBASED: 1}
     assert (sent(desk), record(desk)["likes"], desk.mirror().state) == ([], 4, "delivered")
     desk.edit(title="Ours")

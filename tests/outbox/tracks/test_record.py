@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aggregates.tracks.track import Track
-from aggregates.values import SupportGate
+from aggregates.values import Feature, SupportGate
 from outbox.tracks.record import OWN_FIELDS, RecordUrls, TrackRecords
 from tests.dsl import COLLECTION, a_track, some_artwork, some_audio, some_blob, some_feature, some_time
 
@@ -32,6 +32,7 @@ def test_a_bare_track_makes_a_record_of_required_fields_only() -> None:
         ("album", "One", {"album": "One"}),
         ("description", "text", {"description": "text"}),
         ("features", (some_feature(),), {"features": [{"did": "did:plc:carol", "handle": "carol.test"}]}),
+        ("features", (Feature("did:plc:carol", None),), {"features": [{"did": "did:plc:carol"}]}),
         ("artwork", some_artwork(), {"imageUrl": "https://music.test/artwork/bafkreicover1"}),
         ("support_gate", SupportGate("any"), {"supportGate": {"type": "any"}}),
         (
@@ -86,3 +87,6 @@ def test_fields_of_other_clients_are_kept_and_ours_win() -> None:
     observed = {**BARE, "title": "old", "album": "removed since", "x": 1, "y": {"z": []}}
     assert RECORDS.merged(BARE, observed) == {**BARE, "x": 1, "y": {"z": []}}
     assert RECORDS.merged(BARE, None) == BARE
+    theirs = {**BARE, "features": [{"did": "did:plc:carol", "handle": "carol.test", "x": 1}]}
+    ours = {**BARE, "features": [{"did": "did:plc:carol"}]}
+    assert RECORDS.merged(ours, theirs) == {**BARE, "features": [{"did": "did:plc:carol", "x": 1}]}

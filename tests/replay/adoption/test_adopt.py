@@ -32,6 +32,7 @@ __all__ = ["rig"]
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 LIKES = "fm.plyr.like"
+FEATURES_LIMIT = "must be a list of objects with a `did`, and a `handle` if known"
 THERE = f"{ELSEWHERE}/song.mp3"
 
 
@@ -335,7 +336,9 @@ async def test_a_key_that_atproto_does_not_know_is_refused_and_can_be_named(rig:
         ({"artist": None}, "artist", "must be a text"),
         ({"description": "d" * 5001}, "description", "at most 5000 bytes of UTF-8"),
         ({"createdAt": "yesterday"}, "created_at", "must be a time as in RFC 3339"),
-        ({"features": [{"did": "nobody"}]}, "features", "must be a list of objects with `did` and `handle`"),
+        ({"features": [{"did": "nobody"}]}, "features", FEATURES_LIMIT),
+        ({"features": [{"did": ALICE, "handle": "none"}]}, "features", FEATURES_LIMIT),
+        ({"features": ["did:plc:carol"]}, "features", FEATURES_LIMIT),
         ({"labels": {"values": [{"val": "x" * 129}]}}, "self_labels", "at most 128 bytes of UTF-8"),
         ({"supportGate": {"type": "copyright"}}, "support_gate", "type must be one of: any"),
         ({"supportGate": "any"}, "support_gate", "must be an object with a `type`"),

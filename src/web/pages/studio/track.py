@@ -27,7 +27,7 @@ FIELDS: Final[Fields] = {
     "description": (text_or_none, str),
     "tags": (", ".join, _list),
     "features": (
-        lambda artists: ", ".join(each["handle"] for each in artists),
+        lambda artists: ", ".join(each["handle"] or each["did"] for each in artists),
         lambda text: [each.removeprefix("@") for each in _list(text)],
     ),
     "self_labels": (", ".join, _list),
