@@ -148,10 +148,14 @@ class PlyrResults:
         return CommandResult(200, {"message": message}, {})
 
     def restored(self, reader: SubjectReader, subject: Subject) -> CommandResult:
-        """Return as restore-record of ours; raises SignInRequiredError for what only a sign-in lets go on."""
+        """Return as restore-record of ours, with the record's address before the PDS has confirmed it.
+
+        Raises SignInRequiredError for what only a sign-in lets go on.
+        """
         ours = self._require_login(reader, restored_record(reader, subject))
         track = self._track(reader, subject).model_dump(mode="json")
-        return CommandResult(ours.status, {**ours.fields, "track": track}, {})
+        told = {"track": track, "restored_uri": ours.fields["track"]["atproto_record_uri"]}
+        return CommandResult(ours.status, {**ours.fields, **told}, {})
 
     def copied(self, reader: SubjectReader, subject: Subject) -> CommandResult:
         """Return as migrate-to-pds of ours; raises SignInRequiredError for what only a sign-in lets go on."""

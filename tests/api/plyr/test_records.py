@@ -44,6 +44,20 @@ async def test_what_is_done_is_answered_as_the_peer_does_also_when_it_is_asked_f
     assert again.json()["message"] == "track already has PDS blob"
 
 
+async def test_a_restoration_that_the_pds_has_not_confirmed_names_the_address_of_the_record(
+    world, client, alice
+):
+    track = await lost(world, client, alice)
+    world.pds.away = True
+    answer = await gives(world, client, track, "restore-record", relay=False)
+    body = answer.json()
+    assert (answer.status_code, body["success"]) == (202, False)
+    assert body["restored_uri"] == body["track"]["atproto_record_uri"] == track["atproto_record_uri"]
+    world.pds.away = False
+    await world.relay.run_once()
+    assert body["restored_uri"] in world.pds.records
+
+
 @pytest.mark.parametrize("name", ["restore-record", "migrate-to-pds"])
 async def test_without_a_login_nothing_is_recorded_while_our_own_route_records_it(world, client, alice, name):
     track = await lost(world, client, alice)
