@@ -161,7 +161,7 @@ READERS = {
         "replay.dump": "an operator's dump",
         "replay.repair.plan": "what we stored",
         "service.schema.distribution": "what our database answers",
-        "service.wiring.adapters": "a `UntrustedReply`",
+        "service.wiring.supporters": "a `UntrustedReply`",
         "storage.derived.waveforms": "a child process of ours",
         "web.ask": "the API in this process",
         "web.state_words": "a file of ours",

@@ -201,8 +201,13 @@ class Settings(BaseSettings):
     """Accounts that may read `/ops` and the audit of every account, and change nothing. ADMIN_DIDS may, too."""
     cors_origins: Annotated[tuple[Origin, ...], *List] = ()
     """Origins whose pages may call the API with a person's cookie."""
-    supporters_url: WebUrl | None = None
-    """Service that says whether a listener supports an artist. When unset, only the owner may play gated audio."""
+    supporters: Annotated[tuple[Literal["atprotofans", "attested"], ...], *List] = ()
+    """Where it is asked whether a listener supports an artist: `atprotofans`, `attested` (payments proven by ATTESTED_BROKERS), or both. When unset, only the
+    owner may play gated audio."""
+    atprotofans_url: Origin = "https://atprotofans.com"
+    """The origin of atprotofans."""
+    attested_brokers: Dids = ()
+    """Brokers of attested.network (DIDs) whose proofs of payments count. Required with SUPPORTERS `attested`."""
     relay: bool = True
     """Whether `serve` also runs a relay."""
     lanes: int = Field(32, ge=1, le=1000)
@@ -300,6 +305,8 @@ class Settings(BaseSettings):
             "S3_PUBLIC_URL requires MEDIA to be s3:BUCKET": (
                 self.s3_public_url and not self.media.startswith("s3:")
             ),
+            "ATTESTED_BROKERS is required with SUPPORTERS attested": "attested" in self.supporters
+            and not self.attested_brokers,
             "COLLECTION and OLD_COLLECTION must differ": self.collection == self.old_collection,
         }
         if found := [problem for problem, is_there in problems.items() if is_there]:

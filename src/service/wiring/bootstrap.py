@@ -12,6 +12,7 @@ from api.pipeline import media_intake as intake
 from api.pipeline import media_request as reads
 from api.pipeline.pds import MAX_CHECKS_OF_AN_ACCOUNT
 from api.services import MediaThreads, Services
+from application.authorization import Supporters
 from application.event_poller import EventPoller
 from application.outsiders import OutsiderReactions
 from eventstore.coordination.commit_signals import Announcer, Listener
@@ -33,11 +34,7 @@ from service.observability.metrics import Metrics
 from service.observability.readiness import MediaHealth, why_not_ready, why_silent
 from service.observability.subscribers import woken_by_commits
 from service.schema.migrate import newest
-from service.wiring.adapters import (
-    HttpSupporters,
-    IdentityAddresses,
-    IdentityDirectory,
-)
+from service.wiring.adapters import IdentityAddresses, IdentityDirectory
 from service.wiring.identity import (
     IdentityParts,
     allows,
@@ -47,6 +44,7 @@ from service.wiring.identity import (
 )
 from service.wiring.jobs import adoptions_of, worker_of
 from service.wiring.log import media_store, open_log, record_kinds, record_urls, staging_folder
+from service.wiring.supporters import Atprotofans, Attested, KnownSupporters
 from storage.media import Media
 from storage.public.publisher import Publisher
 from storage.stores.store import public_copies
@@ -99,7 +97,7 @@ class Container:
         self.http = pds_http_client(settings, of_a_host=MAX_REQUEST_CONNECTIONS_OF_A_HOST)
         """For requests to PDSes and public addresses, other than those of deliveries and sign-ins."""
         # one of its own: no account can name what only the service may reach as its PDS
-        self._own_http = public_client(AddressPolicy(filter(None, [settings.supporters_url])))
+        self._own_http = public_client(AddressPolicy([settings.atprotofans_url]))
         self._clients = (self.relay_http, sign_in_http, self.http, self._own_http)
         self.urls = record_urls(settings, self.media.store)
         self.kinds = record_kinds(settings, self.urls)
@@ -220,12 +218,19 @@ class Container:
             sign_in=identity.app_password if settings.app_password_login else None,
             oauth=identity.oauth,
             offers=partial(allows, settings.oauth_scope),
-            supporters=HttpSupporters(settings.supporters_url, self._own_http)
-            if settings.supporters_url
-            else None,
+            supporters=self._supporters(),
             rate_limits=RateLimits(inherited.rate_limits) if settings.rate_limits else None,
             cors_origins=settings.cors_origins,
         )
+
+    def _supporters(self) -> KnownSupporters | None:
+        settings = self.settings
+        services: dict[str, Supporters] = {
+            "atprotofans": Atprotofans(settings.atprotofans_url, self._own_http),
+            "attested": Attested(settings.attested_brokers, self.resolver, self.http),
+        }
+        asked = [services[name] for name in settings.supporters]
+        return KnownSupporters(asked) if asked else None
 
 
 def build(

@@ -1,13 +1,8 @@
 """Audio and covers: ranges, caching, and gates."""
 
-import asyncio
-
-import httpx
 import pytest
 from sqlalchemy import update
 
-from application.errors import SupportersUnreachableError
-from service.wiring.adapters import HttpSupporters
 from storage.media import media
 from tests.api.world import Vouching, refusal, upload
 from tests.media_samples import samples
@@ -159,46 +154,6 @@ def test_without_an_answer_about_supporters_only_the_owner_hears_gated_audio(wor
     client = world.serve(supporters=Vouching())
     assert refusal(hear(client, gated, bob)) == (503, "supporters_unreachable")
     assert hear(client, gated, alice).status_code == 200
-
-
-async def slow(_request):
-    await asyncio.sleep(60)
-
-
-def answering(handler):
-    return HttpSupporters(
-        "https://supporters.example/ask?v=1", httpx.AsyncClient(transport=httpx.MockTransport(handler))
-    )
-
-
-def test_supporters_are_asked_over_http():
-    asked = []
-
-    def handler(request):
-        asked.append(dict(request.url.params))
-        return httpx.Response(200, json={"supporter": request.url.params["supporter"] == "did:b"})
-
-    assert asyncio.run(answering(handler).supports("did:a", "did:b")) is True
-    assert asyncio.run(answering(handler).supports("did:a", "did:c")) is False
-    assert asked[0] == {"v": "1", "artist": "did:a", "supporter": "did:b"}
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        httpx.Response(500),
-        httpx.Response(200, text="yes"),
-        httpx.Response(200, json={"supporter": "yes"}),
-        httpx.Response(200, json=[]),
-        httpx.Response(302, headers={"location": "https://x.example"}),
-        None,
-    ],
-    ids=["error", "text", "no bool", "no object", "redirect", "silence"],
-)
-def test_a_malformed_answer_about_supporters_is_a_no(answer, monkeypatch):
-    monkeypatch.setattr("service.wiring.adapters.REQUEST_TIMEOUT_SECONDS", 0.1)
-    with pytest.raises(SupportersUnreachableError):
-        asyncio.run(answering(slow if answer is None else lambda _: answer).supports("did:a", "did:b"))
 
 
 def test_bytes_are_streamed_without_holding_a_connection(world, track):

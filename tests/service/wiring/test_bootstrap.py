@@ -30,7 +30,8 @@ def test_nothing_connects_before_it_is_used(tmp_path: Path) -> None:
         ({}, "sign_in", True),
         ({"app_password_login": False}, "sign_in", False),
         ({}, "supporters", False),
-        ({"supporters_url": "http://127.0.0.1:1/who"}, "supporters", True),
+        ({"supporters": ("atprotofans",)}, "supporters", True),
+        ({"supporters": ("attested",), "attested_brokers": ("did:web:pay.example",)}, "supporters", True),
     ],
 )
 def test_parts_that_are_switched_off_are_not_built(
