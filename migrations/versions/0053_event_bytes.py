@@ -7,7 +7,7 @@ from eventstore.sql.schema import Position, UtcDateTime
 from eventstore.streams.buckets import add_bucket_to_keys
 
 revision = "0053"
-down_revision = "0050"
+down_revision = "0052"
 
 
 def upgrade() -> None:
