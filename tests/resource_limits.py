@@ -34,9 +34,10 @@ from replay.reconcile import scan, verify
 from service.process import http_connections
 from service.wiring import bootstrap
 from service.wiring import jobs as wiring
-from storage.derived import peaks, waveforms
+from storage import artwork as covers
+from storage import parsers
 from storage.derived.renditions import DerivedKind
-from storage.formats import artwork
+from storage.formats import artwork, peaks
 from storage.public import publisher
 from storage.stores import store
 from web.pages.studio import my_tracks
@@ -57,6 +58,11 @@ def megabytes(number: float) -> str:
     return f"{number / 2**20:g} MB"
 
 
+def _cpu(work: str) -> str:
+    return f"{seconds(parsers.LIMITS[work].cpu_seconds)} of CPU"
+
+
+_WAVEFORM: Final = parsers.LIMITS["waveform"]
 _store_time: Final = (
     f"{seconds(store.STORE_PATIENCE_SECONDS)} and {store.MIN_STORE_BYTES_PER_SECOND // 1024} KB/s"
 )
@@ -110,10 +116,10 @@ requests, and so may an address without one: {REQUESTS}. `./dev bench neighbours
 | reads of media | `/audio`, `/artwork` | {media_request.MAX_CONCURRENT_READS_OF_ONE_CALLER}; {FILES} | - | {media_request.MAX_CONCURRENT_READS} | the request 40 s; 503 after {seconds(media_request.MAX_READ_WAIT_SECONDS)}; 429 | `tests/neighbours/test_hanging_store.py` |
 | files under way to clients | `/audio`, `/artwork` | {concurrency.MAX_DOWNLOADS_OF_A_CALLER} | - | {concurrency.MAX_DOWNLOADS}, of {megabytes(media_request.PART_BYTES)} each | a response not taken is closed; 429 | `tests/neighbours/test_hanging_store.py` |
 | writes of media | uploads, edits with a file | {concurrency.MAX_CONCURRENT_UPLOADS}; {UPLOADS} | - | {media_intake.MAX_CONCURRENT_FILES} | {seconds(media_intake.MAX_INTAKE_WAIT_SECONDS)} and the store's {_store_time}; 503, 429 | `tests/neighbours/test_hanging_store.py`, `tests/neighbours/test_covers.py` |
-| images that are decoded | covers, of uploads and in the background | {media_intake.MAX_IMAGES_OF_AN_ACCOUNT} of its requests | - | {artwork.MAX_CONCURRENT_DECODES}, 1 of them for jobs; {artwork.MAX_PIXELS // 10**6} megapixels | 2 s of CPU; 503 after {seconds(media_intake.MAX_INTAKE_WAIT_SECONDS)} | `tests/neighbours/test_covers.py`, `tests/neighbours/test_derived_media.py`, `tests/storage/formats/test_artwork.py` |
+| files that are read | uploads, covers, their jobs and adoptions, in child processes | {parsers.MAX_OF_AN_ACCOUNT} of its requests | - | {parsers.MAX_OF_REQUESTS} of requests, one of a job and a waveform; {artwork.MAX_PIXELS // 10**6} megapixels | audio {_cpu("audio")}, its tags {_cpu("tags")}, an image {_cpu("artwork")}; 503 after {seconds(parsers.MAX_WAIT_SECONDS)} | `tests/storage/test_parsers.py`, `tests/neighbours/test_covers.py`, `tests/storage/formats/test_artwork.py` |
 | renditions of stored covers | jobs | 1 | - | {derived.MAX_CONCURRENT[DerivedKind.RENDITIONS]} | 60 s of the store | `tests/neighbours/test_derived_media.py`, `tests/eventstore/jobs/test_queue.py` |
-| covers at other hosts | jobs | 1 | 1 | {derived.MAX_CONCURRENT[DerivedKind.COVER]}; {megabytes(artwork.MAX_BYTES)}; {derived.MAX_ATTEMPTS} attempts | {seconds(derived.COVER_TIMEOUT_SECONDS)} | `tests/neighbours/test_derived_media.py` |
-| waveforms | jobs, each in a child process | 1 | - | {derived.MAX_CONCURRENT[DerivedKind.WAVEFORM]}; {peaks.MEMORY_BYTES // 2**30} GB; {peaks.MAX_SAMPLES:,} samples; {seconds(peaks.CPU_SECONDS)} of CPU | {seconds(waveforms.PEAKS_TIMEOUT_SECONDS)}, and the copy of the audio; the track has a plain bar | `tests/neighbours/test_derived_media.py`, `tests/storage/derived/test_waveforms.py` |
+| covers at other hosts | jobs | 1 | 1 | {derived.MAX_CONCURRENT[DerivedKind.COVER]}; {megabytes(covers.MAX_BYTES)}; {derived.MAX_ATTEMPTS} attempts | {seconds(derived.COVER_TIMEOUT_SECONDS)} | `tests/neighbours/test_derived_media.py` |
+| waveforms | jobs, each in a child process | 1 | - | {derived.MAX_CONCURRENT[DerivedKind.WAVEFORM]}; {_WAVEFORM.memory_bytes // 2**30} GB; {peaks.MAX_SAMPLES:,} samples; {_cpu("waveform")} | {seconds(_WAVEFORM.wall_seconds)}, and the copy of the audio; the track has a plain bar | `tests/neighbours/test_derived_media.py`, `tests/storage/derived/test_waveforms.py` |
 | public copies | publications; changes | {publisher.MAX_PER_ACCOUNT} jobs | - | {media_intake.MAX_CONCURRENT_COPIES}; {publisher.MAX_CONCURRENT_CHANGES} | {_store_time}; 503; later with growing pauses | `tests/neighbours/test_hanging_copies.py` |
 """
 

@@ -111,7 +111,7 @@ def create_app(services: Services, error_body: ErrorBody = surface.error_body) -
     app.state.readiness = Joint()
     for name, limit in limits().items():
         setattr(app.state, name, limit)
-    app.state.media_intake = MediaIntake(services.media, services.media_threads)
+    app.state.media_intake = MediaIntake(services)
     app.state.media_turns = Turns(MAX_CONCURRENT_READS_OF_ONE_CALLER)
     add_error_handlers(app)
     app.add_middleware(

@@ -153,6 +153,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     storage.InvalidMediaError: Reply(400, "invalid_media", kept=_NOTHING),
     storage.UnsupportedMediaError: Reply(415, "unsupported_media", kept=_NOTHING),
     storage.TooLargeError: Reply(413, "too_large", ("limit",), kept=_NOTHING),
+    storage.ParserEndedError: Reply(503, "not_ready", retry_after=2),
     storage.UploadNotFoundError: Reply(404, "not_found"),
     storage.OffsetMismatchError: Reply(409, "mismatching_upload_offset", ("offset",)),
     storage.MediaGoneError: Reply(409, "bytes_expired"),

@@ -29,18 +29,19 @@ from outbox.tracks.record import RecordUrls
 from outbox.views.waits import MirrorWaits
 from replay.reconcile.verify import Verifier
 from storage.media import Media
+from storage.parsers import Parsers
 from storage.public.publisher import Publisher
+from storage.stores.store import StoreThreads
 
 
 @dataclass(frozen=True)
 class MediaThreads:
     """The threads for work on media: a store or a disk that hangs takes those of one kind of work, and no others."""
 
-    reads: Threads
-    writes: Threads
-    public_copies: Threads
-    images: Threads
-    staging: Threads
+    reads: StoreThreads
+    writes: StoreThreads
+    public_copies: StoreThreads
+    staging: StoreThreads
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Services:
     """For the database calls of asynchronous use cases."""
     media: Media
     media_threads: MediaThreads
+    parsers: Parsers
     health_threads: Threads
     """For the checks of readiness, which may find a database, a disk or a store that hangs."""
     staging: Path

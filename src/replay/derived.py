@@ -31,18 +31,12 @@ from projections.tracks.queries import tracks_with_image_urls
 from projections.tracks.table import LIVE, tracks
 from replay import exports
 from replay.adoption.fetcher import Fetcher, OthersAddresses, named
+from storage.artwork import MAX_BYTES
 from storage.derived.renditions import DerivedKind, forget, keep_renditions, made, rendition, sources_of
-from storage.derived.waveforms import (
-    DECODED_FILE_TYPES,
-    DecoderFailedError,
-    keep_waveform,
-    measured,
-    read_waveform,
-    waveform,
-)
+from storage.derived.waveforms import DECODED_FILE_TYPES, keep_waveform, measured, waveform
 from storage.errors import MediaGoneError, RefusedMediaError, StorageError, StoreUnavailableError
-from storage.formats.artwork import MAX_BYTES, in_background, read_artwork, read_renditions
 from storage.media import IS_LIVE, Media, media
+from storage.parsers import Parsers
 from storage.stores.store import in_time
 from storage.sweep import SweepReport, sweep
 from storage.uploads import staged_uploads
@@ -189,6 +183,7 @@ class DerivedMedia:
     storage: Media
     fetcher: Fetcher
     others: OthersAddresses
+    parsers: Parsers
     threads: Threads
 
     def kinds(self) -> Sequence[Kind]:
@@ -214,16 +209,15 @@ class DerivedMedia:
         ]
 
     async def renditions(self, job: Job) -> Outcome:
-        def read() -> Mapping[int, bytes]:
-            return in_background(read_renditions)(b"".join(self.storage.read(job.subject)))
-
-        return await self._keep(job.subject, await in_time(self.threads, MAX_BYTES, read))
+        with await self._copied(job.subject) as staged:
+            made = await self.parsers.renditions(staged)
+        return await self._keep(job.subject, made)
 
     async def cover(self, job: Job) -> Outcome:
         async with asyncio.timeout(COVER_TIMEOUT_SECONDS):
             staged = await self.fetcher.staged(job.subject, MAX_BYTES, self.others)
         with staged:
-            artwork = await in_time(self.threads, MAX_BYTES, in_background(read_artwork), staged)
+            artwork = await self.parsers.artwork(staged)
         return await self._keep(job.subject, artwork.renditions)
 
     async def _keep(self, source: str, renditions: Mapping[int, bytes]) -> Outcome:
@@ -232,19 +226,21 @@ class DerivedMedia:
         return Outcome.DONE
 
     async def waveform(self, job: Job) -> Outcome:
-        """Make that of stored audio: copy it to a file, and let a process of its own decode that."""
-        storage, cid = self.storage, job.subject
-        found = await self.threads.run(storage.find, cid)
+        with await self._copied(job.subject) as staged:
+            made = await self.parsers.waveform(staged)
+        await self.threads.run(keep_waveform, self.storage.database, job.subject, made)
+        return Outcome.DONE
+
+    async def _copied(self, cid: str) -> Staged:
+        """Copy stored bytes to a file, which the caller has to close."""
+        found = await self.threads.run(self.storage.find, cid)
         if found is None:
             raise MediaGoneError(cid)
 
         def copied() -> Staged:
-            return staged_copy(storage.store.read(found.key), self.fetcher.folder, found.size)
+            return staged_copy(self.storage.store.read(found.key), self.fetcher.folder, found.size)
 
-        with await in_time(self.threads, found.size, copied) as staged:
-            made = await read_waveform(staged.path)
-        await self.threads.run(keep_waveform, storage.database, cid, made)
-        return Outcome.DONE
+        return await in_time(self.threads, found.size, copied)
 
 
 def judge(error: Exception) -> Failure | None:
@@ -257,6 +253,6 @@ def judge(error: Exception) -> Failure | None:
             return Failure(problem, final=error.status is None or error.status in FINAL_STATUSES)
         case UnsafeAddressError() | httpx.InvalidURL() | RefusedMediaError() | MediaGoneError():
             return Failure(problem, final=True)
-        case httpx.HTTPError() | TimeoutError() | DecoderFailedError() | StorageError():
+        case httpx.HTTPError() | TimeoutError() | StorageError():
             return Failure(problem)
     return None

@@ -43,8 +43,8 @@ from replay.errors import ExportNotFoundError, ExportTakenDownError, ExportUnder
 from storage.archive import Entry, Part, parts_of
 from storage.cid import CidHasher, cid_of, sha256_of
 from storage.errors import BytesMissingError, MediaGoneError, StoreUnavailableError
-from storage.formats.audio import MIME
 from storage.media import Media, end_grace_period
+from storage.parsers import MIME
 from storage.stores.store import in_time
 from storage.taken_down import taken_down
 from storage.uploads.upload import Staged, staged_copy

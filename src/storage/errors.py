@@ -15,6 +15,7 @@ class StorageError(ServiceError):
 
     def __init__(self, detail: str | None = None) -> None:
         doc = type(self).__doc__ or ""
+        self.detail = detail
         super().__init__(f"{doc.rstrip('.')}: {detail}" if detail else doc)
 
 
@@ -36,6 +37,10 @@ class TooLargeError(RefusedMediaError):
     def __init__(self, limit: int) -> None:
         super().__init__(f"at most {limit} bytes")
         self.limit = limit
+
+
+class ParserEndedError(StorageError):
+    """The process that reads files was ended. Nothing was changed; try again."""
 
 
 class UploadNotFoundError(StorageError):

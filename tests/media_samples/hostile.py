@@ -148,3 +148,63 @@ def _frames(count: int) -> bytes:
     frames = [Image.new("P", (64, 64), number % 255) for number in range(count)]
     frames[0].save(target, "GIF", save_all=True, append_images=frames[1:], duration=10)
     return target.getvalue()
+
+
+def many_tags(count: int) -> dict[str, bytes]:
+    """A file of each kind of audio with so many tags of one name, which a parser may compare with each other."""
+    values = [b"%06d" % number for number in range(count)]
+    frames = b"".join(b"TXXX" + struct.pack(">IH", 9, 0) + b"\0k\0" + value for value in values)
+    size = bytes(len(frames) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    id3 = b"ID3\x03\0\0" + size + frames
+    comments = struct.pack("<II", 0, count) + b"".join(b"\x08\0\0\0k=" + value for value in values)
+    flac, wav = samples.file("tone.flac"), samples.tone(0.5)
+    wav += b"id3 " + struct.pack("<I", len(id3)) + id3
+    aiff = samples.file("tone.aiff") + b"ID3 " + struct.pack(">I", len(id3)) + id3
+    return {
+        "mp3": id3 + samples.file("bare.mp3"),
+        "m4a": _m4a_of(values),
+        "wav": wav[:4] + struct.pack("<I", len(wav) - 8) + wav[8:],
+        "flac": flac[:42] + b"\x04" + len(comments).to_bytes(3, "big") + comments + flac[42:],
+        "ogg": ogg_of(b"\x03vorbis" + comments),
+        "aiff": aiff[:4] + struct.pack(">I", len(aiff) - 8) + aiff[8:],
+        "webm": _webm_of(values),
+    }
+
+
+def ogg_of(packet: bytes) -> bytes:
+    """A sound whose second packet is this one."""
+    whole, pages = samples.file("tone.ogg"), list[bytes]()
+    for number, start in enumerate(range(0, len(packet), 255 * 255), 1):
+        part = packet[start : start + 255 * 255]
+        lengths = b"\xff" * (len(part) // 255) + (bytes([len(part) % 255]) if len(part) % 255 else b"")
+        header = b"OggS\0" + bytes([start > 0]) + b"\xff" * 8 + whole[14:18] + number.to_bytes(4, "little")
+        pages.append(header + bytes(4) + bytes([len(lengths)]) + lengths + part)
+    return whole[:58] + b"".join(pages) + whole[58:]
+
+
+def _m4a_of(values: list[bytes]) -> bytes:
+    mean, name = _box(b"mean", bytes(4) + b"com.apple.iTunes"), _box(b"name", bytes(4) + b"k")
+    tags = (_box(b"----", mean + name + _box(b"data", struct.pack(">II", 1, 0) + value)) for value in values)
+    udta = _box(b"udta", _box(b"meta", bytes(4) + _box(b"ilst", b"".join(tags))))
+    whole = samples.file("tone.m4a")
+    start = whole.index(b"moov") - 4
+    end = start + int.from_bytes(whole[start : start + 4], "big")
+    return whole[:start] + _box(b"moov", whole[start + 8 : end] + udta) + whole[end:]
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def _webm_of(values: list[bytes]) -> bytes:
+    name = _element(b"\x45\xa3", b"k")
+    each = (_element(b"\x67\xc8", name + _element(b"\x44\x87", value)) for value in values)
+    tags = _element(b"\x12\x54\xc3\x67", _element(b"\x73\x73", b"".join(each)))
+    whole = samples.file("tone.webm")
+    segment, cluster = whole.index(b"\x18\x53\x80\x67"), whole.index(b"\x1f\x43\xb6\x75")
+    content = whole[segment + 12 : cluster] + tags + whole[cluster:]
+    return whole[:segment] + _element(b"\x18\x53\x80\x67", content)
+
+
+def _element(kind: bytes, content: bytes) -> bytes:
+    return kind + b"\x01" + len(content).to_bytes(7, "big") + content

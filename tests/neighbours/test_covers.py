@@ -1,44 +1,26 @@
 """Covers that take long to decode: an account has one in work, and others' are decoded meanwhile."""
 
 import asyncio
-import threading
 from collections import Counter
 
-import pytest
-
-from api.pipeline import media_intake
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
-from storage.formats.artwork import read_artwork
 from tests.api.world import upload
 from tests.media_samples import samples
+from tests.storage.other_program import changed
 from tests.waits import until_async
 
 SLOW = samples.png(60, 60)
+DECODES_SLOWLY = """import os, time
+    if staged.size == {size}:
+        os.makedirs(f"{started}/{{time.time_ns()}}")  # it may write to no file
+        while not os.path.exists({go_on!r}):
+            time.sleep(0.01)
+    return program._artwork(staged)"""
 
 
-class SlowDecoder:
-    """Decodes one image only after `go_on`."""
-
-    def __init__(self):
-        self.started = 0
-        self.go_on = threading.Event()
-
-    def __call__(self, staged):
-        if staged.path.read_bytes() == SLOW:
-            self.started += 1
-            self.go_on.wait()
-        return read_artwork(staged)
-
-
-@pytest.fixture
-def decoder(monkeypatch):
-    made = SlowDecoder()
-    monkeypatch.setattr(media_intake, "read_artwork", made)
-    yield made
-    made.go_on.set()
-
-
-def test_covers_of_one_account_are_decoded_one_at_a_time_and_delay_no_other(world, alice, bob, decoder):
+def test_covers_of_one_account_are_decoded_one_at_a_time_and_delay_no_other(world, alice, bob, tmp_path):
+    started, go_on = tmp_path / "started", tmp_path / "go_on"
+    text = DECODES_SLOWLY.format(size=len(SLOW), started=started, go_on=str(go_on))
     with world.serve() as client:
         own, other = upload(client, alice), upload(client, bob, seed=2)
 
@@ -51,16 +33,17 @@ def test_covers_of_one_account_are_decoded_one_at_a_time_and_delay_no_other(worl
                 for _ in range(12)
             ]
             refused = 12 - MAX_CONCURRENT_UPLOADS
-            await until_async(lambda: decoder.started and sum(each.done() for each in patches) == refused)
+            await until_async(lambda: started.exists() and sum(each.done() for each in patches) == refused)
             cover = ("y.png", samples.png(40, 40))
             answer = await artist.patch(f"/tracks/{other['id']}", files={"image": cover}, timeout=60)
-            started = decoder.started
-            decoder.go_on.set()
-            return answer, started, await asyncio.gather(*patches)
+            begun = len([*started.iterdir()])
+            go_on.touch()
+            return answer, begun, await asyncio.gather(*patches)
 
-    answer, started, patches = asyncio.run(patch_covers())
+    with changed(world.made.parsers, tmp_path, "artwork", text):
+        answer, begun, patches = asyncio.run(patch_covers())
 
-    assert (answer.status_code, started) == (200, 1)
+    assert (answer.status_code, begun) == (200, 1)
     assert Counter(each.status_code for each in patches) == {
         200: MAX_CONCURRENT_UPLOADS,
         429: 12 - MAX_CONCURRENT_UPLOADS,

@@ -1,29 +1,24 @@
 """What is derived from media is made in slots and threads of its own: hosts and a store that hang stop nothing else."""
 
 import asyncio
-import threading
 from collections import Counter
-from functools import partial
-from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import delete
 
-from eventstore.coordination.threads import Threads
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
 from eventstore.jobs.table import JobState, job
 from replay import derived as worker
 from storage.derived.renditions import DerivedKind, rendition
-from storage.derived.waveforms import read_waveform
-from storage.formats import artwork
 from tests.api.client import TestClient
 from tests.api.world import upload
 from tests.media_samples import samples
 from tests.neighbours.hanging_store import HangingStore
 from tests.replay.adoption.rig import AdoptRig, rig
 from tests.replay.test_derived import cover_worker, has_cover, jobs_of
+from tests.storage.other_program import changed
 from tests.waits import until_async
 
 __all__ = ["rig"]
@@ -80,51 +75,23 @@ async def test_hosts_that_hang_give_their_slots_back_in_time(
     assert jobs_of(rig) == dict.fromkeys(slow, JobState.WAITING)
 
 
-async def test_jobs_leave_a_turn_of_decoding_to_the_covers_of_requests(
-    rig: AdoptRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    decode, slow, go_on = artwork._decode, samples.png(60, 60), threading.Event()  # noqa: SLF001
-
-    def decode_slowly(data: bytes) -> Any:
-        if data == slow:
-            go_on.wait(60)
-        return decode(data)
-
-    monkeypatch.setattr(artwork, "_decode", decode_slowly)
-    urls = [f"https://host{number}.com/" for number in range(worker.MAX_CONCURRENT[DerivedKind.COVER])]
-    wanted(rig, *urls)
-    threads = Threads("derived", 6)
-    transport = httpx.MockTransport(lambda _request: httpx.Response(200, content=slow))
-    async with httpx.AsyncClient(transport=transport) as http:
-        working = asyncio.create_task(cover_worker(rig, http, threads).run_once())
-        await until_async(lambda: threads.busy == len(urls))
-        reading = asyncio.create_task(asyncio.to_thread(artwork.read_artwork, samples.png(40, 40)))
-        try:
-            await until_async(reading.done)
-        finally:
-            go_on.set()
-            await working
-    assert all(has_cover(rig, url) for url in urls)
-
-
-async def test_a_decoder_that_hangs_takes_one_slot_and_no_route(world, alice, tmp_path, monkeypatch):
-    started, hanging = tmp_path / "started", tmp_path / "hanging.py"
-    hanging.write_text(f"import time; open({str(started)!r}, 'a').write('x'); time.sleep(600)")
-    monkeypatch.setattr(worker, "read_waveform", partial(read_waveform, program=hanging))
+async def test_a_decoder_that_hangs_takes_one_slot_and_no_route(world, alice, tmp_path):
+    started = tmp_path / "started"
+    hang = f"import os, time; os.mkdir({str(started)!r}); time.sleep(600)"
     with TestClient(world.app) as client:
         tracks = [upload(client, alice, seed=seed, image=samples.png(200, 100 + seed)) for seed in (1, 2)]
     world.execute(delete(rendition))
-    working = asyncio.create_task(world.made.worker.run())
-    await until_async(started.exists)
-    await until_async(lambda: len(covers_made(world)) == 2)
     transport = httpx.ASGITransport(world.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        found = await client.get(f"/tracks/{tracks[0]['id']}/waveform")
-        assert found.json()["detail"]["error"] == "waveform_not_ready"
-        assert (await client.get(f"/tracks/{tracks[1]['id']}/artwork?size=480")).status_code == 200
-    assert started.read_text() == "x"
-    working.cancel()
-    await asyncio.wait({working})
+        with changed(world.made.parsers, tmp_path, "waveform", hang):
+            working = asyncio.create_task(world.made.worker.run())
+            await until_async(started.exists)
+            await until_async(lambda: len(covers_made(world)) == 2)
+            found = await client.get(f"/tracks/{tracks[0]['id']}/waveform")
+            assert found.json()["detail"]["error"] == "waveform_not_ready"
+            assert (await client.get(f"/tracks/{tracks[1]['id']}/artwork?size=480")).status_code == 200
+            working.cancel()
+            await asyncio.wait({working})
     jobs = world.rows(job.select().where(job.c.kind == DerivedKind.WAVEFORM))
     assert [(each.state, each.attempts) for each in jobs] == [(JobState.WAITING, 0)] * 2
 

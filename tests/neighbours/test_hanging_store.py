@@ -1,6 +1,7 @@
 """A media store that hangs stops no route but those that need its bytes, and these answer in time."""
 
 import asyncio
+import threading
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,6 +15,8 @@ from eventstore.coordination.threads import Threads
 from eventstore.errors import ThreadsBusyError
 from service.observability import readiness
 from service.process.jobs import sweep_media
+from storage.errors import StoreUnavailableError
+from storage.stores.store import StoreThreads
 from tests.api.client import TestClient
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
@@ -51,7 +54,7 @@ def tracks(world, alice):
 def small(world):
     """The service with two threads for each kind of work on media, which wait for a short time only."""
     pools = {
-        name: Threads(name, 2, max_wait_seconds=TIME_TO_BEGIN_SECONDS)
+        name: StoreThreads(Threads(name, 2, max_wait_seconds=TIME_TO_BEGIN_SECONDS))
         for name in vars(world.services.media_threads)
     }
     world.serve(media_threads=replace(world.services.media_threads, **pools))
@@ -117,6 +120,15 @@ async def test_a_read_that_no_thread_begins_in_time_is_refused(world, store, tra
     assert refusal(refused) == (503, "not_ready")
     assert int(refused.headers["retry-after"]) > 0
     assert (await listen(3)).status_code == 200
+
+
+async def test_no_work_on_media_is_without_a_limit_of_time(world):
+    go_on = threading.Event()
+    for pool in vars(world.services.media_threads).values():
+        assert type(pool) is StoreThreads  # which has no other way to run work
+        with pytest.raises(StoreUnavailableError):
+            await pool.run(SECONDS, go_on.wait)
+    go_on.set()
 
 
 async def test_one_caller_cannot_take_the_threads_of_all_readers(world, store, tracks, monkeypatch):

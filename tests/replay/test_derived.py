@@ -16,6 +16,7 @@ from outbox.mirror.hosts import Hosts
 from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.derived import MAX_ATTEMPTS, DerivedMedia, sweep_media
 from storage.derived.renditions import DerivedKind, rendition_of
+from storage.parsers import Parsers
 from tests.media_samples import samples
 from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, rig
 from tests.servers.databases import ON_SQLITE
@@ -32,7 +33,7 @@ def cover_worker(
     threads = threads or Threads("derived", 6)
     others = OthersAddresses(AddressPolicy(), [SERVICE])
     fetcher = Fetcher(http or rig.http, others.policy, rig.staging, Hosts(rig.database), threads)
-    kinds = DerivedMedia(rig.media, fetcher, others, threads).kinds()
+    kinds = DerivedMedia(rig.media, fetcher, others, Parsers(), threads).kinds()
     of_covers = [kind for kind in kinds if kind.name != DerivedKind.WAVEFORM]
     return Worker(rig.database, of_covers, owner="test", lease=timedelta(seconds=60))
 

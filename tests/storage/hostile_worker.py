@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from storage.cid import cid_of
@@ -38,9 +39,9 @@ def look(data: bytes, path: Path) -> int:
     """Read it as audio and as an image; returns how often it was accepted."""
     path.write_bytes(data)
     staged, taken = Staged(path, cid_of(data), len(data)), 0
-    for reader in (read_audio, read_artwork):
+    for read in (partial(read_audio, staged), partial(read_artwork, data)):
         try:
-            reader(staged)
+            read()
             taken += 1
         except RefusedMediaError:
             pass

@@ -40,10 +40,10 @@ from projections.lists import covers_named
 from projections.profiles import avatars_named
 from projections.tracks.queries import live_tracks_naming, track_by_id
 from projections.tracks.table import TrackView
+from storage.artwork import RENDITION_SIZES
 from storage.derived.renditions import RENDITION_MIME, DerivedKind, has_failed, rendition_of
 from storage.derived.waveforms import DECODED_FILE_TYPES, Waveform, waveform_of
 from storage.errors import StoreUnavailableError
-from storage.formats.artwork import RENDITION_SIZES
 from storage.stores.store import CHUNK_BYTES
 from storage.taken_down import taken_down
 
@@ -56,6 +56,8 @@ MAX_READ_WAIT_SECONDS: Final = 5.0
 """For the caller's turn, and then for a thread."""
 READ_TIMEOUT_SECONDS: Final = 30.0
 """For one part."""
+MAX_TURN_SECONDS: Final = 600.0
+"""So long a read that was given up keeps its caller's turn, unless its thread returns."""
 
 
 class CallerReads:
@@ -113,10 +115,9 @@ class CallerReads:
                         await held.enter_async_context(self._turns.of(self.caller))
                 except TimeoutError:
                     raise ThreadsBusyError(self._threads.name) from None
-                return await self._threads.run(work)
+                return await self._threads.run(MAX_TURN_SECONDS, work)
 
         reading = asyncio.create_task(in_turn())
-        # One that is given up keeps its caller's turn until its thread has returned.
         reading.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             async with asyncio.timeout(2 * MAX_READ_WAIT_SECONDS + READ_TIMEOUT_SECONDS):

@@ -57,7 +57,7 @@ from eventstore.untrusted import is_storable, whole_number
 from outbox.mirror.states import MirrorState
 from projections.tracks.queries import tracks_of
 from projections.tracks.table import TrackView
-from storage.formats.artwork import MAX_BYTES as IMAGE_BYTES
+from storage.artwork import MAX_BYTES as IMAGE_BYTES
 
 router: Final = APIRouter(**ROUTER)
 PLAYLIST: Final = "/lists/playlists/{playlist_id}"

@@ -54,7 +54,7 @@ from eventstore.untrusted import whole_number
 from outbox.views.status import needs_sign_in
 from projections.tracks.queries import count_in_collection, track_by_id
 from projections.tracks.table import TrackView
-from storage.formats.artwork import MAX_BYTES as IMAGE_BYTES
+from storage.artwork import MAX_BYTES as IMAGE_BYTES
 
 OURS: Final = ("support_gate", "unlisted")
 GATE: Final = SupportGate("any")

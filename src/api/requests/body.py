@@ -30,6 +30,7 @@ from api.requests.parameters import known_fields, require_known_fields
 from api.services import Services
 from eventstore.untrusted import MAX_VALUES, TooComplexError, parsed
 from storage.errors import TooLargeError
+from storage.stores.store import store_seconds
 from storage.uploads.upload import Staged, Staging
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ async def received_body(
         allow(request, Most(files[PART], partial(TooLargeError, files[PART])))
         with Staging(services.staging, files[PART]) as staging:
             async for chunk in _gathered(request):
-                await services.media_threads.staging.run(staging.write, chunk)
+                await services.media_threads.staging.run(store_seconds(len(chunk)), staging.write, chunk)
             with staging.finish() as staged:
                 yield Body(files={PART: staged})
         return
@@ -240,7 +241,7 @@ async def received_body(
         empty = True
         async for chunk in _gathered(request):
             empty = False
-            await services.media_threads.staging.run(reader.feed, chunk)
+            await services.media_threads.staging.run(store_seconds(len(chunk)), reader.feed, chunk)
         if not empty:
             reader.finish()
         yield Body(reader.fields, reader.staged, is_form=True, names=reader.names)

@@ -28,12 +28,11 @@ from replay.adoption.adopt import Adoptee
 from replay.adoption.fetcher import Fetcher, OthersAddresses, named
 from replay.adoption.record import AdoptableRecord, Problem, problem_of, read_record
 from replay.errors import BytesUnavailableError, PdsTroubleError
+from storage.artwork import MAX_BYTES as MAX_IMAGE_BYTES
 from storage.derived.renditions import keep_artwork
 from storage.errors import BytesMissingError, MediaGoneError, RefusedMediaError, TakenDownError
-from storage.formats.artwork import MAX_BYTES as MAX_IMAGE_BYTES
-from storage.formats.artwork import in_background, read_artwork
-from storage.formats.audio import read_audio
 from storage.media import Media, Reserved
+from storage.parsers import Parsers
 from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
 from storage.stores.store import in_time
@@ -51,6 +50,7 @@ class Intake:
     fetcher: Fetcher
     others: OthersAddresses
     media: Media
+    parsers: Parsers
     publisher: Publisher | None
     threads: Threads
     """For the database."""
@@ -94,7 +94,11 @@ class Intake:
             host, record.key.did, record.audio_blob, record.audio_url, self.max_audio_bytes
         )
         with await fetched as staged:
-            audio = await in_time(self.store_threads, staged.size, self._store_audio, staged)
+            try:
+                audio = await self.parsers.audio(staged)
+            except RefusedMediaError as error:
+                raise BytesUnavailableError("invalid_media", str(error)) from None
+            await in_time(self.store_threads, staged.size, self._store_audio, staged, audio)
         if record.audio_cid in {None, audio.cid}:
             return record.completed(audio), []
         lacks = "the PDS lacks the blob; the bytes came from the address"
@@ -111,7 +115,7 @@ class Intake:
         try:
             fetched = self._fetched(host, key.did, record.image_blob, record.image_url, MAX_IMAGE_BYTES)
             with await fetched as staged:
-                prepared = await self.store_threads.run(in_background(read_artwork), staged)
+                prepared = await self.parsers.artwork(staged)
             await in_time(self.store_threads, prepared.size, keep_artwork, self.media, prepared)
         except (BytesUnavailableError, RefusedMediaError) as error:
             return None, [problem_of(key, "artwork_unavailable", str(error), adopted=True)]
@@ -180,14 +184,9 @@ class Intake:
         except (MediaGoneError, BytesMissingError):
             raise BytesUnavailableError("gone", "the audio URL is ours, and the bytes are gone") from None
 
-    def _store_audio(self, staged: Staged) -> Audio:
-        try:
-            audio = read_audio(staged)
-        except RefusedMediaError as error:
-            raise BytesUnavailableError("invalid_media", str(error)) from None
+    def _store_audio(self, staged: Staged, audio: Audio) -> None:
         try:
             with staged.open() as file:
                 self.media.add(audio.cid, file, audio.size, audio.mime)
         except TakenDownError as error:
             raise BytesUnavailableError("taken_down", str(error)) from None
-        return audio

@@ -46,8 +46,9 @@ from service.wiring.jobs import adoptions_of, worker_of
 from service.wiring.log import media_store, open_log, record_kinds, record_urls, staging_folder
 from service.wiring.supporters import Atprotofans, Attested, KnownSupporters
 from storage.media import Media
+from storage.parsers import Parsers
 from storage.public.publisher import Publisher
-from storage.stores.store import public_copies
+from storage.stores.store import StoreThreads, public_copies
 
 if TYPE_CHECKING:
     from outbox.firehose.follower import Follower
@@ -82,6 +83,7 @@ class Container:
         self.database = self.log.database
         self.owner, self.lease = process_name(), timedelta(seconds=settings.lease_seconds)
         self.media = Media(self.database, media_store(settings))
+        self.parsers = Parsers()
         copies = public_copies(self.media.store)
         self.publisher: Publisher | None = None
         """None where the store has no public copies."""
@@ -131,6 +133,7 @@ class Container:
 
     async def close(self) -> None:
         """Finish refreshes of sessions, which must not be cut off, and disconnect."""
+        self.parsers.close()
         await self.sessions.finish()
         for client in self._clients:
             await client.aclose()
@@ -181,6 +184,7 @@ class Container:
             threads=threads,
             media=self.media,
             media_threads=media_threads(),
+            parsers=self.parsers,
             health_threads=Threads("health", MAX_HEALTH_THREADS, max_wait_seconds=MAX_HEALTH_WAIT_SECONDS),
             staging=staging_folder(settings),
             accounts=self.accounts,
@@ -240,13 +244,13 @@ def build(
 
 
 def media_threads() -> MediaThreads:
+    def threads(name: str, size: int, max_wait_seconds: float) -> StoreThreads:
+        return StoreThreads(Threads(name, size, max_wait_seconds=max_wait_seconds))
+
     patience = intake.MAX_INTAKE_WAIT_SECONDS
     return MediaThreads(
-        reads=Threads(
-            "media-reads", reads.MAX_CONCURRENT_READS, max_wait_seconds=reads.MAX_READ_WAIT_SECONDS
-        ),
-        writes=Threads("media-writes", intake.MAX_CONCURRENT_FILES, max_wait_seconds=patience),
-        public_copies=Threads("media-public", intake.MAX_CONCURRENT_COPIES, max_wait_seconds=patience),
-        images=Threads("images", intake.MAX_CONCURRENT_IMAGES, max_wait_seconds=patience),
-        staging=Threads("staging", intake.MAX_CONCURRENT_FILES, max_wait_seconds=patience),
+        reads=threads("media-reads", reads.MAX_CONCURRENT_READS, reads.MAX_READ_WAIT_SECONDS),
+        writes=threads("media-writes", intake.MAX_CONCURRENT_FILES, patience),
+        public_copies=threads("media-public", intake.MAX_CONCURRENT_COPIES, patience),
+        staging=threads("staging", intake.MAX_CONCURRENT_FILES, patience),
     )

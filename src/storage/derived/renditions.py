@@ -7,7 +7,7 @@ import io
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -15,11 +15,9 @@ from eventstore.jobs.table import JobState, job
 from eventstore.projection import write_rows
 from eventstore.sql.database import pages
 from eventstore.sql.schema import UtcDateTime, metadata
+from storage.artwork import PreparedArtwork
 from storage.cid import cid_of
 from storage.media import IS_LIVE, LONG_AGO, Media, end_grace_period, media
-
-if TYPE_CHECKING:
-    from storage.formats.artwork import PreparedArtwork
 
 RENDITION_MIME: Final = "image/webp"
 
@@ -35,7 +33,7 @@ rendition = sa.Table(
 made: Final = rendition.c
 
 
-def keep_artwork(storage: Media, prepared: "PreparedArtwork") -> None:
+def keep_artwork(storage: Media, prepared: PreparedArtwork) -> None:
     """Store a cover that a command is about to name, and its renditions."""
     artwork = prepared.artwork
     storage.add(artwork.cid, io.BytesIO(prepared.data), artwork.size, artwork.mime)

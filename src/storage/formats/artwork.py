@@ -1,71 +1,35 @@
 """Decodes cover images, turns them upright, strips their metadata and makes smaller renditions of them."""
 
 import io
-import threading
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from aggregates.values import Artwork
-from storage.cid import cid_of
-from storage.errors import InvalidMediaError, TooLargeError, UnsupportedMediaError
-from storage.uploads.upload import Staged
+from storage.artwork import RENDITION_SIZES, THUMBNAIL_SIZE, PreparedArtwork
+from storage.errors import InvalidMediaError, UnsupportedMediaError
 
-MAX_BYTES: Final = 20 * 1024 * 1024
 MAX_PIXELS: Final = 40_000_000
 MAX_SIDE_PIXELS: Final = 12_000
 MAX_STORED_SIDE_PIXELS: Final = 3000
 """What stores and players ask for; a larger image is scaled down. To encode forty megapixels as WebP takes 12 s of CPU."""
-THUMBNAIL_SIZE: Final = 96
-RENDITION_SIZES: Final = (THUMBNAIL_SIZE, 480, 1200)
-"""Pixels of the longer side at most; the smallest is the thumbnail, a square cut out of the middle."""
 
 _OPENED: Final = ("JPEG", "PNG", "WEBP", "GIF")
 _STORED_AS: Final = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "WEBP": "WEBP", "GIF": "PNG"}
 """A JPEG may be opened as MPO: several pictures in one file, as some phones write it."""
 _MIME: Final = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 _DEEP_MODES: Final = ("I", "F")
-MAX_CONCURRENT_DECODES: Final = 2
-"""Forty megapixels take 120 MB as a JPEG, 650 MB as WebP, while they are decoded."""
-_decodes: Final = threading.BoundedSemaphore(MAX_CONCURRENT_DECODES)
-_background: Final = threading.BoundedSemaphore()
-
-Source = TypeVar("Source")
-Made = TypeVar("Made")
-
 # Pillow only warns of sizes far beyond our limits; a filter per call would not be thread safe.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
-@dataclass(frozen=True)
-class PreparedArtwork:
-    """The cover, re-encoded for storage, and its renditions by size."""
-
-    artwork: Artwork
-    data: bytes
-    renditions: Mapping[int, bytes]
-
-    @property
-    def size(self) -> int:
-        return len(self.data) + sum(map(len, self.renditions.values()))
-
-
-def read_artwork(upload: bytes | Staged) -> PreparedArtwork:
+def read_artwork(data: bytes) -> PreparedArtwork:
     """Decode and re-encode the image; raises a RefusedMediaError."""
-    size = len(upload) if isinstance(upload, bytes) else upload.size
-    if size > MAX_BYTES:
-        raise TooLargeError(MAX_BYTES)
-    data = upload if isinstance(upload, bytes) else upload.path.read_bytes()
     with _decoding():
         image, kind = _decode(data)
-        cover, renditions = _encode(image, kind), _renditions(image)
-    thumbnail_cid = cid_of(renditions[THUMBNAIL_SIZE])
-    artwork = Artwork(cid=cid_of(cover), mime=_MIME[kind], size=len(cover), thumbnail_cid=thumbnail_cid)
-    return PreparedArtwork(artwork, cover, renditions)
+        return PreparedArtwork.of(_MIME[kind], _encode(image, kind), _renditions(image))
 
 
 def read_renditions(cover: bytes) -> Mapping[int, bytes]:
@@ -74,28 +38,17 @@ def read_renditions(cover: bytes) -> Mapping[int, bytes]:
         return _renditions(_decode(cover)[0])
 
 
-def in_background(read: Callable[[Source], Made]) -> Callable[[Source], Made]:
-    """Decode for a job: of them all, one decodes or waits for it at a time, so that the others take no turn of a request."""
-
-    def read_alone(source: Source) -> Made:
-        with _background:
-            return read(source)
-
-    return read_alone
-
-
 @contextmanager
 def _decoding() -> Generator[None]:
-    """Wait for a turn, and let nothing but a RefusedMediaError out."""
-    with _decodes:
-        try:
-            yield
-        except (InvalidMediaError, UnsupportedMediaError):
-            raise
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise InvalidMediaError("too many pixels") from None
-        except Exception as exc:  # a hostile file may make a decoder raise anything
-            raise InvalidMediaError("the image cannot be decoded") from exc
+    """Let nothing but a RefusedMediaError out."""
+    try:
+        yield
+    except (InvalidMediaError, UnsupportedMediaError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InvalidMediaError("too many pixels") from None
+    except Exception as exc:  # a hostile file may make a decoder raise anything
+        raise InvalidMediaError("the image cannot be decoded") from exc
 
 
 def _renditions(image: Image.Image) -> dict[int, bytes]:

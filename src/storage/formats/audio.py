@@ -6,23 +6,12 @@ from typing import Any, BinaryIO, Final, cast
 
 from tinytag import TinyTag
 
-from aggregates.values import TITLE_BYTES, Audio
+from aggregates.values import TITLE_BYTES
 from eventstore.untrusted import clean
 from storage.errors import InvalidMediaError, RefusedMediaError, UnsupportedMediaError
 from storage.formats import mp3, mp4, ogg, webm
 from storage.formats.bounded import BoundedReader
 from storage.uploads.upload import Staged
-
-MIME: Final = {
-    "mp3": "audio/mpeg",
-    "m4a": "audio/mp4",
-    "wav": "audio/wav",
-    "flac": "audio/flac",
-    "ogg": "audio/ogg",
-    "aiff": "audio/aiff",
-    "webm": "audio/webm",
-}
-
 
 _SUPPORTED: Final = {
     "flac": rb"fLaC",
@@ -64,8 +53,8 @@ _MIN_HEADER_BYTES: Final = 44  # of a WAV file; AIFF takes more
 _MIN_BITS_PER_SECOND: Final = 32
 
 
-def read_audio(staged: Staged) -> Audio:
-    """Describe the file, or raise a RefusedMediaError. Names and types given by the client are ignored."""
+def read_audio(staged: Staged) -> tuple[str, int | None]:
+    """Return its kind and duration in seconds, or raise a RefusedMediaError. Names and types given by the client are ignored."""
     if not staged.size:
         raise InvalidMediaError("the file is empty")
     with staged.open() as file:
@@ -77,8 +66,7 @@ def read_audio(staged: Staged) -> Audio:
             raise
         except Exception as exc:  # a hostile file may make a parser raise anything
             raise InvalidMediaError(str(exc) or type(exc).__name__) from exc
-    duration = None if seconds is None else round(seconds)
-    return Audio(staged.cid, staged.size, MIME[kind], kind, duration)
+    return kind, None if seconds is None else round(seconds)
 
 
 def read_tags(staged: Staged, kind: str) -> tuple[dict[str, Any], bytes | None]:

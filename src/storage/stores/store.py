@@ -75,15 +75,34 @@ def store_seconds(size: int) -> float:
     return STORE_PATIENCE_SECONDS + size / MIN_STORE_BYTES_PER_SECOND
 
 
+class StoreThreads:
+    """Threads for work on a store or a disk, which may hang: none of it is without a limit of time."""
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads: Final = threads
+
+    @property
+    def name(self) -> str:
+        return self._threads.name
+
+    @property
+    def busy(self) -> int:
+        return self._threads.busy
+
+    async def run(self, seconds: float, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking work in a thread; raises StoreUnavailableError after so many seconds, and ThreadsBusyError."""
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                return await self._threads.run(work, *args, **kwargs)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise StoreUnavailableError("it did not answer in time") from None
+
+
 async def in_time(threads: Threads, size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Read or write `size` bytes in a thread; raises StoreUnavailableError where that takes too long: another attempt may succeed."""
-    try:
-        async with asyncio.timeout(store_seconds(size)) as limit:
-            return await threads.run(work, *args, **kwargs)
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        raise StoreUnavailableError("it did not answer in time") from None
+    return await StoreThreads(threads).run(store_seconds(size), work, *args, **kwargs)
 
 
 def with_first_chunk(chunks: Iterator[bytes]) -> Iterator[bytes]:

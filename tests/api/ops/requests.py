@@ -47,7 +47,7 @@ def by_cause(client, person, **wanted):
 
 def cannot_be_made(world, *sources):
     """Waveforms of these, which no decoder reads."""
-    [kind] = (each for each in DerivedMedia(*[None] * 4).kinds() if each.name == DerivedKind.WAVEFORM)
+    [kind] = (each for each in DerivedMedia(*[None] * 5).kinds() if each.name == DerivedKind.WAVEFORM)
     with world.database.write() as connection:
         wanted = [Wanted(kind.name, each) for each in sources]
         queue.request(connection, wanted, world.database.now(connection))

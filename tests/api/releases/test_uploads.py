@@ -186,11 +186,11 @@ def test_of_two_last_requests_at_once_one_makes_the_file(client, alice, release,
     url, other = begun(client, alice, release), world.serve()
     read_audio = media_intake.MediaIntake.read_audio
 
-    async def overtaken(intake, staged):
+    async def overtaken(intake, did, staged):
         monkeypatch.setattr(media_intake.MediaIntake, "read_audio", read_audio)
         answer = await asyncio.to_thread(append, other, alice, url, b"", len(SONG), last=True)
         assert answer.status_code == 200
-        return await read_audio(intake, staged)
+        return await read_audio(intake, did, staged)
 
     monkeypatch.setattr(media_intake.MediaIntake, "read_audio", overtaken)
     assert append(client, alice, url, SONG, 0, last=True).status_code == 200

@@ -2,21 +2,19 @@
 
 import asyncio
 from datetime import timedelta
-from functools import partial
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
 
 from eventstore.jobs.table import JobState, job
-from replay import derived as worker
 from replay.derived import MAX_ATTEMPTS, request_all, sweep_media
 from storage.derived.renditions import DerivedKind
-from storage.derived.waveforms import read_waveform, waveform
+from storage.derived.waveforms import waveform
 from tests.api.tracks.takedown import decide
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
+from tests.storage.other_program import changed
 
 pytestmark = ON_SQLITE
 
@@ -94,12 +92,10 @@ def test_audio_that_cannot_be_decoded_has_none_and_is_not_tried_again(world, cli
 
 
 def test_a_decoder_that_is_killed_each_time_is_given_up(world, client, alice, tmp_path, monkeypatch):
-    killed = tmp_path / "killed.py"
-    killed.write_text("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    monkeypatch.setattr(worker, "read_waveform", partial(read_waveform, program=Path(killed)))
     monkeypatch.setattr("eventstore.jobs.queue.backoff", lambda *_, **__: timedelta(0))
     track = upload(client, alice)
-    work(world)
+    with changed(world.made.parsers, tmp_path, "waveform", "import os; os.kill(os.getpid(), 9)"):
+        work(world)
     (row,) = jobs(world)
     assert (row.state, row.attempts) == (JobState.FAILED, MAX_ATTEMPTS)
     assert refusal(read(client, track)) == (404, "no_waveform")

@@ -40,6 +40,7 @@ from replay.reconcile.verify import Repo
 from service.schema.tables import READ_MODELS
 from storage.cid import cid_of
 from storage.media import Media, MediaState, media
+from storage.parsers import Parsers
 from storage.public.publisher import Publisher
 from storage.stores.disk import DiskStore
 from storage.taken_down import TakenDownBytes
@@ -139,6 +140,7 @@ def adoption_on(
                 fetcher,
                 others,
                 media,
+                Parsers(),
                 publisher,
                 threads,
                 threads,

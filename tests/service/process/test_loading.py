@@ -12,6 +12,8 @@ from service.cli.main import freeze_startup_objects
 from tests.service.command_line import environment
 
 LIBRARIES = "alembic atproto_core boto3 fastapi httpx pathlib PIL psycopg pydantic rich sqlalchemy"
+PARSERS = "PIL tinytag numpy soundfile storage.formats"
+"""Of bytes of strangers, which only a child process reads."""
 RELAY = """
 from service.cli import relay
 relay.prepare(relay.load(), relay=True)
@@ -38,12 +40,12 @@ def command(*words: str) -> str:
         (
             RELAY,
             "",
-            "alembic api.routers atproto_client boto3 opentelemetry.sdk psycopg rich uvicorn websockets",
+            f"alembic api.routers atproto_client boto3 opentelemetry.sdk psycopg rich uvicorn websockets {PARSERS}",
         ),
         (
             SERVE,
             "",
-            "alembic atproto_client boto3 jinja2 opentelemetry.sdk psycopg rich segno websockets",
+            f"alembic atproto_client boto3 jinja2 opentelemetry.sdk psycopg rich segno websockets {PARSERS}",
         ),
     ],
     ids=["help", "history", "relay", "serve"],

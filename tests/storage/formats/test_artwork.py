@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from storage.cid import cid_of
-from storage.errors import InvalidMediaError, TooLargeError, UnsupportedMediaError
-from storage.formats.artwork import MAX_BYTES, read_artwork, read_renditions
+from storage.errors import InvalidMediaError, UnsupportedMediaError
+from storage.formats.artwork import read_artwork, read_renditions
 from tests.media_samples import samples
 
 
@@ -166,12 +166,6 @@ def test_of_several_pictures_in_one_jpeg_the_first_is_taken() -> None:
     cover = opened(prepared.data)
     assert (cover.format, cover.size, prepared.artwork.mime) == ("JPEG", (64, 48), "image/jpeg")
     assert near(cover.getpixel((5, 5)), (0, 128, 128))
-
-
-def test_a_file_over_the_limit_is_refused_before_it_is_looked_at() -> None:
-    with pytest.raises(TooLargeError) as caught:
-        read_artwork(bytes(MAX_BYTES + 1))
-    assert caught.value.limit == MAX_BYTES
 
 
 def png_that_claims(width: int, height: int) -> bytes:

@@ -1,3 +1,4 @@
+import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 from aggregates.values import Audio
 from storage.cid import cid_of
 from storage.errors import InvalidMediaError, UnsupportedMediaError
-from storage.formats.audio import MIME, read_audio
+from storage.parsers import MIME, Parsers
 from storage.uploads.upload import staged_copy
 from tests.media_samples import samples
 
@@ -16,7 +17,7 @@ from tests.media_samples import samples
 def read(tmp_path: Path) -> Callable[[bytes], Audio]:
     def read(data: bytes) -> Audio:
         with staged_copy([data], tmp_path, 2**31) as staged:
-            return read_audio(staged)
+            return asyncio.run(Parsers().audio(staged))
 
     return read
 

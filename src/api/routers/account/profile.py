@@ -26,7 +26,7 @@ from eventstore.unit_of_work import UnitOfWork
 from outbox.pds.client import RecordKey
 from projections.profiles import profile_of
 from replay.adoption.plain import PlainIntake
-from storage.formats.artwork import MAX_BYTES as IMAGE_BYTES
+from storage.artwork import MAX_BYTES as IMAGE_BYTES
 
 router = APIRouter(tags=["account"], route_class=StrictRoute)
 PICTURE: Final = {**IMAGE_FILE, "description": "the picture"}

@@ -66,7 +66,7 @@ from application.subjects import find
 from eventstore.idempotency import CommandResult
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import Principal, did_of
-from storage.formats.artwork import MAX_BYTES as IMAGE_BYTES
+from storage.artwork import MAX_BYTES as IMAGE_BYTES
 from storage.media import Reserved
 
 CONFIRM: Final[bool] = Query(

@@ -36,7 +36,7 @@ from application.releases.publishing import schedule, unschedule
 from application.subjects import On, change_owned
 from eventstore.unit_of_work import UnitOfWork
 from projections.releases import page_of_releases
-from storage.formats.artwork import MAX_BYTES as IMAGE_BYTES
+from storage.artwork import MAX_BYTES as IMAGE_BYTES
 from storage.media import Reserved
 
 router = APIRouter(prefix="/releases", tags=["releases"], route_class=StrictRoute)

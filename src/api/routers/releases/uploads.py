@@ -1,7 +1,6 @@
 """Uploads to releases that go on where they broke, as draft-ietf-httpbis-resumable-upload describes it, with a creation that brings no bytes."""
 
 import secrets
-from contextlib import suppress
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Final
@@ -189,14 +188,11 @@ async def _complete(
 
 async def _file_of(request: CommandRequest, upload_id: str, name: str, whole: Staged) -> ReleaseFile:
     """Keep the audio, and the cover that its tags have if that is an image."""
-    intake, artwork = request.intake, None
-    audio = await intake.read_audio(whole)
-    said, cover = await intake.read_tags(whole, audio)
-    if cover is not None:
-        with suppress(RefusedMediaError):
-            image = await intake.read_artwork(request.principal.did, cover)
-            artwork = await intake.keep_artwork(image)
+    intake, did = request.intake, request.principal.did
+    audio = await intake.read_audio(did, whole)
+    said, cover = await intake.read_tags(did, whole, audio)
+    artwork = await intake.keep_artwork(cover) if cover is not None else None
     await intake.keep_audio(whole, audio)
     stem = PurePosixPath(name).stem.encode()[:TITLE_BYTES].decode(errors="ignore")
-    said["title"] = said["title"] or checked_title(stem)
+    said["title"] = said.get("title") or checked_title(stem)
     return ReleaseFile(upload_id, name, audio, artwork=artwork, **said)

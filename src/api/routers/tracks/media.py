@@ -11,7 +11,7 @@ from api.openapi import errors
 from api.pipeline.media_request import ForMedia
 from api.pipeline.past import AsOf, Listening
 from api.requests.parameters import DeferredRoute, StrictRoute, TrackId
-from storage.formats.artwork import RENDITION_SIZES
+from storage.artwork import RENDITION_SIZES
 
 router = APIRouter(tags=["media"], route_class=DeferredRoute)
 of_tracks = APIRouter(tags=["media"], route_class=StrictRoute)

@@ -41,7 +41,7 @@ from outbox.views.status import DECIDES_STATE, STATE, TARGETS_AT_WORK
 from projections.tracks.queries import AUDIO_COPY_STATE, AudioCopyState, TrackFilter, track_page
 from projections.tracks.search import contains
 from projections.tracks.table import LIVE, TrackView, tracks
-from storage.formats.artwork import THUMBNAIL_SIZE
+from storage.artwork import THUMBNAIL_SIZE
 
 IS_TRACK: Final = target.kind == Track.TOPIC
 

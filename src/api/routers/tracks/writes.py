@@ -29,8 +29,8 @@ from application.tracks.commands import (
     register_track,
 )
 from application.tracks.revert import FIELDS, KEPT_BECAUSE, Revert
-from storage.formats.artwork import MAX_BYTES as IMAGE_BYTES
-from storage.formats.artwork import PreparedArtwork
+from storage.artwork import MAX_BYTES as IMAGE_BYTES
+from storage.artwork import PreparedArtwork
 from storage.taken_down import require_not_taken_down
 
 router = APIRouter(tags=["tracks"], route_class=StrictRoute)
@@ -105,7 +105,7 @@ async def replace(track_id: TrackId, request: Command) -> Response:
 async def answer_replacement(track_id: int, request: CommandRequest, show: Respond) -> Response:
     async def parse(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
         staged = body.file("file")
-        audio = await request.intake.read_audio(staged)
+        audio = await request.intake.read_audio(request.principal.did, staged)
         await run_in_threadpool(_refuse_audio, request, audio.cid, track_id)
         await request.intake.keep_audio(staged, audio)
         return EditTrack(Track, track_id, request.versions, changes={"audio": audio})
@@ -139,7 +139,7 @@ async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
     did = request.principal.did
     fields["features"] = await features_of(fields["features"], services.featured_artists, did)
     refuse_image_as_text(body)
-    audio = await intake.read_audio(staged)
+    audio = await intake.read_audio(did, staged)
     image = await artwork_of(request, body)
     await run_in_threadpool(
         _refuse_audio, request, audio.cid
