@@ -15,9 +15,10 @@ from api.middleware.rate_limits import IPV6_SITE_BITS, address_of
 from api.middleware.request_threads import read_in_turn
 from api.openapi import refuses
 from api.services import Services
-from application.errors import NotAuthenticatedError
+from application.errors import LeavingError, NotAuthenticatedError
 from eventstore.change import Via
 from eventstore.errors import CommitFailedError
+from identity.accounts.accounts import AccountState
 from identity.accounts.credentials import Principal, Scope
 from identity.errors import CredentialExpiredError
 
@@ -235,21 +236,26 @@ async def remembered_writer(request: Request, services: Services) -> Principal:
     return await writer(await signed_in(await authenticated(request, services)))
 
 
-async def refuse_ended(request: Request, services: Services) -> None:
-    """Raise NotAuthenticatedError or CredentialExpiredError if the token of a remembered caller has ended."""
+async def refuse_ended(request: Request, services: Services, *, allow_leaving: bool) -> None:
+    """Raise NotAuthenticatedError or CredentialExpiredError if the token of a remembered caller has ended; LeavingError if its account has asked to leave, unless that is allowed."""
     if getattr(request.state, "is_remembered", False):
         token = token_of(request)
-        if token is None or await run_in_threadpool(services.credentials.authenticate, token) is None:
+        principal = await run_in_threadpool(services.credentials.authenticate, token) if token else None
+        if principal is None:
             raise NotAuthenticatedError
+        if principal.state is AccountState.LEAVING and not allow_leaving:
+            raise LeavingError
 
 
 @asynccontextmanager
-async def refused_if_ended(request: Request, services: Services) -> AsyncGenerator[None]:
+async def refused_if_ended(
+    request: Request, services: Services, *, allow_leaving: bool
+) -> AsyncGenerator[None]:
     """Do what `refuse_ended` does before the block refuses anything."""
     try:
         yield
     except CommitFailedError:
         raise
     except Exception:
-        await refuse_ended(request, services)
+        await refuse_ended(request, services, allow_leaving=allow_leaving)
         raise

@@ -72,7 +72,8 @@ class CommandAttempt(Attempt):
     async def publish(self, audio: Audio) -> None:
         """Make a public copy of stored audio, where the store has such copies; without a commit it is dropped."""
         if self._services.publisher is not None:
-            await refuse_ended(self._command.request, self._services)  # the copy is there before the unit
+            # the copy is there before the unit
+            await refuse_ended(self._command.request, self._services, allow_leaving=self._allow_leaving)
             await self._public_copy.make(audio)
 
     async def publish_if(self, publication: Callable[[EventLog, sa.Connection], Audio | None]) -> None:
@@ -209,7 +210,7 @@ class CommandRequest(IdempotentRequest):
         """
         services, preferred = self.services, self.preferred_wait_seconds
         async with (
-            refused_if_ended(self.request, services),
+            refused_if_ended(self.request, services, allow_leaving=allow_leaving),
             self.locked() as lock,
         ):
             with ExitStack() as counted:

@@ -1,5 +1,7 @@
 """While an account is being deleted: which requests are refused, which still work, and the export."""
 
+from pydantic import SecretStr
+
 from tests.api.account_deletion.deletion import leave
 from tests.api.auth.route_table import ROUTES, Who, of
 from tests.api.client import TestClient
@@ -41,6 +43,18 @@ def test_all_commands_that_do_not_serve_the_deletion_are_refused_meanwhile(world
     before = world.state()
     assert [name for name in REFUSED if not is_refused(client, alice, name, ids)] == []
     assert world.state() == before
+
+
+def test_a_token_that_was_used_before_is_refused_alike_at_first_and_later(world, client, alice, monkeypatch):
+    ids = ids_of(upload_with_all(client, alice))
+    credentials = world.services.credentials
+    before = credentials.authenticate(SecretStr(alice.token))
+    leave(client, alice)
+    for name in REFUSED:
+        with monkeypatch.context() as remembering:  # as another process does
+            remembering.setattr(credentials, "remembered", lambda _token: before)
+            assert is_refused(client, alice, name, ids), name
+        assert is_refused(client, alice, name, ids), name
 
 
 def test_requests_that_still_work_during_an_account_deletion(client, alice, tracks):
