@@ -179,6 +179,38 @@ async def test_comments_that_the_login_does_not_allow_wait_for_consent_and_track
     assert (both.remote(comment) or {})["text"] == "once"
 
 
+async def test_edits_of_what_the_login_does_not_allow_are_sent_after_the_next_sign_in_alone(
+    both: CommentRig,
+) -> None:
+    comment = await both.begins()
+    both.wire.forbidden = {COMMENTS}
+    for text, ends in (("once", Outcome.FAILED), ("twice", Outcome.WAITING), ("thrice", Outcome.WAITING)):
+        both.edits(text)
+        both.wire.sent.clear()
+        assert await both.relay_once() == {ends: 1}
+        assert await both.relay_once() == {}
+        assert len(both.wire.sent) == (ends is Outcome.FAILED)
+        assert both.mirror(of=Comment).reason == "needs_consent"
+    both.retry(1, of=Comment)
+    assert await both.relay_once() == {Outcome.FAILED: 1}
+
+    both.wire.forbidden = ()
+    both.sign_in()
+    assert await both.relay_once() == {Outcome.DELIVERED: 1}
+    assert (both.remote(comment) or {})["text"] == "thrice"
+    left_alone(both)
+
+
+async def test_what_was_never_written_for_want_of_consent_is_deleted_without_it(both: CommentRig) -> None:
+    await both.begins()
+    both.wire.forbidden = {COMMENTS}
+    both.saves(some_comment(2, did=both.did))
+    await both.relay_once()
+    both.command(2, lambda comment: comment.delete(at=both.clock()), of=Comment)
+    assert await both.relay_once() == {Outcome.DELIVERED: 1}
+    assert both.mirror(2, of=Comment).is_settled
+
+
 async def test_several_comments_that_the_login_does_not_allow_are_refused_as_a_batch_too(
     both: CommentRig,
 ) -> None:

@@ -76,7 +76,8 @@ class Delivery:
         """Whether the task is sent as it was read, with nothing to be read from the PDS first."""
         has_place = task.op == PUT or task.base is not None
         reads_first = task.successor is not None or task.was_seen_missing or task.restores or task.unread
-        return task.is_open and has_place and not reads_first and task.check() is None
+        may_be_sent = task.is_open and not task.waits_for_consent
+        return may_be_sent and has_place and not reads_first and task.check() is None
 
     async def deliver(self, lane: Lane, task: DeliveryTask, timeout: float) -> Result:
         """Bring the PDS to the task's state within `timeout` seconds. Raises LeaseLostError."""
@@ -88,8 +89,8 @@ class Delivery:
     async def _deliver(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
         if not task.is_open:
             return await self._verify(lane, task, deadline)
-        if task.op == DELETE and task.was_never_sent:
-            return Result(task, Outcome.CANCELLED)
+        if task.waits_for_consent or (task.op == DELETE and task.was_never_sent):
+            return Result(task, Outcome.WAITING if task.waits_for_consent else Outcome.CANCELLED)
         # the new record has other clients' fields before its former copies go
         for key in task.unread:
             former = await self._read(lane, key, deadline)

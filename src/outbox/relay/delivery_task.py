@@ -35,7 +35,7 @@ from outbox.mirror.due import (
 from outbox.mirror.lanes import Lane
 from outbox.mirror.namespace_moves import former_records
 from outbox.mirror.observe_only import is_observed
-from outbox.mirror.states import TargetState
+from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, host, mirror_lane, mirror_target, pds_host, target
 from outbox.mirror.targets import DELETE, PLACE, PUT
 from outbox.pds.client import RecordKey
@@ -70,6 +70,8 @@ class DeliveryTask:
     acked_gen: int = 0
     is_acked: bool = False
     """Whether the PDS has confirmed this generation."""
+    is_not_allowed: bool = False
+    """Whether the login was found not to allow such records."""
     conflict: str | None = None
     detached: bool = False
     is_former: bool = False
@@ -102,11 +104,16 @@ class DeliveryTask:
     @property
     def is_batchable(self) -> bool:
         """Whether it may be sent with others (batch.py): a replay creates the record again, which its PDS had and does not show, or a live edit changes one that it showed."""
-        if self.fault is not None or not self.is_open or self.op != PUT:
+        if self.fault is not None or not self.is_open or self.op != PUT or self.waits_for_consent:
             return False
         if self.is_backfill:  # one that has moved was acknowledged elsewhere
             return self.ever_sent and self.acked_gen > 0 and self.recreates and self.observed is None
         return self.is_shown and self.request_cid != self.base
+
+    @property
+    def waits_for_consent(self) -> bool:
+        """Whether nothing is sent before the next sign-in, or a retry by a person; a delete may have nothing to remove."""
+        return self.is_not_allowed and self.is_open and self.op == PUT
 
     @property
     def may_refer_ahead(self) -> bool:
@@ -374,6 +381,7 @@ def _task_of_row(row: Any, kinds: RecordKinds) -> DeliveryTask:
         verify_at=row.look_at,
         acked_gen=row.acked_gen,
         is_acked=row.acked_gen >= row.desired_gen,
+        is_not_allowed=row.reason == MirrorReason.NEEDS_CONSENT and row.failed_gen > 0,
         conflict=row.conflict_cid if row.state == TargetState.HELD else None,
         detached=row.detached,
         is_former=row.former,

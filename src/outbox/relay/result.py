@@ -55,6 +55,7 @@ class Outcome(State):
         "another client changed the record as its owner need not decide: the log has it",
     )
     MISSING = "missing", "another client deleted the record"
+    WAITING = "waiting", "the login does not allow such records: nothing is sent before the next sign-in"
     SETTLING = "settling", "a delete waits until no earlier create can land after it"
     SEEN = "seen", "it is as last observed, or not ours to change: nothing is sent"
     REBASED = "rebased", "it is ours, or differs only in other clients' fields: it is written on top of"
@@ -83,7 +84,7 @@ class Result:
 
     @property
     def is_answered(self) -> bool:
-        return self.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
+        return self.outcome not in {Outcome.FAILED, Outcome.CANCELLED, Outcome.WAITING}
 
     @property
     def only_acknowledges(self) -> bool:
@@ -124,6 +125,7 @@ EXPECTED_OUTCOMES: Final = frozenset({
     Outcome.CANCELLED,
     Outcome.TAKEN_OVER,
     Outcome.SEEN,
+    Outcome.WAITING,
     Outcome.SETTLING,
 })  # fmt: skip
 """Logged at debug level; all others at warning level."""

@@ -171,6 +171,8 @@ def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> Started | No
             return record_missing_on_pds(unit, task)
         case Outcome.HELD | Outcome.TAKEN_OVER:
             record_foreign_version(unit, result)
+        case Outcome.WAITING:
+            set_target(unit.connection, task, failed_gen=task.gen)
         case Outcome.SETTLING:
             set_target(
                 unit.connection,

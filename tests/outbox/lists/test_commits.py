@@ -302,6 +302,30 @@ async def test_a_login_without_lists_keeps_no_track_waiting(rig: ReferenceRig) -
     assert rig.mirror(101, of=TrackList).reason == "needs_consent"
 
 
+async def test_a_commit_that_the_login_does_not_allow_is_not_tried_again_with_each_edit(
+    rig: ReferenceRig,
+) -> None:
+    [made] = await renamed(rig, SEVERAL)
+    rig.wire.forbidden = {made.collection}
+    await rig.relay_once()
+    assert sent(rig)[0] == "applyWrites"
+    for title in ("once", "twice"):
+        for number in range(1, SEVERAL + 1):
+            rig.edit(number, title=title)
+        rig.command(101, lambda it, name=title: it.edit({"name": name}, at=rig.clock()), of=TrackList)
+        rig.wire.sent.clear()
+        await rig.relay_once()
+        await rig.relay_once()
+        [(_, json)] = rig.wire.sent
+        assert {each["collection"] for each in json["writes"]} == {rig.track().collection}
+        assert rig.mirror(101, of=TrackList).reason == "needs_consent"
+
+    rig.wire.forbidden = ()
+    rig.sign_in()
+    await rig.relay_once()
+    assert is_current(rig, made)
+
+
 @pytest.mark.parametrize("lists", [1, 3])
 async def test_another_clients_write_in_between_refuses_the_commit(rig: ReferenceRig, lists: int) -> None:
     made = (await renamed(rig, SEVERAL, lists))[-1]

@@ -1,6 +1,6 @@
 """The network between a relay and its PDS: what becomes of each request is under the test's control."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,6 +84,8 @@ class Wire:
     """The PDS that the login is for; anywhere as long as that plays no part."""
     faults: list[Fault] = field(default_factory=list)
     sent: list[tuple[str, Any]] = field(default_factory=list)
+    forbidden: Collection[str] = ()
+    """Collections that the login does not allow."""
 
     async def request(
         self,
@@ -114,4 +116,8 @@ class Wire:
             )
 
         self.sent.append((nsid.rsplit(".", 1)[1], json))
+        if json is not None and any(
+            each.get("collection") in self.forbidden for each in (json, *json.get("writes", ()))
+        ):
+            return await answered(403, "ScopeMissingError")(send)
         return await self.faults.pop(0)(send) if self.faults else await send()
