@@ -50,7 +50,7 @@ def hide_comment(unit: UnitOfWork, comment_id: int, *, hidden: bool) -> Track:
     """Hide a comment on a track of the account, or show it again. Raises CommentNotFoundError, and as `load_owned` of the track."""
     comment: Any = find(unit.log, unit.connection, On(Comment, comment_id))
     if comment is None:
-        comment = outsiders.locked(unit.connection, outsiders.comment_named(comment_id))
+        comment = outsiders.locked(unit.connection, outsiders.named(Comment.TOPIC, comment_id))
     if comment is None or not comment.is_public:
         raise CommentNotFoundError
     on = On(Track, comment.track_id or NO_TRACK)

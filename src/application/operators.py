@@ -220,13 +220,13 @@ def decide_takedown(
 
 
 def decide_takedown_of_outsider(
-    log: EventLog, comment_id: int, owner: str, operator: Operator, *, reason: str | None
+    log: EventLog, kind: str, subject_id: int, owner: str, operator: Operator, *, reason: str | None
 ) -> bool:
-    """Hide an outsider's comment on a track of this owner, or without a reason show it again; return whether that changed anything."""
+    """Hide an outsider's reaction to a track of this owner, or without a reason show it again; return whether that changed anything."""
 
     def take_down(unit: UnitOfWork) -> bool:
-        changed = outsiders.take_down(unit.connection, comment_id, reason, unit.now)
-        which = {"did": owner, "comment_id": comment_id}
+        changed = outsiders.take_down(unit.connection, kind, subject_id, reason, unit.now)
+        which = {"did": owner, f"{kind}_id": subject_id}
         record_operation(unit, TAKEDOWN if reason else LIFT, which, operator, affected=int(changed))
         return changed
 

@@ -115,7 +115,7 @@ def show_reaction(log: EventLog, job: Job, on: On[Reaction]) -> Outcome:
         """Return whose reaction waits for the CID of the track's record, and that, if it is known."""
         found = find(log, connection, on)
         if found is None:
-            if (said := outsiders.locked(connection, outsiders.comment_named(on.id))) is not None:
+            if (said := outsiders.locked(connection, outsiders.named(on.kind, on.id))) is not None:
                 carry(connection, said.owner, on.kind, said)
             return None, None
         made: Any = locked(connection, on.kind, found.did, on.id)

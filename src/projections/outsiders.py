@@ -25,6 +25,8 @@ _SHOWN: Final = sa.select(
 )
 _GONE: Final = sa.select(*_REACTION, sa.false().label("is_public"))
 """A reaction as `carry` takes it."""
+_STAYS: Final = sa.and_(_of.kind == Like.TOPIC, _of.taken_down_at.is_not(None))
+"""Whether its row outlives its record: else a person whose like was taken down would show it again by liking again."""
 
 
 def record(author: str, collection: str, rkey: str) -> sa.ColumnElement[bool]:
@@ -49,7 +51,7 @@ def replaced_by(owner: str, kind: str, made: Any) -> sa.ColumnElement[bool]:
 
 def remove(connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
     """Have tracks no longer show and count these."""
-    for gone in connection.execute(_GONE.where(which)).all():
+    for gone in connection.execute(_GONE.where(which, ~_STAYS)).all():
         of_track = (_of.did == gone.owner, _of.subject_id == gone.subject_id)
         if connection.execute(sa.delete(outsider_reaction).where(*of_track, which)).rowcount:
             carry(connection, gone.owner, gone.kind, gone)
@@ -59,7 +61,7 @@ def forget(connection: sa.Connection, host: str) -> int:
     """Remove all that this host has shown, of each track at once, and return how many reactions that was."""
     shown, forgotten = sa.select(_of.did, _of.track_id).where(_of.host == host).distinct(), 0
     for owner, track_id in connection.execute(shown.order_by(_of.track_id)).all():
-        theirs = (_of.did == owner, _of.track_id == track_id, _of.host == host)
+        theirs = (_of.did == owner, _of.track_id == track_id, _of.host == host, ~_STAYS)
         ids = sa.select(_of.subject_id).where(*theirs)
         connection.execute(ids.with_for_update()).all()  # a job may be about to have the track show one
         of_track = (reaction.c.did == owner, reaction.c.track_id == track_id)
@@ -119,11 +121,17 @@ def locked(connection: sa.Connection, which: sa.ColumnElement[bool]) -> Any:
     return connection.execute(_SHOWN.where(which).with_for_update()).one_or_none()
 
 
-def take_down(connection: sa.Connection, comment_id: int, reason: str | None, at: datetime) -> bool:
-    """Hide a comment from all but operators, without a reason show it again; return whether that changed anything."""
-    is_up, which = _of.taken_down_at.is_(None), comment_named(comment_id)
+def take_down(
+    connection: sa.Connection, kind: str, subject_id: int, reason: str | None, at: datetime
+) -> bool:
+    """Hide a reaction from all but operators, without a reason show it again; return whether that changed anything.
+
+    One that is shown again is read again before others: its record may be gone.
+    """
+    is_up, which = _of.taken_down_at.is_(None), named(kind, subject_id)
     taken = {"taken_down_at": at if reason else None, "takedown_reason": reason}
-    change = sa.update(outsider_reaction).where(which, is_up if reason else ~is_up).values(taken)
+    again = {} if reason else {"read_at": PAST}
+    change = sa.update(outsider_reaction).where(which, is_up if reason else ~is_up).values(**taken, **again)
     if not connection.execute(change).rowcount:
         return False
     made = locked(connection, which)
@@ -131,10 +139,10 @@ def take_down(connection: sa.Connection, comment_id: int, reason: str | None, at
     return True
 
 
-def comment_at(connection: sa.Connection, comment_id: int) -> Any:
-    return connection.execute(_SHOWN.where(comment_named(comment_id))).one_or_none()
+def reaction_at(connection: sa.Connection, kind: str, subject_id: int) -> Any:
+    return connection.execute(_SHOWN.where(named(kind, subject_id))).one_or_none()
 
 
-def comment_named(comment_id: int) -> sa.ColumnElement[bool]:
-    is_named = sa.and_(_of.subject_id == comment_id, _of.bucket == comment_id % BUCKETS)
-    return sa.and_(is_named, _of.kind == Comment.TOPIC)
+def named(kind: str, subject_id: int) -> sa.ColumnElement[bool]:
+    is_named = sa.and_(_of.subject_id == subject_id, _of.bucket == subject_id % BUCKETS)
+    return sa.and_(is_named, _of.kind == kind)

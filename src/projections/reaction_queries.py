@@ -56,6 +56,31 @@ def reaction_page(
     return connection.execute(_newest(query, of.subject_id, before, limit)).all()
 
 
+def liker_page(
+    connection: sa.Connection,
+    did: str,
+    track_id: int,
+    *,
+    taken_down_too: bool,
+    before: int | None,
+    limit: int,
+) -> Sequence[sa.Row[Any]]:
+    """Return who likes a track of the account, newest first, with the takedowns of people without an account here."""
+    of = reaction.c
+    up = sa.select(*(of[name] for name in _LIKER), *(sa.null().label(name) for name in _TAKEDOWN))
+    up = up.where(of.did == did, of.track_id == track_id, of.kind == Like.TOPIC)
+    found = list(connection.execute(_newest(up, of.subject_id, before, limit)))
+    if taken_down_too:
+        down = sa.select(*(SAID[name] for name in (*_LIKER, *_TAKEDOWN)))
+        down = down.where(SAID.did == did, SAID.track_id == track_id, SAID.kind == Like.TOPIC, ~SAID_IS_UP)
+        found += connection.execute(_newest(down, SAID.subject_id, before, limit))
+    return sorted(found, key=lambda row: row.subject_id, reverse=True)[:limit]
+
+
+_LIKER: Final = ("subject_id", "track_id", "author", "created_at")
+_TAKEDOWN: Final = ("taken_down_at", "takedown_reason")
+
+
 class Others(Enum):
     """Which comments of others an account sees at a track."""
 

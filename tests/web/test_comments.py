@@ -3,6 +3,7 @@
 import pytest
 
 from aggregates.reactions.comment import Comment
+from aggregates.reactions.like import Like
 from projections import outsiders
 from tests.api.comments.test_comments import say, turn
 from tests.api.world import upload
@@ -178,15 +179,22 @@ def test_an_operator_takes_a_comment_down_and_lifts_that_in_the_console(
     assert away.url.path == "/ops"
 
 
-def test_an_operator_takes_down_a_comment_of_one_who_is_not_here(world, admin, bob, track):
+def test_an_operator_takes_down_what_one_says_who_is_not_here_and_lifts_that(world, admin, bob, track):
     said = {"kind": Comment.TOPIC, "track_id": track["id"], "text": "Outside", "timestamp_ms": 1}
     of = {"author": "did:plc:outsider", "host": "h", "collection": "c", "rkey": "1", "created_at": "2026"}
     with world.database.write() as connection:
-        outsiders.put(connection, {"did": bob.did, **said, **of}, 1)
-    page = admin.get(f"/ops/tracks/{track['id']}/comments")
-    [takedown] = [form.action for form in forms_of(page) if form.action.endswith("/takedown")]
-    page = send(admin, send(admin, page, takedown), takedown, reason="a threat")
-    assert "Why: a threat" in page.text
+        row = {"did": bob.did, **said, **of, "shown_at": world.now()}
+        outsiders.put(connection, row, max_comments=1, max_of_host=2)
+        outsiders.put(connection, {**row, "kind": Like.TOPIC, "rkey": "2"}, max_comments=1, max_of_host=2)
+    for screen in ("comments", "likes"):
+        here = f"/ops/tracks/{track['id']}/{screen}"
+        assert f'href="{here}"' in admin.get(f"/ops/tracks/{track['id']}").text
+        page = admin.get(here)
+        [takedown] = [form.action for form in forms_of(page) if form.action.endswith("/takedown")]
+        page = send(admin, send(admin, page, takedown), takedown, reason="a threat")
+        assert "Why: a threat" in page.text
+        page = send(admin, send(admin, page, takedown), takedown, reason="it was none")
+        assert "Why: a threat" not in page.text
 
 
 def test_an_artist_turns_comments_on_for_one_track_or_all_in_the_studio(client, studio, alice):

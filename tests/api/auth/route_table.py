@@ -166,7 +166,7 @@ ROUTES = {
     "POST /ops/repairs/{repair_id}": Row(Who.ADMIN, {"json": {"action": "cancel", "reason": "r"}}),
     **{
         f"POST /ops/{word}s/{{{word}_id}}/takedown": Row(Who.ADMIN, {"json": {"reason": "r"}})
-        for word in ("comment", "track", "album", "playlist", "profile")
+        for word in ("comment", "like", "track", "album", "playlist", "profile")
     },
     "GET /auth/tokens": OWN,
     "POST /auth/tokens": Row(Who.OWN, {"json": {"name": "t"}}),

@@ -158,6 +158,57 @@ def test_an_operator_takes_a_comment_down_and_shows_it_again(client, world, peop
     ]
 
 
+def test_an_operator_takes_a_like_down_which_stays_so_whatever_its_author_does(
+    *, client, world, bob, admin, track, carol
+):
+    like(client, bob, track)
+    world.carry()
+    first = carol.likes()
+    [of_carol, of_bob] = likes(client, None, track)
+    assert (of_carol["did"], of_carol["outsider"], of_bob["outsider"]) == (CAROL, True, False)
+
+    assert decide_like(client, admin, of_carol, dry_run=True) == (1, False)
+    assert decide_like(client, admin, of_carol) == (1, True)
+    assert decide_like(client, admin, of_carol) == (0, True)
+    carol.likes()
+    carol.index.remove(HOST, CAROL, [first])
+    carol.likes(rkey="2")
+    rebuild(world.log, world.log.projections)
+    assert (decides(client, admin, "unfollow"), decides(client, admin, "follow")) == (1, 1)
+    carol.likes(rkey="3")
+    assert [each["did"] for each in likes(client, None, track)] == [bob.did]
+    assert seen(client, bob, track) == (True, 1, 0)
+    [hidden, _] = likes(client, admin, track)
+    assert (hidden["id"], hidden["taken_down_at"] is not None) == (of_carol["id"], True)
+    assert hidden["reason"] == "bought"
+
+    assert decide_like(client, admin, of_carol, lift=True) == (1, False)
+    assert seen(client, bob, track) == (True, 2, 0)
+    assert carol.index.next_to_read(HOST) == first
+    carol.index.remove(HOST, CAROL, [first])
+    assert seen(client, bob, track) == (True, 1, 0)
+
+
+def test_a_like_of_an_account_here_is_not_taken_down(*, client, world, bob, admin, track):
+    like(client, bob, track)
+    world.carry()
+    [found] = likes(client, admin, track)
+    path = f"/ops/likes/{found['id']}/takedown"
+    answer = client.post(path, json={"reason": "r"}, headers=admin.headers)
+    assert refusal(answer) == (404, "not_found")
+    assert seen(client, bob, track) == (True, 1, 0)
+
+
+def likes(client, who, track):
+    return read(client, who, f"/tracks/{track['id']}/likes")["items"]
+
+
+def decide_like(client, admin, found, **fields):
+    path = f"/ops/likes/{found['id']}/takedown"
+    said = client.post(path, json={"reason": "bought", **fields}, headers=admin.headers).json()
+    return said["affected"], said["taken_down_at"] is not None
+
+
 def test_a_person_has_so_many_comments_at_a_track_as_one_who_is_here(client, alice, track, carol):
     for rkey in range(MAX_COMMENTS + 1):
         carol.comments(str(rkey))

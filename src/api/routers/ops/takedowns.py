@@ -22,7 +22,7 @@ from api.responses.list import DOORS
 from api.responses.mirror import TRACKS, ShownKind
 from api.responses.ops.repairs import Reason
 from api.responses.profile import PROFILES
-from api.responses.reaction import COMMENTS
+from api.responses.reaction import COMMENTS, LIKES
 from api.services import Services
 from application import operators as use_cases
 from application.operators import Takedown
@@ -70,7 +70,7 @@ def takedown_routes(kind: ShownKind[Any]) -> APIRouter:
     ) -> Response:
         """Hide it from all but its owner and operators, and its bytes from all but admins, or lift that; its record stays.
 
-        Only this lifts it; undelete and revert do not.
+        Only this lifts it; undelete and revert do not. Of likes, those of people without an account here are taken down.
         """
 
         async def decide(wanted: HideBody) -> CommandResult:
@@ -86,16 +86,20 @@ def takedown_routes(kind: ShownKind[Any]) -> APIRouter:
 
 
 KINDS: Final[tuple[ShownKind[Any], ...]] = (TRACKS, COMMENTS, PROFILES, *DOORS)
-ROUTERS: Final = [*map(takedown_routes, KINDS)]
+OF_OUTSIDERS: Final[tuple[ShownKind[Any], ...]] = (COMMENTS, LIKES)
+"""Which people without an account here make; a like is taken down of these alone."""
+ALL_KINDS: Final = (*KINDS, LIKES)
+ROUTERS: Final = [*map(takedown_routes, ALL_KINDS)]
 
 
 def _find(services: Services, kind: ShownKind[Any], subject_id: int) -> Any:
-    """Return one, a deleted one too, or a comment of an outsider; raises that there is none."""
-    on = kind.on(subject_id)
+    """Return one, a deleted one too, or a reaction of an outsider; raises that there is none."""
+    on, found = kind.on(subject_id), None
     with services.database.read() as connection:
-        found: Any = find(services.log, connection, on)
-        if found is None and kind is COMMENTS:
-            found = outsiders.comment_at(connection, subject_id)
+        if kind in KINDS:
+            found = find(services.log, connection, on)
+        if found is None and kind in OF_OUTSIDERS:
+            found = outsiders.reaction_at(connection, kind.name, subject_id)
     if found is None:
         raise on.refused(None)
     return found
@@ -110,7 +114,9 @@ async def _decide(
         if wanted.dry_run:
             return (found.taken_down_at is not None) is wanted.lift
         reason = None if wanted.lift else wanted.reason
-        hide = partial(use_cases.decide_takedown_of_outsider, services.log, subject_id, found.owner)
+        hide = partial(
+            use_cases.decide_takedown_of_outsider, services.log, kind.name, subject_id, found.owner
+        )
         return await run_in_threadpool(hide, operator, reason=reason)
     command = Takedown(
         kind.aggregate,

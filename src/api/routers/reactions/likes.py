@@ -1,5 +1,6 @@
 """Likes of tracks: an account's own, and those that a track has."""
 
+from datetime import datetime
 from functools import partial
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from application.authorization import require_shown
 from application.likes import like_track, unlike_track
 from application.lists.liked import turn_off, turn_on
 from identity.accounts.accounts import accounts_of, handle_in
-from projections.reaction_queries import reaction_page
+from projections.reaction_queries import liker_page
 from projections.tracks.queries import track_by_id
 
 router = APIRouter(tags=["likes"], route_class=StrictRoute)
@@ -56,25 +57,40 @@ async def turn_record_off(request: Command) -> Response:
 class LikerBody(BaseModel):
     """Who likes a track, and since when."""
 
+    id: int
     did: str
     handle: str = Field(description=HANDLE)
     track_id: int
     created_at: str
+    outsider: bool = Field(description="whether its account is not here")
+    taken_down_at: datetime | None = Field(description="of one that operators alone see")
+    reason: str | None = Field(description="the operator's")
 
 
 @router.get("/tracks/{track_id}/likes", responses=errors(401))
 def list_likes(
     caller: OptionalCaller, services: ServicesDep, track_id: TrackId, wanted: Annotated[PageQuery, Query()]
 ) -> Page[LikerBody]:
-    """List who likes a track, newest first; a new like is there within seconds."""
+    """List who likes a track, newest first; a new like is there within seconds. One that is taken down is for operators."""
     before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
     with services.database.read() as connection:
         track = require_shown(caller, track_by_id(connection, track_id))
-        found = reaction_page(connection, track.did, Like.TOPIC, track_id, before=before, limit=limit + 1)
+        is_operator = caller is not None and caller.operator
+        page = partial(liker_page, connection, track.did, track_id, before=before, limit=limit + 1)
+        found = page(taken_down_too=is_operator)
         rows, cursor = cut(found, limit, lambda row: row.subject_id)
         accounts = accounts_of(connection, {row.author for row in rows})
     items = [
-        body_from(LikerBody, row, did=row.author, handle=handle_in(accounts, row.author)) for row in rows
+        body_from(
+            LikerBody,
+            row,
+            id=row.subject_id,
+            did=row.author,
+            handle=handle_in(accounts, row.author),
+            outsider=row.author not in accounts,
+            reason=row.takedown_reason,
+        )
+        for row in rows
     ]
     return Page[LikerBody](items=items, cursor=cursor)
 

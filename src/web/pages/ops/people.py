@@ -15,6 +15,7 @@ from api.routers.lists.reads import read_album
 from api.routers.ops.accounts import read_tokens_of
 from api.routers.ops.deliveries import FailuresQuery, read_failures
 from api.routers.reactions.comments import list_comments
+from api.routers.reactions.likes import list_likes
 from api.routers.records.audit import TYPES, AuditQuery, audit_entries
 from api.routers.tracks.tracks import Listing, list_tracks, live_track, read_artist
 from api.services import Services
@@ -69,6 +70,14 @@ async def show_comments(track_id: TrackId, ask: OperatorAsk, show: ShowDep, aske
     page = await ask(list_comments, track_id, asked)
     track = await ask(live_track, track_id)
     return await show("ops/comments.html", track=track, comments=page["items"], cursor=page["cursor"])
+
+
+@router.get("/ops/tracks/{track_id}/likes")
+async def show_likes(track_id: TrackId, ask: OperatorAsk, show: ShowDep, asked: Cursor) -> Response:
+    """The likes of a track, those that are taken down too."""
+    page = await ask(list_likes, track_id, asked)
+    track = await ask(live_track, track_id)
+    return await show("ops/likes.html", track=track, likes=page["items"], cursor=page["cursor"])
 
 
 @router.get("/ops/accounts/{did}")

@@ -13,7 +13,7 @@ from api.readers.records import any_subject
 from api.requests.parameters import Id
 from api.responses.mirror import TRACKS, ShownKind
 from api.responses.states import DELETE, MirrorState, UnsentOutcome
-from api.routers.ops.takedowns import KINDS
+from api.routers.ops.takedowns import ALL_KINDS, KINDS
 from api.routers.records.history import HistoryQuery, history_page
 from api.routers.records.mirrors import read_mirror
 from api.routers.tracks.tracks import live_track
@@ -86,7 +86,7 @@ def routes(kind: ShownKind[Any]) -> APIRouter:
             kept_here=of_its_pds(record["kept_here"]),
         )
 
-    if kind not in KINDS:
+    if kind not in ALL_KINDS:
         return router
 
     @router.post("/takedown", dependencies=[Depends(admin)])
