@@ -104,6 +104,10 @@ class Kind:
     """Whether a worker that stops gives it STOP_TIMEOUT_SECONDS to end: it is expensive to begin again."""
     find: Callable[[Part], sa.Select[Any]] | None = None
     """Selects the `subject`, `account` and `host` of what is due in the part by `:now` and has no job: each look for due jobs requests it."""
+    on_found: Callable[[sa.Connection, list[Wanted], datetime], list[Wanted]] = field(
+        default=lambda _connection, found, _now: found, compare=False
+    )
+    """Says which of the jobs that were found to request, in their transaction: it keeps the same from being found by each look."""
     new_first: bool = False
     """Whether accounts of which something is found go before the others that were served before."""
     find_everywhere: Callable[[Database], object] | None = field(default=None, compare=False)

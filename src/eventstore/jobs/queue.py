@@ -30,7 +30,7 @@ from eventstore.jobs.table import (
 from eventstore.sql.database import Database
 from eventstore.sql.schema import UtcDateTime
 from eventstore.streams.append import key_of, lock_key, upsert
-from eventstore.streams.buckets import EVERY, Part, bucket_of, in_part
+from eventstore.streams.buckets import EVERY, Part, bucket_of, for_account, in_part
 
 PROCESS_ENDED: Final = "each attempt ended with its process"
 
@@ -99,6 +99,13 @@ def is_unfinished(connection: sa.Connection, kind: str, subject: str) -> bool:
     return connection.scalar(sa.select(row.id).where(*_is_of(kind, subject), IS_WAITING)) is not None
 
 
+def queue_again(connection: sa.Connection, kind: str, accounts: Sequence[str]) -> None:
+    """Have the next claim rank these accounts anew."""
+    these = (row.kind == kind, row.account == sa.bindparam("of_account"), IS_QUEUED)
+    again = sa.update(job).where(*these).values(queued=False)
+    connection.execute(again, [for_account(each, "of_account") for each in accounts])
+
+
 def cancel(connection: sa.Connection, kind: str, subject: str, account: str | None = None) -> None:
     """Remove the job; its worker finds its lease lost."""
     connection.execute(sa.delete(job).where(*_is_of(kind, subject, account)))
@@ -125,7 +132,9 @@ def due_kinds(
                     for each in wanted
                     if each.kind == kind.name
                 ]
-                request(connection, of_kind, now, new_first=kind.new_first)
+                if of_kind:
+                    to_request = kind.on_found(connection, of_kind, now)
+                    request(connection, to_request, now, new_first=kind.new_first)
         found = _look(database, tuple(kinds), parts, busy)
     due = defaultdict[str, dict[Part, None]](dict)
     for each, part in sorted((one for one in found if one[0].id is not None), key=lambda one: tuple(one[0])):

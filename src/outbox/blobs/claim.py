@@ -5,26 +5,31 @@ An account has a job while some upload of its is due. Its lease keeps all but on
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from aggregates.published import Subject
-from eventstore.jobs.kinds import Job, Kind, Outcome
-from eventstore.jobs.table import job, job_turn
+from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
+from eventstore.jobs.queue import queue_again
+from eventstore.jobs.table import job
 from eventstore.sql.database import Database
 from eventstore.sql.schema import UtcDateTime
 from eventstore.streams.buckets import Part, for_account, in_part, in_reach
 from outbox.mirror.due import host_open_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState
-from outbox.mirror.tables import UPLOAD, blob_job, lane, mirror_lane, pds_host, upload
+from outbox.mirror.tables import IS_OPEN_JOB, UPLOAD, blob_job, lane, mirror_lane, pds_host, upload
 
 MAX_UPLOADS_PER_HOST: Final = 2
 """Over all processes: a host that hangs on uploads cannot take all workers."""
 MAX_CONCURRENT_UPLOADS: Final = 32
 """Many, since each holds only one chunk: hosts that hang on uploads leave room for others."""
-MAX_REQUESTED: Final = 1000
+MAX_UPLOADS_PER_LOOK: Final = 500
+"""Of each class: those that many accounts have asked for at once are found by many looks, none of which takes long."""
+QUEUE_AGAIN_AFTER: Final = timedelta(hours=1)
+"""For accounts whose job was lost, e.g. to a process of an earlier release that ended it with uploads left."""
 MAX_LOST_PAUSE_SECONDS: Final = 3600.0
 """Before the next attempt of an account whose uploads end their processes, or cannot be settled: each sends all bytes again."""
 
@@ -54,6 +59,7 @@ def upload_kind(work: Callable[[Job], Awaitable[Outcome]]) -> Kind:
         rank=_rank,
         drains=True,
         find=_accounts,
+        on_found=_queued,
         new_first=True,
     )
 
@@ -67,6 +73,13 @@ def next_upload(database: Database, claimed: Job) -> Upload | None:
         return None
     host, kind, subject_id, audio_cid, attempts = row
     return Upload(claimed.subject, host, Subject(kind, subject_id), audio_cid, attempts, claimed)
+
+
+def has_more_uploads(database: Database, did: str) -> bool:
+    """Whether the account's job is to stay: its uploads wait for no more than their turn, or their host."""
+    with database.read_committed() as connection:
+        more = sa.exists().where(upload.did == did, _IS_DUE, lane.did == upload.did, _IS_READY)
+        return bool(connection.scalar(sa.select(more), {"now": database.now(connection)}))
 
 
 def _has_room(of: sa.FromClause, part: Part) -> sa.ColumnElement[bool]:
@@ -94,37 +107,66 @@ def _rank(account: sa.ColumnElement[str]) -> sa.ColumnElement[int]:
     return sa.case((sa.exists().where(upload.did == account, _IS_DUE, ~upload.backfill), 0), else_=1)
 
 
+_IS_READY: Final = sa.and_(lane.state == LaneState.READY, ~lane.paused)
 _TAKES_UPLOADS: Final = sa.and_(
-    lane.state == LaneState.READY,
-    ~lane.paused,
+    _IS_READY,
     ~is_observed(),
     ~pds_host.c.paused,
     latest_of(host_open_at(), pds_host.c.blobs_after) <= _NOW,
 )
-_IS_DUE: Final = sa.and_(sa.or_(upload.requested, upload.again), upload.not_before <= _NOW)
+_IS_DUE: Final = sa.and_(IS_OPEN_JOB, upload.not_before <= _NOW)
 _DUE: Final = blob_job.join(mirror_lane, lane.did == upload.did).join(pds_host, pds_host.c.host == lane.host)
-_HAS_TURN: Final = sa.exists().where(
-    *(job.c.kind == UPLOAD, job.c.account == upload.did),
-    *(job_turn.c.kind == UPLOAD, job_turn.c.account == upload.did),
+_IS_TO_QUEUE: Final = sa.and_(
+    IS_OPEN_JOB,
+    upload.queue_at <= _NOW,
+    ~sa.exists().where(
+        *(job.c.kind == UPLOAD, job.c.account == upload.did, job.c.subject == upload.did),
+        job.c.lease_until > _NOW,
+    ),
 )
-"""A job whose turn was pruned while it was requested is requested again, which gives it one."""
+"""Not while the account's job runs: it may end without an upload that it did not see, which a claim after this look sees."""
 
 
 def _accounts(part: Part) -> Any:
-    return (
-        sa.select(upload.did.label("subject"), upload.did.label("account"), sa.literal("").label("host"))
-        .where(
-            in_part(upload.bucket, part),
-            _IS_DUE,
-            ~_HAS_TURN,
-            sa.exists().where(lane.did == upload.did, pds_host.c.host == lane.host, _TAKES_UPLOADS),
-        )
-        .group_by(upload.did)
-        .order_by(sa.func.min(sa.case((upload.backfill, 1), else_=0)), upload.did)
-        .limit(MAX_REQUESTED)
-    )
+    def first(*, backfill: bool) -> Any:
+        of_class = upload.backfill if backfill else ~upload.backfill
+        rows = sa.select(upload.did).where(in_part(upload.bucket, part), of_class, _IS_TO_QUEUE)
+        return sa.select(rows.order_by(upload.queue_at).limit(MAX_UPLOADS_PER_LOOK).subquery())
+
+    did = sa.union_all(first(backfill=False), first(backfill=True)).subquery().c.did
+    return sa.select(did.label("subject"), did.label("account"), sa.literal("").label("host")).distinct()
 
 
+def _queued(connection: sa.Connection, found: list[Wanted], now: datetime) -> list[Wanted]:
+    """Return those whose lane may take uploads. No other look finds their uploads for QUEUE_AGAIN_AFTER, unless something changes.
+
+    A lane that is not ready has them queued when it is.
+    """
+    given = [
+        {**for_account(each.account, "of_did"), "now": now, "until": now + QUEUE_AGAIN_AFTER}
+        for each in found
+    ]
+    connection.execute(_QUEUE, given)
+    queue_again(connection, UPLOAD, [each.account for each in found])
+    return [
+        wanted
+        for wanted, of_account in zip(found, given, strict=True)
+        if connection.scalar(_READY_LANE, of_account) is not None
+    ]
+
+
+_UNLOCKED: Final = (
+    sa.select(upload.kind, upload.subject_id)
+    .where(upload.did == sa.bindparam("of_did"), _IS_TO_QUEUE)
+    .with_for_update(skip_locked=True)
+)
+_QUEUE: Final = (
+    sa.update(blob_job)
+    .where(upload.did == sa.bindparam("of_did"), sa.tuple_(upload.kind, upload.subject_id).in_(_UNLOCKED))
+    .values(queue_at=latest_of(upload.not_before, sa.bindparam("until", type_=UtcDateTime)))
+)
+"""A look waits for no unit that has locked an upload: the next one finds it."""
+_READY_LANE: Final = sa.select(lane.did).where(lane.did == sa.bindparam("of_did"), _IS_READY)
 _NEXT: Final = (
     sa.select(lane.host, upload.kind, upload.subject_id, upload.audio_cid, upload.attempts)
     .select_from(_DUE)

@@ -154,10 +154,12 @@ def mark_backfill(
     connection: sa.Connection, did: str, subjects: Iterable[Subject], *, backfill: bool = True
 ) -> None:
     """Put these uploads, and the records that wait for them, behind live work, as part of bulk work; or else among it."""
-    change_rows(connection, blob_job, did, subjects, backfill=backfill)
+    change_rows(connection, blob_job, did, subjects, backfill=backfill, queue_at=PAST)
 
 
 def _change(unit: UnitOfWork, claimed: Upload, **columns: Any) -> None:
+    if "not_before" in columns:
+        columns["queue_at"] = columns["not_before"]
     unit.connection.execute(sa.update(blob_job).where(*_in(blob_job, claimed)).values(columns))
 
 

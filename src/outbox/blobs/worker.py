@@ -18,7 +18,7 @@ from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
 from eventstore.jobs.kinds import Job, Outcome
 from eventstore.jobs.kinds import Kind as JobKind
-from outbox.blobs.claim import Upload, next_upload, upload_kind
+from outbox.blobs.claim import Upload, has_more_uploads, next_upload, upload_kind
 from outbox.blobs.jobs import MISSING_REASON, judged, refused_unsent, settle_job
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.hosts import HostReport, Hosts, PacedPds
@@ -52,15 +52,18 @@ class Uploads:
 
     async def _work(self, job: Job) -> Outcome:
         claimed = await in_thread(next_upload, self.log.database, job)
-        if claimed is None:
-            return Outcome.DONE
+        if claimed is not None:
+            await self._make(claimed)
+        has_more = await in_thread(has_more_uploads, self.log.database, job.subject)
+        return Outcome.AGAIN if has_more else Outcome.DONE
+
+    async def _make(self, claimed: Upload) -> None:
         verdict = await self._attempt(claimed)
         if verdict is not None:  # the host's limits hold, whether or not the job is still ours
             verdict = replace(verdict, phase=Phase.UPLOAD)
             report = HostReport.of(claimed.host, claimed.did, verdict)
             await in_thread(self.hosts.record, report)
         await in_thread(self._settle, claimed, verdict)
-        return Outcome.DONE
 
     def _settle(self, claimed: Upload, verdict: Verdict | None) -> None:
         envelope = Envelope("relay", Via.RELAY, f"blob:{claimed.job.id}:{claimed.job.epoch}")

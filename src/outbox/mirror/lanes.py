@@ -299,5 +299,5 @@ def _resuming(dialect: str) -> list[sa.Executable]:
         .values(failed_gen=0),
         # what the upload says of the login before is void
         sa.update(job).where(*_UPLOADING).values(due=PAST),
-        sa.update(blob_job).where(upload.did == did).values(not_before=PAST),
+        sa.update(blob_job).where(upload.did == did).values(not_before=PAST, queue_at=PAST),
     ]

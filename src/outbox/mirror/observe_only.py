@@ -13,7 +13,7 @@ from eventstore.jobs.table import job
 from eventstore.sql.database import count_rows
 from eventstore.sql.schema import metadata
 from eventstore.streams.buckets import account_columns
-from outbox.mirror.tables import PAST, UPLOAD, lane, mirror_lane, target
+from outbox.mirror.tables import IS_OPEN_JOB, PAST, UPLOAD, blob_job, lane, mirror_lane, target
 
 observed_account: Final = sa.Table("observed_account", metadata, *account_columns(primary_key=True))
 _ON_A_PDS: Final = sa.select(lane.did).where(lane.host != "", sa.exists().where(target.did == lane.did))
@@ -39,6 +39,7 @@ def end_leases(connection: sa.Connection) -> None:
     epoch = lane.lease_epoch + EPOCHS_SKIPPED
     connection.execute(sa.update(mirror_lane).values(lease_owner=None, lease_until=PAST, lease_epoch=epoch))
     connection.execute(sa.delete(job).where(job.c.kind == UPLOAD))
+    connection.execute(sa.update(blob_job).where(IS_OPEN_JOB).values(queue_at=PAST))
 
 
 def accounts_to_observe(connection: sa.Connection) -> int:

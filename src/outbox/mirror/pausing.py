@@ -21,6 +21,7 @@ from outbox.mirror.tables import (
     pds_host,
     target,
 )
+from outbox.mirror.targets import queue_uploads
 
 _host_is_paused: Final = sa.func.coalesce(host.paused, sa.false())
 
@@ -33,6 +34,8 @@ def pause(connection: sa.Connection, did_or_host: str) -> int:
 def resume(connection: sa.Connection, did_or_host: str, now: datetime) -> int:
     """Resume an account, or a host, and make due what waits there, as `retry` does; returns how many accounts were paused."""
     _make_due(connection, did_or_host, now)
+    if _is_did(did_or_host):
+        queue_uploads(connection, did_or_host)
     return _set(connection, did_or_host, paused=False)
 
 

@@ -40,7 +40,7 @@ def retry(connection: sa.Connection, did: str, kind: str, subject_id: int, now: 
 
 def retry_uploads(connection: sa.Connection, did: str, subjects: Iterable[Subject]) -> None:
     """Make the uploads for these records due, where they have some."""
-    change_rows(connection, blob_job, did, subjects, not_before=PAST)
+    change_rows(connection, blob_job, did, subjects, not_before=PAST, queue_at=PAST)
 
 
 def queue_as_backfill(connection: sa.Connection, did: str, subjects: Iterable[Subject], now: datetime) -> int:

@@ -167,10 +167,12 @@ blob_job = sa.Table(
     sa.Column("backfill", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("attempts", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
+    sa.Column("queue_at", UtcDateTime, nullable=False, server_default=_PAST),
     sa.Column("last_error", sa.Text),
     *_failing(),
     sa.Column("cause", sa.Text),
 )
+"""From `queue_at` on, a job is requested for the account (outbox/blobs/claim.py): what makes an upload due sets both times."""
 upload: Final = blob_job.c
 UPLOAD: Final = "upload"
 """The kind of the jobs under which an account's uploads are made, one after the other (outbox/blobs/claim.py)."""
@@ -181,7 +183,7 @@ SUBJECT: Final = target.kind + sa.literal_column("'/'") + sa.cast(target.subject
 """Names the subject of a target, to count subjects."""
 IS_OPEN_JOB: Final = sa.or_(upload.requested, upload.again)
 """True for uploads that are still to be made. A query with this condition reads an index of these alone."""
-partial_index("ix_blob_job_open", upload.not_before, where=IS_OPEN_JOB)
+partial_index("ix_blob_job_open", upload.backfill, upload.queue_at, where=IS_OPEN_JOB)
 
 repo_scan = sa.Table(
     "repo_scan",

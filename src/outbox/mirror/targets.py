@@ -20,6 +20,7 @@ from eventstore.streams.buckets import for_account
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import (
     BLOB_JOBS,
+    IS_OPEN_JOB,
     NEVER,
     NO_FAILURES,
     PAST,
@@ -29,6 +30,7 @@ from outbox.mirror.tables import (
     mirror_lane,
     mirror_target,
     target,
+    upload,
 )
 from outbox.pds.client import RecordKey
 from outbox.ports import trace_parent
@@ -107,6 +109,7 @@ class MirrorTargets:
                 is_full = (lane.did == did, lane.state == LaneState.FULL)
                 goes_on = {"state": LaneState.READY, "probe_at": NEVER}
                 connection.execute(sa.update(mirror_lane).where(*is_full).values(goes_on))
+                queue_uploads(connection, did)
         _write(connection, list(pages.values()), into)
 
 
@@ -140,13 +143,16 @@ def _write(connection: sa.Connection, pages: Sequence[_Page], into: Into) -> Non
         changed = tuple(name for name in rows[0] if name not in kept)
         upserting(into(mirror_target), tuple(rows[0]), changed).many(connection, rows)
     blobs = [blob_row(page.blob_changed) for page in pages if page.blob_changed is not None]
+    if _is_live(into):
+        blobs = [{**row, "queue_at": PAST} for row in blobs]
     write_rows(connection, into(blob_job), blobs)
     for page in pages:
         if (subject := page.bytes_replaced) is not None and _is_live(into):
             # else the new bytes are uploaded unasked, or wait for a pause that is not their own
-            clean = {"again": False, "attempts": 0, "not_before": PAST, "last_error": None, "cause": None}
+            at_once = {"not_before": PAST, "queue_at": PAST}
+            clean = {"again": False, "attempts": 0, "last_error": None, "cause": None, **NO_FAILURES}
             this = is_about(blob_job, subject.did, subject.TOPIC, subject.subject_id)
-            connection.execute(sa.update(blob_job).where(*this).values(clean | NO_FAILURES))
+            connection.execute(sa.update(blob_job).where(*this).values(clean | at_once))
 
 
 def _is_known(touched: Change | None) -> bool:
@@ -179,6 +185,11 @@ def blob_row(subject: WithBlob) -> dict[str, Any]:
         "audio_cid": subject.blob_bytes.cid,
         "requested": desired is not None and desired.is_requested,
     }
+
+
+def queue_uploads(connection: sa.Connection, did: str) -> None:
+    """Have a job requested for the uploads of an account whose lane takes uploads again."""
+    connection.execute(sa.update(blob_job).where(upload.did == did, IS_OPEN_JOB).values(queue_at=PAST))
 
 
 def wake_lane(connection: sa.Connection, did: str, at: datetime) -> None:

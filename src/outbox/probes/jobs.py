@@ -27,6 +27,7 @@ from outbox.mirror.parking import PROBE_AFTER_FAILING, probe_pause
 from outbox.mirror.requeue import reverify_account
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, lane, mirror_lane, pds_host
+from outbox.mirror.targets import queue_uploads
 from outbox.pds.client import AccountStatus
 from outbox.ports import Directory, DirectoryUnavailableError
 from outbox.threads import in_thread
@@ -79,6 +80,8 @@ def settle_probe(database: Database, claimed: Job, probe: Any, found: AccountSta
             return
         now = database.now(connection)
         change_lane(connection, probe.did, **_changed(row, found, host, now))
+        if found is AccountStatus.ACTIVE:
+            queue_uploads(connection, probe.did)
         if (error := FOUND_FAILING.get(found)) is not None:
             record_failing(connection, probe.did, now, error)
         if found is AccountStatus.MOVED:

@@ -278,5 +278,6 @@ def _upload_again(unit: UnitOfWork, task: DeliveryTask) -> None:
     this = is_about(blob_job, task.key.did, *task.subject)
     rounds = unit.connection.scalar(sa.select(upload.attempts).where(*this)) or 0
     pause = backoff(rounds, cap=MAX_FUTILE_PAUSE_SECONDS) if rounds else timedelta()
-    again = {"again": True, "attempts": rounds + 1, "not_before": unit.now + pause}
+    again_at = dict.fromkeys(("not_before", "queue_at"), unit.now + pause)
+    again = {"again": True, "attempts": rounds + 1, **again_at}
     upsert(unit.connection, blob_job, blob_row(subject) | again, tuple(again))

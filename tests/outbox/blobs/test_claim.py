@@ -12,7 +12,8 @@ from eventstore.jobs.queue import due_kinds
 from eventstore.jobs.table import job as job_table
 from eventstore.jobs.table import job_turn
 from eventstore.sql.database import Database
-from outbox.blobs.claim import MAX_UPLOADS_PER_HOST, Upload
+from outbox.blobs.claim import MAX_UPLOADS_PER_HOST, QUEUE_AGAIN_AFTER, Upload
+from outbox.mirror.pausing import pause, resume
 from outbox.mirror.tables import UPLOAD, blob_job, mirror_lane
 from tests.eventstore.threads import together
 from tests.outbox.rigs.relay_rig import Clock
@@ -129,3 +130,23 @@ def test_however_many_claim_at_once_no_host_and_no_account_has_too_many(migrated
 
     together(*[claim_all] * 8)
     database.close()
+
+
+def test_uploads_whose_job_was_lost_are_queued_again_within_an_hour(database: Database, clock: Clock) -> None:
+    add_jobs(database, 1, [1])
+    assert due_kinds(database, [KIND], parts_of(database))
+    with database.write() as connection:
+        connection.execute(delete(job_table))
+    assert claim_uploads(database) == []
+    clock.advance(seconds=QUEUE_AGAIN_AFTER.total_seconds())
+    assert len(claim_uploads(database)) == 1
+
+
+def test_uploads_of_a_paused_account_are_queued_once_it_is_resumed(database: Database, clock: Clock) -> None:
+    did = add_jobs(database, 1, [1])
+    with database.write() as connection:
+        pause(connection, did)
+    assert claim_uploads(database) == []
+    with database.write() as connection:
+        resume(connection, did, clock())
+    assert len(claim_uploads(database)) == 1
