@@ -13,6 +13,7 @@ from aggregates.published import Subject
 from eventstore.coordination.commit_signals import SETTLED, Listener
 from eventstore.errors import EventStoreError
 from eventstore.sql.database import Database
+from replay.renewal import request_renewal
 from service.observability.metrics import IS_ONE_OF_SEVERAL, SAMPLE_SECONDS
 from service.observability.subscribers import woken_by_commits
 from service.process.jobs import (
@@ -66,6 +67,7 @@ async def background_work(
             if relay:
                 jobs = periodic_jobs(container.settings)
                 await asyncio.to_thread(request_periodic, database, [each.name for each in jobs])
+                await asyncio.to_thread(request_renewal, container.log)
                 container.worker.add(periodic_kind(container, jobs))
                 await stack.enter_async_context(_running(container.worker.run()))
                 stack.callback(stop.set)  # nor may an upload

@@ -26,6 +26,7 @@ from replay.adoption.list import ListIntake
 from replay.adoption.plain import PlainIntake, ReactionIntake
 from replay.derived import DerivedMedia
 from replay.exports import Exports
+from replay.renewal import renewal_kind
 from replay.repair.worker import RepairJobs
 from service.config.settings import Settings
 from service.schema.migrate import newest
@@ -87,6 +88,7 @@ def worker_of(parts: "Container") -> Worker:
                 parts.publisher,
                 Threads("releases", MAX_RELEASE_THREADS),
             ).kind(),
+            renewal_kind(parts.log, Threads("snapshots", 1)),
             deletion_kind(parts.log, parts.sessions.disconnect, Threads("deletions", MAX_DELETION_THREADS)),
         ],
         owner=parts.owner,
