@@ -216,6 +216,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
         "The track changed meanwhile. Nothing of this was kept; send it again.", 1
     ),
     store.AggregateNotFoundError: Reply(404, "track_not_found", message="There is no such track."),
+    store.NewerReleaseError: Reply(503, "not_ready", retry_after=30),
     store.OutdatedProjectionError: Reply(503, "not_ready", retry_after=30),
     # All connections to the database are taken.
     PoolTimeoutError: NOT_READY,

@@ -92,6 +92,13 @@ class OutdatedProjectionError(EventStoreError):
     name: str
 
 
+@dataclass(eq=False)
+class NewerReleaseError(EventStoreError):
+    """The database has {what}, which only a newer release knows: its processes go on with that; end this one."""
+
+    what: str
+
+
 class IdempotencyMismatchError(EventStoreError):
     """The Idempotency-Key was used for another request within the last 24 hours. Nothing was changed."""
 

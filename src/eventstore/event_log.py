@@ -19,6 +19,7 @@ from eventstore.errors import (
     SERIALIZATION_FAILURE,
     CommitFailedError,
     NestedUnitError,
+    NewerReleaseError,
     sqlstate,
 )
 from eventstore.projection import Early, Projection, are_current, are_entered, enter, outdated
@@ -110,6 +111,8 @@ class EventLog:
         """Whether it is known which version makes the rows of each projection."""
         self.standing: Final = [Assumption(are_current(self.projections), finds=True)] if projections else []
         """What every unit takes to be so."""
+        self.newer_release: NewerReleaseError | None = None
+        """What this process has met that only a newer release knows: it starts no delivery any more."""
         self.early: Final = {each.name: each for each in self.projections if isinstance(each, Early)}
 
     @contextmanager

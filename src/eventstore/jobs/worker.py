@@ -15,7 +15,7 @@ from typing import Final
 from eventstore.coordination.due_parts import DueParts
 from eventstore.coordination.process_names import has_ended as process_has_ended
 from eventstore.coordination.threads import Threads
-from eventstore.errors import LeaseLostError
+from eventstore.errors import LeaseLostError, NewerReleaseError
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
 from eventstore.jobs.next_jobs import accounts_with_work
@@ -66,6 +66,8 @@ class Worker:
         self.parts: Final = DueParts(database, lambda: accounts_with_work(tuple(self._kinds.values()), EVERY))
         self._freed: Final = asyncio.Event()
         """A job has ended here, and another may begin."""
+        self._is_outdated = False
+        """This process has met what only a newer release knows, whose workers go on: it begins nothing any more."""
         self._running: Final[dict[asyncio.Task[bool], Job]] = {}
 
     def add(self, kind: Kind) -> None:
@@ -144,7 +146,7 @@ class Worker:
 
     def _due(self, parts: Sequence[Part]) -> dict[str, list[Part]]:
         begins_round = self.parts.begins_round
-        if not parts or (begins_round and not self._may_work()):
+        if not parts or self._is_outdated or (begins_round and not self._may_work()):
             return {}
         if begins_round:
             for kind in self._kinds.values():
@@ -206,6 +208,10 @@ class Worker:
             raise
         except LeaseLostError:
             logger.info("job_lost", extra=claimed.log_fields)  # cancelled, or another worker's
+        except NewerReleaseError as error:
+            logger.error("worker_outdated", extra={**claimed.log_fields, "reason": str(error)})  # noqa: TRY400 - expected
+            self._is_outdated = True
+            await self._release(claimed)
         except Exception as error:  # noqa: BLE001 - the row shows it, whatever it was
             await self._fail(kind, claimed, error)
         else:

@@ -6,10 +6,11 @@ from uuid import UUID
 
 import msgspec
 from eventsourcing.persistence import DatetimeAsISO, JSONTranscoder, Mapper, StoredEvent, Transcoding
-from eventsourcing.utils import resolve_topic
+from eventsourcing.utils import TopicError, resolve_topic
 
 from aggregates.values import Artwork, Audio, BlobRef, Feature, ListItem, ReleaseFile, SupportGate
 from eventstore.change import Event
+from eventstore.errors import NewerReleaseError
 
 
 class ValueAsDict(Transcoding):
@@ -54,14 +55,22 @@ class Codec:
         return self._mapper.to_stored_event(event)
 
     def decode(self, stored: StoredEvent) -> Event:
-        """Return what the library's mapper would, in half its time."""
-        event: Event = object.__new__(resolve_topic(stored.topic))
+        """Return what the library's mapper would, in half its time. Raises NewerReleaseError for a topic that is not known here."""
+        event: Event = object.__new__(_class_of(stored.topic))
         vars(event).update(
             _restored(msgspec.json.decode(stored.state)),
             originator_id=of if isinstance(of := stored.originator_id, UUID) else _UUID(of),
             originator_version=stored.originator_version,
         )
         return event
+
+
+def _class_of(topic: str) -> type[Event]:
+    try:
+        found: type[Event] = resolve_topic(topic)
+    except TopicError:
+        raise NewerReleaseError(f"events of the topic {topic}") from None
+    return found
 
 
 _UUID: Final = lru_cache(maxsize=4096)(UUID)

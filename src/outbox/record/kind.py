@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from aggregates.errors import InvalidFieldError
 from aggregates.published import Published
 from aggregates.values import graphemes
+from eventstore.errors import NewerReleaseError
 from outbox.record.dag_cbor import MAX_INTEGER, Record
 
 MAX_DID_CHARACTERS: Final = 512
@@ -294,6 +295,9 @@ class RecordKinds:
         self._by_name: Final = {kind.name: kind for kind in kinds}
 
     def __getitem__(self, name: str) -> RecordKind:
+        """Raises NewerReleaseError for a kind that is not known here."""
+        if name not in self._by_name:
+            raise NewerReleaseError(f"records of the kind {name}")
         return self._by_name[name]
 
     def __iter__(self) -> Iterator[RecordKind]:

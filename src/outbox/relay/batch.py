@@ -25,7 +25,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.errors import EventStoreError, LeaseLostError
+from eventstore.errors import EventStoreError, LeaseLostError, NewerReleaseError
 from eventstore.event_log import EventLog
 from eventstore.sql.prepared import Prepared
 from eventstore.streams.buckets import for_account
@@ -223,6 +223,8 @@ class BatchRun:
             return None
         try:
             return await self._send_next(first, swap, Deadline(seconds), done)
+        except NewerReleaseError:
+            return None
         except (LeaseLostError, SQLAlchemyError, EventStoreError):
             raise
         except RemoteUnknownError as error:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from aggregates.published import Published, Subject
 from aggregates.published_events import PublishedEvent, RecordRestored
 from eventstore.change import RecordedEvent, StreamState, of_class
+from eventstore.errors import NewerReleaseError
 from eventstore.event_log import EventLog
 from eventstore.sql.prepared import Prepared, among
 from eventstore.sql.schema import UtcDateTime
@@ -281,7 +282,7 @@ def task_of(
             return task
         fields, unread = former_records(connection, row.did, row.kind, row.subject_id)
         return replace(task, former_fields=fields, unread=unread if task.op == PUT else ())
-    except SQLAlchemyError:
+    except (SQLAlchemyError, NewerReleaseError):
         raise
     except Exception as error:
         logger.exception("target_unreadable", extra={"did": row.did, "uri": known.key.uri})

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from aggregates.published import Subject
-from eventstore.errors import EventStoreError, LeaseLostError, is_of_row
+from eventstore.errors import EventStoreError, LeaseLostError, NewerReleaseError, is_of_row
 from eventstore.event_log import EventLog
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.hosts import HostReport
@@ -129,7 +129,11 @@ class LaneRun:
         """
         if self.lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
             return None
-        task = next_task(self.log, self.lane, self.kinds, now, self._done)
+        try:
+            task = next_task(self.log, self.lane, self.kinds, now, self._done)
+        except NewerReleaseError as error:  # whose relay delivers it, and what follows
+            self.log.newer_release = error
+            return None
         if task is None or task.fault is not None or self._batches.begins_with(task):
             return task
         try:

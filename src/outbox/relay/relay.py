@@ -233,7 +233,8 @@ class Relay:
     def _poll(self, parts: Sequence[Part], running: Sequence[Lane]) -> tuple[dict[Part, float], list[Lane]]:
         """Ask in how many seconds each part has something due, and claim lanes.
 
-        It claims none while the read models are another release's, in which nothing could be settled.
+        It claims none while the read models are another release's, in which nothing could be settled, or the log has what only
+        a newer one knows.
         """
         if (free := self.limits.lanes - len(running)) <= 0:
             return dict.fromkeys(parts, 0.0), []
@@ -246,14 +247,9 @@ class Relay:
             self._workers.compare()
         if not due:
             return found, []
-        if projections := self.log.outdated():
+        if (reason := self._outdated_because()) is not None:
             if time.monotonic() >= self._log_outdated_at:
                 self._log_outdated_at = time.monotonic() + OUTDATED_LOG_SECONDS
-                name = projections[0].name
-                reason = (
-                    f"the rows of projection {name!r} are another release's: nothing is sent from here; "
-                    f"end this process, or `mastertape rebuild {name}` with its release"
-                )
                 logger.error("relay_outdated", extra={"owner": self.owner, "reason": reason})
             return found | dict.fromkeys(due, BUSY_POLL_SECONDS), []
         return found, claim(
@@ -268,3 +264,14 @@ class Relay:
             of_slow_hosts=self.limits.of_slow_hosts - sum(lane.host in self._slow_hosts for lane in running),
             interval=MIN_LANE_INTERVAL if self._stop is not None else timedelta(),
         )
+
+    def _outdated_because(self) -> str | None:
+        if self.log.newer_release is not None:
+            return str(self.log.newer_release)
+        for projection in self.log.outdated():
+            name = projection.name
+            return (
+                f"the rows of projection {name!r} are another release's: nothing is sent from here; "
+                f"end this process, or `mastertape rebuild {name}` with its release"
+            )
+        return None

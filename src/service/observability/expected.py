@@ -56,6 +56,7 @@ KINDS: Final[Mapping[type[Exception], Expected]] = {
     store.EncodingError: Expected.REFUSED,
     store.PooledConnectionError: Expected.REFUSED,
     store.OutdatedProjectionError: Expected.REFUSED,
+    store.NewerReleaseError: Expected.REFUSED,
     OutdatedSchemaError: Expected.REFUSED,
     SettingsError: Expected.REFUSED,
 }

@@ -113,6 +113,8 @@ def require_ready(log: EventLog) -> None:
     """Raise OutdatedSchemaError, ClusterError or OutdatedProjectionError; their messages name the command that helps."""
     require_schema(log.database)
     require_placed(log.database)
+    if log.newer_release is not None:
+        raise log.newer_release
     for projection in log.outdated():
         raise OutdatedProjectionError(projection.name)
 

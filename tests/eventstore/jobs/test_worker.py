@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Select, exists, literal, select, update
 
 from eventstore.coordination import due_parts
+from eventstore.errors import NewerReleaseError
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome
 from eventstore.jobs.table import JobState, job, job_turn
@@ -64,6 +65,27 @@ async def test_a_process_sends_no_more_to_a_host_than_it_may(rig: Rig) -> None:
     work.go_on.set()
     await doing
     assert "3" not in work.begun
+
+
+@ON_BOTH
+async def test_what_only_a_newer_release_knows_is_left_to_its_workers_and_nothing_more_is_begun(
+    rig: Rig,
+) -> None:
+    async def older(_job: Job) -> Outcome:
+        raise NewerReleaseError("events of the topic track.dreamed.v1")
+
+    rig.want("1", "2", "3")
+    worker = a_worker(rig, kind(older, max_concurrent=1, max_attempts=1))
+    for _ in range(3):
+        await worker.run_once()
+    rows = [rig.row(each) for each in "123"]
+    assert {(row.state, row.attempts, row.problem, row.lease_owner) for row in rows} == {
+        (JobState.WAITING, 0, None, None)
+    }
+    work = Hanging()
+    work.go_on.set()
+    await a_worker(rig, kind(work), owner="newer").run_once()
+    assert sorted(work.begun) == ["1", "2", "3"]
 
 
 def turns_without_a_job(part: Part) -> Select[Any]:
