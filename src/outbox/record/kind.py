@@ -30,6 +30,8 @@ HANDLE: Final = re.compile(
     rf"(?![^/]{{{MAX_HANDLE_CHARACTERS + 1}}})"
     r"([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 )
+MAX_ADDRESS_CHARACTERS: Final = 8192
+"""ATProto's limit of a URI that names no record; no index has one."""
 HOST_CHARACTERS: Final = 1024
 """Of a URI, whose host `urlsplit` normalizes in quadratic time."""
 RKEY: Final = re.compile(rf"[A-Za-z0-9._:~-]{{1,{MAX_RKEY_CHARACTERS}}}")
@@ -165,6 +167,8 @@ def optional_text(field: str, value: Any) -> str | None:
 
 
 def _is_uri(value: str) -> bool:
+    if len(value) > MAX_ADDRESS_CHARACTERS:
+        return False
     try:
         return bool(urlsplit(value[:HOST_CHARACTERS]).scheme) and " " not in value
     except ValueError:

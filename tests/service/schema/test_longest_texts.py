@@ -13,6 +13,7 @@ from eventstore.sql.database import Database
 from eventstore.streams.buckets import BUCKET, Did
 from outbox.record.kind import (
     FORMATS,
+    MAX_ADDRESS_CHARACTERS,
     MAX_CID_CHARACTERS,
     MAX_DID_CHARACTERS,
     MAX_HANDLE_CHARACTERS,
@@ -116,6 +117,7 @@ def test_each_index_holds_the_longest_texts_of_its_columns(migrated_url: str) ->
         ("handle", handle),
         ("at-uri", uri),
         ("at-uri", lambda length=MAX_RKEY_CHARACTERS: f"at://{did(99)}/fm.plyr.track/{letters(length)}"),
+        ("uri", lambda length=MAX_ADDRESS_CHARACTERS: f"https://a.test/{letters(length - 15)}"),
         ("cid", lambda length=MAX_CID_CHARACTERS: letters(length)),
     ],
 )
