@@ -1,4 +1,4 @@
-"""Exports the log, with what cannot be made from it (observations, attempts, accounts, places of bytes), and imports it.
+"""Exports the log, with what cannot be made from it (observations, attempts, accounts, places of bytes, jobs), and imports it.
 
 Read models are not exported, since an import rebuilds them, and no secret is: the owners sign in again. A dump file has lines
 of JSON, the first a header, the last a digest of all others:
@@ -14,7 +14,7 @@ import base64
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -22,20 +22,25 @@ from hashlib import sha256
 from itertools import chain, groupby, islice
 from operator import itemgetter
 from pathlib import Path
+from types import NoneType
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DataError, IntegrityError
 
 from aggregates.lists.track_list import TrackList
 from aggregates.releases.release import Release
 from eventstore.coordination.restore_detection import skip_numbers
 from eventstore.event_log import EventLog
+from eventstore.jobs.kinds import PERIODIC
+from eventstore.jobs.table import JobState, job, job_turn
 from eventstore.sql.database import Database
 from eventstore.sql.schema import UtcDateTime, stored_event
 from eventstore.streams.append import lock_log
 from eventstore.streams.buckets import BUCKET, BUCKETS
 from eventstore.streams.ids import boundary_of, enter_older_ids, issue_only_above, peer_track
 from identity.accounts.accounts import account
+from outbox.mirror.states import BreakerState, LaneState, TargetState
 from outbox.mirror.tables import (
     FEW_ROWS,
     PAST,
@@ -46,11 +51,15 @@ from outbox.mirror.tables import (
     mirror_target,
     pds_host,
 )
+from outbox.mirror.targets import DELETE, PUT
 from projections.media_references import media_references
 from projections.reactions import outsider_reaction
 from projections.rebuild.rebuild import Progress, rebuild
-from replay.errors import BrokenDumpError, NotEmptyError
-from storage.media import media
+from replay.errors import BrokenDumpError, ImpossibleDumpError, NotEmptyError
+from replay.imported import require_replayable, require_subjects, require_type
+from replay.repair.jobs import RepairState, repair
+from storage.media import MediaState, media
+from storage.uploads.staged_uploads import release_upload
 
 FORMAT: Final = 1
 OLDER_SCHEMAS: Final = frozenset({"0031", "0032", "0033", "0034"})
@@ -128,14 +137,17 @@ PAGE_BYTES: Final = 8 * 2**20
 
 @dataclass(frozen=True)
 class ExportedTable:
-    """A table whose rows are exported.
+    """A table whose rows are exported, all or `which`.
 
     `reset` has the values that an import gives to columns that are not, `added` those of columns that older schemas have not.
+    `states` has the values that a column may have.
     """
 
     table: sa.Table
     reset: Mapping[str, Any] = field(default_factory=dict)
     added: Mapping[str, Any] = field(default_factory=dict)
+    which: sa.ColumnElement[bool] = field(default_factory=sa.true)
+    states: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -146,12 +158,17 @@ class ExportedTable:
         """The columns that are exported, by name: an import computes the buckets."""
         return {each.name: each for each in self.table.columns if each.name not in {*self.reset, BUCKET}}
 
+    @property
+    def owner(self) -> str | None:
+        """The name of the column with the account."""
+        return next((name for name in ("did", "account") if name in self.table.c), None)
+
     def owned_by(self, did: str) -> sa.ColumnElement[bool]:
         """Return the condition for an account's rows; the bytes that its tracks name are its own, too."""
         if self.table is media:
             of_account = sa.select(media_references.c.cid).where(media_references.c.did == did)
             return media.c.cid.in_(of_account)
-        return self.table.c.did == did
+        return self.table.c[str(self.owner)] == did
 
     def to_row(self, values: sa.RowMapping) -> Row:
         return {
@@ -160,7 +177,7 @@ class ExportedTable:
         }
 
     def from_row(self, row: Row) -> dict[str, Any]:
-        """Return the values of what to_row wrote; raises ValueError for a row of another table or version."""
+        """Return the values of what to_row wrote; raises ValueError for what the table cannot have."""
         columns, row = self.columns, {**self.added, **row}
         if row.keys() != columns.keys():
             names = ", ".join(sorted(row.keys() ^ columns.keys()))
@@ -170,26 +187,48 @@ class ExportedTable:
             columns[name].key: _codec(columns[name])[1](value) if value is not None else None
             for name, value in row.items()
         }
+        for column in columns.values():
+            require_type(column, values[column.key])
+        for name, states in self.states.items():
+            if values[name] not in states:
+                msg = f"{name} cannot be {values[name]!r}"
+                raise ValueError(msg)
         return values | dict(self.reset)
 
 
+UNLEASED: Final = {"lease_owner": None, "lease_until": PAST, "lease_epoch": 0}
+EXPORT: Final = "export"
+"""The kind of the jobs that make archives (exports.py)."""
+NOT_MOVED: Final = (PERIODIC, EXPORT)
+"""The kinds of jobs that are not exported: each service requests its own periodic ones, and the files of an archive are listed by the service that makes it."""
 LOG: Final = ExportedTable(stored_event)
 EXPORTED: Final = (
     LOG,
     ExportedTable(account, added={"comments": False, "support_url": None}),
     ExportedTable(peer_track),
-    ExportedTable(media, {"reserved_at": None}),
-    ExportedTable(pds_host, added={"followed": True}),
-    ExportedTable(mirror_lane, {"lease_owner": None, "lease_until": PAST, "lease_epoch": 0}),
-    ExportedTable(mirror_target),
+    ExportedTable(media, {"reserved_at": None}, states={"state": frozenset(MediaState)}),
+    ExportedTable(pds_host, added={"followed": True}, states={"breaker": frozenset(BreakerState)}),
+    ExportedTable(mirror_lane, UNLEASED, states={"state": frozenset(LaneState)}),
+    ExportedTable(mirror_target, states={"state": frozenset(TargetState), "desired_op": (PUT, DELETE)}),
     ExportedTable(blob_job),
     ExportedTable(delivery_attempt),
     ExportedTable(outsider_reaction, {"read_at": PAST, "shown_at": PAST}),
+    ExportedTable(release_upload),
+    ExportedTable(repair, states={"state": frozenset(RepairState)}),
+    ExportedTable(
+        job,
+        {**UNLEASED, "queued": False},  # turns are made anew
+        which=job.c.kind.not_in(NOT_MOVED),
+        states={"state": frozenset(JobState)},
+    ),
 )
 """In the order of writing and reading. Leases are reset: the process that held one has ended before an import."""
 
-ACCOUNT_OWNED: Final = tuple(each for each in EXPORTED if each.table is not pds_host)
-"""The tables of an account's own export: what is known of a host concerns other accounts too."""
+ACCOUNT_OWNED: Final = tuple(
+    each for each in EXPORTED if each.table not in {pds_host, repair, release_upload}
+)
+"""The tables of an account's own export: what is known of a host concerns other accounts too, repairs are an operator's, and the
+parts of uploads are in no file of the account yet."""
 
 BY_KIND: Final = {each.kind: each for each in EXPORTED}
 
@@ -206,7 +245,13 @@ def rows_of(
     Each page is a statement of its own, and has about PAGE_BYTES at most.
     """
     key = list(exported.table.primary_key.columns)
-    query = sa.select(exported.table).order_by(*key).limit(ROWS_PER_PAGE).execution_options(**FEW_ROWS)
+    query = (
+        sa.select(exported.table)
+        .where(exported.which)
+        .order_by(*key)
+        .limit(ROWS_PER_PAGE)
+        .execution_options(**FEW_ROWS)
+    )
     if did is not None:
         query = query.where(exported.owned_by(did))
     last = after
@@ -301,22 +346,31 @@ def import_dump(
 ) -> dict[str, int]:
     """Check the file, import its rows in one transaction, and rebuild the read models.
 
-    Raises BrokenDumpError, and NotEmptyError for a database with rows. After a crash between import and rebuild, run
-    `mastertape rebuild`.
+    Raises BrokenDumpError, ImpossibleDumpError, and NotEmptyError for a database with rows. After a crash between import and
+    rebuild, run `mastertape rebuild`.
     """
     imported = check_dump(source, schema=schema, lines=lines)
     with source.open("rb") as file:
         header = next(read_lines(file)).row
     with log.database.write() as connection:
         lock_log(connection)
-        if any(connection.execute(sa.select(each.table).limit(1)).first() is not None for each in EXPORTED):
+        rows_of_tables = (sa.select(each.table).where(each.which).limit(1) for each in EXPORTED)
+        if any(connection.execute(query).first() is not None for query in rows_of_tables):
             raise NotEmptyError
         for kind, rows in groupby(_rows(source, schema), itemgetter(0)):
             while page := [values for _, values in islice(rows, ROWS_PER_PAGE)]:
-                connection.execute(sa.insert(BY_KIND[kind].table), page)
+                try:
+                    connection.execute(sa.insert(BY_KIND[kind].table), page)
+                except (IntegrityError, DataError) as error:
+                    raise ImpossibleDumpError(
+                        f"rows of {kind} contradict each other: {error.orig}"
+                    ) from error
+        require_replayable(log, connection)
+        require_subjects(connection)
+        take_turns(connection)
         # a file of an older version has none, since there no id carries its bucket
         _continue_ids(connection, header.get("id_boundary"))
-        for column in (stored_event.c.position, attempt.id):  # none is issued twice
+        for column in (stored_event.c.position, attempt.id, job.c.id, repair.c.id):  # none is issued twice
             skip_numbers(connection, column, 1)
     rebuild(log, log.projections, progress=progress)
     return imported
@@ -324,21 +378,35 @@ def import_dump(
 
 def _rows(source: Path, schema: str, lines: Lines = lambda _: None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the kind and the values of each row; raises BrokenDumpError, at the last line for a lost one."""
+    did = None
     with source.open("rb") as file:
         for line in read_lines(file):
             lines(line.number)
             if line.kind == HEADER:
-                if (theirs := line.row.get("schema")) not in {schema, *OLDER_SCHEMAS}:
+                did, boundary = line.row.get("did"), line.row.get("id_boundary")
+                if type(boundary) not in {int, NoneType} or type(did) not in {str, NoneType}:
+                    raise BrokenDumpError(line.number, "the header has no such DID, or no such id")
+                if (theirs := line.row.get("schema")) not in (schema, *OLDER_SCHEMAS):
                     reason = f"it was written under schema {theirs}, this database has {schema}"
                     raise BrokenDumpError(line.number, reason)
                 continue
             if line.kind not in BY_KIND:
                 reason = f"unknown kind {line.kind!r}; this version cannot import it"
                 raise BrokenDumpError(line.number, reason)
+            exported = BY_KIND[line.kind]
             try:
-                yield line.kind, BY_KIND[line.kind].from_row(line.row)
+                values = exported.from_row(line.row)
             except (ValueError, TypeError, AttributeError) as error:
                 raise BrokenDumpError(line.number, str(error)) from error
+            if did is not None and exported.owner is not None and values[exported.owner] != did:
+                raise BrokenDumpError(line.number, f"a row of another account is in the export of {did}")
+            yield line.kind, values
+
+
+def take_turns(connection: sa.Connection) -> None:
+    """Enter the accounts with jobs among those that take turns."""
+    of = sa.select(job.c.kind, job.c.account, job.c.bucket, sa.literal(PAST, UtcDateTime)).distinct()
+    connection.execute(sa.insert(job_turn).from_select(["kind", "account", "bucket", "served_at"], of))
 
 
 def _continue_ids(connection: sa.Connection, boundary: int | None) -> None:

@@ -17,6 +17,13 @@ class BrokenDumpError(ReplayError):
     reason: str
 
 
+@dataclass(eq=False)
+class ImpossibleDumpError(ReplayError):
+    """The file is intact, but no database had such rows: {reason}. Nothing was imported; take another export."""
+
+    reason: str
+
+
 class NotEmptyError(ReplayError):
     """The database holds something already. Nothing was imported; import into an empty one."""
 

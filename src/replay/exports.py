@@ -38,7 +38,7 @@ from identity.accounts.accounts import Accounts
 from outbox.pds.client import RecordKey
 from projections.lists import live_lists, track_list
 from projections.tracks.table import LIVE, TrackView, tracks
-from replay.dump import account_lines
+from replay.dump import EXPORT, account_lines
 from replay.errors import ExportNotFoundError, ExportTakenDownError, ExportUnderWayError
 from storage.archive import Entry, Part, parts_of
 from storage.cid import CidHasher, cid_of, sha256_of
@@ -49,7 +49,6 @@ from storage.stores.store import in_time
 from storage.taken_down import taken_down
 from storage.uploads.upload import Staged, staged_copy
 
-EXPORT: Final = "export"
 EXPORT_TTL: Final = timedelta(days=7)
 LOG: Final = "mastertape-export.ndjson"
 CHECKSUMS: Final = "SHA256SUMS"

@@ -4,7 +4,7 @@ import asyncio
 import io
 import zipfile
 
-from replay.exports import EXPORT
+from replay.dump import EXPORT
 
 HERE = "/me/exports"
 
