@@ -6,7 +6,7 @@ from alembic import op
 from eventstore.sql.schema import UtcDateTime
 
 revision = "0056"
-down_revision = "0053"
+down_revision = "0055"
 
 
 def upgrade() -> None:

@@ -207,8 +207,10 @@ EXPORTED: Final = (
     ExportedTable(account, added={"comments": False, "support_url": None}),
     ExportedTable(peer_track),
     ExportedTable(media, {"reserved_at": None}, states={"state": frozenset(MediaState)}),
-    ExportedTable(pds_host, added={"followed": True}, states={"breaker": frozenset(BreakerState)}),
-    ExportedTable(mirror_lane, UNLEASED, states={"state": frozenset(LaneState)}),
+    ExportedTable(
+        pds_host, added={"followed": True, "refuted_writes": 0}, states={"breaker": frozenset(BreakerState)}
+    ),
+    ExportedTable(mirror_lane, UNLEASED, added={"acked_rev": None}, states={"state": frozenset(LaneState)}),
     ExportedTable(mirror_target, states={"state": frozenset(TargetState), "desired_op": (PUT, DELETE)}),
     ExportedTable(blob_job),
     ExportedTable(delivery_attempt),

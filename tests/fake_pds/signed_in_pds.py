@@ -62,7 +62,7 @@ class SignedInPds(FakePds):
         """Answer with the login of the account in `x-did`, or of the one that the request names."""
         if request.url.path.rsplit(".", 1)[1] in self.lacks:
             return RefusedError(501, "MethodNotImplemented").reply()
-        did = request.headers.get("x-did") or _named(request, content)
+        did = request.headers.get("x-did") or named_account(request, content)
         if did is not None and did not in self.deleted:
             self.account(did)
         if did is not None and "authorization" in request.headers:
@@ -75,6 +75,6 @@ class SignedInPds(FakePds):
         return self._logins[did]
 
 
-def _named(request: httpx.Request, content: bytes) -> str | None:
+def named_account(request: httpx.Request, content: bytes) -> str | None:
     fields = dict(request.url.params) or (json.loads(content) if content else {})
     return fields.get("repo") or fields.get("did")

@@ -52,20 +52,31 @@ class HostReport:
     is_well: bool | None = None
     breaks_down_again: bool = False
     """Whether the host fails on this record each time, which may be the record's fault alone."""
+    is_refuted: bool = False
+    """Whether the host does not have what it acknowledged."""
 
     @classmethod
     def of(
-        cls, host: str, did: str, verdict: Verdict, *, answered: bool = False, breaks_down_again: bool = False
+        cls,
+        host: str,
+        did: str,
+        verdict: Verdict,
+        *,
+        answered: bool = False,
+        breaks_down_again: bool = False,
+        is_refuted: bool = False,
     ) -> "HostReport":
         """Make a report of a verdict; `answered` if the host sent any response, whatever the verdict is about."""
         is_well = verdict.host_is_well
-        return cls(host, did, verdict, True if is_well is None and answered else is_well, breaks_down_again)
+        is_well = True if is_well is None and answered else is_well
+        return cls(host, did, verdict, is_well, breaks_down_again, is_refuted)
 
     @property
     def says_nothing_new(self) -> bool:
         """Whether it changes nothing in the row of a host without failures, with a closed breaker."""
         budget = self.verdict.budget
-        return self.verdict.kind is Kind.DONE and (budget is None or not budget.is_of_host)
+        is_plain = self.verdict.kind is Kind.DONE and not self.is_refuted
+        return is_plain and (budget is None or not budget.is_of_host)
 
     @property
     def asks_for_pause(self) -> bool:
@@ -99,6 +110,8 @@ def changes(host: Any, report: HostReport, now: datetime, *, is_only_account: bo
         found |= _after_success(host)
     elif report.is_well is False:
         found |= _after_failure(host, report, now, is_only_account=is_only_account)
+    if report.is_refuted:
+        found["refuted_writes"] = host.refuted_writes + 1
     if report.verdict.budget is not None:
         found |= _after_budget(host, report.verdict.budget, report.verdict.phase, now)
     column = {Scope.HOST: "paced_until", Scope.BLOBS: "blobs_after"}.get(report.verdict.scope)
@@ -249,6 +262,8 @@ class Hosts:
         found = changes(row, report, now, is_only_account=_fails_its_only_account(connection, report))
         if found:
             connection.execute(_CHANGE, {"of_host": report.host, **found})
+        if report.is_refuted:
+            logger.error("acknowledged_and_not_there", extra={"host": report.host, "did": report.did})
         if "breaker" in found:
             logger.warning(f"breaker_{found['breaker']}", extra={"host": report.host})  # noqa: G004 - one of two names
 

@@ -63,6 +63,8 @@ class Lane:
     """Whether it was claimed for work that can wait."""
     host_failed_last: bool = False
     """Whether its host failed the last time."""
+    is_doubted: bool = False
+    """Whether its host has acknowledged writes that were not there: each is read back at once."""
 
     @property
     def envelope(self) -> Envelope:
@@ -91,19 +93,27 @@ def hold_lane(connection: sa.Connection, did: str) -> None:
     connection.execute(sa.select(mirror_lane.c.did).where(mirror_lane.c.did == did).with_for_update())
 
 
-def release(database: Database, lane: Lane, succeeded_at: datetime | None = None) -> None:
+class Success(NamedTuple):
+    """When the PDS last answered as it should in a lane run, and the revision of the newest commit that it acknowledged there."""
+
+    at: datetime | None = None
+    rev: str | None = None
+
+
+NO_SUCCESS: Final = Success()
+
+
+def release(database: Database, lane: Lane, success: Success = NO_SUCCESS) -> None:
     with database.write() as connection:
-        write_release(connection, lane, lock_lane(database, connection, lane).now, succeeded_at)
+        write_release(connection, lane, lock_lane(database, connection, lane).now, success)
 
 
 def write_release(
-    connection: sa.Connection, lane: Lane, now: datetime, succeeded_at: datetime | None = None
+    connection: sa.Connection, lane: Lane, now: datetime, success: Success = NO_SUCCESS
 ) -> None:
-    """Release a locked lane, due when the earliest of its targets is, though not before lanes that are due already.
-
-    `succeeded_at` is when its PDS last answered as it should, if it did in this run.
-    """
-    _RELEASE.start(connection, {"did": lane.did, "now": now, "succeeded_at": succeeded_at})
+    """Release a locked lane, due when the earliest of its targets is, though not before lanes that are due already."""
+    named = {"did": lane.did, "now": now, "succeeded_at": success.at, "succeeded_rev": success.rev}
+    _RELEASE.start(connection, named)
 
 
 def release_after_error(database: Database, lane: Lane) -> None:
@@ -183,6 +193,7 @@ _RELEASE: Final = Prepared(
             last_success_at=sa.func.coalesce(
                 sa.bindparam("succeeded_at", type_=UtcDateTime), mirror_lane.c.last_success_at
             ),
+            acked_rev=sa.func.coalesce(sa.bindparam("succeeded_rev", type_=sa.Text), mirror_lane.c.acked_rev),
         )
     ),
     (),
@@ -202,6 +213,8 @@ _LIMITS: Final = tuple(f"{name}_{part}" for name in ("hour", "day") for part in 
 """The limits that a PDS has named: they mean nothing at another PDS."""
 NO_LIMITS: Final[dict[str, Any]] = {**dict.fromkeys(_PAUSES, PAST), **dict.fromkeys(_LIMITS)}
 """The columns of a lane at a PDS that has named no limits yet."""
+NOTHING_SENT: Final[dict[str, Any]] = {"last_success_at": None, "acked_rev": None}
+"""The columns of a lane at a PDS that has acknowledged nothing yet."""
 
 
 def resume_lane(connection: sa.Connection, did: str, host: str, at: datetime) -> None:
@@ -281,7 +294,7 @@ def _resuming(dialect: str) -> list[sa.Executable]:
         set_={
             **{name: insert.excluded[name] for name in signed_in},
             **NO_FAILURES,
-            **{name: sa.case((same_host, mirror_lane.c[name])) for name in (*_LIMITS, "last_success_at")},
+            **{name: sa.case((same_host, mirror_lane.c[name])) for name in (*_LIMITS, *NOTHING_SENT)},
             **{
                 name: sa.case((same_host, mirror_lane.c[name]), else_=PAST)
                 for name in (*_PAUSES, "lease_until")

@@ -32,10 +32,14 @@ def pause(connection: sa.Connection, did_or_host: str) -> int:
 
 
 def resume(connection: sa.Connection, did_or_host: str, now: datetime) -> int:
-    """Resume an account, or a host, and make due what waits there, as `retry` does; returns how many accounts were paused."""
+    """Resume an account, or a host, and make due what waits there, as `retry` does; returns how many accounts were paused.
+
+    A host is trusted again, whatever it has acknowledged that was not there.
+    """
     _make_due(connection, did_or_host, now)
     if _is_did(did_or_host):
         queue_uploads(connection, did_or_host)
+    connection.execute(sa.update(pds_host).where(host.host == did_or_host).values(refuted_writes=0))
     return _set(connection, did_or_host, paused=False)
 
 

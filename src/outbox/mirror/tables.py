@@ -66,6 +66,8 @@ pds_host = sa.Table(
     *_failing(),
     # Whether an operator lets its firehose be followed (outbox/firehose/cursors.py).
     sa.Column("followed", sa.Boolean, nullable=False, server_default=sa.true()),
+    # Acknowledged writes that it did not have when they were read back (outbox/relay/delivery.py).
+    sa.Column("refuted_writes", sa.Integer, nullable=False, server_default=sa.text("0")),
 )
 host: Final = pds_host.c
 
@@ -95,6 +97,8 @@ mirror_lane = sa.Table(
     *_failing(),
     # When its PDS last answered a delivery as it should; written with the lane's release.
     sa.Column("last_success_at", UtcDateTime),
+    # The revision of the newest commit that this PDS has acknowledged; written with the lane's release.
+    sa.Column("acked_rev", sa.Text),
     sa.Index("ix_mirror_lane_host", "host", "did"),
     sa.Index("ix_mirror_lane_probe", "probe_at"),
 )

@@ -17,6 +17,7 @@ from eventstore.streams.buckets import Part, in_part
 from outbox.mirror.hosts import PacedPds
 from outbox.mirror.lanes import (
     NO_LIMITS,
+    NOTHING_SENT,
     PROBE_CLEARED,
     abandon_uploads,
     change_lane,
@@ -105,7 +106,7 @@ def _changed(row: Any, found: AccountStatus, host: str, now: datetime) -> dict[s
             return {**again, "state": LaneState.INACTIVE}
         case AccountStatus.MOVED:
             here = {"host": host, "state": LaneState.AUTH_REQUIRED, **PROBE_CLEARED}
-            return {**here, **NO_LIMITS, "not_before": PAST, "failures": 0, "last_success_at": None}
+            return {**here, **NO_LIMITS, **NOTHING_SENT, "not_before": PAST, "failures": 0}
         case AccountStatus.ABSENT:
             since = now if row.state == LaneState.AUTH_REQUIRED else min(row.missing_since, now)
             is_gone = now - since >= GONE_AFTER

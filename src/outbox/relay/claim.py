@@ -169,7 +169,16 @@ def _claim_of_host(
             for did in dids
         ]
     return [
-        Lane(row.did, host.host, capacity.owner, row.lease_epoch, until, is_backfill, failed_last(host))
+        Lane(
+            row.did,
+            host.host,
+            capacity.owner,
+            row.lease_epoch,
+            until,
+            is_backfill,
+            failed_last(host),
+            is_doubted=host.refuted_writes > 0,
+        )
         for result, is_backfill in leased
         for row in result.all()
     ]
@@ -298,7 +307,7 @@ _LEASE: Final = Prepared(
 def start_claim(connection: sa.Connection, did: str, lease: Mapping[str, Any], now: datetime) -> Result:
     """Start to lease a lane in the transaction that makes it due, if a poll would find that it may run now; returns its row then.
 
-    Its host must not have failed the last time, and no other claim may be under way there. Whether it is slow, the caller knows.
+    Its host must not have failed the last time, nor be doubted, and no other claim may be under way there. Whether it is slow, the caller knows.
     """
     if connection.dialect.name != "sqlite":
         _LOCK_HOST.start(connection, {"did": did})
@@ -326,7 +335,10 @@ _LOCK_HOST: Final = Prepared(
 def _lease_alone(dialect: str) -> Any:
     is_locked = () if dialect == "sqlite" else (sa.func.current_setting(_LOCKED, sa.true()) == _host.host,)
     is_well = (~_host.paused, host_open_at() <= _NOW, _host.failures == _ZERO, _host.ramp.is_(None))
-    has_room = sa.exists().where(_host.host == lane.host, *is_locked, *is_well, _under_way(EVERY) < _AT_ONCE)
+    is_trusted = _host.refuted_writes == _ZERO
+    has_room = sa.exists().where(
+        _host.host == lane.host, *is_locked, *is_well, is_trusted, _under_way(EVERY) < _AT_ONCE
+    )
     return _NEW_LEASE.where(_THIS, *_LIVE, has_room).returning(lane.host, lane.lease_epoch)
 
 

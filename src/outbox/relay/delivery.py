@@ -34,6 +34,7 @@ from outbox.pds.verdict import Kind, Verdict
 from outbox.ports import NO_METRICS, RelayMetrics
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
+    acknowledged_rev,
     close_attempts,
     is_our_cid,
     late_creates,
@@ -180,9 +181,41 @@ class Delivery:
         """Read the record and compare it; write it again where only writes of ours came in between."""
         remote = await self._read(lane, task.key, deadline)
         finding = await in_thread(self._compare, verify, task, remote)
+        is_refuted = await self._is_refuted(lane, task, remote, deadline)
+        result = await self._verified(lane, task, remote, finding, deadline, is_refuted=is_refuted)
+        return replace(result, is_refuted=is_refuted)
+
+    async def _is_refuted(self, lane: Lane, task: DeliveryTask, remote: Remote, deadline: Deadline) -> bool:
+        """Whether the PDS does not show what it acknowledged, at a revision to which no other client can have brought it.
+
+        At the acknowledged revision itself, a record that is absent may have been taken down.
+        """
+        expected = task.base if task.op == PUT else None
+        is_undecided = task.conflict is not None or task.detached
+        if not task.is_acked or is_undecided or remote.cid == expected:
+            return False
+        acked = await self._ask(acknowledged_rev, task.key)
+        if acked is None:
+            return False
+        timeout = deadline.within(READ_TIMEOUT_SECONDS)
+        match (await self.pds.newest_commit(lane.host, lane.did, timeout=timeout)).body:
+            case {"rev": str(rev)}:
+                return rev < acked or (rev == acked and remote.cid is not None)
+        return False
+
+    async def _verified(
+        self,
+        lane: Lane,
+        task: DeliveryTask,
+        remote: Remote,
+        finding: Outcome,
+        deadline: Deadline,
+        *,
+        is_refuted: bool,
+    ) -> Result:
         if finding is Outcome.MISSING and task.was_rejected and task.recreates:
             return Result(task, Outcome.SEEN, remote=remote)  # as the log says already
-        if finding is Outcome.MISSING and task.is_acked:
+        if finding is Outcome.MISSING and task.is_acked and not is_refuted:
             return await self._confirm_missing(lane, task, deadline)
         if finding is Outcome.REBASED and not (task.was_rejected or task.is_as_adopted):
             task = task.on(remote.cid, remote.body)

@@ -73,6 +73,13 @@ _IS_OUR_CID: Final = (
     .order_by(attempt.gen.desc(), attempt.id.desc())
     .limit(1)
 )
+_ACKNOWLEDGED_REV: Final = (
+    sa.select(attempt.rev, mirror_lane.c.acked_rev)
+    .join(mirror_lane, mirror_lane.c.did == attempt.did)
+    .where(_OF_TARGET, attempt.rev.is_not(None))
+    .order_by(attempt.gen.desc(), attempt.id.desc())
+    .limit(1)
+)
 _IS_CREATE: Final = sa.and_(_OF_TARGET, attempt.op == PUT, attempt.swap_cid.is_(None))
 _CREATES: Final = sa.select(attempt.started_at, attempt.outcome).where(
     _IS_CREATE,
@@ -193,6 +200,12 @@ def first_of_same_errors(connection: sa.Connection, task: DeliveryTask, verdict:
 
 def is_our_cid(connection: sa.Connection, key: RecordKey, cid: str | None) -> bool:
     return connection.scalar(_IS_OUR_CID, {**of_target(key), "cid": cid}) is not None
+
+
+def acknowledged_rev(connection: sa.Connection, key: RecordKey) -> str | None:
+    """Return the revision of the newest commit of this record that the account's present PDS has acknowledged; None if it is not known."""
+    row = connection.execute(_ACKNOWLEDGED_REV, of_target(key)).one_or_none()
+    return row.rev if row is not None and row.rev <= (row.acked_rev or "") else None
 
 
 def unanswered_create(connection: sa.Connection, key: RecordKey) -> str | None:

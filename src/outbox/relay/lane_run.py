@@ -25,7 +25,15 @@ from eventstore.errors import EventStoreError, LeaseLostError, NewerReleaseError
 from eventstore.event_log import EventLog
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.hosts import HostReport
-from outbox.mirror.lanes import Lane, lock_lane, release, release_after_error, write_release
+from outbox.mirror.lanes import (
+    NO_SUCCESS,
+    Lane,
+    Success,
+    lock_lane,
+    release,
+    release_after_error,
+    write_release,
+)
 from outbox.pds.verdict import verdict_of_fault
 from outbox.ports import Tracing
 from outbox.record.kind import RecordKinds
@@ -70,7 +78,7 @@ class LaneRun:
     _done: list[str] = field(init=False, default_factory=list)
     _outcomes: Counter[Outcome] = field(init=False, default_factory=Counter)
     _goes_on: bool = field(init=False, default=True)
-    _succeeded_at: datetime | None = field(init=False, default=None)
+    _success: Success = field(init=False, default=NO_SUCCESS)
 
     def __post_init__(self) -> None:
         self._batches = BatchRun(self.delivery, self.lane, self.kinds)
@@ -201,10 +209,10 @@ class LaneRun:
         def begin_or_release(connection: sa.Connection, now: datetime, report: HostReport | None) -> None:
             nonlocal following
             if any(result.is_answered for result in delivered.results):
-                self._succeeded_at = now
+                self._success = Success(now, delivered.verdict.rev or self._success.rev)
             following = self.begin(connection, now) if self._goes_on else None
             if following is None and report is None:
-                write_release(connection, lane, now, self._succeeded_at)
+                write_release(connection, lane, now, self._success)
 
         try:
             report = settle(self.log, lane, delivered, begin_or_release)
@@ -215,7 +223,7 @@ class LaneRun:
             self.delivery.hosts.record(report)
             if following is None:
                 with suppress(LeaseLostError):  # then it is another relay's to release
-                    release(self.log.database, lane, self._succeeded_at)
+                    release(self.log.database, lane, self._success)
         for result in delivered.results:
             if result.outcome is Outcome.FAILED:
                 subject = result.task.subject

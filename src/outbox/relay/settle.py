@@ -100,7 +100,7 @@ def _settle(
     has_no_failures, now = lock_lane(database, connection, lane)
     # a pipeline takes no queries of SQLAlchemy's own, and a failure asks the database some
     is_plain = (unit is None or isinstance(delivered, SentBatch)) and all(
-        each.outcome is Outcome.DELIVERED and not each.is_mismatch for each in delivered.results
+        each.outcome is Outcome.DELIVERED and not _is_read_back(lane, each) for each in delivered.results
     )
     with pipelined(connection) if is_plain else nullcontext():
         ends: dict[str, Any] = {}
@@ -109,7 +109,7 @@ def _settle(
         else:
             close_attempts(connection, lane.did, delivered.attempt_ids, delivered.verdict, now)
         settled = [
-            _acknowledge(connection, result, now, **ends)
+            _acknowledge(connection, lane, result, now, **ends)
             if unit is None
             else _settle_target(unit, lane, result)
             for result in delivered.results
@@ -151,7 +151,14 @@ def _settle_lane(
         # the PDS answered, or nothing had to be sent: the account's whereabouts are not in doubt
         clear_probe(connection, lane.did, failures=0, **limits)
     again = first_of_same_errors(connection, task, verdict) is not None
-    report = HostReport.of(lane.host, lane.did, verdict, answered=result.is_answered, breaks_down_again=again)
+    report = HostReport.of(
+        lane.host,
+        lane.did,
+        verdict,
+        answered=result.is_answered,
+        breaks_down_again=again,
+        is_refuted=result.is_refuted and result.is_answered,
+    )
     is_news = not (has_no_failures and report.says_nothing_new) and changes_host(connection, report, now)
     return report if is_news else None
 
@@ -166,7 +173,7 @@ def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> Started | No
                 # a list that was sent ahead with a batch has the batch's revision
                 record_unsent(unit.connection, lane, task, unit.now, outcome, rev=verdict.rev)
             record_withdrawn_edit(unit, task, task.base)
-            return _acknowledge(unit.connection, result, unit.now)
+            return _acknowledge(unit.connection, lane, result, unit.now)
         case Outcome.MISSING:
             return record_missing_on_pds(unit, task)
         case Outcome.HELD | Outcome.TAKEN_OVER:
@@ -191,7 +198,14 @@ def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> Started | No
     return None
 
 
-def _acknowledge(connection: sa.Connection, result: Result, now: datetime, **also: Any) -> Started | None:
+def _is_read_back(lane: Lane, result: Result) -> bool:
+    """Whether to verify at once what was acknowledged. A rewrite is not verified again, or it would never end."""
+    return result.task.is_open and (result.is_mismatch or lane.is_doubted)
+
+
+def _acknowledge(
+    connection: sa.Connection, lane: Lane, result: Result, now: datetime, **also: Any
+) -> Started | None:
     """Acknowledge the generation that was sent; a newer one stays open."""
     task = result.task
     body = task.body
@@ -217,7 +231,7 @@ def _acknowledge(connection: sa.Connection, result: Result, now: datetime, **als
         connection.execute(sa.update(blob_job).where(*this).values(attempts=0))
     if task.former_fields is not None:
         clear_former(connection, task.key.did, task.kind.name, task.subject_id, task.gen)
-    if result.is_mismatch and task.is_open:  # a rewrite is not verified again, or it would never end
+    if _is_read_back(lane, result):
         reverify(connection, [task.subject], now)
     return settled
 

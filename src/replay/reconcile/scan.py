@@ -127,7 +127,11 @@ class Scan:
     def _due_repos(self, host: str, before: datetime) -> list[tuple[Repo, str | None]]:
         with self.database.read() as connection:
             rows = connection.execute(_DUE_REPOS, {"host": host, "before": before})
-            return [(Repo(row.did, row.host), row.rev) for row in rows]
+            # of a revision before one that was acknowledged since, that it is still the newest proves that the write is not there
+            return [
+                (Repo(row.did, row.host), row.rev if (row.acked_rev or "") <= (row.rev or "") else None)
+                for row in rows
+            ]
 
     def _record_compared(self, repo: Repo, rev: str, drifts: Sequence[Drift], unread: int) -> None:
         """Mark what differs and record the revision, in one transaction, so that a crash loses no mark.
@@ -196,7 +200,7 @@ _DUE_HOSTS: Final = (
 )
 """The host whose latest scan is the oldest goes first, however many accounts of another are due."""
 _DUE_REPOS: Final = (
-    sa.select(lane.did, lane.host, repo_scan.c.rev)
+    sa.select(lane.did, lane.host, lane.acked_rev, repo_scan.c.rev)
     .select_from(OF_SCANS)
     .where(_IS_DUE, lane.host == sa.bindparam("host"))
     .order_by(_SCANNED_AT, lane.did)

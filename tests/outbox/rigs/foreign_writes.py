@@ -13,6 +13,7 @@ from aggregates.tracks.track import Track
 from outbox.mirror.hosts import PacedPds
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_target
+from outbox.pds.client import RecordKey
 from outbox.relay.result import Outcome
 from outbox.repo.reads import RepoReads
 from replay.reconcile.scan import Scan, Scanned
@@ -100,7 +101,7 @@ def take_down(rig: Rig, track: Published) -> None:
     assert taken_down is not None
     subject = {
         "$type": "com.atproto.repo.strongRef",
-        "uri": rig.mirror().record_uri,
+        "uri": RecordKey(rig.did, track.collection, track.rkey).uri,
         "cid": taken_down["cid"],
     }
     body = {"subject": subject, "takedown": {"applied": True, "ref": "test"}}

@@ -262,9 +262,11 @@ async def rig_on(
 
 
 @asynccontextmanager
-async def memory_rig_on(url: str, made: Callable[..., R] = Rig) -> AsyncIterator[R]:
+async def memory_rig_on(
+    url: str, made: Callable[..., R] = Rig, pds: SignedInPds | None = None
+) -> AsyncIterator[R]:
     """A rig on an empty database, whose PDS is in memory."""
-    clock, pds = Clock(), SignedInPds()
+    clock, pds = Clock(), pds or SignedInPds()
     database = Database(url, clock=clock)
     async with httpx.AsyncClient(transport=pds) as http:
         try:
