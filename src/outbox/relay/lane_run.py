@@ -42,7 +42,8 @@ from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask, next_task
 from outbox.relay.journal import write_intent
 from outbox.relay.lease_clock import LeaseClock
-from outbox.relay.result import Outcome, Result, acknowledged, log_result
+from outbox.relay.read_backs import ReadBacks
+from outbox.relay.result import Outcome, Result, acknowledged, log_result, written
 from outbox.relay.settle import settle
 from outbox.relay.slow_hosts import SlowHosts
 from outbox.threads import in_thread
@@ -70,6 +71,7 @@ class LaneRun:
     _: KW_ONLY
     tracing: Tracing
     slow_hosts: SlowHosts
+    read_backs: ReadBacks | None
     is_stopping: Callable[[], bool]
     on_settled: OnSettled
     begun: DeliveryTask | None = None
@@ -192,6 +194,8 @@ class LaneRun:
             delivered = _failed(delivered, error)
             following = await in_thread(self._settle_and_report, delivered)
         self.on_settled(self.lane.did, acknowledged(delivered.results))
+        if self.read_backs is not None and not self.lane.is_doubted:
+            self.read_backs.expect(self.lane, written(delivered.results))
         for result in delivered.results:
             self.delivery.metrics.settled(result)
             self._outcomes[result.outcome] += 1

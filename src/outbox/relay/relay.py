@@ -38,6 +38,7 @@ from outbox.relay.delivery import Delivery
 from outbox.relay.early_release import HasEnded, release_of_ended
 from outbox.relay.lane_run import LaneRun, OnSettled
 from outbox.relay.lease_clock import LeaseClock
+from outbox.relay.read_backs import ReadBacks
 from outbox.relay.result import Outcome
 from outbox.relay.slow_hosts import SlowHosts
 from outbox.threads import in_thread
@@ -91,6 +92,7 @@ class Relay:
     has_ended: HasEnded = has_ended
     tracing: Tracing = field(default_factory=Tracing)
     on_settled: OnSettled = lambda _did, _acknowledged: None
+    read_backs: ReadBacks | None = None
     on_ended: Wake = lambda *_: None
     """Called after each run with the bucket of its lane, which may have more due."""
     _slow_hosts: SlowHosts = field(init=False, default_factory=SlowHosts)
@@ -142,6 +144,8 @@ class Relay:
             shortest = MIN_POLL_SECONDS if self._runs else MIN_POLL_SECONDS / 3
             await asyncio.sleep(self._polled_at + shortest - self._loop.time())
         stopped.cancel()
+        if self.read_backs is not None:
+            self.read_backs.stop()
         await asyncio.gather(*self._runs, return_exceptions=True)
         self._stop = None
 
@@ -181,6 +185,7 @@ class Relay:
             lease,
             tracing=self.tracing,
             slow_hosts=self._slow_hosts,
+            read_backs=self.read_backs,
             is_stopping=lambda: self._stop is not None and self._stop.is_set(),
             on_settled=self.on_settled,
         )

@@ -156,6 +156,15 @@ def acknowledged(results: Sequence[Result]) -> dict[Subject, int]:
     }
 
 
+def written(results: Sequence[Result]) -> list[Subject]:
+    """Return the subjects whose newest generation the PDS says to have written."""
+    return [
+        each.task.subject
+        for each in results
+        if each.only_acknowledges and each.task.is_open and not each.task.is_former
+    ]
+
+
 def log_result(lane: Lane, result: Result) -> None:
     task, verdict = result.task, result.verdict
     facts = {

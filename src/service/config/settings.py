@@ -220,6 +220,8 @@ class Settings(BaseSettings):
     """How long unreferenced bytes are kept. Keep it longer than backups are kept."""
     scan_minutes: float = Field(60, gt=0, le=10080)
     """How often the records on the PDSes are scanned."""
+    verify_after_seconds: int = Field(300, ge=10, le=3600)
+    """Within how many seconds a relay reads back the newest of the writes that a PDS acknowledged, for up to 20 accounts of each host. The others are compared by the scan."""
     firehose: bool = False
     """Whether changes made elsewhere are also received as they happen, from each PDS, and likes and comments of people without an account here."""
     rate_limits: bool = True

@@ -25,6 +25,7 @@ from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.pds.client import Pds
 from outbox.ports import Tracing
 from outbox.relay.delivery import Delivery
+from outbox.relay.read_backs import ReadBacks
 from outbox.relay.relay import Relay, RelayLimits
 from outbox.repo.reads import RecordReads, RepoReads
 from outbox.views.waits import MirrorWaits
@@ -144,14 +145,19 @@ class Container:
     def _relay(self) -> Relay:
         settings, log, metrics = self.settings, self.log, self.metrics
         pds = Pds(self.sessions, self.relay_http)
-        return Relay(
+        patient = PacedPds(self.sessions, self.http, self.hosts, can_wait=True)
+        read_backs = ReadBacks(self.database, patient, settings.verify_after_seconds)
+        relay = Relay(
             log,
             Delivery(log, self.hosts, pds, metrics=metrics),
             self.kinds,
             owner=self.owner,
             limits=RelayLimits(settings.lanes, self.lease),
             tracing=self.tracer or Tracing(),
+            read_backs=read_backs,
         )
+        read_backs.wake = relay.wake
+        return relay
 
     def _follower(self) -> "Follower":
         # They load WebSockets, which a process without a firehose does not need.
