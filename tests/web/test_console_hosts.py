@@ -10,7 +10,7 @@ from sqlalchemy import update
 from api.responses.states import LaneState, VerdictKind
 from api.routers.ops.deliveries import LANE_STATES
 from outbox.mirror.states import PROBED
-from outbox.mirror.tables import mirror_lane
+from outbox.mirror.tables import mirror_lane, pds_host
 from tests.api.ops.requests import waits_an_hour
 from tests.api.world import upload
 from tests.fake_pds.scripted_pds import HOST
@@ -132,3 +132,12 @@ def test_a_cause_that_stops_accounts_leads_to_those_that_it_stops(admin, world, 
 def test_there_is_something_to_say_of_each_state_and_each_kind_of_failure():
     assert {state for state, words in BY_REASON.items() if words.advice} == {*LANE_STATES} - {LaneState.READY}
     assert set(ABOUT_KIND) == set(VerdictKind) - {VerdictKind.DONE}
+
+
+def test_a_host_that_acknowledged_what_is_not_there_is_named(admin, world, alice, client):
+    upload(client, alice)
+    with world.database.write() as connection:
+        connection.execute(update(pds_host).where(pds_host.c.host == HOST).values(refuted_writes=12))
+    for screen in ("/ops", "/ops/hosts", "/ops/hosts?failing=true", AT_HOST):
+        assert "It acknowledged 12 writes that are not there" in admin.get(screen).text, screen
+    assert f"{HOST} is doubted." in admin.get("/ops").text

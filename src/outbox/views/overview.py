@@ -39,8 +39,8 @@ FIRST_ERROR: Final = sa.func.coalesce(lane.first_error, sa.case((IS_PDS_AWAY, ho
 """Of the lane or, where its PDS is away and the lane itself was not tried yet, of its host."""
 CLASS: Final = sa.case((target.desired_op == DELETE, "delete"), (target.backfill, "backfill"), else_="edit")
 LANES_OF_HOSTS: Final = mirror_lane.outerjoin(pds_host, host.host == lane.host)
-NEEDS_LOOK: Final = sa.or_(host.failing_since.is_not(None), host.paused)
-"""Whether a host fails, or an operator paused it."""
+NEEDS_LOOK: Final = sa.or_(host.failing_since.is_not(None), host.refuted_writes > 0, host.paused)
+"""Whether a host fails or is doubted, or an operator paused it."""
 _fails_since: Final = sa.func.coalesce(host.failing_since, NEVER_LITERAL)
 
 
@@ -76,7 +76,7 @@ def hosts(
     after: tuple[datetime | str, str] | None = None,
     named: str | None = None,
 ) -> Sequence[Any]:
-    """Return hosts in the order of their origins, all or the one that is named; or those that fail or are paused, the longest failing first.
+    """Return hosts in the order of their origins, all or the one that is named; or those that need a look, the longest failing first.
 
     `after` has the origin of the host before these and, of a failing one, since when it fails.
     """

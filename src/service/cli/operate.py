@@ -93,7 +93,13 @@ FAILS: Cells = {"failing since": "failing_since", "first error": "first_error"}
 FAILS_SINCE_SUCCESS: Cells = {**FAILS, "last success": "last_success_at"}
 HOST_CELLS: Cells = {
     "host": "host",
-    "breaker": lambda row: "paused" if row.paused else row.breaker,
+    "breaker": lambda row: (
+        "paused"
+        if row.paused
+        else f"{row.breaker}, doubted for {row.refuted_writes}"
+        if row.refuted_writes
+        else row.breaker
+    ),
     "accounts": "lanes",
     "waiting": "waiting",
     **FAILS_SINCE_SUCCESS,

@@ -88,6 +88,13 @@ def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
                 for row in connection.execute(troubled.limit(MAX_HOSTS))
             ],
         )
+        doubted = sa.select(host.host, host.refuted_writes).where(host.refuted_writes > 0).order_by(host.host)
+        yield gauge(
+            "mirror_refuted_writes",
+            "Writes that a host acknowledged, and that were not there when they were read back; hosts without are not listed.",
+            ["host"],
+            connection.execute(doubted.limit(MAX_HOSTS)),
+        )
         yield gauge(
             "mastertape_subscriber_lag",
             "How far behind the log each subscriber is: events of a read model that another version made, or seconds in "

@@ -120,3 +120,17 @@ def test_a_pds_that_does_not_answer_is_away_for_its_owner_and_for_operators(worl
     for path, of in ((f"/tracks/{track['id']}/mirror", "next_attempt_at"), ("/me/mirror", "next_attempt_at")):
         assert read(client, alice, path)[of] >= now
     assert read(client, admin, "/ops/failures")["items"][0]["next_attempt_at"] >= now
+
+
+def test_a_host_that_acknowledged_what_is_not_there_is_named_until_it_is_resumed(world, client, admin):
+    with world.database.write() as connection:
+        connection.execute(insert(pds_host).values(host="https://lies.test", refuted_writes=12))
+        connection.execute(insert(pds_host).values(host="https://well.test"))
+
+    (host,) = read(client, admin, "/ops/hosts", failing=True)["items"]
+    assert (host["host"], host["refuted_writes"]) == ("https://lies.test", 12)
+    assert read(client, admin, "/ops/overview")["failing_hosts"] == 1
+
+    act(client, admin, "/ops/hosts", action="resume", host="https://lies.test", reason="was a restore")
+
+    assert read(client, admin, "/ops/hosts", failing=True)["items"] == []

@@ -43,6 +43,7 @@ NAMES = {
     "mirror_attempts_total",
     "mirror_budget_remaining",
     "mirror_breaker_state",
+    "mirror_refuted_writes",
     "mirror_fenced_commits_total",
     "mirror_cid_mismatches_total",
     "mirror_scans_total",
@@ -180,17 +181,25 @@ def test_waiting_audio_is_distinguished_from_records(tape: Container) -> None:
 @ON_SQLITE
 def test_hosts_in_trouble_are_named_and_no_others(tape: Container) -> None:
     signed_in(tape)
-    assert "mirror_breaker_state{" not in tape.metrics.text().decode()
+    well = tape.metrics.text().decode()
+    assert "mirror_breaker_state{" not in well
+    assert "mirror_refuted_writes{" not in well
     with tape.database.write() as connection:
         later = tape.database.now(connection) + timedelta(hours=1)
         connection.execute(
             update(pds_host).values(
-                breaker="open", retry_at=later, budget_left=7, budget_limit=10, budget_reset=later
+                breaker="open",
+                retry_at=later,
+                refuted_writes=12,
+                budget_left=7,
+                budget_limit=10,
+                budget_reset=later,
             )
         )
         connection.execute(update(mirror_target).values(backfill=True))
     found = numbers(tape.metrics.text())
     assert found[f'mirror_breaker_state{{host="{HOST}"}}'] == 2
+    assert found[f'mirror_refuted_writes{{host="{HOST}"}}'] == 12
     assert found[f'mirror_budget_remaining{{host="{HOST}",scope="host"}}'] == 7
     assert found['mirror_oldest_pending_seconds{class="backfill"}'] > 0
 

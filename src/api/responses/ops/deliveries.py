@@ -77,6 +77,9 @@ class HostRow(BaseModel):
     first_error: str | None
     last_error: str | None
     last_success_at: datetime | None = Field(description="of a delivery to any of its accounts")
+    refuted_writes: int = Field(
+        description="acknowledged and not there when they were read back, since the host was last resumed"
+    )
     max_lanes: int
     under_way: int
     requests_left: int | None = Field(description="points of the budget that all its accounts share")

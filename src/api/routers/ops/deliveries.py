@@ -72,7 +72,7 @@ class HostsQuery(PageQuery):
     host: Name | None = Field(None, description="only this one")
     failing: bool = Field(
         False,
-        description="only those that fail, or that an operator paused, the one that fails the longest first",
+        description="only those that fail, that acknowledged what is not there, or that an operator paused, the one that fails the longest first",
     )
 
 

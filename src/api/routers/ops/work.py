@@ -70,7 +70,9 @@ class OverviewBody(BaseModel):
     accounts: dict[str, int] = Field(description="how many accounts those records are of, by the same states")
     waits: list[WaitRow] = Field(description="what waits for a person or, after a failure, to be tried again")
     ready_accounts: int = Field(description="accounts whose lane is ready and not paused")
-    failing_hosts: int = Field(description="PDS hosts that fail, or that an operator paused")
+    failing_hosts: int = Field(
+        description="PDS hosts that fail, that acknowledged what is not there, or that an operator paused"
+    )
     oldest_pending_at: datetime | None = Field(
         description="the time of the oldest change that waits only for the relay"
     )

@@ -47,6 +47,8 @@ def health(overview: Json, first: Json | None) -> Health:
         if first["paused"]:
             words = f"{first['host']} is paused{more}.", since.get(MirrorReason.PAUSED)
             return Health("wait", *words, "The first record waits since", about_host(first))
+        if first["failing_since"] is None:
+            return Health("bad", f"{first['host']} is doubted{more}.", advice=about_host(first))
         sentence = f"{first['host']} does not answer as it should{more}."
         return Health("bad", sentence, first["failing_since"], advice=about_host(first))
     if not overview["waits"]:
@@ -88,6 +90,7 @@ async def show_now(ask: OperatorAsk, show: ShowDep) -> Response:
             {**each, "words": record_words(each), "advice": about_wait(each)} for each in overview["waits"]
         ],
         failing=failing,
+        about=about_host,
         has_more_failing=hosts["cursor"] is not None,
         causes=causes["causes"],
         audit=actions["items"],

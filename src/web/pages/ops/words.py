@@ -205,10 +205,17 @@ def about_host(host: Json) -> str:
     if host["paused"]:
         return BY_REASON[MirrorReason.PAUSED].advice
     if host["failing_since"] is None:
-        return "Nothing: it works."
+        return _about_doubts(host["refuted_writes"]) if host["refuted_writes"] else "Nothing: it works."
     if not host["waiting"]:
         return NONE_WAITS
     return ABOUT_KIND[VerdictKind.NOT_SENT]
+
+
+def _about_doubts(writes: int) -> str:
+    return (
+        f"It acknowledged {writes:,} write{' that is' if writes == 1 else 's that are'} not there: ask its operator whether "
+        "it was restored from a backup. What it acknowledges is read back at once; to trust it again, pause and resume it."
+    )
 
 
 OPERATOR_ACTED: Final = "OperatorActed"
