@@ -95,6 +95,21 @@ class ListRecords(RecordKind):
         renewed = [{**each, "cid": cids.get(each["uri"]) or each["cid"]} for each in items]
         return {**record, ITEMS: [{"subject": each} for each in renewed]}
 
+    def foreign_references(self, desired: Record, observed: Mapping[str, Any], did: str) -> Mapping[str, str]:
+        ours, theirs = desired[ITEMS], observed.get(ITEMS)
+        if ours == theirs or not isinstance(theirs, list):
+            return {}
+        cids = {each["subject"]["uri"]: each["subject"]["cid"] for each in ours}
+        is_repeated = len(cids) < len(ours)  # then a URI alone names no item
+        found = filter(None, () if is_repeated else map(_reference, theirs))
+        return {
+            item.uri: item.cid
+            for item in found
+            if item.cid is not None
+            and cids.get(item.uri, item.cid) != item.cid
+            and not item.uri.startswith(f"at://{did}/")
+        }
+
     def own_part(self, record: Mapping[str, Any]) -> Record:
         ours = super().own_part(record)
         return {**ours, ITEMS: uris} if (uris := _uris(ours.get(ITEMS))) is not None else ours

@@ -287,6 +287,10 @@ class RecordKind(ABC):
         """Return the record with references to these records by their new CIDs, by URI."""
         return record
 
+    def foreign_references(self, desired: Record, observed: Mapping[str, Any], did: str) -> Mapping[str, str]:  # noqa: ARG002
+        """Return the CIDs by which another client refers otherwise to records of other accounts than `did`, by URI."""
+        return {}
+
     def own_part(self, record: Mapping[str, Any]) -> Record:
         """Return our own fields, without the generation, to compare contents."""
         return {

@@ -32,7 +32,8 @@ from outbox.pds.client import (
 )
 from outbox.pds.verdict import Kind, Verdict
 from outbox.ports import NO_METRICS, RelayMetrics
-from outbox.relay.delivery_task import DeliveryTask
+from outbox.record.dag_cbor import Record
+from outbox.relay.delivery_task import DeliveryTask, with_foreign_references
 from outbox.relay.journal import (
     acknowledged_rev,
     close_attempts,
@@ -137,7 +138,7 @@ class Delivery:
             if base is None and task.base is None and task.op != DELETE:
                 # it reads as absent and cannot be created: the PDS hides it, and takes writes over what it has
                 base = await self._ask(unanswered_create, task.key) or last_known
-            task = task.on(base, remote.body)
+            task = await in_thread(self._on, task, base, remote.body)
             if task.check() is not None:  # another client's fields break the lexicon
                 return Result(task, Outcome.HELD, remote=remote)
         return Result(task, Outcome.FAILED, CONTENDED)
@@ -218,7 +219,7 @@ class Delivery:
         if finding is Outcome.MISSING and task.is_acked and not is_refuted:
             return await self._confirm_missing(lane, task, deadline)
         if finding is Outcome.REBASED and not (task.was_rejected or task.is_as_adopted):
-            task = task.on(remote.cid, remote.body)
+            task = await in_thread(self._on, task, remote.cid, remote.body)
             is_same = task.request_cid == remote.cid  # only other clients' fields differ
             if not is_same and task.check() is None:
                 return await self._send(lane, task, deadline)
@@ -271,6 +272,11 @@ class Delivery:
         with self.database.read() as connection:
             was_sent = is_our_cid(connection, task.key, remote.cid)
             return compare(task, remote, was_sent, History(self.log, connection, task))
+
+    def _on(self, task: DeliveryTask, base: str | None, observed: Record | None) -> DeliveryTask:
+        """Have the task write over what is there now."""
+        with self.database.read() as connection:
+            return with_foreign_references(connection, task.on(base, observed))
 
     def _late_creates(self, task: DeliveryTask) -> tuple[datetime, Sequence[datetime], datetime | None]:
         with self.database.read() as connection:

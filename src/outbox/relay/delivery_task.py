@@ -21,7 +21,7 @@ from eventstore.errors import NewerReleaseError
 from eventstore.event_log import EventLog
 from eventstore.sql.prepared import Prepared, among
 from eventstore.sql.schema import UtcDateTime
-from outbox.lists.newest import IS_LISTED
+from outbox.lists.newest import IS_LISTED, newest_of
 from outbox.mirror.due import (
     BACKFILL,
     CLASS,
@@ -278,6 +278,7 @@ def task_of(
         assert latest is not None  # noqa: S101 - a target is made by an event of its subject
         subject = of_class(known.kind.aggregate, latest.state)
         task = _task(known, row, recorded, subject)
+        task = with_foreign_references(connection, task)
         if row.former or not subject.former_collections:
             return task
         fields, unread = former_records(connection, row.did, row.kind, row.subject_id)
@@ -287,6 +288,18 @@ def task_of(
     except Exception as error:
         logger.exception("target_unreadable", extra={"did": row.did, "uri": known.key.uri})
         return replace(known, fault=error)
+
+
+def with_foreign_references(connection: sa.Connection, task: DeliveryTask) -> DeliveryTask:
+    """Refer as another client does to records that no account here has: the log knows no newer CID of them."""
+    if task.desired is None or task.observed is None:
+        return task
+    theirs = task.kind.foreign_references(task.desired, task.observed, task.key.did)
+    if not theirs:
+        return task
+    known = newest_of(connection, task.key.did, theirs)
+    unknown = {uri: cid for uri, cid in theirs.items() if uri not in known}
+    return replace(task, desired=task.kind.referring(task.desired, unknown))
 
 
 _NOW: Final = sa.bindparam("now", type_=UtcDateTime)

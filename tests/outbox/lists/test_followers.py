@@ -18,7 +18,7 @@ from outbox.pds.client import RecordKey
 from outbox.relay.result import Outcome
 from projections.rebuild.rebuild import rebuild
 from tests.dsl import BOB, COLLECTION
-from tests.outbox.rigs.foreign_writes import foreign_put, request_verify
+from tests.outbox.rigs.foreign_writes import foreign_put, request_verify, verified
 from tests.outbox.rigs.list_rigs import FollowerRig, uri_of
 from tests.outbox.rigs.relay_rig import ARTIST, memory_rig_on
 from tests.servers.databases import ON_BOTH, ON_SQLITE
@@ -250,3 +250,13 @@ async def test_a_list_with_items_taken_over_follows_an_older_reference_of_theirs
     await rig.settles()
     assert rig.of_bob(made) == [*new, unknown]
     assert rig.status() == ReferenceState.CURRENT
+
+
+async def test_a_followed_track_of_an_account_here_is_referred_to_as_its_pds_has_it(rig: FollowerRig) -> None:
+    [made] = await rig.with_followers()
+    record = rig.pds.get_record(BOB, made.collection, made.rkey)
+    assert record is not None
+    record["value"]["items"][0]["subject"]["cid"] = f"bafyrei{'a' * 52}"
+    rig.pds.put_record(BOB, made.collection, made.rkey, record["value"])
+    await verified(rig, 201, of=TrackList)
+    assert rig.of_bob(made) == [vars(rig.item())]

@@ -233,6 +233,26 @@ async def test_other_cids_alone_are_no_edit(lists: ListRig) -> None:
     assert lists.types() == ["Created", "Edited"]
 
 
+async def test_the_cid_that_another_client_gives_an_item_unknown_here_stays(lists: ListRig) -> None:
+    made = await lists.begins()
+    record = lists.remote(made) or {}
+    record["items"][1]["subject"]["cid"] = CIDS[1]
+    for _ in range(2):
+        lists.pds.put_record(lists.did, LISTS, made.rkey, record)
+        lists.wire.sent.clear()
+        assert await verified(lists, of=TrackList) == {Outcome.DELIVERED: 1}
+        assert ("putRecord" in dict(lists.wire.sent), lists.remote(made)) == (False, record)
+        record["items"][1]["subject"]["cid"] = CIDS[2]
+    lists.does(lambda it: it.edit({"name": "Renamed"}, at=lists.clock()))
+    await lists.relay_once()
+    record["items"][0]["subject"]["cid"] = CIDS[0]
+    lists.pds.put_record(lists.did, LISTS, made.rkey, {**record, "name": "Renamed"})
+    lists.does(lambda it: it.remove(item("C").uri, at=lists.clock()))
+    await lists.relay_once()
+    assert [each["subject"]["cid"] for each in (lists.remote(made) or {})["items"]] == [CIDS[0], CIDS[2]]
+    assert lists.types() == ["Created", "Edited", "ItemRemoved"]
+
+
 async def test_a_record_that_other_clients_have_filled_is_found_before_it_is_sent(lists: ListRig) -> None:
     made = await lists.begins()
     lists.client_writes(made, note="x" * 600_000, more="x" * 600_000)
