@@ -104,6 +104,7 @@ class MultipartReader(ExitStack):
         self._folder = folder
         self._files = files
         self._known = known
+        self._has_begun = False
         self._boundaries = 0
         self._field_bytes = 0
         self._ended = False
@@ -130,7 +131,13 @@ class MultipartReader(ExitStack):
             raise UnparsableError(f"{error}. Nothing was changed.") from None
 
     def feed(self, chunk: bytes) -> None:
-        """The parser compares a boundary, also one within a part, and what follows it byte by byte: both are few here."""
+        """The parser compares a boundary, also one within a part, and what follows it byte by byte: both are few here.
+
+        After a line break at the beginning, it would skip what the chunk has before the first boundary, and refuse the same in a later chunk.
+        """
+        if not self._has_begun:
+            chunk = chunk.lstrip(b"\r\n")
+            self._has_begun = bool(chunk)
         self._boundaries += chunk.count(self._boundary)
         if self._boundaries > PARTS:
             raise UnparsableError(f"The body has more than {PARTS} parts. Nothing was changed.")

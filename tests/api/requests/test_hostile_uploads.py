@@ -63,3 +63,19 @@ def test_a_file_full_of_boundaries_or_of_what_may_follow_one_costs_little(tmp_pa
         with pytest.raises(UnparsableError):
             received(size)
         assert time.process_time() - began < MAX_SECONDS
+
+
+@pytest.mark.parametrize("size", [1, 5, CHUNK_BYTES])
+def test_a_form_begins_with_its_boundary_however_it_arrives(tmp_path, size):
+    part = b"--b\r\nContent-Disposition: form-data; name=title\r\n\r\nA\r\n--b--\r\n"
+
+    def received(content):
+        with MultipartReader("multipart/form-data; boundary=b", tmp_path, {}, ["title"]) as reader:
+            for at in range(0, len(content), size):
+                reader.feed(content[at : at + size])
+            reader.finish()
+            return reader.fields
+
+    assert received(b"\r\n\r\n" + part) == received(part) == {"title": "A"}
+    with pytest.raises(UnparsableError):
+        received(b"\r\nan introduction" + part)
