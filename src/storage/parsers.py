@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass
@@ -27,6 +28,7 @@ from storage.derived.waveforms import Waveform
 from storage.errors import (
     InvalidMediaError,
     ParserEndedError,
+    RefusedMediaError,
     StorageError,
     TooLargeError,
     UnsupportedMediaError,
@@ -55,13 +57,14 @@ class Limits:
 
 
 LIMITS: Final[dict[str, Limits]] = {
-    "audio": Limits(3.0, memory_bytes=2**28),
-    "tags": Limits(3.0),
+    "audio": Limits(1.0, memory_bytes=2**28),
+    "tags": Limits(1.0, memory_bytes=2**28),
+    "cover": Limits(4.5),
     "artwork": Limits(4.5),
     "renditions": Limits(4.5),
     "waveform": Limits(60.0, 240.0, is_background=True),
 }
-"""Forty megapixels take 650 MB and 4 s of CPU as WebP; four and a half hours of sound take half a minute."""
+"""Audio and its tags take milliseconds; forty megapixels 650 MB and 4 s of CPU as WebP; four and a half hours of sound half a minute."""
 MAX_OF_AN_ACCOUNT: Final = 1
 MAX_OF_REQUESTS: Final = 2
 MAX_CONCURRENT_FILES: Final = MAX_OF_REQUESTS + 2
@@ -70,12 +73,16 @@ MAX_WAIT_SECONDS: Final = 30.0
 """For a request's turn."""
 MAX_SAID_BYTES: Final = 64 * 1024
 MAX_MADE_BYTES: Final = 64 * 2**20
+SLOW_SECONDS: Final = 60.0
+"""So long after a file that took too long its account shares one turn with all such accounts: they leave the others to the rest."""
+_SLOW: Final = "slow"
 _GRACE_SECONDS: Final = 5.0
 """A child ends by itself before."""
 
 PROGRAM: Final = (sys.executable, "-P", "-B", "-m", "storage.formats.program")
 _REFUSALS: Final = {each.__name__: each for each in (InvalidMediaError, UnsupportedMediaError)}
 _OUT_OF_TIME: Final = (-signal.SIGPROF, -signal.SIGALRM)
+_TOO_LONG: Final = "it takes too long to read"
 Answer = tuple[Any, list[bytes]]
 
 
@@ -126,7 +133,7 @@ class Child:
         """Tell why there is no answer."""
         status = self.end()
         if status in _OUT_OF_TIME:
-            return InvalidMediaError("it takes too long to read")
+            return InvalidMediaError(_TOO_LONG)
         if status < 0 and status != -signal.SIGKILL:
             return InvalidMediaError("its parser crashes")
         return ParserEndedError()
@@ -165,6 +172,7 @@ class Parsers:
         self._working: Final[set[Child]] = set()
         self._requests: Final = Turns(MAX_OF_AN_ACCOUNT, MAX_OF_REQUESTS)
         self._jobs: Final = Turns(1)
+        self._slow_until: dict[str, float] = {}
         self._threads: Final = Threads("parsers", MAX_CONCURRENT_FILES)
 
     async def audio(self, staged: Staged, did: str | None = None) -> Audio:
@@ -176,11 +184,12 @@ class Parsers:
         self, staged: Staged, kind: str, did: str | None = None
     ) -> tuple[dict[str, Any], PreparedArtwork | None]:
         """Return what the tags of a file that `audio` has described say, and their cover; what cannot be read says nothing."""
-        try:
-            (said, mime), made = await self._read("tags", staged, did, kind=kind)
-        except InvalidMediaError:
-            return {}, None
-        return said, _artwork(mime, made) if mime is not None else None
+        said, cover = dict[str, Any](), None
+        with suppress(RefusedMediaError):
+            (said, has_cover), _ = await self._read("tags", staged, did, kind=kind)
+            if has_cover:
+                cover = _artwork(*await self._read("cover", staged, did, kind=kind))
+        return said, cover
 
     async def artwork(self, staged: Staged, did: str | None = None) -> PreparedArtwork:
         if staged.size > MAX_BYTES:
@@ -205,17 +214,27 @@ class Parsers:
             child.kill()
 
     async def _read(self, work: str, staged: Staged, did: str | None, **of: Any) -> Answer:
+        if did is None:
+            async with self._jobs.of("waveforms" if LIMITS[work].is_background else "others"):
+                return await self._threads.run(self._read_in_child, work, staged, of)
         async with AsyncExitStack() as held:
-            if did is None:
-                turn = "waveforms" if LIMITS[work].is_background else "others"
-                await held.enter_async_context(self._jobs.of(turn))
-            else:
-                try:
-                    async with asyncio.timeout(MAX_WAIT_SECONDS):
-                        await held.enter_async_context(self._requests.of(did))
-                except TimeoutError:
-                    raise ThreadsBusyError(self._threads.name) from None
-            return await self._threads.run(self._read_in_child, work, staged, of)
+            turn = _SLOW if self._slow_until.get(did, 0.0) > time.monotonic() else did
+            try:
+                async with asyncio.timeout(MAX_WAIT_SECONDS):
+                    await held.enter_async_context(self._requests.of(turn))
+            except TimeoutError:
+                raise ThreadsBusyError(self._threads.name) from None
+            try:
+                return await self._threads.run(self._read_in_child, work, staged, of)
+            except InvalidMediaError as error:
+                if error.detail == _TOO_LONG:
+                    self._record_slow(did)
+                raise
+
+    def _record_slow(self, did: str) -> None:
+        now = time.monotonic()
+        self._slow_until = {each: until for each, until in self._slow_until.items() if until > now}
+        self._slow_until[did] = now + SLOW_SECONDS
 
     def _read_in_child(self, work: str, staged: Staged, of: Mapping[str, Any]) -> Answer:
         child = self._child()

@@ -17,7 +17,7 @@ import pytest
 from storage import parsers
 from storage.artwork import MAX_BYTES
 from storage.errors import InvalidMediaError, ParserEndedError, RefusedMediaError, TooLargeError
-from storage.parsers import LIMITS, Child, Parsers
+from storage.parsers import LIMITS, MAX_OF_REQUESTS, Child, Parsers
 from storage.uploads.upload import Staged, staged_copy
 from tests.media_samples import hostile, samples
 from tests.waits import until_async
@@ -181,6 +181,35 @@ async def test_files_of_one_account_and_those_of_jobs_are_read_one_at_a_time_and
     )
 
 
+TAKES_TOO_LONG = f"""
+import json, os, signal, sys, time
+for line in sys.stdin:
+    path = json.loads(line)["file"]["path"]
+    if {HOSTILE!r} in open(path).read():
+        os.kill(os.getpid(), signal.SIGPROF)
+    {ANSWER}
+"""
+
+
+async def test_accounts_whose_files_took_too_long_share_one_turn(
+    written_in: Callable[[str], Parsers], stage: Stage, tmp_path: Path
+) -> None:
+    greedy, slow = [f"did:plc:{number}" for number in range(MAX_OF_REQUESTS)], stage(HOSTILE.encode())
+    reading = written_in(TAKES_TOO_LONG)
+    for did in greedy:
+        with pytest.raises(InvalidMediaError, match="takes too long"):
+            await reading.audio(slow, did)
+    (tmp_path / "program.py").write_text(READS_ALL)
+    theirs = [asyncio.create_task(reading.audio(slow, did)) for did in greedy]
+    await until_async(Path(f"{slow.path}.begun").exists)
+    with stage(b"harmless") as harmless:
+        assert (await reading.audio(harmless, BOB)).file_type == "wav"
+    for each in theirs:
+        each.cancel()
+    reading.close()
+    await asyncio.wait(theirs)
+
+
 LAST_WORDS = """
 import asyncio, sys
 from pathlib import Path
@@ -238,8 +267,8 @@ def hostile_files() -> dict[str, bytes]:
 async def test_hostile_files_cost_the_service_no_memory_and_no_more_time_than_is_allowed(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for work in ("audio", "tags", "artwork"):
-        limit(monkeypatch, work, cpu_seconds=LIMITS[work].cpu_seconds if DEEP else 0.2)
+    for work in ("audio", "tags", "cover", "artwork"):
+        limit(monkeypatch, work, cpu_seconds=LIMITS[work].cpu_seconds if DEEP else 0.1)
     reading, files = Parsers(), {name: stage(data) for name, data in hostile_files().items()}
     before = forget_peak()
     for name, staged in files.items():

@@ -9,7 +9,6 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,15 +80,16 @@ def _audio(staged: Staged) -> Answer:
 
 def _tags(staged: Staged, *, kind: str) -> Answer:
     said, cover = read_tags(staged, kind)
-    mime, made = None, list[bytes]()
-    if cover is not None:
-        with suppress(RefusedMediaError):  # the audio is taken without it
-            mime, made = _cover(read_artwork(cover))
-    return (said, mime), made
+    return (said, cover is not None), []
+
+
+def _cover(staged: Staged, *, kind: str) -> Answer:
+    _, cover = read_tags(staged, kind)
+    return _prepared(read_artwork(cover or b""))
 
 
 def _artwork(staged: Staged) -> Answer:
-    return _cover(read_artwork(staged.path.read_bytes()))
+    return _prepared(read_artwork(staged.path.read_bytes()))
 
 
 def _renditions(staged: Staged) -> Answer:
@@ -100,7 +100,7 @@ def _waveform(staged: Staged) -> Answer:
     return read_peaks(staged.path), []
 
 
-def _cover(made: PreparedArtwork) -> Answer:
+def _prepared(made: PreparedArtwork) -> Answer:
     return made.artwork.mime, [made.data, *_by_size(made.renditions)]
 
 
@@ -111,6 +111,7 @@ def _by_size(renditions: Mapping[int, bytes]) -> list[bytes]:
 WORK: Final[Mapping[str, Callable[..., Answer]]] = {
     "audio": _audio,
     "tags": _tags,
+    "cover": _cover,
     "artwork": _artwork,
     "renditions": _renditions,
     "waveform": _waveform,
