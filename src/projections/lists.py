@@ -55,7 +55,7 @@ IS_UP: Final = it.taken_down_at.is_(None)
 IS_ALBUM: Final = it.list_type == sa.literal_column(f"'{ListType.ALBUM}'")
 partial_index("uq_track_list_did_name", it.did, it.name, where=sa.and_(LIVE, IS_ALBUM), unique=True)
 sa.Index("ix_track_list_did_slug", it.did, it.slug)
-MAX_SCANNED_LISTS: Final = 10_000
+MAX_SCANNED_LISTS: Final = 1_000
 """Of one search."""
 MAX_LISTS_NAMING: Final = 100
 """The same bytes, of those looked at for a reader of them."""

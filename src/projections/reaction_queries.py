@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from aggregates.reactions.comment import Comment
 from aggregates.reactions.like import Like
 from projections.reactions import (
+    HAS_LIKES,
     IS_LIVE,
     IS_SAID,
     SAID,
@@ -185,17 +186,32 @@ def count_at(connection: sa.Connection, kind: str, did: str, track_id: int) -> i
     return connection.scalar(number) or 0
 
 
+MAX_RANKED_TRACKS: Final = 200
+"""Some may be unlisted."""
+MAX_COUNTED_LIKES: Final = 2_000
+
+
 def most_liked(connection: sa.Connection, since: str | None, limit: int) -> Sequence[TrackView]:
-    """Return the listed tracks with the most likes, of those since a time alone where one is given; none without a like."""
-    given: sa.FromClause = track_count
-    if since is not None:
-        of = reaction.c
-        key = (of.track_id, of.did, of.bucket)
-        lately = sa.select(*key, sa.func.count().label(likes.name)).group_by(*key)
-        given = lately.where(of.kind == Like.TOPIC, of.created_at >= since).subquery()
-    number = given.c[likes.name]
-    same = sa.and_(given.c.did == tracks.c.did, given.c.track_id == tracks.c.track_id)
-    found = sa.select(tracks).join(given, same)
-    found = found.where(LIVE, is_shown_to(None), number > 0)
-    found = found.order_by(number.desc(), tracks.c.track_id.desc()).limit(limit)
+    """Return those of the MAX_RANKED_TRACKS with the most likes that are listed; none without a like.
+
+    Since a time, the newest MAX_COUNTED_LIKES count alone.
+    """
+    ranked = (_most_liked() if since is None else _most_liked_since(since)).limit(MAX_RANKED_TRACKS)
+    given = ranked.subquery().c
+    same = sa.and_(given.did == tracks.c.did, given.track_id == tracks.c.track_id)
+    found = sa.select(tracks).where(same, LIVE, is_shown_to(None))
+    found = found.order_by(given.likes.desc(), tracks.c.track_id.desc()).limit(limit)
     return [TrackView.from_row(row) for row in connection.execute(found)]
+
+
+def _most_liked() -> sa.Select[*tuple[Any, ...]]:
+    of = track_count.c
+    most = sa.select(of.track_id, of.did, of.bucket, of.likes).where(HAS_LIKES)
+    return most.order_by(of.likes.desc(), of.track_id.desc())
+
+
+def _most_liked_since(since: str) -> sa.Select[*tuple[Any, ...]]:
+    of, number = reaction.c, sa.func.count().label("likes")
+    given = sa.select(of.track_id, of.did, of.bucket).where(of.kind == Like.TOPIC, of.created_at >= since)
+    newest = given.order_by(of.created_at.desc()).limit(MAX_COUNTED_LIKES).subquery().c
+    return sa.select(*newest, number).group_by(*newest).order_by(number.desc(), newest.track_id.desc())

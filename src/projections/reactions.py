@@ -27,7 +27,7 @@ from eventstore.projection import (
     refill,
     write_rows,
 )
-from eventstore.sql.schema import Position, UtcDateTime, metadata
+from eventstore.sql.schema import Position, UtcDateTime, metadata, partial_index
 from eventstore.streams.append import key_of, upsert
 from eventstore.streams.buckets import account_columns
 from projections.tracks.table import tracks
@@ -91,6 +91,7 @@ reaction = sa.Table(
     *account_columns(),
     sa.Column("author", sa.Text, nullable=False),
     sa.Column("created_at", sa.Text, nullable=False),
+    sa.Index("ix_reaction_kind_created_at", "kind", "created_at"),
 )
 track_count = sa.Table(
     "track_count",
@@ -100,6 +101,8 @@ track_count = sa.Table(
     sa.Column("likes", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Column("comments", sa.Integer, nullable=False, server_default=sa.text("0")),
 )
+HAS_LIKES: Final = track_count.c.likes > sa.literal_column("0")
+partial_index("ix_track_count_likes", track_count.c.likes, track_count.c.track_id, where=HAS_LIKES)
 _OF_LIKES: Final[dict[str, Any]] = dict.fromkeys(
     ("sqlite_where", "postgresql_where"), sa.text(f"kind = '{Like.TOPIC}'")
 )

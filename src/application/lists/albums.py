@@ -25,7 +25,7 @@ from outbox.mirror.lanes import hold_lane
 from outbox.pds.client import RecordKey
 from projections.lists import IS_ALBUM, LIVE, album_titled, free_slug, it
 from projections.tracks.queries import ListedTrack, tracks_at
-from projections.tracks.table import TrackView, tracks
+from projections.tracks.table import UNSEEN_BY_OTHERS, TrackView, tracks
 
 _of_track: Final = tracks.c
 MAX_TRACKS_AT_ONCE: Final = 100
@@ -227,10 +227,9 @@ IS_OF_TRACK: Final = (list_item.c.did == _of_track.did, list_item.c.uri == uri_c
 """Whether an item refers to a track of the account that has the list."""
 
 
-_UNSEEN_BY_OTHERS: Final = _of_track.deleted_at.is_not(None) | _of_track.unlisted.is_(True)
 ITS_ITEMS: Final = (list_item.c.did == it.did, list_item.c.list_id == it.list_id)
 SHOWN_TO_OTHERS: Final = (it.track_count == 0) | sa.exists().where(
-    *ITS_ITEMS, ~sa.exists().where(*IS_OF_TRACK, _UNSEEN_BY_OTHERS)
+    *ITS_ITEMS, ~sa.exists().where(*IS_OF_TRACK, UNSEEN_BY_OTHERS)
 )
 """Of an album: one whose own tracks are all unlisted or deleted is its artist's alone."""
 
@@ -240,11 +239,13 @@ def unseen_counts(
 ) -> dict[int, int]:
     """Return how many of an account's own tracks in each of these lists of its own are not shown to the caller."""
     number = sa.func.count().label("number")
-    unseen = sa.select(list_item.c.list_id, number).join(tracks, sa.and_(*IS_OF_TRACK))
+    unseen = sa.select(list_item.c.list_id, number).where(*IS_OF_TRACK)
     of_lists = (list_item.c.did == did, list_item.c.list_id.in_(list_ids))
     is_own = did_of(caller) == did
-    is_unseen = _of_track.deleted_at.is_not(None) if is_own else _UNSEEN_BY_OTHERS
-    rows = connection.execute(unseen.where(*of_lists, is_unseen).group_by(list_item.c.list_id))
+    unseen = unseen.where(*of_lists, UNSEEN_BY_OTHERS)  # of which there is an index
+    if is_own:
+        unseen = unseen.where(_of_track.deleted_at.is_not(None))
+    rows = connection.execute(unseen.group_by(list_item.c.list_id))
     return {row.list_id: row.number for row in rows}
 
 

@@ -97,8 +97,7 @@ _TO_FILL: Final = (
 )
 _OTHERWISE: Final = (
     sa.select(_of_track.track_id)
-    .join(list_item, sa.and_(*IS_OF_TRACK))
-    .where(*_OF_ACCOUNT, list_item.c.list_id == sa.bindparam("list_id"))
+    .where(*IS_OF_TRACK, *_OF_ACCOUNT, list_item.c.list_id == sa.bindparam("list_id"))
     .where(_of_track.album.is_distinct_from(sa.bindparam("title")))
     .order_by(_of_track.track_id)
 )

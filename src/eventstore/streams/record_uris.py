@@ -11,7 +11,9 @@ from eventstore.sql.database import pages
 
 
 def uri_column(of: Any) -> sa.ColumnElement[str]:
-    uri: sa.ColumnElement[str] = "at://" + of.did + "/" + of.collection + "/" + of.rkey
+    """Return the URI as an index can have it: without parameters."""
+    begin, between = sa.literal_column("'at://'", sa.Text), sa.literal_column("'/'", sa.Text)
+    uri: sa.ColumnElement[str] = begin + of.did + between + of.collection + between + of.rkey
     return uri
 
 

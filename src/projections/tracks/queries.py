@@ -1,9 +1,13 @@
 """Queries of tracks. A list is newest first; its cursor is the last track_id of the page before."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from heapq import nsmallest
+from itertools import starmap
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -11,17 +15,19 @@ import sqlalchemy as sa
 from aggregates.states import State
 from aggregates.values import tag_as_stored
 from eventstore.sql.database import count_rows
-from eventstore.sql.prepared import Prepared, among
+from eventstore.sql.prepared import Prepared
 from eventstore.streams.buckets import bucket_param
 from eventstore.streams.ids import found_by_id
 from eventstore.streams.record_uris import rows_by_uri, uri_column
 from eventstore.untrusted import is_storable
 from projections.pages import page_of
-from projections.tracks.search import ESCAPE, Search, contains, escaped, is_indexed, search_of
-from projections.tracks.table import LIVE, SEPARATOR, TrackView, normalized, track_tags, tracks
+from projections.tracks.search import Search, is_indexed, search_of
+from projections.tracks.table import LIVE, TrackView, normalized, track_tags, tracks
 
-MAX_SCANNED_TRACKS: Final = 10_000
-"""Of one page or search that compares row by row."""
+MAX_SCANNED_TRACKS: Final = 1_000
+"""Of one page or search that compares row by row, and of one count."""
+
+_TRACK_ID: Final = attrgetter("track_id")
 
 MAX_ARTISTS_NAMING: Final = 100
 """The same bytes, of those looked at for a reader of them."""
@@ -160,22 +166,34 @@ def track_page(
     wanted = wanted or TrackFilter()
     if not wanted.can_match():
         return TrackPage((), None)
-    values: dict[str, Any] = {name: value for name, value in vars(wanted).items() if value not in {None, ()}}
+    values: dict[str, Any] = {
+        name: value for name, value in vars(wanted).items() if value is not None and name != "tags"
+    }
     search: Search | None = None
-    if wanted.tags:
-        values["tags"] = [tag_as_stored(tag) for tag in wanted.tags]
+    filters = sum(map(bool, (wanted.artist, wanted.tags, wanted.album)))
+    is_narrow = filters > 0
     if wanted.q is not None:
-        search, values["q"] = search_of(connection, wanted.q)
+        # an index finds the tracks of one filter, and what these have to contain is compared row by row
+        search, values["q"] = search_of(connection, wanted.q, in_index=not is_narrow)
     if cursor is not None:
         values["cursor"] = cursor
     oldest = None
-    # an index finds its tracks, or few are compared row by row, unless a term is too short for it
-    if wanted.q is not None and wanted.artist is None and not is_indexed(normalized(wanted.q)):
+    # of an artist, few are compared row by row
+    is_compared = (
+        wanted.q is not None and not wanted.artist and (is_narrow or not is_indexed(normalized(wanted.q)))
+    )
+    if is_compared or filters > 1:
         oldest = end_of_scan(connection, cursor)
     if oldest is not None:
         values["oldest"] = oldest
-    rows = _listing(frozenset(values), search).start(connection, {**values, "limit": limit + 1}).all()
-    page, more_follow = page_of(rows, limit)
+    values["limit"] = limit + 1
+    which = [{"tag": tag_as_stored(tag)} for tag in wanted.tags] or [{}]
+    found = {
+        row.track_id: row
+        for each in which
+        for row in _listing(frozenset({*values, *each}), search).start(connection, {**values, **each}).all()
+    }
+    page, more_follow = page_of(sorted(found.values(), key=_TRACK_ID, reverse=True), limit)
     items = tuple(map(TrackView.from_row, page))
     return TrackPage(items, items[-1].track_id if more_follow else oldest)
 
@@ -191,24 +209,31 @@ def end_of_scan(connection: sa.Connection, cursor: int | None = None) -> int | N
 @cache
 def _listing(names: frozenset[str], search: Search | None) -> Prepared:
     track_id = tracks.c.track_id if search is None else search.track_id
+    if "tag" in names:
+        track_id = track_tags.c.track_id  # in the order of its index
 
-    def page(dialect: str) -> sa.Select[Any]:
-        tagged = sa.select(track_tags.c.track_id).where(among(track_tags.c.tag, "tags", dialect))
+    def page(_dialect: str) -> sa.Select[Any]:
         conditions = {
             "artist": tracks.c.did == sa.bindparam("artist"),
             "album": tracks.c.album == sa.bindparam("album"),
-            "tags": tracks.c.track_id.in_(tagged),
+            "tag": track_tags.c.tag == sa.bindparam("tag"),
             "cursor": track_id < sa.bindparam("cursor"),
             "oldest": track_id >= sa.bindparam("oldest"),
         }
         viewer = sa.bindparam("owner", type_=sa.Text) if "owner" in names else None
         wanted = [condition for name, condition in conditions.items() if name in names]
         query = sa.select(tracks).where(LIVE, is_shown_to(viewer), *wanted)
+        if "tag" in names:
+            query = query.where(_is_tag_of(tracks.c))
         if search is not None:
             query = query.where(search.contains)
         return query.order_by(track_id.desc()).limit(sa.bindparam("limit", type_=sa.Integer))
 
     return Prepared(page)
+
+
+def _is_tag_of(track: Any) -> sa.ColumnElement[bool]:
+    return sa.and_(track_tags.c.did == track.did, track_tags.c.track_id == track.track_id)
 
 
 def is_shown_to(viewer: sa.ColumnElement[Any] | str | None) -> sa.ColumnElement[bool]:
@@ -234,13 +259,21 @@ def newest_listed(connection: sa.Connection, ids: tuple[int, int] | None, *, lim
     return connection.execute(newest.limit(limit)).all()
 
 
-_IS_TAG_OF_TRACK: Final = sa.and_(
-    track_tags.c.did == tracks.c.did, track_tags.c.track_id == tracks.c.track_id
-)
-LINES: Final = 3
-"""Of the search text: title, artist and album."""
-MAX_FOUND_ROWS: Final = 1000
-"""Of one search."""
+MAX_FOUND_TRACKS: Final = 500
+"""In which one search looks for names of artists and albums."""
+
+
+class Named(NamedTuple):
+    """An album of an artist, by the texts of a track."""
+
+    did: str
+    title: str
+    artist: str
+
+
+class UsedTag(NamedTuple):
+    name: str
+    tracks: int
 
 
 def tags_by_use(
@@ -250,87 +283,62 @@ def tags_by_use(
     begins: str = "",
     part: str = "",
     limit: int,
-) -> Sequence[sa.Row[str, int]]:
-    """Return the tags that most of the newest MAX_SCANNED_TRACKS tracks have, and how many listed ones have each.
+) -> list[UsedTag]:
+    """Return the tags that most of the newest MAX_SCANNED_TRACKS listed tracks have, and how many of these have each.
 
     The tags begin with `begins` and contain `part`.
     """
-    if not (is_storable(begins) and is_storable(part)):
-        return []
-    found = (
-        sa.select(track_tags.c.tag.label("name"), COUNT.label("tracks"))
-        .join(tracks, _IS_TAG_OF_TRACK)
-        .where(LIVE, is_shown_to(viewer))
-        .group_by(track_tags.c.tag)
-        .order_by(COUNT.desc(), track_tags.c.tag)
-        .limit(limit)
+    newest = sa.select(tracks.c.tags).where(LIVE, is_shown_to(viewer)).order_by(tracks.c.track_id.desc())
+    begins, part = tag_as_stored(begins), tag_as_stored(part)
+    found = Counter(
+        tag
+        for tags in connection.scalars(newest.limit(MAX_SCANNED_TRACKS))
+        for tag in tags
+        if tag.startswith(begins) and part in tag
     )
-    if (oldest := end_of_scan(connection)) is not None:
-        found = found.where(tracks.c.track_id >= oldest)
-    if begins:
-        found = found.where(track_tags.c.tag.startswith(tag_as_stored(begins), autoescape=True))
-    if part:
-        found = found.where(track_tags.c.tag.contains(tag_as_stored(part), autoescape=True))
-    return connection.execute(found).all()
+    return nsmallest(limit, starmap(UsedTag, found.items()), key=lambda used: (-used.tracks, used.name))
 
 
 def track_count(connection: sa.Connection, viewer: str | None, tag: str) -> int:
+    """Count the listed tracks with a tag, up to MAX_SCANNED_TRACKS."""
     if not is_storable(tag):
         return 0
-    tagged = track_tags.join(tracks, _IS_TAG_OF_TRACK)
-    is_tag = track_tags.c.tag == tag_as_stored(tag)
-    return count_rows(connection, is_tag, LIVE, is_shown_to(viewer), of=tagged)
+    tagged = sa.select(track_tags.c.track_id).join(tracks, _is_tag_of(tracks.c))
+    tagged = tagged.where(track_tags.c.tag == tag_as_stored(tag), LIVE, is_shown_to(viewer))
+    return connection.scalar(sa.select(COUNT).select_from(tagged.limit(MAX_SCANNED_TRACKS).subquery())) or 0
 
 
-def albums_named(
-    connection: sa.Connection, viewer: str | None, part: str, *, limit: int
-) -> list[sa.Row[Any]]:
+def albums_named(connection: sa.Connection, viewer: str | None, part: str, *, limit: int) -> list[Named]:
     """Return albums whose title contains a text, in any case, with the artist's name; those of the newest tracks first."""
-    query = (
-        sa.select(tracks.c.did, tracks.c.album.label("title"), sa.func.max(tracks.c.artist).label("artist"))
-        .where(tracks.c.album.is_not(None))
-        .group_by(tracks.c.did, tracks.c.album)
-        .order_by(sa.func.max(tracks.c.track_id).desc())
-    )
-    found = _with_part(connection, query, viewer, part, lines_before=2)
-    return [row for row in found if normalized(part) in normalized(row.title)][:limit]
+    found: dict[tuple[str, str], Named] = {}
+    for row in _containing(connection, viewer, part):
+        if row.album is not None and normalized(part) in normalized(row.album):
+            found.setdefault((row.did, row.album), Named(row.did, row.album, row.artist))
+    return list(found.values())[:limit]
 
 
 def artists_named(connection: sa.Connection, viewer: str | None, part: str, *, limit: int) -> list[str]:
-    """Return the DIDs of artists whose name, on a listed track, contains a text, in any case."""
-    query = sa.select(tracks.c.did, tracks.c.artist).distinct().order_by(tracks.c.did)
-    found = _with_part(connection, query, viewer, part, lines_before=1)
+    """Return the DIDs of artists whose name, on a listed track, contains a text, in any case; those of the newest tracks first."""
+    found = _containing(connection, viewer, part)
     dids = dict.fromkeys(row.did for row in found if normalized(part) in normalized(row.artist))
     return list(dids)[:limit]
 
 
 def with_tracks(connection: sa.Connection, viewer: str | None, dids: Collection[str]) -> set[str]:
-    listed = sa.select(tracks.c.did).where(LIVE, is_shown_to(viewer), tracks.c.did.in_(dids))
-    return set(connection.scalars(listed.distinct()))
+    listed = sa.select(tracks.c.did).where(LIVE, is_shown_to(viewer)).limit(1)
+    return {did for did in dids if connection.scalar(listed.where(tracks.c.did == did)) is not None}
 
 
-def _with_part(
-    connection: sa.Connection,
-    query: sa.Select[*tuple[Any, ...]],
-    viewer: str | None,
-    part: str,
-    *,
-    lines_before: int,
-) -> Sequence[sa.Row[Any]]:
-    """Run the query over the newest listed tracks whose search text contains `part` after so many lines: title, artist and album are one each.
-
-    A title may have a line break itself, so that the caller compares again.
-    """
+def _containing(connection: sa.Connection, viewer: str | None, part: str) -> Sequence[Any]:
+    """Return the newest MAX_FOUND_TRACKS listed tracks with a text in title, artist or album."""
     if not is_storable(part):
         return []
-    is_found = contains(connection, part)
-    before, after = f"%{SEPARATOR}" * lines_before, "" if lines_before == LINES - 1 else f"{SEPARATOR}%"
-    pattern = f"{before}%{escaped(normalized(part))}%{after}"
-    is_there = tracks.c.search.like(pattern, escape=ESCAPE)
-    if (oldest := end_of_scan(connection)) is not None:
+    search, value = search_of(connection, part)
+    query = sa.select(tracks.c.did, tracks.c.artist, tracks.c.album).where(search.contains)
+    if not is_indexed(normalized(part)) and (oldest := end_of_scan(connection)) is not None:
         query = query.where(tracks.c.track_id >= oldest)
-    found = query.where(LIVE, is_shown_to(viewer), is_found, is_there)
-    return connection.execute(found.limit(MAX_FOUND_ROWS)).all()
+    query = query.where(LIVE, is_shown_to(viewer)).order_by(search.track_id.desc()).limit(MAX_FOUND_TRACKS)
+    return connection.execute(query, {"q": value}).all()
 
 
 column: Final = tracks.c

@@ -71,10 +71,10 @@ PATTERN: Final = Search(_pattern(sa.bindparam("q")), tracks.c.track_id)
 PHRASE: Final = Search(_phrase(sa.bindparam("q")), _indexed.c.rowid)
 
 
-def search_of(connection: sa.Connection, text: str) -> tuple[Search, str]:
-    """Return how to look for a text, in any case, and its parameter."""
+def search_of(connection: sa.Connection, text: str, *, in_index: bool = True) -> tuple[Search, str]:
+    """Return how to look for a text, in any case, and its parameter; row by row where another index finds the rows."""
     term = normalized(text)
-    if connection.dialect.name != "sqlite" or not is_indexed(term):
+    if connection.dialect.name != "sqlite" or not (in_index and is_indexed(term)):
         return PATTERN, f"%{escaped(term)}%"
     return PHRASE, '"' + term.replace('"', '""') + '"'
 

@@ -17,6 +17,7 @@ from eventstore.change import Change, changes_of
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows, write_rows
 from eventstore.sql.schema import Json, Position, UtcDateTime, metadata, partial_index
 from eventstore.streams.buckets import account_columns
+from eventstore.streams.record_uris import uri_column
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,10 @@ HAS_AUDIO_ALONE: Final = sa.and_(LIVE, ~tracks.c.adopted)
 partial_index("uq_tracks_did_audio_cid", tracks.c.did, tracks.c.audio_cid, where=HAS_AUDIO_ALONE, unique=True)
 sa.Index("ix_tracks_did_track_id", tracks.c.did, tracks.c.track_id)
 sa.Index("ix_tracks_audio_cid", tracks.c.audio_cid)
+UNSEEN_BY_OTHERS: Final = tracks.c.deleted_at.is_not(None) | tracks.c.unlisted.is_(True)
+"""In lists of others, and in an artist's own as others see them."""
+partial_index("ix_tracks_unseen", tracks.c.did, uri_column(tracks.c), where=UNSEEN_BY_OTHERS)
+partial_index("ix_tracks_album", tracks.c.album, tracks.c.track_id, where=tracks.c.album.is_not(None))
 
 
 class Tracks:

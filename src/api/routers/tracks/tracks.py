@@ -61,8 +61,8 @@ def list_tracks(
 ) -> Page[TrackBody]:
     """List tracks, newest first. Unlisted tracks and those taken down are hidden, except from their owner.
 
-    While there is a cursor there may be more, even after a page that is not full: for a `q` of one or two characters each page looks
-    at 10,000 tracks.
+    While there is a cursor there may be more, even after a page that is not full: for a `q` of one or two characters, and for
+    several filters at once, each page looks at 1,000 tracks.
     """
     cursor, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
     artist = wanted.artist
