@@ -109,7 +109,7 @@ class InProgressError(EventStoreError):
 
 @dataclass(eq=False)
 class EventBudgetError(EventStoreError):
-    """The commands of your account have added as much to the log today as an account may. Nothing was changed; they go on at midnight UTC, after Retry-After. Deletions go on now."""
+    """Your commands have added as much to the log today as those of an account may. Nothing was changed; send it again at midnight UTC, after Retry-After. Deletions are taken meanwhile."""
 
     retry_after: int
 
