@@ -144,7 +144,7 @@ def test_both_deliver_what_either_acknowledges_and_leave_what_only_the_other_kno
             failures = set(connection.scalars(select(mirror_lane.c.failures)))
             jobs = {(row.kind, row.subject): row for row in connection.execute(select(job))}
     assert (outcomes, failures) == ({"done"}, {0})
-    assert {row.state for row in jobs.values()} == {JobState.WAITING}
+    assert JobState.FAILED not in {row.state for row in jobs.values()}
     assert {row.problem for row in jobs.values()} == {None}
     assert jobs[DREAM, DREAM].attempts == jobs[PERIODIC, DREAM].attempts == 0
     assert jobs.keys() >= {(PERIODIC, each.name) for each in JOBS}
