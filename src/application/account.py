@@ -144,9 +144,14 @@ async def continue_deletion(
     return False
 
 
-def deletion_kind(log: EventLog, disconnect: Disconnect, threads: Threads) -> Kind:
+def deletion_kind(
+    log: EventLog, disconnect: Disconnect, threads: Threads, knows_all: Callable[[], bool] = lambda: True
+) -> Kind:
+    """`knows_all` says whether this release has all tables: an older one would leave what a newer one's hold of an account."""
+
     async def work(job: Job) -> Outcome:
-        if await continue_deletion(log, job.subject, job.envelope, disconnect, threads):
+        is_possible = await threads.run(knows_all)
+        if is_possible and await continue_deletion(log, job.subject, job.envelope, disconnect, threads):
             return Outcome.DONE
         job.again_after = LOOK_AGAIN_AFTER
         return Outcome.LATER

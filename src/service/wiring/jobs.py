@@ -29,7 +29,7 @@ from replay.exports import Exports
 from replay.renewal import renewal_kind
 from replay.repair.worker import RepairJobs
 from service.config.settings import Settings
-from service.schema.migrate import newest
+from service.schema.migrate import newest, revision_of
 from service.wiring.adapters import IdentityDirectory, StorageAudio
 from service.wiring.identity import resolver_of
 from service.wiring.log import staging_folder
@@ -89,7 +89,12 @@ def worker_of(parts: "Container") -> Worker:
                 Threads("releases", MAX_RELEASE_THREADS),
             ).kind(),
             renewal_kind(parts.log, Threads("snapshots", 1)),
-            deletion_kind(parts.log, parts.sessions.disconnect, Threads("deletions", MAX_DELETION_THREADS)),
+            deletion_kind(
+                parts.log,
+                parts.sessions.disconnect,
+                Threads("deletions", MAX_DELETION_THREADS),
+                knows_all=lambda: revision_of(parts.database) == newest(),
+            ),
         ],
         owner=parts.owner,
         lease=parts.lease,

@@ -4,16 +4,18 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
+import sqlalchemy as sa
+from sqlalchemy import select, update
 
 from api.middleware.http_layer import over_http
-from application.account import continue_deletion, deletion_kind
+from application.account import DELETION, continue_deletion, deletion_kind
 from eventstore.coordination.threads import Threads
+from eventstore.jobs.table import job as job_table
 from eventstore.jobs.worker import Worker
 from identity.accounts.accounts import account
 from identity.sessions.session_store import pds_session
 from outbox.mirror.tables import mirror_target
-from tests.api.account_deletion.deletion import leave, live_media, me, noted, rows, three_tracks
+from tests.api.account_deletion.deletion import leave, live_media, long_since, me, noted, rows, three_tracks
 from tests.servers.databases import ON_SQLITE
 from tests.service.process.periodic import continue_account_deletions
 
@@ -119,3 +121,22 @@ def test_a_host_that_hangs_delays_the_deletions_of_its_own_accounts_alone(world,
     asyncio.run(Worker(world.database, [kind], owner="test", lease=timedelta(minutes=1)).run_once())
     assert set(begun) == {person.did for person in people}
     assert [me(client, person).status_code for person in people] == [401] * 3
+
+
+def test_a_process_of_an_older_release_leaves_the_deletion_to_a_newer_one(world, client, alice):
+    """Which has tables that the older one would not empty."""
+    three_tracks(world, client, alice)
+    long_since(world)
+    leave(client, alice)
+    world.deliver()
+    schema = sa.table("alembic_version", sa.column("version_num"))
+    [own] = world.scalars(select(schema.c.version_num))
+
+    world.execute(update(schema).values(version_num="9999"))
+    asyncio.run(world.made.worker.run_once())
+    [job] = world.rows(select(job_table).where(job_table.c.kind == DELETION))
+    assert (job.state, job.problem, len(rows(world, account, alice.did))) == ("waiting", None, 1)
+
+    world.execute(update(schema).values(version_num=own))
+    continue_account_deletions(world.made)
+    assert rows(world, account, alice.did) == []
