@@ -32,7 +32,7 @@ from replay import derived
 from replay.adoption import adopt as adoptions
 from replay.reconcile import scan, verify
 from service.process import http_connections
-from service.wiring import bootstrap
+from service.wiring import bootstrap, supporters
 from service.wiring import jobs as wiring
 from storage import artwork as covers
 from storage import parsers
@@ -96,6 +96,7 @@ requests, and so may an address without one: {REQUESTS}. `./dev bench neighbours
 | HTTP connections of requests | names, checks, comparisons, adoptions, covers | {REQUESTS} | {bootstrap.MAX_REQUEST_CONNECTIONS_OF_A_HOST}, but for the PLC directory | {address_policy.MAX_CONNECTIONS} | each has limits of its own below; no response after {seconds(address_policy.MAX_TURN_WAIT_SECONDS)} | `tests/neighbours/test_typed_names.py` |
 | lookups of typed names | `features` | {resolver.MAX_LOOKUPS_OF_AN_ACCOUNT} | {resolver.MAX_REQUESTS_TO_A_HOST} | {resolver.MAX_REQUESTS}; each name once for an account | {seconds(resolver.LOOKUP_TIMEOUT_SECONDS)}; the name has no answer in time | `tests/identity/resolution/test_featured_artists.py` |
 | checks before a command | restoring, copying and moving a record; up to {list_entries.MAX_RECORDS_READ} records that a list is to have | {pds.MAX_CHECKS_OF_AN_ACCOUNT} | - | - | {seconds(pds.READ_TIMEOUT_SECONDS)}, the records {seconds(list_entries.READS_TIMEOUT_SECONDS)} together; the PDS counts as silent | `tests/neighbours/test_typed_names.py::test_checks_at_a_silent_pds_take_the_turns_of_their_account`, `tests/api/lists/test_playlists.py::test_records_that_are_not_read_in_time_are_refused` |
+| checks of supporters | gated audio, lists under `/plyr` | {supporters.MAX_CHECKS_OF_A_LISTENER} | - | {supporters.MAX_CHECKS}; {supporters.MAX_PAGES} pages of {megabytes(supporters.MAX_PAGE_BYTES)} of each kind of payment, {supporters.MAX_PROOFS} proofs | {seconds(supporters.CHECK_TIMEOUT_SECONDS)}; 503, since it is not known | `tests/service/wiring/test_supporters.py` |
 | records that people look at | `mirror/compare` | - | {reads.MAX_CONCURRENT_READS_OF_A_HOST} | {reads.MAX_CONCURRENT_READS}; each once in {seconds(reads.FRESH_SECONDS)} | {seconds(reads.READ_TIMEOUT_SECONDS)}; the other two versions are shown, and why | `tests/api/records/test_compare.py` |
 | comparisons that artists ask for | `POST /me/verify` | 1: who asks meanwhile gets its answer | {verify.MAX_CONCURRENT_REPOS_OF_A_HOST} | {verify.MAX_CONCURRENT_REPOS} | {seconds(reads.MAX_LIST_SECONDS)} a list; 429 after {seconds(bootstrap.MAX_VERIFY_WAIT_SECONDS)} | `tests/api/test_verify.py`, `tests/neighbours/test_huge_lists.py` |
 | memory of a page | lists, histories, the audit, event streams | as its threads | - | {megabytes(pages.PAGE_BYTES)} of JSON, or one row | the request; a cursor | `tests/api/pipeline/test_page_budget.py`, `tests/projections/test_pages.py` |

@@ -14,13 +14,15 @@ import httpx
 
 from application.authorization import Supporters
 from application.errors import SupportersUnreachableError
-from eventstore.coordination.threads import Joint
+from eventstore.coordination.threads import Joint, Turns
 from identity.errors import IdentityError, UnknownIdentityError
 from identity.resolution.http_responses import MAX_ERROR_BYTES, send_whole
 from identity.resolution.resolver import Resolver
 
 CHECK_TIMEOUT_SECONDS: Final = 5.0
-"""For all that one check asks."""
+"""For all that one check asks, and the wait for its turn."""
+MAX_CHECKS_OF_A_LISTENER: Final = 4
+MAX_CHECKS: Final = 40
 ANSWER_TTL_SECONDS: Final = 60.0
 MAX_REMEMBERED: Final = 10_000
 PAYMENTS: Final = ("network.attested.payment.oneTime", "network.attested.payment.recurring")
@@ -46,6 +48,7 @@ class KnownSupporters:
         self._services: Final = services
         self._known: Final[OrderedDict[tuple[str, str], float]] = OrderedDict()
         self._checks: Final = Joint[tuple[str, str], bool]()
+        self._turns: Final = Turns(MAX_CHECKS_OF_A_LISTENER, MAX_CHECKS)
 
     async def supports(self, artist: str, supporter: str) -> bool:
         pair = artist, supporter
@@ -57,7 +60,7 @@ class KnownSupporters:
         unreachable: SupportersUnreachableError | None = None
         for service in self._services:
             try:
-                async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
+                async with asyncio.timeout(CHECK_TIMEOUT_SECONDS), self._turns.of(supporter):
                     if await service.supports(artist, supporter):
                         self._remember((artist, supporter))
                         return True

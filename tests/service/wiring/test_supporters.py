@@ -185,6 +185,28 @@ def test_a_supporter_cannot_have_the_broker_asked_without_end(payments: Payments
     assert payments.paths.count(("broker.example.net", "getRecord")) == asked.MAX_PROOFS
 
 
+@pytest.mark.usefixtures("impatient")
+def test_a_listener_whose_pds_is_silent_takes_a_few_connections(payments: Payments) -> None:
+    waiting: list[int] = [0]
+
+    async def waits(request: httpx.Request) -> httpx.Response:
+        waiting.append(waiting[-1] + 1)
+        try:
+            return await silence(request)
+        finally:
+            waiting.append(waiting[-1] - 1)
+
+    async def asks_for_twenty_artists() -> None:
+        known = attested(payments)
+        asking = [known.supports(f"did:plc:{number:a>24}", BOB) for number in range(20)]
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        assert all(isinstance(each, SupportersUnreachableError) for each in answers)
+
+    payments.answers["pds.example.com"] = waits
+    asyncio.run(asks_for_twenty_artists())
+    assert max(waiting) == asked.MAX_CHECKS_OF_A_LISTENER
+
+
 def test_an_account_that_is_gone_supports_no_artist(payments: Payments) -> None:
     payments.pays(ALICE)
     del payments.plc.places[BOB]
