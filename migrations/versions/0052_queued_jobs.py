@@ -6,7 +6,7 @@ from alembic import op
 from eventstore.sql.schema import UtcDateTime
 
 revision = "0052"
-down_revision = "0050"
+down_revision = "0051"
 
 
 def upgrade() -> None:

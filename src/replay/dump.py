@@ -212,7 +212,7 @@ EXPORTED: Final = (
     ),
     ExportedTable(mirror_lane, UNLEASED, added={"acked_rev": None}, states={"state": frozenset(LaneState)}),
     ExportedTable(mirror_target, states={"state": frozenset(TargetState), "desired_op": (PUT, DELETE)}),
-    ExportedTable(blob_job),
+    ExportedTable(blob_job, {"queue_at": PAST}),
     ExportedTable(delivery_attempt),
     ExportedTable(outsider_reaction, {"read_at": PAST, "shown_at": PAST}),
     ExportedTable(release_upload),

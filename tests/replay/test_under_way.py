@@ -28,6 +28,7 @@ NOT_EXPORTED = {
     "id_boundary": "the header has it",
     "log_incarnation": "names this database",
     "job_turn": "made of the jobs",
+    "event_bytes": "counts what the commands here add in a day",
     "idempotency": "answers to clients of this service, kept for a day",
     "running_request": "requests to this process",
     "credential": "a secret: the owners sign in again",
