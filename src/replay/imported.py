@@ -23,7 +23,6 @@ from replay.errors import ImpossibleDumpError
 from storage.uploads.staged_uploads import release_upload
 
 ROWS_PER_PAGE: Final = 500
-_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _TOPIC: Final = re.compile(r"[a-z_]+(\.[a-z_]+)+\.v[0-9]+")
 _event: Final = stored_event.c
 
@@ -35,6 +34,14 @@ SUBJECTS: Final = (
     (release_upload, sa.literal(Release.TOPIC), release_upload.c.release_id),
 )
 """The tables whose rows are about a subject of their account, with its kind and id."""
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 def require_type(column: sa.Column[Any], value: Any) -> None:
@@ -55,7 +62,7 @@ def require_type(column: sa.Column[Any], value: Any) -> None:
     elif isinstance(kind, UtcDateTime):
         fits = value.tzinfo is not None
     elif isinstance(kind, sa.Text | Did):
-        fits = isinstance(value, str) and not _UNSTORABLE.search(value)
+        fits = isinstance(value, str) and _is_storable(value)
     else:
         fits = kind is Json or isinstance(value, bytes)
     if not fits:

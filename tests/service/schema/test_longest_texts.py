@@ -56,7 +56,7 @@ LONGEST = {
     "host": letters(HOST_CHARACTERS),
     "slug": slug_of("\ufdfa" * NAME_GRAPHEMES),  # which is a sentence
     "tag": "\U0001d11e" * TAG_CHARACTERS,
-    **dict.fromkeys(("name", "first_name"), letters(ALBUM_BYTES)),
+    **dict.fromkeys(("name", "first_name", "album"), letters(ALBUM_BYTES)),
     **dict.fromkeys(("key", "route"), letters(MAX_ROUTE_CHARACTERS)),
     **dict.fromkeys(("cid", "source"), letters(MAX_CID_CHARACTERS)),
     **dict.fromkeys(("audio_cid", "artwork_cid", "artwork_thumbnail_cid"), letters(MAX_CID_CHARACTERS)),
@@ -75,7 +75,9 @@ def indexes() -> Iterator[tuple[sa.Table, Sequence[Any]]]:
     for table in metadata.tables.values():
         unique = [each for each in table.constraints if isinstance(each, sa.UniqueConstraint)]
         for index in (table.primary_key, *unique, *table.indexes):
-            columns = [*index.columns]
+            columns = [
+                each for each in index.columns if isinstance(each, sa.Column)
+            ]  # not the texts of an expression
             is_tree = not index.dialect_kwargs.get("postgresql_using")
             if is_tree and any(isinstance(each.type, sa.Text | Did) for each in columns):
                 yield table, columns
