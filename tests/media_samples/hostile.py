@@ -115,11 +115,21 @@ def nested() -> dict[str, bytes]:
     }
 
 
-def picture_bombs() -> dict[str, bytes]:
-    """Small files that decode to large images, long texts or many frames."""
+def continents() -> dict[str, bytes]:
+    """Small images that claim to be large."""
     return {
         "png of a continent": _png((65535, 65535)),
         "png that lies about its size": _png((0x7FFF_FFFF, 0x7FFF_FFFF)),
+        "jpeg of a continent": samples.jpeg().replace(struct.pack(">HH", 48, 64), b"\xff\xff\xff\xff"),
+        "gif of a continent": b"GIF89a\xff\xff\xff\xff\x80\0\0" + bytes(6) + samples.gif()[13:],
+        "webp of a continent": b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0" + b"\xff" * 6 + b"ANIM",
+    }
+
+
+def picture_bombs() -> dict[str, bytes]:
+    """Small files that decode to large images, long texts or many frames."""
+    return {
+        **continents(),
         "png whose rows never end": _png((100, 100), zlib.compress(bytes(200_000_000), 9)),
         "png with a book": _png(
             (10, 10), extra=_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(100_000_000), 9))
@@ -127,9 +137,6 @@ def picture_bombs() -> dict[str, bytes]:
         "png with colours without end": _png(
             (10, 10), extra=_chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(100_000_000), 9))
         ),
-        "jpeg of a continent": samples.jpeg().replace(struct.pack(">HH", 48, 64), b"\xff\xff\xff\xff"),
-        "gif of a continent": b"GIF89a\xff\xff\xff\xff\x80\0\0" + bytes(6) + samples.gif()[13:],
-        "webp of a continent": b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0" + b"\xff" * 6 + b"ANIM",
         "gif of many frames": _frames(2000),
     }
 
