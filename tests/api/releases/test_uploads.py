@@ -29,6 +29,7 @@ from tests.api.tracks.takedown import decide
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_BOTH, ON_SQLITE
+from tests.storage.other_program import changed
 
 pytestmark = ON_SQLITE
 SONG = samples.mp3(1)
@@ -119,6 +120,13 @@ def test_an_album_as_bandcamp_sends_it_becomes_a_draft(client, alice, release):
 def test_a_cover_that_is_no_image_is_left_out(client, alice, release):
     file = uploaded(client, alice, release, tagged(1, title="One", cover=b"no image"))
     assert (file["title"], file["has_image"]) == ("One", False)
+
+
+def test_tags_that_take_too_long_are_left_out(world, client, alice, release, tmp_path):
+    too_long = "import signal; signal.raise_signal(signal.SIGPROF)"
+    with changed(world.made.parsers, tmp_path, "tags", too_long):
+        file = uploaded(client, alice, release, tagged(1, title="One"), name="03 Coda.mp3")
+    assert (file["title"], file["state"]) == ("03 Coda", "complete")
 
 
 @ON_BOTH

@@ -7,8 +7,10 @@ import pytest
 
 from api.errors import UnparsableError
 from api.requests.body import MultipartReader
+from tests.api.world import refusal, upload
 from tests.media_samples import hostile, samples
 from tests.servers.databases import ON_SQLITE
+from tests.storage.other_program import changed
 
 pytestmark = ON_SQLITE
 
@@ -40,6 +42,18 @@ def test_every_damaged_sound_or_cover_gets_a_documented_response(subtests, clien
                     assert (answer.status_code, answer.json()["detail"]["error"]) in REFUSALS
                     assert world.state() == before
                 assert not list(world.services.staging.iterdir())
+
+
+def test_an_upload_whose_parser_is_killed_may_be_sent_again(client, world, alice, tmp_path):
+    before = world.state()
+    with changed(world.made.parsers, tmp_path, "audio", "import os; os.kill(os.getpid(), 9)"):
+        answer = client.post(
+            "/tracks", data={"title": "Song"}, files={"file": samples.mp3()}, headers=alice.headers
+        )
+    assert refusal(answer) == (503, "not_ready")
+    assert int(answer.headers["retry-after"]) > 0
+    assert world.state() == before
+    assert upload(client, alice)["title"]
 
 
 @pytest.mark.parametrize("length", [1, 16])
