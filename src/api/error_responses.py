@@ -78,6 +78,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.CrossSiteError: Reply(403, "cross_site"),
     api.NotSignedInHereError: Reply(404, "not_signed_in"),
     application.LeavingError: Reply(409, "leaving"),
+    application.AdoptedDifferError: Reply(409, "adopted_differ", ("adopted",)),
     api.TokenNotFoundError: Reply(404, "not_found"),
     api.TokenShownOnceError: Reply(409, "token_shown_once", ("token_id",)),
     api.SignInUnavailableError: Reply(404, "sign_in_unavailable"),

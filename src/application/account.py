@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from aggregates.lists.track_list import TrackList
 from aggregates.published import Owned, Subject
 from aggregates.releases.release import Release
+from application.errors import AdoptedDifferError
 from application.subjects import SUBJECTS_IN_A_UNIT, require_staying
 from eventstore.change import Envelope, Via
 from eventstore.coordination.restore_detection import unless_restored
@@ -84,12 +85,15 @@ Disconnect = Callable[[str, Envelope], Awaitable[bool]]
 """Ends the account's login; returns whether its PDS confirmed that."""
 
 
-def request_deletion(log: EventLog, did: str, envelope: Envelope, *, credential_id: str) -> None:
+def request_deletion(
+    log: EventLog, did: str, envelope: Envelope, *, credential_id: str, adopted: int | None = None
+) -> None:
     """Record the request, end all sessions and tokens but this one, delete every subject, and make the removals due.
 
-    A repeated request continues; it ends no session that has begun since the first.
+    A repeated request continues; it ends no session that has begun since the first. Records that other programs made go too
+    if their number is named: raises AdoptedDifferError for another one.
     """
-    log.transact(did, envelope, partial(_request, credential_id=credential_id))
+    log.transact(did, envelope, partial(_request, credential_id=credential_id, adopted=adopted))
     delete_subjects(log, did, envelope)
 
 
@@ -171,8 +175,12 @@ def deletion_requested_at(connection: sa.Connection, did: str) -> datetime | Non
     return connection.scalar(sa.select(account.c.leaving_since).where(account.c.did == did))
 
 
-def _request(unit: UnitOfWork, *, credential_id: str) -> None:
+def _request(unit: UnitOfWork, *, credential_id: str, adopted: int | None) -> None:
     removals.retry_removals(unit.connection, unit.account, unit.now)
+    if adopted is not None:
+        if (found := removals.adopted_alone(unit.connection, unit.account)) != adopted:
+            raise AdoptedDifferError(found)
+        removals.confirm_adopted(unit.connection, unit.account)
     stream = account_of(unit)
     if stream.leaving_since is None:
         stream.request_leave(at=unit.now)

@@ -25,6 +25,13 @@ class LeavingError(ApplicationError):
     """The account is leaving. Nothing was changed; GET /me shows what its removal waits for, and after it a sign-in begins anew."""
 
 
+@dataclass(eq=False)
+class AdoptedDifferError(ApplicationError):
+    """{adopted} records that other programs made would stay. Nothing was changed; name that number to have them removed too, or name none."""
+
+    adopted: int
+
+
 class TrackNotFoundError(ApplicationError):
     """There is no such track, or it is deleted: its owner may undelete it, by POST /tracks/{id}/undelete."""
 

@@ -211,7 +211,11 @@ EXPORTED: Final = (
         pds_host, added={"followed": True, "refuted_writes": 0}, states={"breaker": frozenset(BreakerState)}
     ),
     ExportedTable(mirror_lane, UNLEASED, added={"acked_rev": None}, states={"state": frozenset(LaneState)}),
-    ExportedTable(mirror_target, states={"state": frozenset(TargetState), "desired_op": (PUT, DELETE)}),
+    ExportedTable(
+        mirror_target,
+        added={"removal": None},
+        states={"state": frozenset(TargetState), "desired_op": (PUT, DELETE)},
+    ),
     ExportedTable(blob_job, {"queue_at": PAST}),
     ExportedTable(delivery_attempt),
     ExportedTable(outsider_reaction, {"read_at": PAST, "shown_at": PAST}),

@@ -10,6 +10,7 @@ from outbox.mirror.lanes import park_lane
 from outbox.pds.client import RecordKey
 from replay.reconcile.drift import Drift
 from replay.reconcile.verify import Verified, Verifier
+from tests.api.account_deletion.adopted import THEIRS, adopt, uri_of
 from tests.api.exports.making import work
 from tests.api.records.test_resolve import held
 from tests.api.world import upload
@@ -166,6 +167,17 @@ def test_who_leaves_types_their_handle(client, mine, alice):
     assert wrong.status_code == 400
     assert "Nothing was changed" in wrong.text
     assert "You are leaving" in mine.post(f"{HERE}/leave", data={"handle": alice.handle}).text
+
+
+def test_who_leaves_may_have_records_of_other_programs_removed_too(world, mine, alice):
+    adopt(world, alice, THEIRS)
+    page = mine.get(f"{HERE}/leave").text
+    assert "Remove 1 record of other programs, too" in page
+    changed = mine.post(f"{HERE}/leave", data={"handle": alice.handle, "adopted": "2"})
+    assert "1 records that other programs made would stay. Nothing was changed" in changed.text
+    mine.post(f"{HERE}/leave", data={"handle": alice.handle, "adopted": "1"})
+    world.deliver()
+    assert uri_of(alice) not in world.pds.records
 
 
 def test_pages_that_lead_out_say_what_becomes_of_audio(mine):

@@ -18,6 +18,7 @@ from application.subjects import A, find, require_owned, require_reader
 from identity.accounts.credentials import Principal
 from outbox.mirror.tables import target
 from outbox.mirror.targets import PUT
+from outbox.operations.account_deletion import adopted_alone
 from outbox.views.status import DECIDES_STATE, STATE, TARGETS_AT_WORK, mirrors, unfinished_ids, with_ids
 from projections.lists import track_list
 from projections.tracks.queries import tracks_at
@@ -113,6 +114,12 @@ def read_waiting(principal: Principal, services: Services) -> dict[str, Any]:
     with services.database.read() as connection:
         rows = connection.execute(found).mappings().all()
     return {"items": [{**row, "state": row["mirror_state"]} for row in rows]}
+
+
+def count_adopted(principal: Principal, services: Services) -> dict[str, int]:
+    """Count for a page the records that stay when the caller leaves, since other programs made them."""
+    with services.database.read() as connection:
+        return {"adopted": adopted_alone(connection, principal.did)}
 
 
 def titles_at(caller: Principal | None, services: Services, uris: Sequence[str]) -> dict[str, Any]:

@@ -220,6 +220,13 @@ class ProfileFields(BaseModel):
     comments: Flag = Field(False, description="whether people may comment on tracks that say nothing else")
 
 
+class LeaveFields(BaseModel):
+    adopted: Annotated[int, Strict(), Structured] | None = Field(
+        None,
+        description="how many records go too that other programs made and were only adopted here; without it they stay",
+    )
+
+
 CommentText = Annotated[
     str, AfterValidator(checked_comment), Field(description=f"1 to {COMMENT_BYTES} bytes")
 ]

@@ -16,7 +16,7 @@ from identity.accounts.credentials import count_usable_tokens
 from identity.sessions.session_store import is_connected
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import target
-from outbox.operations.account_deletion import PendingRemovals, remains
+from outbox.operations.account_deletion import PendingRemovals, adopted_alone, remains
 from outbox.views.overview import lane_of
 from projections.media_references import cids_of
 from projections.tracks.queries import AUDIO_COPY_STATE, AudioCopyState, copy_counts, tracks_in_state
@@ -149,6 +149,9 @@ class LeavingBody(BaseModel):
 
     since: datetime
     records: RecordsBody
+    adopted: int = Field(
+        description="how many records stay since other programs made them: they go too if DELETE /me names this number"
+    )
     waits_for: str | None
     connected: bool = Field(description="whether there is a login at the PDS")
     tokens: int = Field(description="valid sessions and tokens")
@@ -162,6 +165,7 @@ def leaving_body(database: Database, connection: sa.Connection, did: str, since:
     return LeavingBody(
         since=since,
         records=body_from(RecordsBody, left),
+        adopted=adopted_alone(connection, did),
         waits_for=left.waits_for if left.waiting else None,
         connected=is_connected(connection, did),
         tokens=count_usable_tokens(connection, now, did),

@@ -167,5 +167,5 @@ class MirrorReason(State):
 class UnsentOutcome(State):
     """Outcomes of attempts that sent nothing; those that sent something end with the kind of their verdict."""
 
-    CANCELLED = "cancelled", "the record was deleted before anything was sent"
+    CANCELLED = "cancelled", "the record was deleted before anything was sent, or is not ours to delete"
     ADOPTED = "adopted", "another client had written what the generation says"

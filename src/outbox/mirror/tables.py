@@ -143,6 +143,8 @@ mirror_target = sa.Table(
     sa.Column("look_at", UtcDateTime, nullable=False, server_default=_NEVER),
     sa.Column("backfill", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("cleared_gen", Position, nullable=False, server_default=sa.text("0")),
+    # While its account leaves: IF_OURS or CONFIRMED (operations/account_deletion.py).
+    sa.Column("removal", sa.Text),
     *_failing(),
     sa.Column("cause", sa.Text),  # of the last failure (failure_causes.py)
     # The W3C traceparent of the commit of `desired_gen`, where it was traced (outbox/ports.py).
@@ -155,6 +157,11 @@ partial_index("uq_mirror_target_track_id", target.subject_id, target.kind, where
 
 FEW_ROWS: Final[dict[str, Any]] = {"yield_per": 4}
 """Execution options: two bodies of a row may have 2 MB each, and an account has as many rows as it likes."""
+
+IF_OURS: Final = "if_ours"
+"""Of a record to be deleted: it stays unless its CID or its content is known to be ours."""
+CONFIRMED: Final = "confirmed"
+"""Its owner wants it deleted, whoever wrote it."""
 
 CONCERNS_RELAY: Final = sa.or_(target.desired_gen > target.acked_gen, target.look_at < NEVER_LITERAL)
 """True for targets to be sent or verified. A query with this condition reads an index of these alone (due.py)."""

@@ -1,6 +1,6 @@
 """Removes the records of a deleted account from its PDS; records that this service never wrote stay there."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -10,13 +10,16 @@ import sqlalchemy as sa
 from aggregates.published import Subject
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.parking import PARKED, request_probe
-from outbox.mirror.states import LaneState, MirrorReason, MirrorState, TargetState
+from outbox.mirror.states import LaneState, MirrorReason, MirrorState, TargetState, UnsentOutcome
 from outbox.mirror.tables import (
+    CONFIRMED,
+    IF_OURS,
     IS_ATTEMPT_OF_TARGET,
     NEVER,
     NO_FAILURES,
     PAST,
     attempt,
+    delivery_attempt,
     mirror_target,
     target,
 )
@@ -28,16 +31,35 @@ from outbox.views.overview import AT_WORK, lane_of
 from outbox.views.status import IS_ACKED, REASON, STATE, TARGETS_AT_WORK
 
 IS_REMOVED: Final = sa.and_(target.desired_op == DELETE, IS_ACKED)
-WAS_WRITTEN: Final = sa.exists().where(
+_found: Final = delivery_attempt.alias("found")
+_IS_ADOPTED_CID: Final = sa.exists().where(
+    *(_found.c[name] == attempt[name] for name in ("did", "collection", "rkey", "request_cid")),
+    _found.c.outcome == UnsentOutcome.ADOPTED,
+)
+_IS_PUT: Final = sa.and_(
     IS_ATTEMPT_OF_TARGET,
     attempt.op == PUT,
-    sa.or_(attempt.outcome.is_(None), attempt.outcome.in_((Kind.DONE.value, Kind.AMBIGUOUS.value))),
     sa.or_(attempt.swap_cid.is_(None), attempt.request_cid.is_distinct_from(attempt.swap_cid)),
 )
-"""Whether this service has written the record, or may have: the PDS took a put that changes it, or never answered one.
-
-A record that was only adopted is not removed, nor one of which the PDS refused each edit, or was only asked whether it is there.
-"""
+"""An attempt to change the record: not one that asks whether it is there."""
+WAS_WRITTEN: Final = sa.exists().where(
+    _IS_PUT,
+    attempt.outcome == Kind.DONE.value,
+    # one without a commit has found the record as it was adopted
+    sa.or_(attempt.rev.is_not(None), ~_IS_ADOPTED_CID),
+)
+"""Whether the PDS has acknowledged a write of this service."""
+MAY_BE_WRITTEN: Final = sa.exists().where(
+    _IS_PUT, sa.or_(attempt.outcome.is_(None), attempt.outcome == Kind.AMBIGUOUS.value)
+)
+"""Whether it never answered one."""
+WAS_ADOPTED: Final = sa.exists().where(IS_ATTEMPT_OF_TARGET, attempt.outcome == UnsentOutcome.ADOPTED)
+_IS_LEFT: Final = sa.case(
+    (target.desired_op == PUT, target.observed_cid.is_not(None) & ~target.detached),
+    else_=~target.ever_sent | ((target.removal == IF_OURS) & ~IS_ACKED),
+)
+STAYS: Final = sa.and_(WAS_ADOPTED, ~WAS_WRITTEN, target.removal.is_distinct_from(CONFIRMED), _IS_LEFT)
+"""Whether the record, which another client made, stays on the PDS unless its owner confirms that it goes too."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +127,31 @@ def live_subjects(connection: sa.Connection, did: str, *, at_most: int) -> list[
     return [Subject(*row) for row in rows]
 
 
-def exclude_unwritten(connection: sa.Connection, did: str, subjects: Iterable[Subject]) -> None:
-    """Exclude the records of these deleted subjects that this service never wrote: the relay leaves them as they are."""
+def exclude_unwritten(connection: sa.Connection, did: str, subjects: Sequence[Subject]) -> None:
+    """Exclude the records of these deleted subjects that this service never wrote: the relay leaves them as they are.
+
+    It leaves those too whose only writes were never answered, unless it reads there what was written.
+    """
     unknown: dict[str, Any] = {"ever_sent": False, "observed_cid": None, "observed_body": None}
-    not_ours = (target.desired_op == DELETE, ~WAS_WRITTEN)
-    change_rows(connection, mirror_target, did, subjects, *not_ours, **CLEAN, **unknown, look_at=NEVER)
+    not_ours = (target.desired_op == DELETE, ~WAS_WRITTEN, target.removal.is_distinct_from(CONFIRMED))
+    change_rows(connection, mirror_target, did, subjects, *not_ours, MAY_BE_WRITTEN, removal=IF_OURS)
+    never = (*not_ours, ~MAY_BE_WRITTEN)
+    change_rows(connection, mirror_target, did, subjects, *never, **CLEAN, **unknown, look_at=NEVER)
+
+
+def adopted_alone(connection: sa.Connection, did: str) -> int:
+    """Count the records of the account that stay since other clients made them."""
+    return connection.scalar(sa.select(sa.func.count()).where(target.did == did, STAYS)) or 0
+
+
+def confirm_adopted(connection: sa.Connection, did: str) -> None:
+    """Have the records go too that other clients made; under the lane's lock."""
+    these = sa.update(mirror_target).where(target.did == did, STAYS)
+    confirmed = {"removal": CONFIRMED, "ever_sent": True}
+    # what was left already is deleted after all
+    left = {**confirmed, "acked_gen": 0, "not_before": PAST, "failed_gen": 0}
+    connection.execute(these.where(target.desired_op == DELETE).values(left))
+    connection.execute(these.values(confirmed))
 
 
 def retry_removals(connection: sa.Connection, did: str, now: datetime) -> None:
@@ -127,5 +169,7 @@ def retry_removals(connection: sa.Connection, did: str, now: datetime) -> None:
 
 def close_lane(connection: sa.Connection, did: str) -> None:
     """Forget the account's host: nothing is sent or read for it until it signs in again."""
+    decided = (target.did == did, target.removal.is_not(None))
+    connection.execute(sa.update(mirror_target).where(*decided).values(removal=None))
     never = dict.fromkeys(("probe_at", "due_at", "backfill_at"), NEVER)
     change_lane(connection, did, host="", state=LaneState.AUTH_REQUIRED, **never, **NO_FAILURES)

@@ -37,10 +37,12 @@ from outbox.relay.delivery_task import DeliveryTask, with_foreign_references
 from outbox.relay.journal import (
     acknowledged_rev,
     close_attempts,
+    is_adopted_cid,
     is_our_cid,
     late_creates,
     record_intents,
     unanswered_create,
+    unanswered_put,
 )
 from outbox.relay.lease_clock import Deadline
 from outbox.relay.read_back import History, read_back, verify
@@ -79,7 +81,8 @@ class Delivery:
         has_place = task.op == PUT or task.base is not None
         reads_first = task.successor is not None or task.was_seen_missing or task.restores or task.unread
         may_be_sent = task.is_open and not task.waits_for_consent
-        return may_be_sent and has_place and not reads_first and task.check() is None
+        reads_nothing = not (reads_first or task.only_if_ours)
+        return may_be_sent and has_place and reads_nothing and task.check() is None
 
     async def deliver(self, lane: Lane, task: DeliveryTask, timeout: float) -> Result:
         """Bring the PDS to the task's state within `timeout` seconds. Raises LeaseLostError."""
@@ -101,16 +104,22 @@ class Delivery:
             return Result(
                 task, Outcome.FAILED, Verdict(Kind.REJECTED, error="invalid_record", message=problem)
             )
-        if task.op == DELETE and task.base is None:
-            # without a swap, the delete could land before the create does, which was never answered
-            remote = await self._read(lane, task.key, deadline)
-            if remote.cid is None:
-                absent = Result(task, Outcome.DELIVERED, remote=remote)
-                return await self._guard_against_late_creates(absent)
-            if await in_thread(self._compare, read_back, task, remote) is Outcome.HELD:
-                return Result(task, Outcome.HELD, remote=remote)
-            task = task.on(remote.cid, remote.body)
+        if task.op == DELETE and (task.base is None or task.only_if_ours):
+            return await self._delete_what_is_there(lane, task, deadline)
         return await self._send(lane, task, deadline)
+
+    async def _delete_what_is_there(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
+        # without a swap, the delete could land before the create does, which was never answered
+        remote = await self._read(lane, task.key, deadline)
+        if remote.cid is None:
+            absent = Result(task, Outcome.DELIVERED, remote=remote)
+            return await self._guard_against_late_creates(absent)
+        finding = await in_thread(self._compare, read_back, task, remote)
+        if finding is Outcome.HELD:
+            return Result(task, Outcome.HELD, remote=remote)
+        if finding is Outcome.CANCELLED:
+            return await self._leave(task)
+        return await self._send(lane, task.on(remote.cid, remote.body), deadline)
 
     async def _send(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
         """Send the task; after each InvalidSwap compare what is there, and send again on it if it is ours."""
@@ -131,6 +140,8 @@ class Delivery:
             await in_thread(self._close_attempt, lane, attempt_id, verdict)
             remote = await self._read(lane, task.key, deadline)
             finding = await in_thread(self._compare, read_back, task, remote)
+            if finding is Outcome.CANCELLED:
+                return await self._leave(task)
             if finding is not Outcome.REBASED:
                 credited = attempt_id if finding is Outcome.DELIVERED else None
                 return await self._guard_against_late_creates(Result(task, finding, DONE, credited, remote))
@@ -142,6 +153,13 @@ class Delivery:
             if task.check() is not None:  # another client's fields break the lexicon
                 return Result(task, Outcome.HELD, remote=remote)
         return Result(task, Outcome.FAILED, CONTENDED)
+
+    async def _leave(self, task: DeliveryTask) -> Result:
+        """Leave a record that is not ours, once no unanswered write can make it ours any more."""
+        now, sent_at = await in_thread(self._unanswered_put, task)
+        if sent_at is not None and sent_at + LATE_CREATE_WINDOW > now:
+            return Result(task, Outcome.SETTLING, verify_at=min(sent_at, now) + LATE_CREATE_WINDOW)
+        return Result(task, Outcome.CANCELLED)
 
     async def _check_other_collection(
         self, lane: Lane, task: DeliveryTask, deadline: Deadline
@@ -271,12 +289,18 @@ class Delivery:
     def _compare(self, compare: _Compare, task: DeliveryTask, remote: Remote) -> Outcome:
         with self.database.read() as connection:
             was_sent = is_our_cid(connection, task.key, remote.cid)
+            if task.only_if_ours and was_sent:  # to ask whether it is there, or to restore it
+                was_sent = not is_adopted_cid(connection, task.key, remote.cid)
             return compare(task, remote, was_sent, History(self.log, connection, task))
 
     def _on(self, task: DeliveryTask, base: str | None, observed: Record | None) -> DeliveryTask:
         """Have the task write over what is there now."""
         with self.database.read() as connection:
             return with_foreign_references(connection, task.on(base, observed))
+
+    def _unanswered_put(self, task: DeliveryTask) -> tuple[datetime, datetime | None]:
+        with self.database.read() as connection:
+            return self.database.now(connection), unanswered_put(connection, task.key)
 
     def _late_creates(self, task: DeliveryTask) -> tuple[datetime, Sequence[datetime], datetime | None]:
         with self.database.read() as connection:

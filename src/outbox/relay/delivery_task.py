@@ -37,7 +37,7 @@ from outbox.mirror.lanes import Lane
 from outbox.mirror.namespace_moves import former_records
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import MirrorReason, TargetState
-from outbox.mirror.tables import NEVER, host, mirror_lane, mirror_target, pds_host, target
+from outbox.mirror.tables import IF_OURS, NEVER, host, mirror_lane, mirror_target, pds_host, target
 from outbox.mirror.targets import DELETE, PLACE, PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import MAX_RECORD_BYTES, Record, UnencodableError, cid_of, decode, encode
@@ -95,6 +95,8 @@ class DeliveryTask:
     """The W3C traceparent of the commit of the generation, where it was traced."""
     has_company: bool = False
     """Whether it is the first of BATCH_FROM live edits that are due, or one of them refers to others, or lists have it."""
+    only_if_ours: bool = False
+    """Of a delete: whether the record stays if it is not known to be ours."""
     fault: Exception | None = None
     """Why its row or events cannot be read: then this holds only what the row says."""
 
@@ -403,4 +405,5 @@ def _task_of_row(row: Any, kinds: RecordKinds) -> DeliveryTask:
         failing_since=row.failing_since,
         first_error=row.first_error,
         trace=row.trace,
+        only_if_ours=row.removal == IF_OURS,
     )

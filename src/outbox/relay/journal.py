@@ -80,6 +80,15 @@ _ACKNOWLEDGED_REV: Final = (
     .order_by(attempt.gen.desc(), attempt.id.desc())
     .limit(1)
 )
+_IS_ADOPTED_CID: Final = (
+    sa.select(attempt.id)
+    .where(_OF_TARGET, attempt.request_cid == sa.bindparam("cid"), attempt.outcome == UnsentOutcome.ADOPTED)
+    .limit(1)
+)
+_IS_UNANSWERED: Final = sa.or_(attempt.outcome.is_(None), attempt.outcome == Kind.AMBIGUOUS.value)
+_UNANSWERED_PUT: Final = sa.select(sa.func.max(attempt.started_at)).where(
+    _OF_TARGET, attempt.op == PUT, _IS_UNANSWERED
+)
 _IS_CREATE: Final = sa.and_(_OF_TARGET, attempt.op == PUT, attempt.swap_cid.is_(None))
 _CREATES: Final = sa.select(attempt.started_at, attempt.outcome).where(
     _IS_CREATE,
@@ -91,7 +100,7 @@ _UNANSWERED_CREATE: Final = (
     .where(
         _IS_CREATE,
         attempt.request_cid.is_not(None),
-        sa.or_(attempt.outcome.is_(None), attempt.outcome == Kind.AMBIGUOUS.value),
+        _IS_UNANSWERED,
     )
     .order_by(attempt.id.desc())
     .limit(1)
@@ -206,6 +215,16 @@ def acknowledged_rev(connection: sa.Connection, key: RecordKey) -> str | None:
     """Return the revision of the newest commit of this record that the account's present PDS has acknowledged; None if it is not known."""
     row = connection.execute(_ACKNOWLEDGED_REV, of_target(key)).one_or_none()
     return row.rev if row is not None and row.rev <= (row.acked_rev or "") else None
+
+
+def is_adopted_cid(connection: sa.Connection, key: RecordKey, cid: str | None) -> bool:
+    return connection.scalar(_IS_ADOPTED_CID, {**of_target(key), "cid": cid}) is not None
+
+
+def unanswered_put(connection: sa.Connection, key: RecordKey) -> datetime | None:
+    """Return when the newest put was sent that was not answered."""
+    newest: datetime | None = connection.scalar(_UNANSWERED_PUT, of_target(key))
+    return newest
 
 
 def unanswered_create(connection: sa.Connection, key: RecordKey) -> str | None:

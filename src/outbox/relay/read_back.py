@@ -47,6 +47,9 @@ def read_back(task: DeliveryTask, remote: Remote, was_sent: bool, history: Histo
     """Compare the record with a task that is to be sent; docs/architecture.md has the table."""
     if remote.cid == task.request_cid or (was_sent and _is_sent_ahead(task, remote.body or {})):
         return Outcome.DELIVERED
+    if task.only_if_ours and remote.cid is not None:  # its account leaves
+        is_ours = was_sent or (remote.body is not None and _is_ours(task, remote.body, history))
+        return Outcome.REBASED if is_ours else Outcome.CANCELLED
     if remote.cid is None or remote.body is None:
         return Outcome.REBASED if task.base is None or task.recreates else Outcome.MISSING
     own_part = task.kind.own_part

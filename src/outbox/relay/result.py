@@ -48,7 +48,7 @@ class Outcome(State):
     """How the delivery of one target ended, or what a comparison with the PDS found; shown in logs and metrics."""
 
     DELIVERED = "delivered", "the PDS has the generation"
-    CANCELLED = "cancelled", "the record was deleted before anything was sent"
+    CANCELLED = "cancelled", "the record was deleted before anything was sent, or is not ours to delete"
     HELD = "held", "another client changed the record: its owner decides"
     TAKEN_OVER = (
         "taken_over",

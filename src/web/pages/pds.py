@@ -1,5 +1,6 @@
 """My PDS: whether records reach it, what can be done about it, which programs may act, and how to leave."""
 
+import re
 from collections.abc import Awaitable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -7,7 +8,7 @@ from urllib.parse import quote
 
 from fastapi import Depends, HTTPException, Response
 
-from api.readers.records import names_at
+from api.readers.records import count_adopted, names_at
 from api.responses.states import AudioCopyState, MirrorState
 from api.routers.account.auth import list_tokens
 from api.routers.account.exports import read_exports
@@ -92,7 +93,9 @@ class PdsPage(OwnPage):
     async def before_leaving(self, me: Json, status: int = HTTPStatus.OK) -> Response:
         counts = (await self.ask(list_my_tracks, MyListing(limit=1)))["counts"]
         is_wrong = status != HTTPStatus.OK
-        return self.render("pds/leave.html", status, me=me, tracks=sum(counts.values()), is_wrong=is_wrong)
+        adopted = (await self.ask(count_adopted))["adopted"]
+        tracks = sum(counts.values())
+        return self.render("pds/leave.html", status, me=me, tracks=tracks, adopted=adopted, is_wrong=is_wrong)
 
 
 Page = Annotated[PdsPage, Depends()]
@@ -152,7 +155,9 @@ async def leave(page: Page, form: FormDep) -> Response:
     me = await page.ask(read_me)
     if form.get("handle", "").strip().removeprefix("@").lower() != me["handle"].lower():
         return await page.before_leaving(me, HTTPStatus.BAD_REQUEST)
-    return await page.after(page.api.send("DELETE", "/me"), "")
+    adopted = form.get("adopted", "")
+    fields = {"adopted": int(adopted)} if re.fullmatch("[0-9]{1,9}", adopted) else None
+    return await page.after(page.api.send("DELETE", "/me", fields), "")
 
 
 @router.post("/{action:path}")

@@ -2,50 +2,22 @@
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from aggregates.published import Subject
-from eventstore.streams.ids import next_subject_id
-from outbox.conflicts.conflicts import set_lane_host
+from eventstore.sql.schema import stored_event
 from outbox.mirror.requeue import reverify
-from outbox.pds.client import RecordKey, Remote
-from outbox.relay.result import acknowledge_as_found
-from replay.adoption.record import read_record
-from tests.api.account_deletion.deletion import is_deleted, me
-from tests.dsl import COLLECTION
-from tests.fake_pds.scripted_pds import HOST, ScriptedPds
-from tests.outbox.rigs.relay_rig import ARTIST, RECORDS, audio_of
-from tests.servers.databases import ON_SQLITE
-
-pytestmark = ON_SQLITE
-
-RKEY = "3n32ltnlh6222"
-THEIRS = {
-    "$type": COLLECTION,
-    "title": "Theirs",
-    "artist": "The Artist",
-    "audioUrl": "https://elsewhere.test/song.mp3",
-    "fileType": "mp3",
-    "createdAt": "2019-05-04T12:00:07.5+02:00",
-}
+from outbox.mirror.tables import mirror_target
+from tests.api.account_deletion.adopted import THEIRS, adopt, uri_of
+from tests.api.account_deletion.deletion import is_deleted, leave, long_since, me
+from tests.api.world import refusal, upload
+from tests.fake_pds.scripted_pds import ScriptedPds
+from tests.service.process.periodic import continue_account_deletions
 
 
 @pytest.fixture
 def track(world, alice):
-    world.pds.put_record(alice.did, COLLECTION, RKEY, THEIRS)
-    found = world.pds.get_record(alice.did, COLLECTION, RKEY)
-    key = RecordKey(alice.did, COLLECTION, RKEY)
-    read = read_record(key, Remote(found["cid"], found["value"]), RECORDS)
-    with world.log.unit_of_work(alice.did, ARTIST) as unit:
-        number = next_subject_id(unit.connection, alice.did)
-        adopted = read.adopted(number, audio_of(b"sound"), unit.now, artwork=None, image_url=None)
-        [change] = unit.save(adopted)
-        acknowledge_as_found(unit.connection, key, change.position, (read.cid, found["value"]), unit.now)
-        set_lane_host(unit.connection, alice.did, HOST)
-    return adopted
-
-
-def uri_of(person):
-    return f"at://{person.did}/{COLLECTION}/{RKEY}"
+    return adopt(world, alice, THEIRS)
 
 
 def edit(world, client, person, track):
@@ -101,4 +73,76 @@ def test_an_adopted_record_goes_whose_edit_was_taken_and_never_answered(
         edit(world, client, alice, track)
     assert world.pds.records[uri_of(alice)]["title"] == "Ours"
     is_deleted(world, client, alice)
+    assert uri_of(alice) not in world.pds.records
+
+
+def test_an_adopted_record_stays_whose_edit_was_never_answered_and_never_landed(
+    world, client, alice, track, monkeypatch
+):
+    async def lose(*_):
+        raise httpx.ReadError("lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ScriptedPds, "handle_async_request", lose)
+        edit(world, client, alice, track)
+    is_deleted(world, client, alice)
+    assert world.pds.records[uri_of(alice)] == THEIRS
+    assert me(client, alice).status_code == 401
+
+
+def test_an_adopted_record_stays_whose_restore_was_refused_since_it_was_back(world, client, alice, bob):
+    """It says what a restore writes, as one does that this service wrote for the account long ago."""
+    elsewhere = adopt(world, bob, THEIRS)
+    generation = len(world.rows(select(stored_event))) + len(("adopted", "missing", "restored"))
+    said = {**THEIRS, **world.services.kinds["track"].record_of(elsewhere, generation)}
+    track = adopt(world, alice, said)
+    del world.pds.records[uri_of(alice)]
+    verify(world, track)
+    restored = client.post(f"/tracks/{track.track_id}/restore-record", headers=alice.headers)
+    assert restored.status_code in {200, 202}, restored.text
+    world.pds.records[uri_of(alice)] = said
+    world.deliver()
+    assert world.pds.records[uri_of(alice)] == said
+    is_deleted(world, client, alice)
+    assert world.pds.records[uri_of(alice)] == said
+    assert me(client, alice).status_code == 401
+
+
+def leave_with(client, person, adopted):
+    return client.request("DELETE", "/me", json={"adopted": adopted}, headers=person.headers)
+
+
+@pytest.mark.usefixtures("track")
+def test_records_of_other_programs_go_too_if_their_number_is_named(world, client, alice):
+    long_since(world)
+    answer = leave_with(client, alice, 1)
+    assert (answer.status_code, answer.json()["adopted"]) == (202, 0)
+    world.deliver()
+    continue_account_deletions(world.made)
+    assert uri_of(alice) not in world.pds.records
+    assert me(client, alice).status_code == 401
+    # a later departure confirms by itself
+    assert world.scalars(select(mirror_target.c.removal)) == [None]
+
+
+@pytest.mark.usefixtures("track")
+def test_another_number_is_refused_with_the_true_one_and_nothing_is_changed(client, alice):
+    answer = leave_with(client, alice, 2)
+    assert refusal(answer) == (409, "adopted_differ")
+    assert answer.json()["detail"]["adopted"] == 1
+    assert me(client, alice).json()["leaving"] is None
+    assert leave_with(client, alice, "1").status_code == 400
+    assert leave_with(client, alice, True).status_code == 400
+
+
+@pytest.mark.usefixtures("track")
+def test_an_account_that_leaves_may_still_name_the_number(world, client, alice):
+    upload(client, alice, seed=1)
+    world.deliver()  # whose record can be duplicated for a minute: the account stays so long
+    assert leave(client, alice)["adopted"] == 1
+    world.deliver()
+    assert me(client, alice).json()["leaving"]["adopted"] == 1
+    assert world.pds.records[uri_of(alice)] == THEIRS
+    assert leave_with(client, alice, 1).status_code == 202
+    world.deliver()
     assert uri_of(alice) not in world.pds.records

@@ -15,7 +15,8 @@ from api.middleware.http_layer import over_http
 from api.openapi import fields_of
 from api.pipeline.concurrency import NDJSON, Export
 from api.pipeline.idempotent_request import Attempt, Idempotent
-from api.requests.fields import ProfileFields
+from api.requests.body import fields_as
+from api.requests.fields import LeaveFields, ProfileFields
 from api.requests.parameters import StrictRoute
 from api.responses.profile import ProfileBody, own_profile
 from api.responses.progress import HERE, LeavingBody, leaving_body
@@ -172,13 +173,16 @@ CHUNK_BYTES: Final = 64 * 1024
 """Each chunk costs a thread hop; a line may have megabytes."""
 
 
-@router.delete(HERE, status_code=202, response_model=LeavingBody)
+@router.delete(HERE, status_code=202, response_model=LeavingBody, openapi_extra=fields_of(LeaveFields))
 async def leave(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """Remove every record of ours from the PDS, and then the login, the session that asked, and the account.
 
     All other sessions and all tokens end at once. The one that asked, and one that a later sign-in begins, may follow it (`GET /me`), export,
     repeat it and sign out. It continues in the background until nothing is left, across restarts, outages and sign-outs; a repeated request retries at
     once. Until then nothing can be uploaded or edited. Other artists' bytes stay, and so does the log. Location says where to follow it.
+
+    Records that other programs made, and that this service never wrote, stay: `adopted` says how many. They go too if `adopted` names
+    that number, also while the account leaves; another number is 409 `adopted_differ` with the true one.
     """
     did, envelope = principal.did, over_http(principal.did)
 
@@ -191,8 +195,10 @@ async def leave(principal: Writer, services: ServicesDep, request: Idempotent) -
 
     async with request.begin() as attempt:
         if not attempt.is_repetition:
+            adopted = fields_as(LeaveFields, attempt.body).adopted
+            by = principal.credential_id
             await attempt.run(
-                request_deletion, services.log, did, envelope, credential_id=principal.credential_id
+                request_deletion, services.log, did, envelope, credential_id=by, adopted=adopted
             )
             services.wake(bucket_of(did))
             await attempt.finish(result_of(await run_in_threadpool(report), 202, Location=HERE))
