@@ -21,6 +21,7 @@ The numbers are those of the list of invariants that the relay was designed by. 
     I16  clock jumps of an hour          all of these, with the act "jump"
     I19  lists follow tracks             following_invariants.lists_refer_to_the_newest
     I20  counts are exact                following_invariants.counts_are_exact
+    I21  honest hosts are not doubted    row_invariants.no_host_is_doubted
 
 and elsewhere: I5 (a host that hangs) in bench/, I6 (a bad record) and I17 (both databases) in tests/outbox,
 I12b under real concurrency in tests/outbox/relay/test_claim_stress.py, I18 (no secrets in logs) in tests/service.
@@ -46,6 +47,7 @@ def nothing_broke(world: World) -> None:
 
 def always(world: World) -> Snapshot:
     """What holds at any moment; returns the snapshot."""
+    row_invariants.no_host_is_doubted(world)  # before its line in the log is found
     nothing_broke(world)
     request_invariants.single_flight(world)
     request_invariants.nobody_comes_back_early(world)

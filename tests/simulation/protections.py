@@ -74,6 +74,11 @@ def without_verification(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "verify", lambda *_: Outcome.SEEN)
 
 
+def without_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host is doubted for each record that is not as it acknowledged it, whatever another client did."""
+    monkeypatch.setattr(delivery, "acknowledged_rev", lambda *_: "zzzzzzzzzzzzz")
+
+
 def without_fence(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flight whose lease has expired records its result all the same."""
 
@@ -120,6 +125,7 @@ MISSED_BY: Mapping[Switch, Callable[..., object]] = {
     without_swaps: record_invariants.foreign_values_are_safe,
     without_recognition: record_invariants.waits_are_true,
     without_fence: row_invariants.stale_flights_change_nothing,
+    without_proof: row_invariants.no_host_is_doubted,
     without_reading_once: record_invariants.puts_are_the_log,
     without_backoff: request_invariants.faults_cost_few_requests,
     without_verification: record_invariants.converged,

@@ -5,7 +5,7 @@ from sqlalchemy import select
 from eventstore.errors import LeaseLostError
 from eventstore.sql.schema import stored_event
 from outbox.mirror.lanes import Lane
-from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
+from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target, pds_host
 from outbox.pds.verdict import Kind, Verdict
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
@@ -23,6 +23,13 @@ def rebuilt_is_live(world: World) -> None:
 def hosts_are_not_crowded(world: World) -> None:
     """I12b: after no claim did a host have more leases than it may."""
     assert world.crowded == []
+
+
+def no_host_is_doubted(world: World) -> None:
+    """I21: hosts have what they acknowledged, whatever other clients and the network did since."""
+    with world.database.read() as connection:
+        doubted = select(pds_host.c.host, pds_host.c.refuted_writes).where(pds_host.c.refuted_writes > 0)
+        assert connection.execute(doubted).all() == []
 
 
 def stale_flights_change_nothing(world: World) -> None:

@@ -65,6 +65,7 @@ async def test_it_is_delivered_without_a_poll(blind: Rig) -> None:
         (pds_host, {"max_lanes": 0}),
         (pds_host, {"failures": 1}),
         (pds_host, {"ramp": 1}),
+        (pds_host, {"refuted_writes": 1}),
         (pds_host, {"breaker": BreakerState.OPEN, "retry_at": FOR_LONG}),
         (pds_host, {"paced_until": FOR_LONG}),
         (mirror_lane, {"paused": True}),
