@@ -25,7 +25,7 @@ from outbox.mirror.tables import FEW_ROWS, pds_host
 from outbox.operations import operators
 from outbox.pds import client
 from outbox.probes import jobs as probes
-from outbox.relay import slow_hosts
+from outbox.relay import read_backs, slow_hosts
 from outbox.repo import reads
 from projections import pages
 from replay import derived
@@ -110,6 +110,7 @@ requests, and so may an address without one: {REQUESTS}. `./dev bench neighbours
 | reads of what outsiders say | firehoses, one process a host | {outsiders.MAX_WAITING_OF_ACCOUNT} wait | 1, {seconds(outsiders.PAUSE_SECONDS)} after the last; {outsiders.MAX_WAITING} wait | {outsiders.MAX_CONCURRENT_READS} | {seconds(outsiders.READ_TIMEOUT_SECONDS)}, {outsiders.MAX_ATTEMPTS} attempts; what comes meanwhile does not count | `tests/outbox/firehose/test_outsiders.py` |
 | rows of what outsiders say | firehoses | 1 like and {MAX_COMMENTS} comments at a track | {MAX_NEW_OF_A_HOST:,} new ones at a track on a day (UTC) | - | the next day; the rest does not count, and `outsiders_limited` names host and track once | `tests/api/likes/test_outsiders.py` |
 | scan | repos | - | 1, after the other | {scan.MAX_CONCURRENT_HOSTS} hosts | a turn of {seconds(scan.HOST_TURN_SECONDS)} and its last repo | `tests/neighbours/test_trickling_hosts.py` |
+| reads of acknowledged writes | deliveries | 1 in VERIFY_AFTER_SECONDS | {read_backs.MAX_ACCOUNTS_OF_HOST} in VERIFY_AFTER_SECONDS, one after the other | {read_backs.MAX_CONCURRENT_READS} | {seconds(client.READ_TIMEOUT_SECONDS)}; the host is left to the scan | `tests/outbox/relay/test_read_backs.py` |
 | adoptions | `POST /me/adopt` | 1 | {adoptions.MAX_CONCURRENT_ADOPTIONS_OF_HOST} | {adoptions.MAX_CONCURRENT_ADOPTIONS} | a turn: 300 s for the list, 300 s in which records begin, 900 s for the last | `tests/neighbours/test_slow_adoptions.py`, `tests/eventstore/jobs/test_queue.py` |
 | account deletions | `DELETE /me` | 1 | {account.MAX_CONCURRENT_DELETIONS_OF_A_HOST} | {account.MAX_CONCURRENT_DELETIONS} | a step's requests of up to 30 s | `tests/api/account_deletion/test_last_steps.py` |
 | copies asked for in a form | `/studio/copy` | {MAX_PAGE_LENGTH} tracks a form | - | - | {seconds(my_tracks.MAX_COPY_SECONDS)}; it names the tracks that are left | `tests/web/studio/test_my_tracks.py::test_a_form_with_more_tracks_than_a_page_selects_is_refused_whole`, `tests/web/studio/test_my_tracks.py::test_a_form_whose_time_is_up_names_the_tracks_that_are_left` |

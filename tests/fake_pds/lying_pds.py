@@ -30,7 +30,7 @@ class Backup:
 
 
 Lie = Callable[[Repo, Backup], None]
-"""What becomes of a repository after a write that was acknowledged, given what it was before."""
+"""Changes a repository after a write that was acknowledged; it gets a backup from before the write."""
 
 
 def nothing_written(repo: Repo, before: Backup) -> None:

@@ -53,7 +53,7 @@ class HostReport:
     breaks_down_again: bool = False
     """Whether the host fails on this record each time, which may be the record's fault alone."""
     is_refuted: bool = False
-    """Whether the host does not have what it acknowledged."""
+    """True where the host lacks a write that it acknowledged."""
 
     @classmethod
     def of(

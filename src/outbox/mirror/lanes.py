@@ -64,7 +64,7 @@ class Lane:
     host_failed_last: bool = False
     """Whether its host failed the last time."""
     is_doubted: bool = False
-    """Whether its host has acknowledged writes that were not there: each is read back at once."""
+    """True where its host has acknowledged writes that were not there: each is read back at once."""
 
     @property
     def envelope(self) -> Envelope:
@@ -94,7 +94,7 @@ def hold_lane(connection: sa.Connection, did: str) -> None:
 
 
 class Success(NamedTuple):
-    """When the PDS last answered as it should in a lane run, and the revision of the newest commit that it acknowledged there."""
+    """The last success of a lane run: its time, and the revision of the newest commit that the PDS acknowledged."""
 
     at: datetime | None = None
     rev: str | None = None

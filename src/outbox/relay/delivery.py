@@ -205,7 +205,7 @@ class Delivery:
         return replace(result, is_refuted=is_refuted)
 
     async def _is_refuted(self, lane: Lane, task: DeliveryTask, remote: Remote, deadline: Deadline) -> bool:
-        """Whether the PDS does not show what it acknowledged, at a revision to which no other client can have brought it.
+        """Return whether the PDS shows another record than it acknowledged, at a revision to which no other client can have brought it.
 
         At the acknowledged revision itself, a record that is absent may have been taken down.
         """

@@ -1,7 +1,7 @@
-"""Reads back a sample of the writes that hosts have acknowledged to this process: of some accounts of each host the newest.
+"""Reads back a sample of the writes that hosts have acknowledged to this process: the newest one of some accounts of each host.
 
-Where it differs, all recent writes of the account are verified. The scan finds what no sample shows, and what is waiting here
-when the process ends.
+Where it differs, all recent writes of the account are verified. The scan finds the lies that no sample shows, or that still wait
+to be read back when the process ends.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
 
+MAX_CONCURRENT_READS: Final = 8
 MAX_ACCOUNTS_OF_HOST: Final = 20
 MAX_WRITES_OF_ACCOUNT: Final = 100
 """So many of the last ones are verified where the newest differs."""
@@ -44,7 +45,10 @@ class ReadBacks:
     after_seconds: float
     wake: Callable[[int], None] = lambda _bucket: None
     _waiting: dict[str, dict[str, deque[Subject]]] = field(init=False, default_factory=dict)
-    """By host and account, the newest last."""
+    """Subjects by host and account, the newest last."""
+    _turns: asyncio.Semaphore = field(
+        init=False, default_factory=lambda: asyncio.Semaphore(MAX_CONCURRENT_READS)
+    )
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
 
     def expect(self, of: Lane, subjects: Iterable[Subject]) -> None:
@@ -68,21 +72,21 @@ class ReadBacks:
         await self.read(host)
 
     async def read(self, host: str) -> None:
-        """Read back what the host has acknowledged until now."""
-        for did, subjects in self._waiting.pop(host, {}).items():
-            try:
+        """Read back the writes that the host has acknowledged until now; one that does not answer is left to the scan."""
+        try:
+            for did, subjects in self._waiting.pop(host, {}).items():
                 await self._read_back(host, did, subjects)
-            except Exception:
-                logger.exception("not_read_back", extra={"host": host, "did": did})
+        except RemoteUnknownError:
+            return
+        except Exception:
+            logger.exception("not_read_back", extra={"host": host})
 
     async def _read_back(self, host: str, did: str, subjects: deque[Subject]) -> None:
         if (expected := await in_thread(self._acknowledged, host, did, subjects[-1])) is None:
             return
         key, cid = expected
-        try:
+        async with self._turns:
             remote = await self.pds.get(host, key)
-        except RemoteUnknownError:
-            return
         if remote.cid != cid:
             await in_thread(self._verify, did, set(subjects))
             self.wake(bucket_of(did))

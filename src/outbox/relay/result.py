@@ -72,7 +72,7 @@ class Result:
     verify_at: datetime | None = None
     """When to verify the record again, since a late create may land."""
     is_refuted: bool = False
-    """Whether the PDS did not have what it had acknowledged of the record, and no other client can have changed it."""
+    """True where the PDS lacked a write of the record that it had acknowledged, and no other client can have changed it."""
 
     @property
     def results(self) -> Sequence["Result"]:

@@ -199,7 +199,7 @@ def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> Started | No
 
 
 def _is_read_back(lane: Lane, result: Result) -> bool:
-    """Whether to verify at once what was acknowledged. A rewrite is not verified again, or it would never end."""
+    """Return whether to verify the record at once. A rewrite is not verified again, or it would never end."""
     return result.task.is_open and (result.is_mismatch or lane.is_doubted)
 
 

@@ -40,7 +40,7 @@ FIRST_ERROR: Final = sa.func.coalesce(lane.first_error, sa.case((IS_PDS_AWAY, ho
 CLASS: Final = sa.case((target.desired_op == DELETE, "delete"), (target.backfill, "backfill"), else_="edit")
 LANES_OF_HOSTS: Final = mirror_lane.outerjoin(pds_host, host.host == lane.host)
 NEEDS_LOOK: Final = sa.or_(host.failing_since.is_not(None), host.refuted_writes > 0, host.paused)
-"""Whether a host fails or is doubted, or an operator paused it."""
+"""True for hosts that fail, are doubted, or were paused by an operator."""
 _fails_since: Final = sa.func.coalesce(host.failing_since, NEVER_LITERAL)
 
 

@@ -127,7 +127,7 @@ class Scan:
     def _due_repos(self, host: str, before: datetime) -> list[tuple[Repo, str | None]]:
         with self.database.read() as connection:
             rows = connection.execute(_DUE_REPOS, {"host": host, "before": before})
-            # of a revision before one that was acknowledged since, that it is still the newest proves that the write is not there
+            # while the newest revision is older than an acknowledged one, the repo is compared again
             return [
                 (Repo(row.did, row.host), row.rev if (row.acked_rev or "") <= (row.rev or "") else None)
                 for row in rows

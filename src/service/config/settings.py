@@ -221,7 +221,7 @@ class Settings(BaseSettings):
     scan_minutes: float = Field(60, gt=0, le=10080)
     """How often the records on the PDSes are scanned."""
     verify_after_seconds: int = Field(300, ge=10, le=3600)
-    """Within how many seconds a relay reads back the newest of the writes that a PDS acknowledged, for up to 20 accounts of each host. The others are compared by the scan."""
+    """Seconds within which a relay reads back the newest write of an account, for up to 20 accounts of each PDS. The scan compares the others."""
     firehose: bool = False
     """Whether changes made elsewhere are also received as they happen, from each PDS, and likes and comments of people without an account here."""
     rate_limits: bool = True

@@ -10,6 +10,7 @@ from outbox.mirror.hosts import PacedPds
 from outbox.mirror.tables import mirror_target, pds_host
 from outbox.relay.read_backs import MAX_ACCOUNTS_OF_HOST, ReadBacks
 from tests.fake_pds.lying_pds import LyingPds, nothing_written, something_else_written
+from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rigs.foreign_writes import reads
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on, running
 from tests.servers.databases import ON_SQLITE
@@ -104,6 +105,20 @@ async def test_a_host_with_many_accounts_is_read_for_some_of_them(desk, liar, re
     await read_backs.read(liar.url)
     assert Counter(keys).most_common(1)[0][1] == 1
     assert len(keys) == MAX_ACCOUNTS_OF_HOST
+
+
+async def test_a_host_that_does_not_answer_is_asked_once_and_left_to_the_scan(
+    desk, liar, read_backs, monkeypatch
+):
+    for number in range(3):
+        did = f"did:plc:{number}"
+        desk.sign_in(did)
+        desk.upload(1 + number, did=did)
+    await desk.relay_once()
+    keys = reads(desk, monkeypatch, RefusedError(502, ""))
+    await read_backs.read(liar.url)
+    assert len(keys) == 1
+    assert marked(desk) == 0
 
 
 async def test_a_relay_that_stops_ends_what_waits_to_be_read_back(desk, read_backs):

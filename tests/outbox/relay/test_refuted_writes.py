@@ -1,4 +1,4 @@
-"""What a PDS acknowledged counts until it is read back: a record that is not there is what it would be had a client deleted it, and the host is doubted."""
+"""An acknowledged write that is not there, or is another one, is as if a client had done it, and the host is doubted."""
 
 from collections.abc import AsyncIterator
 from typing import Any
