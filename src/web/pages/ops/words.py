@@ -9,6 +9,7 @@ from fastapi import Depends, Request, Response
 
 from api.app import KINDS
 from api.json_response import shortened
+from api.middleware.request_threads import in_thread
 from api.readers.console import read_trouble
 from api.responses.states import (
     OUR_ERRORS,
@@ -90,9 +91,11 @@ class Show:
 
     async def __call__(self, template: str, *, audit: Sequence[Json] = (), **values: Any) -> Response:
         trouble = (await self.ask(read_trouble))["sentence"]
-        told = [entry(row) for row in audit]
+        # entries have as much as their accounts have written: in a thread they keep no other request waiting
+        told = await in_thread(lambda: [entry(row) for row in audit])
         handles = await handles_of(self.ask, _dids_in([told, values]))
-        return self.render(template, handles=handles, audit=told, trouble=trouble, **values)
+        shown = {"handles": handles, "audit": told, "trouble": trouble, **values}
+        return await in_thread(lambda: self.render(template, **shown))
 
 
 ShowDep = Annotated[Show, Depends()]
