@@ -7,7 +7,6 @@
 
 import asyncio
 import json
-import math
 import os
 import signal
 import subprocess
@@ -22,7 +21,7 @@ from typing import IO, Any, Final, cast
 from aggregates.values import Audio
 from eventstore.coordination.threads import Threads, Turns
 from eventstore.errors import ThreadsBusyError
-from eventstore.untrusted import clean
+from eventstore.untrusted import clean, parsed
 from storage.artwork import MAX_BYTES, RENDITION_SIZES, PreparedArtwork
 from storage.derived.waveforms import Waveform
 from storage.errors import (
@@ -117,7 +116,7 @@ class Child:
 
     def _answer(self) -> Answer:
         try:
-            said: Any = json.loads(self._answered.readline(MAX_SAID_BYTES))
+            said: Any = parsed(self._answered.readline(MAX_SAID_BYTES))
             found, refusal, sizes = said["found"], said["refusal"], said["made"]
             if refusal is not None:
                 raise _REFUSALS[refusal[0]](clean(refusal[1]))
@@ -202,11 +201,7 @@ class Parsers:
 
     async def waveform(self, staged: Staged) -> Waveform:
         said, _ = await self._read("waveform", staged, None)
-        numbers = float(said["duration"]), float(said["loudness"])
-        # of what is none SQLite would store nothing, and it would be made again and again
-        if not all(map(math.isfinite, numbers)):
-            raise InvalidMediaError("its loudness is no number")
-        return Waveform(bytes.fromhex(said["peaks"]), *numbers)
+        return Waveform(bytes.fromhex(said["peaks"]), said["duration"], said["loudness"])
 
     def close(self) -> None:
         """End the children that work, so that their threads end."""

@@ -65,6 +65,7 @@ DEEP = bool(os.environ.get("TEST_DEEP"))
         "while True: print('x' * 100_000)",
         "os.fork()\nwhile True: print('x' * 100_000)",
         "print('[]', flush=True)",
+        "print(json.dumps({'found': math.nan, 'refusal': None, 'made': []}), flush=True)",
         "print(json.dumps({'found': 1, 'refusal': None, 'made': [1 << 40]}), flush=True)",
         "print(json.dumps({'found': 1, 'refusal': None, 'made': [-1]}), flush=True)",
         "print(json.dumps({'found': 1, 'refusal': ['SystemExit', ''], 'made': []}), flush=True)",
@@ -80,9 +81,7 @@ async def test_a_parser_that_goes_wrong_gives_no_answer_and_is_gone(
 ) -> None:
     monkeypatch.setattr(parsers, "_GRACE_SECONDS", 0.2)
     limit(monkeypatch, "audio", wall_seconds=0.3)
-    beginning = (
-        f"import json, os, signal, sys, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
-    )
+    beginning = f"import json, math, os, signal, sys, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
     with stage(b"") as staged, pytest.raises(ParserEndedError):
         await written_in(beginning + text).audio(staged)
     if (pid := tmp_path / "pid").exists():  # on a busy machine it may be killed before it begins
