@@ -188,7 +188,7 @@ def count_at(connection: sa.Connection, kind: str, did: str, track_id: int) -> i
 
 MAX_RANKED_TRACKS: Final = 200
 """Some may be unlisted."""
-MAX_COUNTED_LIKES: Final = 2_000
+MAX_COUNTED_LIKES: Final = 1_000
 
 
 def most_liked(connection: sa.Connection, since: str | None, limit: int) -> Sequence[TrackView]:
