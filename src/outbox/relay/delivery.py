@@ -217,7 +217,9 @@ class Delivery:
         if acked is None:
             return False
         timeout = deadline.within(READ_TIMEOUT_SECONDS)
-        match (await self.pds.newest_commit(lane.host, lane.did, timeout=timeout)).body:
+        verdict = await self.pds.newest_commit(lane.host, lane.did, timeout=timeout)
+        await in_thread(self.hosts.record, HostReport(lane.host, lane.did, verdict))
+        match verdict.body:
             case {"rev": str(rev)}:
                 return rev < acked or (rev == acked and remote.cid is not None)
         return False

@@ -18,7 +18,16 @@ from tests.fake_pds.lying_pds import (
     something_else_written,
 )
 from tests.fake_pds.signed_in_pds import SignedInPds
-from tests.outbox.rigs.foreign_writes import delivered, foreign_delete, foreign_put, scan, take_down, verified
+from tests.outbox.rigs.foreign_writes import (
+    delivered,
+    foreign_delete,
+    foreign_put,
+    request_verify,
+    scan,
+    take_down,
+    verified,
+)
+from tests.outbox.rigs.rate_limits import OVER, replies_with
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
 from tests.servers.databases import ON_SQLITE
 
@@ -157,6 +166,16 @@ async def test_edits_and_deletes_of_other_clients_and_takedowns_count_against_no
 
     assert states(one, 1, 2, 3, 4) == ["held", "detached", "delivered", "delivered"]
     assert refuted(one) == 0
+
+
+async def test_the_pause_that_a_host_asks_for_with_its_revision_is_kept(desk, liar, monkeypatch):
+    track = await delivered(desk)
+    foreign_put(desk, track, title="theirs")
+    request_verify(desk)
+    replies_with(liar, monkeypatch, "getLatestCommit", OVER)
+    await desk.relay_once()
+    [host] = desk.rows(select(pds_host))
+    assert host.paced_until > desk.clock()
 
 
 async def test_an_account_that_has_moved_brings_no_doubt_to_its_new_host(desk, liar):
