@@ -1,5 +1,6 @@
 """A PDS that acknowledges what it does not have. While it tells no lie it is the fake PDS that the contract suite holds to the real one."""
 
+import json
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
@@ -7,6 +8,7 @@ from typing import Self
 
 import httpx
 
+from outbox.record.dag_cbor import record_cid
 from tests.fake_pds.repo import Commit, Key, Repo, Stored
 from tests.fake_pds.signed_in_pds import SignedInPds, named_account
 from tests.fake_pds.values import as_stored
@@ -46,8 +48,14 @@ def something_else_written(repo: Repo, before: Backup) -> None:
 
 class LyingPds(SignedInPds):
     lie: Lie | None = None
+    takes_anything: bool = False
+    """True where each put is answered with its CID, whatever its swap, and does nothing."""
 
     def answer(self, request: httpx.Request, content: bytes) -> httpx.Response:
+        if self.takes_anything and request.url.path.endswith(".putRecord"):
+            return httpx.Response(
+                200, json={"uri": "at://a/b/c", "cid": record_cid(json.loads(content)["record"])}
+            )
         did = named_account(request, content)
         if did is None or self.lie is None:
             return super().answer(request, content)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from outbox.record.dag_cbor import cid_bytes
 from tests.fake_pds.account import Account, Status
 from tests.fake_pds.xrpc import Call, RefusedError, invalid, reply
 
@@ -89,6 +90,15 @@ def get_latest_commit(pds: "FakePds", call: Call) -> httpx.Response:
     return reply(_available(pds, did).repo.head.reply)
 
 
+def get_proof(pds: "FakePds", call: Call) -> httpx.Response:
+    """com.atproto.sync.getRecord: not a CAR file, but what one has of the account and of the record, also of one that was taken down."""
+    did = call.param("did")
+    pds.limits.consume(call)
+    stored = _available(pds, did).repo.records.get((call.param("collection"), call.param("rkey")))
+    cid = cid_bytes(stored.cid) if stored is not None else b""
+    return httpx.Response(200, content=did.encode() + cid)
+
+
 def get_repo_status(pds: "FakePds", call: Call) -> httpx.Response:
     did = call.param("did")
     pds.limits.consume(call)
@@ -132,6 +142,7 @@ QUERIES: dict[str, Callable[["FakePds", Call], httpx.Response]] = {
     "com.atproto.server.describeServer": describe_server,
     "com.atproto.sync.getBlob": get_blob,
     "com.atproto.sync.getLatestCommit": get_latest_commit,
+    "com.atproto.sync.getRecord": get_proof,
     "com.atproto.sync.getRepoStatus": get_repo_status,
     "com.atproto.sync.listBlobs": list_blobs,
 }

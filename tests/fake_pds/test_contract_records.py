@@ -2,6 +2,8 @@
 
 import pytest
 
+from outbox.pds.client import GET_PROOF, RecordKey, is_proven_absent
+from outbox.pds.verdict import Kind, Verdict
 from outbox.record.dag_cbor import record_cid
 from tests.fake_pds.contract import COLLECTION, WITHOUT_LEXICON, ContractHost, Person, error, song
 
@@ -204,6 +206,25 @@ async def test_a_record_taken_down_reads_as_absent_while_puts_go_on(host: Contra
     host.take_down_record(person, "a")
     assert error(await host.read(person, "a")) == (400, "RecordNotFound")
     assert (await host.put(person, "a", song("two"))).status_code == 200
+
+
+async def test_a_proof_has_a_record_that_was_taken_down_and_none_that_was_deleted(
+    host: ContractHost, person: Person
+):
+    cid = (await host.put(person, "a", song())).json()["cid"]
+    await host.put(person, "b", song("another"))
+    key = RecordKey(person.did, COLLECTION, "a")
+
+    async def is_absent() -> bool:
+        which = {"did": key.did, "collection": key.collection, "rkey": key.rkey}
+        answer = await host.get(GET_PROOF, **which)
+        assert answer.status_code == 200
+        return is_proven_absent(key, cid, Verdict(Kind.DONE, body=answer.content))
+
+    host.take_down_record(person, "a")
+    assert not await is_absent()
+    await host.delete(person, "a")
+    assert await is_absent()
 
 
 async def test_pages_go_down_and_only_an_empty_one_has_no_cursor(host: ContractHost, person: Person):

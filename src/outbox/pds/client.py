@@ -31,7 +31,7 @@ from outbox.pds.verdict import (
     verdict_of_reply,
 )
 from outbox.ports import BodyFactory, Sessions
-from outbox.record.dag_cbor import Record, is_record_cid
+from outbox.record.dag_cbor import Record, cid_bytes, is_record_cid
 
 PUT_RECORD: Final = "com.atproto.repo.putRecord"
 DELETE_RECORD: Final = "com.atproto.repo.deleteRecord"
@@ -41,6 +41,7 @@ UPLOAD_BLOB: Final = "com.atproto.repo.uploadBlob"
 DESCRIBE_SERVER: Final = "com.atproto.server.describeServer"
 GET_REPO_STATUS: Final = "com.atproto.sync.getRepoStatus"
 GET_LATEST_COMMIT: Final = "com.atproto.sync.getLatestCommit"
+GET_PROOF: Final = "com.atproto.sync.getRecord"
 LIST_RECORDS: Final = "com.atproto.repo.listRecords"
 LIST_BLOBS: Final = "com.atproto.sync.listBlobs"
 REPO_NOT_FOUND: Final = "RepoNotFound"
@@ -50,6 +51,7 @@ MAX_RECORD_BYTES: Final = 2 * 2**20
 """@atproto/pds 0.5.35 takes records of 1,000,000 bytes; in an answer, escapes can make them longer."""
 MAX_REPLY_BYTES: Final = {
     GET_RECORD: MAX_RECORD_BYTES,
+    GET_PROOF: 2 * MAX_RECORD_BYTES,
     LIST_RECORDS: 4 * MAX_RECORD_BYTES,
     LIST_BLOBS: 256 * 1024,  # 1000 CIDs
     DESCRIBE_SERVER: 64 * 1024,
@@ -154,6 +156,11 @@ class Pds:
         """Read the record and return the whole verdict; `remote_of` extracts the record."""
         return await self.read(host, GET_RECORD, timeout, _repo(key))
 
+    async def proof_of(self, host: str, key: RecordKey, *, timeout: float) -> Verdict:
+        """Read the part of the repo that says which version of the record it has, as CAR; `is_proven_absent` judges it."""
+        params = {"did": key.did, "collection": key.collection, "rkey": key.rkey}
+        return await self.read(host, GET_PROOF, timeout, params)
+
     async def blob_limit(self, host: str) -> int | None:
         """Return the largest blob in bytes that the host takes, if it says."""
         body = (await self.read(host, DESCRIBE_SERVER, READ_TIMEOUT_SECONDS)).body
@@ -173,7 +180,7 @@ class Pds:
     ) -> Verdict:
         """Read from a server that we did not choose, without a login, within time and size limits.
 
-        The body of a page of records is returned as it came: a small text can make many objects.
+        The body of a page of records, or of a proof, is returned as it came: a small text can make many objects.
         """
         if timeout <= 0:
             return out_of_time(Phase.READ)
@@ -217,6 +224,14 @@ def remote_of(verdict: Verdict) -> Remote:
     raise RemoteUnknownError(verdict)
 
 
+def is_proven_absent(key: RecordKey, cid: str, proof: Verdict) -> bool:
+    """Return whether the repo itself lacks this version of the record; a takedown only hides one. False if the PDS does not say."""
+    if proof.kind is not Kind.DONE or not isinstance(proof.body, bytes):
+        return False
+    is_of_repo = key.did.encode() in proof.body  # its commit names the account
+    return is_of_repo and cid_bytes(cid) not in proof.body
+
+
 async def _verdict_of(reply: httpx.Response, nsid: str) -> Verdict:
     is_success = reply.status_code == OK
     limit = MAX_REPLY_BYTES.get(nsid, MAX_ERROR_BYTES) if is_success else MAX_ERROR_BYTES
@@ -227,7 +242,7 @@ async def _verdict_of(reply: httpx.Response, nsid: str) -> Verdict:
         return Verdict(
             Kind.AMBIGUOUS, REPLY_TOO_LARGE, OK, message, phase=Phase.READ, budget=budget, size=limit
         )
-    if content is not None and is_success and nsid == LIST_RECORDS:
+    if content is not None and is_success and nsid in {LIST_RECORDS, GET_PROOF}:
         return Verdict(Kind.DONE, status=OK, body=content, phase=Phase.READ, budget=budget, size=len(content))
     return verdict_of(reply.status_code, reply.headers, content or b"", Phase.READ)
 

@@ -53,7 +53,7 @@ def cid_of(encoded: bytes) -> str:
 
 def is_record_cid(text: str | None) -> bool:
     try:
-        return text is not None and _cid_bytes(text).startswith(CID_PREFIXES[0])
+        return text is not None and cid_bytes(text).startswith(CID_PREFIXES[0])
     except UnencodableError:
         return False
 
@@ -70,7 +70,7 @@ def _to_ipld(value: Any) -> Any:
         case list() | tuple():
             result = [_to_ipld(item) for item in value]
         case {"$link": str(link), **rest} if not rest:
-            result = _cid_bytes(link)
+            result = cid_bytes(link)
         case {"$bytes": str(text), **rest} if not rest:
             result = _from_base64(text)
         case dict() if all(isinstance(key, str) for key in value):
@@ -105,7 +105,7 @@ def cid_text(cid: bytes) -> str:
     return "b" + base64.b32encode(cid).decode().lower().rstrip("=")
 
 
-def _cid_bytes(link: str) -> bytes:
+def cid_bytes(link: str) -> bytes:
     try:
         raw = base64.b32decode(link[1:].upper() + "=" * (-len(link[1:]) % 8))
     except ValueError as error:

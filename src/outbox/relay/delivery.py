@@ -28,6 +28,7 @@ from outbox.pds.client import (
     RecordKey,
     Remote,
     RemoteUnknownError,
+    is_proven_absent,
     remote_of,
 )
 from outbox.pds.verdict import Kind, Verdict
@@ -202,7 +203,7 @@ class Delivery:
         finding = await in_thread(self._compare, verify, task, remote)
         is_refuted = await self._is_refuted(lane, task, remote, deadline)
         result = await self._verified(lane, task, remote, finding, deadline, is_refuted=is_refuted)
-        return replace(result, is_refuted=is_refuted)
+        return replace(result, is_refuted=is_refuted or result.is_refuted)
 
     async def _is_refuted(self, lane: Lane, task: DeliveryTask, remote: Remote, deadline: Deadline) -> bool:
         """Return whether the PDS shows another record than it acknowledged, at a revision to which no other client can have brought it.
@@ -255,7 +256,8 @@ class Delivery:
     async def _confirm_missing(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
         """Ask by a write whether the record is gone: a record that was taken down reads as absent, too.
 
-        It is a put of the last observed body, which changes nothing where the PDS still has it.
+        It is a put of the last observed body, which changes nothing where the PDS still has it. A PDS that takes it has
+        lied if its repo does not have the record even so.
         """
         again = replace(task, op=PUT, desired=task.observed, former_fields=None)
         if again.request_cid != task.base:
@@ -270,8 +272,14 @@ class Delivery:
             if remote.cid is not None:
                 return Result(task, Outcome.FAILED, CONTENDED, attempt_id)
             return Result(task, Outcome.MISSING, verdict, attempt_id)
-        outcome = Outcome.SEEN if verdict.kind is Kind.DONE else Outcome.FAILED
-        return Result(task, outcome, verdict, attempt_id)
+        if verdict.kind is not Kind.DONE:
+            return Result(task, Outcome.FAILED, verdict, attempt_id)
+        timeout = deadline.within(READ_TIMEOUT_SECONDS)
+        proof = await self.pds.proof_of(lane.host, task.key, timeout=timeout)
+        await in_thread(self.hosts.record, HostReport(lane.host, lane.did, proof))
+        is_lie = task.base is not None and is_proven_absent(task.key, task.base, proof)
+        outcome = Outcome.MISSING if is_lie else Outcome.SEEN
+        return Result(task, outcome, verdict, attempt_id, is_refuted=is_lie)
 
     async def _read(self, lane: Lane, key: RecordKey, deadline: Deadline) -> Remote:
         """Read a record, and record what the answer says of the host's budget; raises RemoteUnknownError."""

@@ -168,6 +168,13 @@ async def test_edits_and_deletes_of_other_clients_and_takedowns_count_against_no
     assert refuted(one) == 0
 
 
+async def test_a_create_that_is_not_in_the_repo_is_missing_although_the_host_takes_it_again(desk, liar):
+    liar.takes_anything = True
+    await delivered(desk)
+    await verified(desk)
+    assert (desk.mirror().state, refuted(desk)) == ("detached", 1)
+
+
 async def test_the_pause_that_a_host_asks_for_with_its_revision_is_kept(desk, liar, monkeypatch):
     track = await delivered(desk)
     foreign_put(desk, track, title="theirs")
