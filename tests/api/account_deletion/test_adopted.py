@@ -1,13 +1,15 @@
 """DELETE /me leaves the records that another client made, unless this service has written them since, or may have."""
 
+import json
+
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from aggregates.published import Subject
 from eventstore.sql.schema import stored_event
 from outbox.mirror.requeue import reverify
-from outbox.mirror.tables import mirror_target
+from outbox.mirror.tables import PAST, mirror_target
 from tests.api.account_deletion.adopted import THEIRS, adopt, uri_of
 from tests.api.account_deletion.deletion import is_deleted, leave, long_since, me
 from tests.api.world import refusal, upload
@@ -76,17 +78,44 @@ def test_an_adopted_record_goes_whose_edit_was_taken_and_never_answered(
     assert uri_of(alice) not in world.pds.records
 
 
-def test_an_adopted_record_stays_whose_edit_was_never_answered_and_never_landed(
-    world, client, alice, track, monkeypatch
-):
-    async def lose(*_):
+@pytest.fixture
+def unanswered(world, client, alice, track, monkeypatch):
+    """An edit that its PDS neither took nor answered, after it was asked whether it has the record: the body that was sent."""
+    del world.pds.records[uri_of(alice)]
+    verify(world, track)
+    world.pds.records[uri_of(alice)] = THEIRS
+    verify(world, track)
+    sent = []
+
+    async def lose(_pds, request):
+        sent.append(json.loads(request.content)["record"])
         raise httpx.ReadError("lost")
 
     with monkeypatch.context() as patched:
         patched.setattr(ScriptedPds, "handle_async_request", lose)
         edit(world, client, alice, track)
+    return sent[-1]
+
+
+@pytest.mark.usefixtures("unanswered")
+def test_an_adopted_record_stays_whose_edit_was_never_answered_and_never_landed(world, client, alice):
     is_deleted(world, client, alice)
     assert world.pds.records[uri_of(alice)] == THEIRS
+    assert me(client, alice).status_code == 401
+
+
+def test_an_adopted_record_goes_whose_unanswered_edit_lands_after_the_departure(
+    world, client, alice, unanswered
+):
+    leave(client, alice)
+    world.deliver()
+    assert world.pds.records[uri_of(alice)] == THEIRS
+    [waiting] = me(client, alice).json()["leaving"]["records"]["waiting"]
+    assert (waiting["reason"], waiting["records"]) == ("verifying", 1)
+    world.pds.records[uri_of(alice)] = unanswered
+    world.execute(update(mirror_target).values(not_before=PAST))
+    is_deleted(world, client, alice)
+    assert uri_of(alice) not in world.pds.records
     assert me(client, alice).status_code == 401
 
 
@@ -98,7 +127,8 @@ def test_an_adopted_record_stays_whose_restore_was_refused_since_it_was_back(wor
     track = adopt(world, alice, said)
     del world.pds.records[uri_of(alice)]
     verify(world, track)
-    restored = client.post(f"/tracks/{track.track_id}/restore-record", headers=alice.headers)
+    at_once = {**alice.headers, "Prefer": "wait=0"}
+    restored = client.post(f"/tracks/{track.track_id}/restore-record", headers=at_once)
     assert restored.status_code in {200, 202}, restored.text
     world.pds.records[uri_of(alice)] = said
     world.deliver()
