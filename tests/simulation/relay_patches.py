@@ -87,6 +87,7 @@ def patched(
         patch.object(relay_module, "BUSY_POLL_SECONDS", POLL_SECONDS),
         _quick_worker(polls),
         _quick(working_relay_module, "tend_lanes", polls, idle_polls.TARGETS),
+        _quick(working_relay_module, "wake_stuck_lanes", polls, idle_polls.TARGETS),
         patch.object(probe_jobs_module, "GONE_AFTER", GONE_AFTER),
         patch.object(references, "ELSEWHERE", replace(references.ELSEWHERE, seconds=FOREIGN_SECONDS)),
         patch.object(relay_module, "claim", polls.wrap(counted, idle_polls.LANES_DUE)),

@@ -13,8 +13,8 @@ from eventstore.streams.buckets import Part, in_part
 
 REMEMBERED: Final = 512
 """Statements of kinds and of their sets, for each part: what a kind refers to is not kept for ever."""
-MAX_QUEUED_AT_ONCE: Final = 1000
-"""By a claim: a backlog that comes due at once is queued by many, none of which takes long."""
+QUEUED_PER_PAGE: Final = 100
+"""Few, so that PostgreSQL reads them in the order of their index, whatever it expects to find."""
 _NOW: Final = sa.bindparam("now", type_=UtcDateTime)
 _WAITING: Final[sa.ColumnElement[str]] = sa.literal_column(f"'{JobState.WAITING}'")
 
@@ -23,7 +23,9 @@ _WAITING: Final[sa.ColumnElement[str]] = sa.literal_column(f"'{JobState.WAITING}
 def accounts_with_work(kinds: tuple[Kind, ...], part: Part) -> sa.Select[str]:
     """Select an account of the part that may have a job of the kinds to claim by `:now`, or for which one of them finds something."""
     names, turn = [each.name for each in kinds], job_turn.c
-    due = sa.select(job.c.account).where(job.c.kind.in_(names), *_is_unqueued(part)).limit(1).subquery()
+    # in an order of the index: without one, PostgreSQL expects to find a row soon in any order
+    unqueued = sa.select(job.c.account).where(job.c.kind.in_(names), *_is_unqueued(part))
+    due = unqueued.order_by(job.c.kind, job.c.due, job.c.id).limit(1).subquery()
     ready = sa.select(turn.account).where(turn.kind.in_(names), turn.ready, in_part(turn.bucket, part))
     found = [each.find(part).limit(1).subquery() for each in kinds if each.find is not None]
     accounts = sa.union_all(*(sa.select(each.c.account) for each in (due, ready.limit(1).subquery(), *found)))
@@ -46,7 +48,8 @@ def next_of_kinds(kinds: tuple[Kind, ...], part: Part) -> Any:
 
 def _first_unqueued(kind: Kind, part: Part) -> sa.Select[Any]:
     columns = (job.c.kind, sa.literal(0).label("rank"), job.c.requested_at, job.c.account, job.c.id)
-    return sa.select(*columns).where(job.c.kind == kind.name, *_is_unqueued(part)).limit(1)
+    these = (job.c.kind == kind.name, *_is_unqueued(part))
+    return sa.select(*columns).where(*these).order_by(job.c.due, job.c.id).limit(1)
 
 
 @lru_cache(REMEMBERED)
@@ -55,7 +58,7 @@ def unqueued_of(kind: Kind, part: Part) -> sa.Select[Any]:
     rank = sa.literal(0) if kind.rank is None else kind.rank(job.c.account)
     query = sa.select(job.c.id, job.c.account, rank.label("rank"))
     query = query.where(job.c.kind == kind.name, *_is_unqueued(part))
-    return query.order_by(job.c.due, job.c.id).limit(MAX_QUEUED_AT_ONCE)
+    return query.order_by(job.c.due, job.c.id).limit(QUEUED_PER_PAGE)
 
 
 def _found(kind: str, found: sa.Select[Any]) -> Any:

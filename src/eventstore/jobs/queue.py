@@ -15,7 +15,14 @@ from eventstore.change import Envelope
 from eventstore.coordination.backoff import backoff
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
-from eventstore.jobs.next_jobs import accounts_with_work, busy_in, next_of, next_of_kinds, unqueued_of
+from eventstore.jobs.next_jobs import (
+    QUEUED_PER_PAGE,
+    accounts_with_work,
+    busy_in,
+    next_of,
+    next_of_kinds,
+    unqueued_of,
+)
 from eventstore.jobs.table import (
     CONDITIONS,
     IS_LEASED,
@@ -33,6 +40,9 @@ from eventstore.streams.append import key_of, lock_key, upsert
 from eventstore.streams.buckets import EVERY, Part, bucket_of, for_account, in_part
 
 PROCESS_ENDED: Final = "each attempt ended with its process"
+
+MAX_PAGES_QUEUED: Final = 10
+"""By a claim: a backlog that comes due at once is queued by many claims, none of which takes long."""
 
 row: Final = job.c
 _other: Final = job.alias("other")
@@ -211,15 +221,17 @@ def _lock(connection: sa.Connection, kind: str) -> None:
 
 def _queue(connection: sa.Connection, kind: Kind, part: Part, now: datetime) -> None:
     """Queue the jobs that have come due since the last claim, and make their accounts' turns ready: claims read no others."""
-    due = connection.execute(unqueued_of(kind, part), {"now": now}).all()
-    if not due:
-        return
-    ready = {"kind": kind.name, "served_at": PAST if kind.new_first else now, "ready": True}
-    ranks = {each.account: each.rank for each in due}
-    turns = [{**ready, "account": account, "rank": ranks[account]} for account in sorted(ranks)]
-    _set_turns(connection, turns, ("ready", "rank"))
-    these = (row.id.in_([each.id for each in due]), in_part(row.bucket, part))
-    connection.execute(sa.update(job).where(*these).values(queued=True))
+    for _ in range(MAX_PAGES_QUEUED):
+        due = connection.execute(unqueued_of(kind, part), {"now": now}).all()
+        if due:
+            ready = {"kind": kind.name, "served_at": PAST if kind.new_first else now, "ready": True}
+            ranks = {each.account: each.rank for each in due}
+            turns = [{**ready, "account": account, "rank": ranks[account]} for account in sorted(ranks)]
+            _set_turns(connection, turns, ("ready", "rank"))
+            these = (row.id.in_([each.id for each in due]), in_part(row.bucket, part))
+            connection.execute(sa.update(job).where(*these).values(queued=True))
+        if len(due) < QUEUED_PER_PAGE:
+            return
 
 
 def _set_turns(connection: sa.Connection, turns: Sequence[Mapping[str, Any]], names: Iterable[str]) -> None:

@@ -111,17 +111,18 @@ def rescan(connection: sa.Connection, did_or_host: str) -> None:
 
 
 def tend_lanes(database: Database) -> list[str]:
-    """Schedule the probes of lanes that wait for a host that is down, and wake those that sleep over work; returns their DIDs."""
+    """Schedule the probes of lanes that wait for a host that is down; returns their DIDs."""
     tended = list[str]()
     while scheduled := schedule_overdue_probes(database):
         tended += scheduled
-    return tended + wake_stuck_lanes(database)
+    return tended
 
 
 def wake_stuck_lanes(database: Database) -> list[str]:
     """Make lanes due that have an open target and no due time; returns their DIDs.
 
     Every ordinary change wakes its lane in its own transaction: a rebuild that repaired targets, or manual SQL, wakes none.
+    It reads all open targets, and is therefore for once an hour, and for the end of a rebuild.
     """
     with database.read_committed() as connection:
         asleep = [*texts_of(connection, _ASLEEP, mirror_lane.name)]

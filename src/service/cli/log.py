@@ -11,6 +11,7 @@ import click
 from aggregates.tracks.track import Track
 from eventstore.event_log import EventLog
 from eventstore.sql.database import Database
+from outbox.mirror.requeue import wake_stuck_lanes
 from outbox.views.deliveries import deliveries
 from outbox.views.status import mirrors
 from projections.history import history_page
@@ -101,6 +102,7 @@ def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:
             rows = Counter(each.table for each in differences(log, chosen, progress=progress))
         else:
             rows = +Counter(rebuild_projections(log, chosen, progress=progress))
+            wake_stuck_lanes(log.database)
     if as_json:
         print_json({"projections": [each.name for each in chosen], "rows": rows, "written": not dry_run})
         return

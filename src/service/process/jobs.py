@@ -25,7 +25,7 @@ from eventstore.untrusted import clean
 from identity.accounts.credentials import credential
 from outbox.mirror.failure_causes import prune_causes
 from outbox.mirror.hosts import PacedPds
-from outbox.mirror.requeue import tend_lanes
+from outbox.mirror.requeue import tend_lanes, wake_stuck_lanes
 from outbox.relay.journal import prune_attempts
 from outbox.repo.reads import RepoReads
 from replay import derived
@@ -133,11 +133,16 @@ def request_derived(container: Container) -> None:
 
 
 def tend_outbox(container: Container) -> None:
-    """Wake lanes that sleep over work, have accounts probed that wait for a host that is down, and end reservations of processes that died."""
-    if woken := tend_lanes(container.database):
-        container.services.wake(*map(bucket_of, woken))
+    """Have accounts probed that wait for a host that is down, and end reservations of processes that died."""
+    if tended := tend_lanes(container.database):
+        container.services.wake(*map(bucket_of, tended))
     if release_expired(container.database):
         container.worker.wake()
+
+
+def wake_lanes(container: Container) -> None:
+    if woken := wake_stuck_lanes(container.database):
+        container.services.wake(*map(bucket_of, woken))
 
 
 def review_public_copies(container: Container) -> None:
@@ -218,6 +223,7 @@ JOBS: Final = (
     PeriodicJob("sweep_media", DAY, sweep_media),
     PeriodicJob("request_derived", 10 * MINUTE, request_derived),
     PeriodicJob("tend_lanes", MINUTE, tend_outbox),
+    PeriodicJob("wake_lanes", HOUR, wake_lanes),
     PeriodicJob("end_drafts", HOUR, end_old_drafts),
     PeriodicJob("review_public_copies", HOUR, review_public_copies),
     PeriodicJob("keep_logins_alive", DAY, refresh_idle_logins),

@@ -9,7 +9,7 @@ from eventstore.event_log import EventLog
 from eventstore.jobs.kinds import Kind
 from eventstore.jobs.worker import Worker
 from outbox.blobs.worker import Uploads
-from outbox.mirror.requeue import tend_lanes
+from outbox.mirror.requeue import tend_lanes, wake_stuck_lanes
 from outbox.probes.jobs import Probes
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
@@ -53,9 +53,10 @@ class WorkingRelay(Relay):
             await asyncio.wait(beside)
 
     async def _tend(self) -> None:
-        """Do each minute what the periodic job does."""
+        """Do each minute what periodic jobs do."""
         while True:
-            if await in_thread(tend_lanes, self.log.database):
+            tended = await in_thread(tend_lanes, self.log.database)
+            if tended + await in_thread(wake_stuck_lanes, self.log.database):
                 self.wake()
             await asyncio.sleep(60)
 
