@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import BOUNDARY_PADDING, MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from aggregates.errors import InvalidFieldError
 from api.error_responses import rule_of
@@ -105,6 +105,8 @@ class MultipartReader(ExitStack):
         self._files = files
         self._known = known
         self._has_begun = False
+        self._last = b""
+        """The end of the chunk before: a boundary may begin there."""
         self._boundaries = 0
         self._field_bytes = 0
         self._ended = False
@@ -138,11 +140,12 @@ class MultipartReader(ExitStack):
         if not self._has_begun:
             chunk = chunk.lstrip(b"\r\n")
             self._has_begun = bool(chunk)
-        self._boundaries += chunk.count(self._boundary)
+        seen = self._last + chunk
+        self._last = seen[-len(self._boundary) :]
+        self._boundaries += seen.count(self._boundary, 1)  # one at 0 was counted with the chunk before
         if self._boundaries > PARTS:
             raise UnparsableError(f"The body has more than {PARTS} parts. Nothing was changed.")
-        is_padded = any(self._boundary + blank in chunk for blank in (b" ", b"\t"))
-        if is_padded or self._parser.state == BOUNDARY_PADDING:
+        if any(self._boundary + blank in seen for blank in (b" ", b"\t")):
             raise UnparsableError("A boundary of the body is followed by blanks. Nothing was changed.")
         try:
             self._parser.write(chunk)

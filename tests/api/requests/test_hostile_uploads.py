@@ -6,7 +6,7 @@ import time
 import pytest
 
 from api.errors import UnparsableError
-from api.requests.body import MultipartReader
+from api.requests.body import PARTS, MultipartReader
 from tests.api.world import refusal, upload
 from tests.media_samples import hostile, samples
 from tests.servers.databases import ON_SQLITE
@@ -80,7 +80,7 @@ def test_a_file_full_of_boundaries_or_of_what_may_follow_one_costs_little(tmp_pa
 
 
 @pytest.mark.parametrize("size", [1, 5, CHUNK_BYTES])
-def test_a_form_begins_with_its_boundary_however_it_arrives(tmp_path, size):
+def test_a_form_is_taken_or_refused_however_it_arrives(tmp_path, size):
     part = b"--b\r\nContent-Disposition: form-data; name=title\r\n\r\nA\r\n--b--\r\n"
 
     def received(content):
@@ -91,5 +91,6 @@ def test_a_form_begins_with_its_boundary_however_it_arrives(tmp_path, size):
             return reader.fields
 
     assert received(b"\r\n\r\n" + part) == received(part) == {"title": "A"}
-    with pytest.raises(UnparsableError):
-        received(b"\r\nan introduction" + part)
+    for refused in (b"\r\nan introduction" + part, part + b"\r\n--b ", part + b"\r\n--b" * PARTS):
+        with pytest.raises(UnparsableError):
+            received(refused)
