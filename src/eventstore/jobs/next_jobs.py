@@ -46,14 +46,14 @@ def next_of_kinds(kinds: tuple[Kind, ...], part: Part) -> Any:
     )
 
 
-def _first_unqueued(kind: Kind, part: Part) -> sa.Select[Any]:
+def _first_unqueued(kind: Kind, part: Part) -> sa.Select[*tuple[Any, ...]]:
     columns = (job.c.kind, sa.literal(0).label("rank"), job.c.requested_at, job.c.account, job.c.id)
     these = (job.c.kind == kind.name, *_is_unqueued(part))
     return sa.select(*columns).where(*these).order_by(job.c.due, job.c.id).limit(1)
 
 
 @lru_cache(REMEMBERED)
-def unqueued_of(kind: Kind, part: Part) -> sa.Select[Any]:
+def unqueued_of(kind: Kind, part: Part) -> sa.Select[*tuple[Any, ...]]:
     """Select the jobs of the part that have come due, and the rank of their accounts."""
     rank = sa.literal(0) if kind.rank is None else kind.rank(job.c.account)
     query = sa.select(job.c.id, job.c.account, rank.label("rank"))

@@ -94,7 +94,7 @@ class Show:
         # entries have as much as their accounts have written: in a thread they keep no other request waiting
         told = await in_thread(lambda: [entry(row) for row in audit])
         handles = await handles_of(self.ask, _dids_in([told, values]))
-        shown = {"handles": handles, "audit": told, "trouble": trouble, **values}
+        shown: dict[str, Any] = {"handles": handles, "audit": told, "trouble": trouble, **values}
         return await in_thread(lambda: self.render(template, **shown))
 
 
