@@ -16,6 +16,7 @@ from eventstore.sql.cluster import is_distributed
 from eventstore.sql.schema import Json, UtcDateTime, stored_event
 from eventstore.streams.buckets import Did
 from eventstore.streams.ids import peer_track
+from eventstore.untrusted import clean
 from outbox.mirror.tables import blob_job, mirror_target
 from projections.reactions import outsider_reaction
 from projections.rebuild.rebuild import EVENTS_PER_PAGE, Replayer
@@ -36,14 +37,6 @@ SUBJECTS: Final = (
 """The tables whose rows are about a subject of their account, with its kind and id."""
 
 
-def _is_storable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text
-
-
 def require_type(column: sa.Column[Any], value: Any) -> None:
     """Raise ValueError for a value that the column cannot have."""
     if value is None:
@@ -62,7 +55,7 @@ def require_type(column: sa.Column[Any], value: Any) -> None:
     elif isinstance(kind, UtcDateTime):
         fits = value.tzinfo is not None
     elif isinstance(kind, sa.Text | Did):
-        fits = isinstance(value, str) and _is_storable(value)
+        fits = isinstance(value, str) and clean(value) == value
     else:
         fits = kind is Json or isinstance(value, bytes)
     if not fits:

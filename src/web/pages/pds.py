@@ -39,6 +39,7 @@ ACTIONS: Final[Mapping[str, tuple[str, str, str]]] = {
     "disconnect": ("POST", "/me/disconnect", "disconnected"),
 }
 """By the end of a form's address: the command, and what the page says afterwards."""
+NUMBER: Final = re.compile("[0-9]{1,9}")
 FIELDS: Final = ("display_name", "bio", "support_url", "comments", "retry_failed")
 
 
@@ -156,7 +157,7 @@ async def leave(page: Page, form: FormDep) -> Response:
     if form.get("handle", "").strip().removeprefix("@").lower() != me["handle"].lower():
         return await page.before_leaving(me, HTTPStatus.BAD_REQUEST)
     adopted = form.get("adopted", "")
-    fields = {"adopted": int(adopted)} if re.fullmatch("[0-9]{1,9}", adopted) else None
+    fields = {"adopted": int(adopted)} if NUMBER.fullmatch(adopted) else None
     return await page.after(page.api.send("DELETE", "/me", fields), "")
 
 
