@@ -34,6 +34,7 @@ BUSY = "did:plc:busy"
 """Has all of the history, and all attempts."""
 HOST = "http://pds.test"
 COLLECTION = "fm.plyr.track"
+FIRST_POSITION = 1000
 STEPS_PER_COUNT = 20
 """Of SQLite's machine, some two or three for a row."""
 ROWS_READ = text("""
@@ -79,7 +80,11 @@ def _rows(numbers: range, kinds: list[Kind], now: datetime) -> dict[sa.Table, li
             rows[account].append({"did": did, **of})
             rows[mirror_lane].append({"did": did, "host": HOST, "state": state, "due_at": due_at})
             target = {"collection": COLLECTION, "rkey": f"{number}", "desired_op": "put", "detached": False}
-            sent = {"subject_id": 3 * number + place, "desired_gen": 2, "acked_gen": 2 if did == idle else 1}
+            sent = {
+                "subject_id": FIRST_POSITION + 3 * number + place,
+                "desired_gen": 2,
+                "acked_gen": 2 if did == idle else 1,
+            }
             rows[mirror_target].append({"did": did, **target, **sent, "not_before": due_at})
             rows[repo_scan].append({"did": did, "rev": "r", "scanned_at": now})
         for did, not_before in ((parked, now), (failing, later)):
@@ -97,10 +102,16 @@ def _rows(numbers: range, kinds: list[Kind], now: datetime) -> dict[sa.Table, li
                 "originator_version": number % 100,
                 "topic": "t",
             }
-            | {"state": b"", **by, "recorded_at": now, "position": number + 1}
+            | {"state": b"", **by, "recorded_at": now, "position": FIRST_POSITION + number}
         )
         of_event = {"version": 1, "type": "Edited", "topic": "t", **by, "at": now, "touches_record": True}
-        at = {"position": number + 1, "did": BUSY, "kind": Track.TOPIC, "track_id": 1, "changes": []}
+        at = {
+            "position": FIRST_POSITION + number,
+            "did": BUSY,
+            "kind": Track.TOPIC,
+            "track_id": 1,
+            "changes": [],
+        }
         rows[history].append({**at, **of_event})
         sent = {"epoch": 1, "started_at": lately, "ended_at": lately, "outcome": "done", "status": 200}
         record = {"did": BUSY, "collection": COLLECTION, "rkey": "1", "gen": number, "op": "put"}
