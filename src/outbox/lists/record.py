@@ -99,16 +99,19 @@ class ListRecords(RecordKind):
         ours, theirs = desired[ITEMS], observed.get(ITEMS)
         if ours == theirs or not isinstance(theirs, list):
             return {}
-        cids = {each["subject"]["uri"]: each["subject"]["cid"] for each in ours}
-        is_repeated = len(cids) < len(ours)  # then a URI alone names no item
-        found = filter(None, () if is_repeated else map(_reference, theirs))
-        return {
-            item.uri: item.cid
-            for item in found
-            if item.cid is not None
-            and cids.get(item.uri, item.cid) != item.cid
-            and not item.uri.startswith(f"at://{did}/")
-        }
+        others = [each["subject"] for each in ours if not each["subject"]["uri"].startswith(f"at://{did}/")]
+        cids = {each["uri"]: each["cid"] for each in others}
+        if len(cids) < len(others):  # a URI alone names no item then
+            return {}
+        found: dict[str, str] = {}
+        for each in theirs:
+            subject = each.get("subject") if isinstance(each, dict) else None
+            uri, cid = (subject.get("uri"), subject.get("cid")) if isinstance(subject, dict) else (None, None)
+            if cids.get(str(uri), cid) == cid:
+                continue  # most items: to check each takes fifty times as long
+            if (item := _reference(each)) is not None:
+                found[item.uri] = str(item.cid)
+        return found
 
     def own_part(self, record: Mapping[str, Any]) -> Record:
         ours = super().own_part(record)
