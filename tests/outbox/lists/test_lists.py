@@ -236,15 +236,15 @@ async def test_other_cids_alone_are_no_edit(lists: ListRig) -> None:
 async def test_the_cid_that_another_client_gives_an_item_unknown_here_stays(lists: ListRig) -> None:
     made = await lists.begins()
     record = lists.remote(made) or {}
-    record["items"][1]["subject"]["cid"] = CIDS[1]
-    for _ in range(2):
+    for cid in CIDS[1:3]:
+        record["items"][1]["subject"]["cid"] = cid
         lists.pds.put_record(lists.did, LISTS, made.rkey, record)
         lists.wire.sent.clear()
         assert await verified(lists, of=TrackList) == {Outcome.DELIVERED: 1}
         assert ("putRecord" in dict(lists.wire.sent), lists.remote(made)) == (False, record)
-        record["items"][1]["subject"]["cid"] = CIDS[2]
     lists.does(lambda it: it.edit({"name": "Renamed"}, at=lists.clock()))
     await lists.relay_once()
+    assert (lists.remote(made) or {})["items"][1]["subject"]["cid"] == CIDS[2]
     record["items"][0]["subject"]["cid"] = CIDS[0]
     lists.pds.put_record(lists.did, LISTS, made.rkey, {**record, "name": "Renamed"})
     lists.does(lambda it: it.remove(item("C").uri, at=lists.clock()))
