@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
+from eventstore.projection import refill
 from eventstore.sql.database import Database
 from eventstore.streams.buckets import BUCKETS, bucket_of
 from outbox.mirror.tables import mirror_target
 from projections.history import history
 from projections.lists import track_list
-from projections.reactions import likes, recount
+from projections.reactions import AT_TRACKS, likes
 from projections.tracks.table import track_tags, tracks
 
 FIRST = 10**4
@@ -50,7 +51,7 @@ def fill(
                 key = {"list_id": f"{its_id} + {list_id}", "rkey": f"'l{list_id}' || x"}
                 named = dict.fromkeys(("name", "first_name", "slug"), "'list-' || x")
                 copies.insert(track_list, f"list_id = {list_id} and x < {LISTS}", **key, **named)
-        recount(connection)
+        refill(connection, AT_TRACKS)
 
 
 class _Copies:

@@ -112,8 +112,8 @@ def sound(data: bytes) -> None:
     path.write_bytes(data)
     staged = Staged(path, cid_of(data), len(data))
     with suppress(RefusedMediaError):
-        audio = read_audio(staged)
-        said, _ = read_tags(staged, audio.file_type)
+        kind, _ = read_audio(staged)
+        said, _ = read_tags(staged, kind)
         texts = [each for each in said.values() if isinstance(each, str)]
         assert all(is_storable(each) for each in texts)
 

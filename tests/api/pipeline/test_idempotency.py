@@ -8,8 +8,11 @@ from functools import partial
 import pytest
 from sqlalchemy import insert, select, update
 
+from aggregates.reactions.like import Like
 from api.pipeline import idempotent_request
 from eventstore.idempotency import idempotency, running_request
+from projections import outsiders
+from projections.reactions import outsider_reaction
 from tests.api.auth.route_table import ROUTES, Who, of
 from tests.api.ops.requests import cannot_be_made, read
 from tests.api.world import refusal, upload, upload_with_all
@@ -257,7 +260,7 @@ OTHER_BODIES = {
             "/ops/failures",
             *(
                 f"/ops/{word}s/{{{word}_id}}/takedown"
-                for word in ("track", "comment", "album", "playlist", "profile")
+                for word in ("track", "comment", "like", "album", "playlist", "profile")
             ),
             "/ops/accounts/{did}/tokens/end",
             "/ops/repairs",
@@ -272,6 +275,23 @@ BESIDE = ("/comments", "{comment_id}", "{album_id}", "{playlist_id}", "{profile_
 """What has to be there beside the track for the routes about it."""
 
 
+def liked_from_outside(world, owner, track):
+    of = {"author": "did:plc:outsider", "host": "h", "collection": "c", "rkey": "1", "created_at": "2026"}
+    like = {
+        "did": owner.did,
+        "kind": Like.TOPIC,
+        "track_id": track["id"],
+        "text": None,
+        "timestamp_ms": None,
+        **of,
+        "shown_at": world.now(),
+    }
+    with world.database.write() as connection:
+        outsiders.put(connection, like, max_comments=1, max_of_host=1)
+    [row] = world.rows(select(outsider_reaction))
+    return row.subject_id
+
+
 def said(answer):
     return answer.status_code, answer.json(), answer.headers.get("location"), answer.headers.get("etag")
 
@@ -283,6 +303,8 @@ def test_commands_without_a_track_happen_once_too(client, world, route, admin):
     make = upload_with_all if any(each in path for each in BESIDE) else upload
     track = make(client, admin, seed=3)
     names = {**track, "track_id": track["id"], "did": world.sign_in("bob").did}
+    if "{like_id}" in path:
+        names["like_id"] = liked_from_outside(world, admin, track)
     if "{repair_id}" in path:
         started = {"did": admin.did, "reason": "r"}
         names["repair_id"] = client.post("/ops/repairs", json=started, headers=admin.headers).json()["id"]

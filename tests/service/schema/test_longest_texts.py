@@ -18,6 +18,7 @@ from outbox.record.kind import (
     MAX_DID_CHARACTERS,
     MAX_HANDLE_CHARACTERS,
     MAX_RKEY_CHARACTERS,
+    MAX_TIMESTAMP_LENGTH,
     MAX_URI_CHARACTERS,
 )
 from service.schema.tables import metadata
@@ -64,6 +65,7 @@ LONGEST = {
     **dict.fromkeys(
         ("id", "kind", "state", "desired_op", "method", "cause", "release"), letters(OWN_CHARACTERS)
     ),
+    "created_at": letters(MAX_TIMESTAMP_LENGTH),
     **dict.fromkeys(("token", "token_hash", "preview_hash"), letters(OWN_CHARACTERS)),
     **dict.fromkeys(("upload_id", "originator_id"), letters(OWN_CHARACTERS)),
 }
